@@ -1,0 +1,144 @@
+/**
+ * Step 4 of the message path: the answers of a chain, folded into one decision.
+ *
+ * The strongest decision wins (reject > tempfail > hold > deliver; among equals the first in order supplies the reply);
+ * reject and tempfail drop every side action of every plugin. Tags are united and removals applied last; for the folder the
+ * last in order wins. Failures come in as outcomes too, so that their policy is the same code for every cause.
+ */
+import { OWN_TAG_PREFIX } from "../wire/answer.ts";
+import type { ProvenanceEntry } from "../wire/hook-payload.ts";
+import type { CheckedAnswer } from "./answer.ts";
+import { DEFAULT_REJECT, DEFAULT_TEMPFAIL, type Reply } from "./answer-reply.ts";
+import type { FinalAction, HookDecision, TimelineEvent } from "./ports.ts";
+
+/** What a hook says when its call failed. */
+export type FailurePolicy = "allow" | "tempfail" | "reject";
+
+/** What one enforced hook contributes. */
+export type HookOutcome =
+  | {
+      readonly kind: "answer";
+      readonly hook: string;
+      readonly pluginId: string;
+      readonly answer: CheckedAnswer;
+    }
+  | {
+      readonly kind: "failure";
+      readonly hook: string;
+      readonly pluginId: string;
+      readonly policy: FailurePolicy;
+    };
+
+/** Set on mail that passed although a hook could not judge it. */
+export const UNCHECKED_TAG = `${OWN_TAG_PREFIX}unchecked`;
+export const SKIPPED_HEADER = "X-MaiRust-Skipped";
+
+const STRENGTH: Readonly<Record<FinalAction, number>> = { deliver: 0, hold: 1, tempfail: 2, reject: 3 };
+
+/** The decision of one chain as it grows. Outcomes are added in chain order. */
+export class Merge {
+  #action: FinalAction = "deliver";
+  #reply: Reply | undefined;
+  readonly #tags: Set<string>;
+  readonly #removed = new Set<string>();
+  #systemFlags = 0;
+  readonly #keywords = new Set<string>();
+  #folder: { readonly name: string; readonly hook: string } | undefined;
+  readonly #metadata = new Map<string, unknown>();
+  readonly #headers: Array<readonly [string, string]> = [];
+  readonly #provenance: ProvenanceEntry[] = [];
+
+  /** @param tags  what the message carries already */
+  constructor(tags: readonly string[]) {
+    this.#tags = new Set(tags);
+  }
+
+  /** True when nothing that follows can matter: the chain stops. */
+  get isFinal(): boolean {
+    return this.#action === "reject" || this.#action === "tempfail";
+  }
+
+  /** Tags as the next hook sees them. */
+  get tags(): readonly string[] {
+    return [...this.#tags].filter(tag => !this.#removed.has(tag));
+  }
+
+  /** Who changed what, in order. */
+  get provenance(): readonly ProvenanceEntry[] {
+    return [...this.#provenance];
+  }
+
+  /**
+   * @returns the conflict that the outcome made, if any: its folder replaced another hook's
+   */
+  add(outcome: HookOutcome): { readonly folder: string; readonly replacedHook: string } | undefined {
+    if (outcome.kind === "failure") {
+      this.#addFailure(outcome.hook, outcome.policy);
+      return undefined;
+    }
+    const { answer } = outcome;
+    this.#decide(answer.action, answer.reply);
+    const changes = this.#addChanges(answer);
+    const conflict = this.#setFolder(answer.folder, outcome.hook);
+    if (answer.folder !== undefined) changes.push("folder");
+    if (changes.length > 0)
+      this.#provenance.push({ plugin_id: outcome.pluginId, hook: outcome.hook, changes });
+    return conflict;
+  }
+
+  finish(events: readonly TimelineEvent[]): HookDecision {
+    const kept = !this.isFinal;
+    return {
+      action: this.#action,
+      reply: this.#reply,
+      folder: kept ? this.#folder?.name : undefined,
+      tags: kept ? this.tags : [],
+      flags: { system: kept ? this.#systemFlags : 0, keywords: kept ? [...this.#keywords].sort() : [] },
+      metadata: kept ? Object.fromEntries(this.#metadata) : {},
+      headers: kept ? [...this.#headers] : [],
+      events,
+    };
+  }
+
+  #decide(action: FinalAction, reply: Reply | undefined): void {
+    if (STRENGTH[action] <= STRENGTH[this.#action]) return;
+    this.#action = action;
+    this.#reply = reply;
+  }
+
+  #addFailure(hook: string, policy: FailurePolicy): void {
+    if (policy === "reject") this.#decide("reject", DEFAULT_REJECT);
+    else if (policy === "tempfail") this.#decide("tempfail", DEFAULT_TEMPFAIL);
+    else {
+      this.#headers.push([SKIPPED_HEADER, hook]);
+      this.#tags.add(UNCHECKED_TAG);
+    }
+  }
+
+  #addChanges(answer: CheckedAnswer): string[] {
+    const changes: string[] = [];
+    for (const tag of answer.tagsAdd) this.#tags.add(tag);
+    for (const tag of answer.tagsRemove) this.#removed.add(tag);
+    if (answer.tagsAdd.length + answer.tagsRemove.length > 0) changes.push("tags");
+    this.#systemFlags |= answer.systemFlags;
+    for (const keyword of answer.keywords) this.#keywords.add(keyword);
+    if (answer.systemFlags !== 0 || answer.keywords.length > 0) changes.push("flags");
+    for (const [key, value] of answer.metadata) this.#metadata.set(key, value);
+    if (answer.metadata.size > 0) changes.push("metadata");
+    this.#headers.push(...answer.headers);
+    if (answer.headers.length > 0) changes.push("headers");
+    return changes;
+  }
+
+  #setFolder(
+    folder: string | undefined,
+    hook: string,
+  ): { readonly folder: string; readonly replacedHook: string } | undefined {
+    if (folder === undefined) return undefined;
+    const before = this.#folder;
+    this.#folder = { name: folder, hook };
+    return before === undefined || before.name === folder
+      ? undefined
+      : { folder: before.name, replacedHook: before.hook };
+  }
+}

@@ -1,0 +1,72 @@
+/** What a schema cannot say: rules between keys. Run on the merged configuration; all that fail are reported. */
+import { MAX_SYNC_TIMEOUT_MS } from "../../wire/config/hooks.ts";
+import type { Config, HookConfig } from "../../wire/config/schema.ts";
+import { isLoopback, parseListenSpec } from "../listen-spec.ts";
+import { type ConfigProblem, type KeyPath, keyText, type Origin, problem } from "./problem.ts";
+
+type Report = (path: KeyPath, text: string) => void;
+
+/** Files with the keys of the listeners, which must not share an address. */
+const LISTENERS = ["lmtp", "imap", "api", "metrics"] as const;
+
+/** @returns the problems of a configuration whose single values are right */
+export function checkRules(config: Config, origins: ReadonlyMap<string, Origin>): readonly ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  const report: Report = (path, text) => {
+    const key = keyText(path);
+    const origin = origins.get(key) ?? origins.get(keyText(path.slice(0, -1))) ?? { kind: "default" };
+    problems.push(problem(origin, key, text));
+  };
+  checkHooks(config.hooks, report);
+  checkPlainHttp(config, report);
+  checkSharedListeners(config, report);
+  if (config.roles.length === 0) report(["roles"], "found an empty list; allowed: at least one role");
+  return problems;
+}
+
+function checkHooks(hooks: readonly HookConfig[], report: Report): void {
+  const names = new Set<string>();
+  for (const [i, hook] of hooks.entries()) {
+    if (names.has(hook.name))
+      report(["hooks", i, "name"], `found "${hook.name}" a second time; allowed: one hook of each name`);
+    // A hook whose own name was refused has none: that is reported already.
+    if (hook.name !== undefined) names.add(hook.name);
+    if (hook.point !== "post_receive" && hook.timeout_ms > MAX_SYNC_TIMEOUT_MS)
+      report(
+        ["hooks", i, "timeout_ms"],
+        `found ${hook.timeout_ms}; allowed at ${hook.point}: at most ${MAX_SYNC_TIMEOUT_MS}, mail waits for it`,
+      );
+    const { size_min_bytes: min, size_max_bytes: max } = hook.filter;
+    if (max !== 0 && min > max)
+      report(
+        ["hooks", i, "filter", "size_min_bytes"],
+        `found ${min}; allowed: at most size_max_bytes, ${max}`,
+      );
+  }
+}
+
+/** Passwords and tokens do not cross a network in the clear: plain HTTP only on loopback, or behind a proxy that ends TLS. */
+function checkPlainHttp(config: Config, report: Report): void {
+  if (config.api.trust_proxy) return;
+  for (const spec of config.api.listen) {
+    const address = parseListenSpec(spec);
+    if (address.kind === "inet" && !isLoopback(address))
+      report(
+        ["api", "listen"],
+        `found "${spec}", plain HTTP off loopback; allowed: a loopback address or a UNIX socket, unless api.trust_proxy is true`,
+      );
+  }
+}
+
+function checkSharedListeners(config: Config, report: Report): void {
+  const owner = new Map<string, string>();
+  for (const section of LISTENERS) {
+    for (const spec of config[section].listen) {
+      const address = parseListenSpec(spec);
+      if (address.kind !== "unix" && address.port === 0) continue;
+      const other = owner.get(spec);
+      if (other !== undefined) report([section, "listen"], `found "${spec}", which ${other} uses already`);
+      owner.set(spec, `${section}.listen`);
+    }
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * Every metric of the service, as one typed object over a registry of its own. Base units, no addresses as labels.
+ * Source: Prometheus naming (prometheus.io/docs/practices/naming).
+ */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { ComponentState } from "./component.ts";
+
+const PREFIX = "mairust_";
+/** From the cost of a hook call to the longest chain time-out. */
+const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 30];
+
+export interface MetricsOptions {
+  /** Read when the metrics are asked for. */
+  readonly components?: () => ReadonlyArray<{ readonly name: string; readonly state: ComponentState }>;
+  /** Memory, CPU, event loop of the process; default true. */
+  readonly process?: boolean;
+}
+
+const STATES: readonly ComponentState[] = ["created", "initialized", "running", "stopped", "failed"];
+
+/** Values of `plugin_circuit_state`. */
+export const CIRCUIT_STATE = { closed: 0, half_open: 1, open: 2 } as const;
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+/** @returns all metrics; nothing global, so that two services in one process do not meet */
+export function createMetrics(options: MetricsOptions = {}) {
+  const registry = new Registry();
+  const register = new Registrar(registry);
+  if (options.process !== false) collectDefaultMetrics({ register: registry, prefix: PREFIX });
+  registerComponents(registry, options.components);
+  return {
+    ...mailMetrics(register),
+    ...pluginMetrics(register),
+    ...storeMetrics(register),
+    httpRequestDuration: register.histogram("http_request_duration_seconds", "HTTP requests", ["route"]),
+    contentType: registry.contentType,
+    /** @returns the exposition text of `/metrics` */
+    render: (): Promise<string> => registry.metrics(),
+  };
+}
+
+function mailMetrics(register: Registrar) {
+  return {
+    /** `result`: stored, duplicate, refused, deferred. One per recipient answer. */
+    lmtpMessages: register.counter("lmtp_messages_total", "recipients answered after DATA", ["result"]),
+    lmtpDuration: register.histogram("lmtp_duration_seconds", "from DATA to the replies", []),
+    imapCommands: register.counter("imap_commands_total", "IMAP commands", ["command", "result"]),
+    imapDuration: register.histogram("imap_duration_seconds", "from an IMAP command to its tagged reply", [
+      "command",
+    ]),
+  };
+}
+
+function pluginMetrics(register: Registrar) {
+  return {
+    hookCalls: register.counter("hook_calls_total", "hook calls", ["hook", "plugin", "outcome"]),
+    hookDuration: register.histogram("hook_duration_seconds", "hook calls", ["hook", "plugin"]),
+    hookLastSuccess: register.gauge("hook_last_success_timestamp_seconds", "last good answer", [
+      "hook",
+      "plugin",
+    ]),
+    pluginCalls: register.counter("plugin_calls_total", "calls of a plugin", ["plugin"]),
+    pluginDuration: register.histogram("plugin_duration_seconds", "calls of a plugin", ["plugin"]),
+    pluginErrors: register.counter("plugin_errors_total", "failed calls of a plugin", ["plugin", "kind"]),
+    pluginDeniedActions: register.counter("plugin_denied_actions_total", "items beyond the grant", [
+      "plugin",
+    ]),
+    pluginMemory: register.gauge("plugin_memory_bytes", "memory of a plugin's processes", ["plugin"]),
+    pluginCircuit: register.gauge("plugin_circuit_state", "0 closed, 1 half open, 2 open", ["plugin"]),
+  };
+}
+
+function storeMetrics(register: Registrar) {
+  return {
+    storeCommit: register.histogram("store_commit_seconds", "commits of stored messages", []),
+    storeMessages: register.counter("store_messages_total", "messages stored", []),
+    blobBytes: register.counter("blob_bytes_total", "logical bytes of new blobs", []),
+    jobs: register.gauge("jobs", "jobs", ["queue", "state"]),
+    jobAge: register.gauge("job_age_seconds", "age of the oldest waiting job", ["queue"]),
+  };
+}
+
+function registerComponents(registry: Registry, components: MetricsOptions["components"]): void {
+  new Gauge({
+    name: `${PREFIX}component_state`,
+    help: "1 for the state that a component is in",
+    labelNames: ["component", "state"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { name, state } of components?.() ?? []) {
+        for (const one of STATES) this.set({ component: name, state: one }, one === state ? 1 : 0);
+      }
+    },
+  });
+}
+
+/** Makes metrics in one registry, all with the prefix. */
+class Registrar {
+  readonly #registers: Registry[];
+
+  constructor(registry: Registry) {
+    this.#registers = [registry];
+  }
+
+  counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {
+    return new Counter({
+      name: PREFIX + name,
+      help,
+      labelNames: [...labelNames],
+      registers: this.#registers,
+    });
+  }
+
+  gauge<L extends string>(name: string, help: string, labelNames: readonly L[]): Gauge<L> {
+    return new Gauge({ name: PREFIX + name, help, labelNames: [...labelNames], registers: this.#registers });
+  }
+
+  histogram<L extends string>(name: string, help: string, labelNames: readonly L[]): Histogram<L> {
+    return new Histogram({
+      name: PREFIX + name,
+      help,
+      labelNames: [...labelNames],
+      buckets: SECONDS,
+      registers: this.#registers,
+    });
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * Secrets that live in files of their own, mode 0600, made at first start: the master key and the password that Dovecot logs in with.
+ * Failures: `config_invalid` naming the file, when it cannot be read or made, or when others may read it.
+ */
+import { randomBytes } from "node:crypto";
+import { chmodSync, linkSync, mkdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { MairustError, messageOf } from "../core/errors.ts";
+
+/** Bytes of randomness in a new secret. */
+const SECRET_BYTES = 32;
+/** Largest secret file. */
+const MAX_FILE_BYTES = 4096;
+
+export interface SecretFile {
+  /** Text of the file without the line break at its end. */
+  readonly secret: string;
+  /** It was not there and has been made now. */
+  readonly made: boolean;
+}
+
+/**
+ * Read the secret, or make one (64 hex digits).
+ * @param key  configuration key that named the file, for messages
+ */
+export function loadOrMakeSecret(key: string, path: string): SecretFile {
+  try {
+    const found = readSecret(path);
+    if (found !== undefined) return { secret: found, made: false };
+    makeSecret(path);
+    return { secret: readSecret(path) ?? "", made: true };
+  } catch (error) {
+    throw new MairustError(
+      "config_invalid",
+      `${key}: Cannot use secret file "${path}": ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+function readSecret(path: string): string | undefined {
+  const facts = statSync(path, { throwIfNoEntry: false });
+  if (facts === undefined) return undefined;
+  if (!facts.isFile() || facts.size > MAX_FILE_BYTES) throw new Error("it is no small file");
+  if ((facts.mode & 0o007) !== 0) throw new Error("everybody may read or write it: chmod o= it");
+  const text = readFileSync(path, "utf8").replace(/\r?\n$/u, "");
+  if (text === "" || /[\r\n\0]/u.test(text)) throw new Error("it must hold one line");
+  return text;
+}
+
+/** Written under another name and linked, so that nobody reads half a secret and two processes agree on one. */
+function makeSecret(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  const temporary = `${path}.${process.pid}.new`;
+  writeFileSync(temporary, `${randomBytes(SECRET_BYTES).toString("hex")}\n`, { mode: 0o600, flag: "wx" });
+  try {
+    chmodSync(temporary, 0o600);
+    linkSync(temporary, path);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+  } finally {
+    unlinkSync(temporary);
+  }
+}

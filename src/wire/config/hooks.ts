@@ -1,0 +1,119 @@
+/** Configuration of plugins and hooks, as far as files set it. Part of `schema.ts`. */
+import { Type } from "typebox";
+import { MAX_LIST, oneOf, plainText, text, texts, whole, yesNo } from "./leaf.ts";
+
+const closed = { additionalProperties: false } as const;
+
+export const HOOK_POINTS = ["pre_receive", "pre_delivery", "post_receive", "pre_send"] as const;
+export const FAILURE_POLICIES = ["allow", "tempfail", "reject", "hold"] as const;
+
+/** Longest `timeout_ms` of a hook that mail waits for (`mail-path`: synchronous points). */
+export const MAX_SYNC_TIMEOUT_MS = 5000;
+/** Longest `timeout_ms` of a `post_receive` hook. */
+export const MAX_ASYNC_TIMEOUT_MS = 120_000;
+
+export const pluginsSection = Type.Object(
+  {
+    dir: text("/var/lib/mairust/plugins", "installed plugins; moves with data_dir", {
+      format: "absolute_path",
+    }),
+    folders: texts([], "development folders, read as they are", { format: "absolute_path" }),
+    enabled: Type.Union([Type.Boolean(), Type.Array(Type.String({ format: "plugin_id" }))], {
+      default: true,
+      description: "all, none, or only these ids; MAIRUST_PLUGINS_ENABLED=false|true|id,id sets it too",
+    }),
+    allow: texts([], "if set, only these ids may run", { format: "plugin_id" }),
+    deny: texts([], "ids that may not run", { format: "plugin_id" }),
+    allow_unsigned: texts([], "ids that may run without a valid signature", { format: "plugin_id" }),
+    allow_unsandboxed: texts([], "ids that may run without a sandbox", { format: "plugin_id" }),
+    require_limits: texts(
+      [],
+      'refuse plugins where these limits are not enforced, e.g. ["memory", "network"]',
+    ),
+    auto_approve: oneOf(["none", "headers"], "none", "grants that need no review"),
+    user: text("mairust-plugin", "user that plugins run as"),
+    uid_range: Type.Array(Type.Integer({ minimum: 1, maximum: 4_294_967_294 }), {
+      default: [61_000, 61_999],
+      minItems: 2,
+      maxItems: 2,
+      description: "first and last uid for tier 3, one per plugin",
+    }),
+    health_interval_s: whole(30, 1, 3600, "time between health checks of a plugin"),
+  },
+  { ...closed, description: "plugins" },
+);
+
+export const pluginSchema = Type.Object(
+  {
+    grants: Type.Record(Type.String(), Type.Unknown(), {
+      default: {},
+      description: "what it may see and do",
+    }),
+    settings: Type.Record(Type.String(), Type.Unknown(), {
+      default: {},
+      description: "values of its settings",
+    }),
+  },
+  { ...closed, description: "grants and settings of one plugin by file; locked in the web interface" },
+);
+
+export const pluginSection = Type.Record(Type.String(), pluginSchema, {
+  default: {},
+  description: "plugins by id",
+  propertyNames: { format: "plugin_id" },
+});
+
+/** Patterns match the whole address, without case; an empty one matches everything. */
+export const hookFilterSchema = Type.Object(
+  {
+    recipient: text("", "pattern for the recipient"),
+    sender: text("", "pattern for the envelope sender"),
+    direction: Type.Optional(Type.Enum(["inbound", "outbound"], { description: "only this direction" })),
+    authenticated: Type.Optional(
+      Type.Boolean({ description: "only mail of authenticated clients, or only of others" }),
+    ),
+    size_min_bytes: whole(0, 0, 2_147_483_647, "only messages of at least this size"),
+    size_max_bytes: whole(0, 0, 2_147_483_647, "only messages of at most this size; 0: any"),
+    header: Type.Record(Type.String(), Type.String(), {
+      default: {},
+      description: 'header fields that must match, name = pattern; "" = present',
+    }),
+    sample_percent: whole(100, 0, 100, "share of the messages, by a stable hash"),
+  },
+  { ...closed, description: "which messages" },
+);
+
+export const hookSchema = Type.Object(
+  {
+    name: plainText("unique name", { format: "hook_name", examples: ["spam"] }),
+    point: Type.Enum([...HOOK_POINTS], { description: "where in the mail path", examples: ["pre_delivery"] }),
+    plugin: plainText("id of the plugin that is called", {
+      format: "plugin_id",
+      examples: ["com.example.mairust.spam-filter"],
+    }),
+    priority: whole(100, 0, 1_000_000, "lower ones run first"),
+    mode: oneOf(["shadow", "canary", "enforce"], "shadow", "recorded only, applied to a part, applied"),
+    canary_percent: whole(10, 0, 100, "share of the messages in mode canary"),
+    timeout_ms: whole(
+      2000,
+      1,
+      MAX_ASYNC_TIMEOUT_MS,
+      "one call; at most 5000 unless the point is post_receive",
+    ),
+    on_timeout: oneOf(FAILURE_POLICIES, "tempfail", "when the call takes too long"),
+    on_error: oneOf(FAILURE_POLICIES, "tempfail", "when the call fails"),
+    late: oneOf(["drop", "apply"], "drop", "an answer after the time-out"),
+    late_timeout_ms: whole(60_000, 1, 600_000, "how long a late answer is waited for"),
+    per_recipient: yesNo(true, "false: one call per transaction and domain, for all its recipients in scope"),
+    parallel: yesNo(false, "run together with others of the same priority that say so too"),
+    enabled: yesNo(true, "false: the hook is kept but not run"),
+    filter: hookFilterSchema,
+  },
+  { ...closed, description: "a hook by file" },
+);
+
+export const hooksSection = Type.Array(hookSchema, {
+  default: [],
+  maxItems: MAX_LIST,
+  description: "hooks by file",
+});

@@ -1,0 +1,106 @@
+/**
+ * What the configuration knows and this version cannot do yet. Somebody who sets such a key gets an error with its name,
+ * never a service that ignores it; defaults are not touched by this. Who builds a thing deletes its line.
+ */
+
+/** Which values of a key are refused. */
+export type Refusal =
+  /** Whatever is set. */
+  | { readonly kind: "any" }
+  /** Anything but `""` and `[]`. */
+  | { readonly kind: "non_empty" }
+  /** These words; in a list, any element. */
+  | { readonly kind: "words"; readonly words: readonly unknown[] }
+  /** Anything but these words. */
+  | { readonly kind: "other_than"; readonly words: readonly unknown[] }
+  /** Texts that begin so; in a list, any element. */
+  | { readonly kind: "prefix"; readonly prefix: string };
+
+export interface NotBuilt {
+  /** Path of the key; `*` stands for one segment, at the end for all that follow. Indexes of lists are segments too. */
+  readonly key: readonly string[];
+  readonly refused: Refusal;
+  /** What is missing, as the subject of "… is not built in this version". */
+  readonly missing: string;
+}
+
+const any: Refusal = { kind: "any" };
+const nonEmpty: Refusal = { kind: "non_empty" };
+const tls: Refusal = { kind: "prefix", prefix: "tls:" };
+const words = (...list: readonly unknown[]): Refusal => ({ kind: "words", words: list });
+const otherThan = (...list: readonly unknown[]): Refusal => ({ kind: "other_than", words: list });
+
+export const NOT_BUILT: readonly NotBuilt[] = [
+  { key: ["roles"], refused: words("milter"), missing: "the milter listener" },
+  { key: ["milter", "*"], refused: any, missing: "the milter listener" },
+  { key: ["limits", "milter_packet_bytes"], refused: any, missing: "the milter listener" },
+  { key: ["blobs", "driver"], refused: words("s3"), missing: "the S3 blob driver" },
+  { key: ["blobs", "s3", "*"], refused: any, missing: "the S3 blob driver" },
+  { key: ["blobs", "client_side_key_file"], refused: nonEmpty, missing: "encryption of blobs" },
+  { key: ["lmtp", "listen"], refused: tls, missing: "TLS on listeners" },
+  { key: ["lmtp", "late_reject"], refused: otherThan("hold"), missing: "pre_receive at LMTP" },
+  { key: ["imap", "listen"], refused: tls, missing: "TLS on listeners" },
+  { key: ["imap", "client_listen"], refused: nonEmpty, missing: "the IMAP listener for other clients" },
+  { key: ["imap", "writable"], refused: words("flags"), missing: "changing flags by IMAP" },
+  { key: ["api", "listen"], refused: tls, missing: "TLS on listeners" },
+  { key: ["metrics", "listen"], refused: tls, missing: "TLS on listeners" },
+  { key: ["tls", "*"], refused: nonEmpty, missing: "TLS on listeners" },
+  { key: ["sender_auth", "*"], refused: any, missing: "sender authentication" },
+  { key: ["hold", "*"], refused: any, missing: "holding mail" },
+  { key: ["edits", "*"], refused: any, missing: "editing mail by hooks" },
+  { key: ["queue", "driver"], refused: words("nats"), missing: "the NATS job queue" },
+  { key: ["queue", "nats_url"], refused: nonEmpty, missing: "the NATS job queue" },
+  { key: ["defaults", "stage"], refused: otherThan("store"), missing: "every stage but store" },
+  { key: ["domains", "*", "stage"], refused: otherThan("store"), missing: "every stage but store" },
+  { key: ["domains", "*", "relay", "*"], refused: any, missing: "relaying to a next hop" },
+  { key: ["plugins", "require_limits"], refused: nonEmpty, missing: "the plugin sandbox" },
+  { key: ["plugins", "user"], refused: any, missing: "the plugin sandbox" },
+  { key: ["plugins", "uid_range"], refused: any, missing: "the plugin sandbox" },
+  { key: ["plugins", "auto_approve"], refused: otherThan("none"), missing: "the review of plugins" },
+  {
+    key: ["hooks", "*", "point"],
+    refused: otherThan("pre_delivery"),
+    missing: "every hook point but pre_delivery",
+  },
+  { key: ["hooks", "*", "mode"], refused: words("canary"), missing: "mode canary" },
+  { key: ["hooks", "*", "late"], refused: words("apply"), missing: "applying late answers" },
+  { key: ["hooks", "*", "on_timeout"], refused: words("hold"), missing: "holding mail" },
+  { key: ["hooks", "*", "on_error"], refused: words("hold"), missing: "holding mail" },
+  { key: ["outbound", "*"], refused: any, missing: "sending mail" },
+  { key: ["alerts", "mail_to"], refused: nonEmpty, missing: "alerts by mail" },
+  { key: ["otel", "enabled"], refused: words(true), missing: "the export of traces" },
+];
+
+function isEmpty(value: unknown): boolean {
+  return value === "" || (Array.isArray(value) && value.length === 0);
+}
+
+function isRefused(refusal: Refusal, value: unknown): boolean {
+  const elements: readonly unknown[] = Array.isArray(value) ? value : [value];
+  switch (refusal.kind) {
+    case "any":
+      return true;
+    case "non_empty":
+      return !isEmpty(value);
+    case "words":
+      return elements.some(element => refusal.words.includes(element));
+    case "other_than":
+      return elements.some(element => !refusal.words.includes(element));
+    case "prefix":
+      return elements.some(element => typeof element === "string" && element.startsWith(refusal.prefix));
+  }
+}
+
+function matches(pattern: readonly string[], path: readonly (string | number)[]): boolean {
+  if (pattern.at(-1) === "*" ? path.length < pattern.length : path.length !== pattern.length) return false;
+  return pattern.every((segment, i) => segment === "*" || segment === path[i]);
+}
+
+/**
+ * @param path   of a key that somebody set, e.g. `["hooks", 0, "mode"]`
+ * @param value  what it was set to
+ * @returns      the entry that refuses it, or undefined
+ */
+export function findNotBuilt(path: readonly (string | number)[], value: unknown): NotBuilt | undefined {
+  return NOT_BUILT.find(entry => matches(entry.key, path) && isRefused(entry.refused, value));
+}

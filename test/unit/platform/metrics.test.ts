@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createMetrics } from "../../../src/platform/metrics.ts";
+
+/** `operations.md` §3, what this version has. */
+const NAMES = [
+  "mairust_lmtp_messages_total",
+  "mairust_lmtp_duration_seconds",
+  "mairust_hook_calls_total",
+  "mairust_hook_duration_seconds",
+  "mairust_hook_last_success_timestamp_seconds",
+  "mairust_plugin_calls_total",
+  "mairust_plugin_duration_seconds",
+  "mairust_plugin_errors_total",
+  "mairust_plugin_memory_bytes",
+  "mairust_plugin_circuit_state",
+  "mairust_store_commit_seconds",
+  "mairust_store_messages_total",
+  "mairust_blob_bytes_total",
+  "mairust_imap_commands_total",
+  "mairust_imap_duration_seconds",
+  "mairust_jobs",
+  "mairust_job_age_seconds",
+  "mairust_http_request_duration_seconds",
+  "mairust_component_state",
+];
+
+test("every metric of the documentation is there", async () => {
+  const text = await createMetrics({ process: false }).render();
+  for (const name of NAMES) assert.match(text, new RegExp(`^# TYPE ${name} `, "m"), name);
+  for (const [, name] of text.matchAll(/^# TYPE (\S+)/gm)) assert.ok(name?.startsWith("mairust_"), name);
+});
+
+test("values carry their labels", async () => {
+  const metrics = createMetrics({ process: false });
+  metrics.lmtpMessages.inc({ result: "stored" }, 2);
+  metrics.hookCalls.inc({ hook: "spam", plugin: "com.example.x", outcome: "ok" });
+  metrics.httpRequestDuration.observe({ route: "/livez" }, 0.002);
+  const text = await metrics.render();
+  assert.match(text, /^mairust_lmtp_messages_total\{result="stored"\} 2$/m);
+  assert.match(text, /^mairust_hook_calls_total\{hook="spam",plugin="com\.example\.x",outcome="ok"\} 1$/m);
+  assert.match(text, /^mairust_http_request_duration_seconds_bucket\{le="0\.0025",route="\/livez"\} 1$/m);
+});
+
+test("two services in one process do not meet", async () => {
+  const [one, two] = [createMetrics({ process: false }), createMetrics({ process: false })];
+  one.storeMessages.inc();
+  assert.match(await one.render(), /^mairust_store_messages_total 1$/m);
+  assert.match(await two.render(), /^mairust_store_messages_total 0$/m);
+});
+
+test("component states are read when they are asked for", async () => {
+  const states: { name: string; state: "running" | "failed" }[] = [{ name: "db", state: "running" }];
+  const metrics = createMetrics({ process: false, components: () => states });
+  assert.match(await metrics.render(), /^mairust_component_state\{component="db",state="running"\} 1$/m);
+  states[0] = { name: "db", state: "failed" };
+  const text = await metrics.render();
+  assert.match(text, /state="running"\} 0$/m);
+  assert.match(text, /state="failed"\} 1$/m);
+});
+
+test("process metrics have the prefix too", async () => {
+  const text = await createMetrics().render();
+  assert.match(text, /^# TYPE mairust_process_cpu_seconds_total /m);
+});

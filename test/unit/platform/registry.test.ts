@@ -1,0 +1,176 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { AlreadyRegistered, InvalidState, NotFound, StopFailed } from "../../../src/core/errors.ts";
+import { type ComponentParts, type ComponentType, component } from "../../../src/platform/component.ts";
+import { deadlineAfter, sleep } from "../../../src/platform/deadline.ts";
+import { ComponentRegistry } from "../../../src/platform/registry.ts";
+
+const soon = () => deadlineAfter(1000);
+
+/** A component that writes down its calls. */
+function traced(
+  calls: string[],
+  name: string,
+  type: ComponentType = "service",
+  parts: Omit<ComponentParts, "info"> = {},
+) {
+  const note = (call: keyof Omit<ComponentParts, "info" | "health">) => async () => {
+    calls.push(`${call} ${name}`);
+    await parts[call]?.(soon());
+  };
+  return component({
+    info: { name, version: "1", description: name, type },
+    ...parts,
+    init: note("init"),
+    start: note("start"),
+    drain: note("drain"),
+    stop: note("stop"),
+  });
+}
+
+const fails = () => {
+  throw new Error("broken");
+};
+
+test("register() refuses a name twice", () => {
+  const registry = new ComponentRegistry();
+  registry.register(traced([], "a"));
+  assert.throws(() => registry.register(traced([], "a")), AlreadyRegistered);
+  assert.equal(registry.count(), 1);
+});
+
+test("find() may find nothing, get() and unregister() throw NotFound", () => {
+  const registry = new ComponentRegistry();
+  const a = traced([], "a");
+  registry.register(a);
+  assert.equal(registry.find("a"), a);
+  assert.equal(registry.get("a"), a);
+  assert.equal(registry.find("b"), undefined);
+  assert.throws(() => registry.get("b"), NotFound);
+  assert.throws(() => registry.unregister("b"), NotFound);
+  registry.unregister("a");
+  assert.equal(registry.count(), 0);
+});
+
+test("unregister() refuses what runs", async () => {
+  const registry = new ComponentRegistry();
+  registry.register(traced([], "a"));
+  await registry.initAll(soon());
+  assert.throws(() => registry.unregister("a"), InvalidState);
+  await registry.stopAll(soon());
+  registry.unregister("a");
+});
+
+test("list() tells name, version, description, type and state in the order of registration", async () => {
+  const registry = new ComponentRegistry();
+  registry.register(traced([], "b", "store"));
+  registry.register(traced([], "a", "listener"));
+  await registry.initAll(soon());
+  assert.deepEqual(registry.list(), [
+    { name: "b", version: "1", description: "b", type: "store", state: "initialized" },
+    { name: "a", version: "1", description: "a", type: "listener", state: "initialized" },
+  ]);
+});
+
+test("components start in the order of registration; listeners drain first, then the reverse", async () => {
+  const calls: string[] = [];
+  const registry = new ComponentRegistry();
+  registry.register(traced(calls, "db", "store"));
+  registry.register(traced(calls, "worker", "worker"));
+  registry.register(traced(calls, "lmtp", "listener"));
+  registry.register(traced(calls, "imap", "listener"));
+  await registry.initAll(soon());
+  await registry.startAll(soon());
+  const order = ["db", "worker", "lmtp", "imap"];
+  assert.deepEqual(calls.splice(0), [
+    ...order.map(name => `init ${name}`),
+    ...order.map(name => `start ${name}`),
+  ]);
+  await registry.stopAll(soon());
+  assert.deepEqual(calls, [
+    "drain imap",
+    "drain lmtp",
+    "stop imap",
+    "stop lmtp",
+    "drain worker",
+    "stop worker",
+    "drain db",
+    "stop db",
+  ]);
+});
+
+test("a failed init() stops what was initialized, and the failure comes through", async () => {
+  const calls: string[] = [];
+  const registry = new ComponentRegistry();
+  registry.register(traced(calls, "a"));
+  registry.register(traced(calls, "b", "service", { init: fails }));
+  registry.register(traced(calls, "c"));
+  await assert.rejects(registry.initAll(soon()), /^Error: broken$/);
+  assert.deepEqual(calls, ["init a", "init b", "stop b", "stop a"]);
+  assert.deepEqual(
+    registry.list().map(({ state }) => state),
+    ["stopped", "stopped", "created"],
+  );
+});
+
+test("a failed start() stops what was started and what was only initialized", async () => {
+  const calls: string[] = [];
+  const registry = new ComponentRegistry();
+  registry.register(traced(calls, "a"));
+  registry.register(traced(calls, "b", "service", { start: fails, stop: fails }));
+  registry.register(traced(calls, "c"));
+  await registry.initAll(soon());
+  calls.length = 0;
+  await assert.rejects(registry.startAll(soon()), /broken; then: Cannot stop "b": broken/);
+  assert.deepEqual(calls, ["start a", "start b", "stop c", "stop b", "drain a", "stop a"]);
+});
+
+test("stopAll() stops all of them even when one fails, and StopFailed lists each", async () => {
+  const calls: string[] = [];
+  const registry = new ComponentRegistry();
+  registry.register(traced(calls, "a", "store", { stop: fails }));
+  registry.register(traced(calls, "b"));
+  registry.register(traced(calls, "c", "listener", { drain: fails }));
+  await registry.initAll(soon());
+  await registry.startAll(soon());
+  calls.length = 0;
+  await assert.rejects(registry.stopAll(soon()), (error: unknown) => {
+    assert.ok(error instanceof StopFailed);
+    assert.deepEqual(
+      error.failures.map(({ name }) => name),
+      ["c", "a"],
+    );
+    return true;
+  });
+  assert.deepEqual(calls, ["drain c", "stop c", "drain b", "stop b", "drain a", "stop a"]);
+});
+
+test("healthAll() asks all at once, takes the worst, and does not wait for one that hangs", async () => {
+  const registry = new ComponentRegistry();
+  registry.register(traced([], "good"));
+  registry.register(
+    traced([], "slow", "service", { health: () => ({ status: "degraded", detail: "slow" }) }),
+  );
+  await registry.initAll(soon());
+  await registry.startAll(soon());
+  const health = await registry.healthAll(soon());
+  assert.equal(health.status, "degraded");
+  assert.deepEqual(health.checks, [
+    { name: "good", status: "ok" },
+    { name: "slow", status: "degraded", detail: "slow" },
+  ]);
+  const hanging = new AbortController();
+  const stuck = traced([], "stuck", "service", {
+    health: async () => {
+      await sleep(60_000, hanging.signal).catch(() => {});
+      return { status: "ok" };
+    },
+  });
+  await stuck.init();
+  await stuck.start();
+  registry.register(stuck);
+  const cut = await registry.healthAll(deadlineAfter(20));
+  hanging.abort();
+  assert.equal(cut.status, "error");
+  assert.match(cut.checks[2]?.detail ?? "", /deadline has passed/);
+});

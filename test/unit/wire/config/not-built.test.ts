@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { childOf, ROOT, type SchemaNode } from "../../../../src/platform/config/schema-node.ts";
+import { findNotBuilt, NOT_BUILT } from "../../../../src/wire/config/not-built.ts";
+
+const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> = [
+  [["roles"], ["lmtp", "milter"]],
+  [["milter", "listen"], []],
+  [["blobs", "driver"], "s3"],
+  [["blobs", "s3", "bucket"], "x"],
+  [["blobs", "client_side_key_file"], "/k"],
+  [["imap", "writable"], "flags"],
+  [["imap", "client_listen"], ["inet:127.0.0.1:1"]],
+  [["tls", "cert_file"], "/c"],
+  [
+    ["api", "listen"],
+    ["inet:127.0.0.1:1", "tls:0.0.0.0:443"],
+  ],
+  [["sender_auth", "checks"], ["spf"]],
+  [["edits", "signed_mail"], "refuse"],
+  [["queue", "driver"], "nats"],
+  [["domains", "a.example", "stage"], "mirror"],
+  [["domains", "a.example", "relay", "lmtp"], "unix:/l"],
+  [["defaults", "stage"], "observe"],
+  [["otel", "enabled"], true],
+  [["alerts", "mail_to"], ["a@b"]],
+  [["hooks", 0, "point"], "pre_receive"],
+  [["hooks", 7, "mode"], "canary"],
+  [["hooks", 0, "late"], "apply"],
+  [["hooks", 0, "on_error"], "hold"],
+  [["hooks", 0, "on_timeout"], "hold"],
+  [["lmtp", "late_reject"], "reject"],
+  [["hold", "expire_days"], 30],
+  [["plugins", "require_limits"], ["memory"]],
+  [
+    ["plugins", "uid_range"],
+    [1, 2],
+  ],
+  [["plugins", "user"], "x"],
+  [["plugins", "auto_approve"], "headers"],
+  [["outbound", "smtp"], "inet:127.0.0.1:25"],
+];
+
+test("what is not built is refused", () => {
+  for (const [path, value] of refused) assert.notEqual(findNotBuilt(path, value), undefined, path.join("."));
+});
+
+test("the harmless values of the same keys are allowed", () => {
+  const allowed: typeof refused = [
+    [["roles"], ["lmtp"]],
+    [["blobs", "driver"], "fs"],
+    [["blobs", "client_side_key_file"], ""],
+    [["imap", "writable"], "none"],
+    [["imap", "client_listen"], []],
+    [["tls", "key_file"], ""],
+    [["api", "listen"], ["inet:127.0.0.1:1"]],
+    [["domains", "a.example", "stage"], "store"],
+    [["domains", "a.example", "quota_mb"], 1],
+    [["otel", "enabled"], false],
+    [["hooks", 0, "point"], "pre_delivery"],
+    [["hooks", 0, "mode"], "shadow"],
+    [["lmtp", "late_reject"], "hold"],
+    [["metrics", "listen"], ["inet:127.0.0.1:9"]],
+  ];
+  for (const [path, value] of allowed) assert.equal(findNotBuilt(path, value), undefined, path.join("."));
+});
+
+test("every entry names a key that the schema has", () => {
+  for (const { key } of NOT_BUILT) {
+    const named = key.at(-1) === "*" ? key.slice(0, -1) : key;
+    let node: SchemaNode | undefined = ROOT;
+    for (const segment of named) node = node === undefined ? undefined : childOf(node, segment);
+    assert.notEqual(node, undefined, key.join("."));
+  }
+});
