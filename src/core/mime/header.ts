@@ -1,0 +1,146 @@
+/**
+ * A raw header block as fields: iterate, select exact bytes for IMAP `BODY[HEADER.FIELDS (…)]`, unfold, decode. Works on
+ * bytes already in memory (a stored header, a prefix + header); the streaming side is `header-reader.ts`. Fails never.
+ *
+ * What a line is: only LF ends one, with or without a CR before it. A bare CR does not: Postfix and Dovecot treat it as
+ * data, and three programs that disagree about header lines are how a forged field gets in. The block ends at the first
+ * empty line; a line without a colon (an mbox `From ` line) and a leading line of white space stay opaque.
+ */
+import { trimText } from "./byte-text.ts";
+import { decodeWords } from "./encoded-word.ts";
+import type { ByteText } from "./structure.ts";
+
+export { decodeRfc2231 } from "./rfc2231.ts";
+
+const LF = 0x0a;
+const CR = 0x0d;
+const COLON = 0x3a;
+
+export interface HeaderField {
+  /** Lower case, without white space before the colon. */
+  readonly name: string;
+  /** As written. */
+  readonly nameRaw: ByteText;
+  /** Octets from the start of the block: first of the field, first after the colon, first after its last line break. */
+  readonly start: number;
+  readonly valueStart: number;
+  readonly end: number;
+  /** Octets after the colon, folds included, last line break excluded: a view into the block. */
+  readonly value: Uint8Array;
+  /** Physical lines the field takes. */
+  readonly lines: number;
+}
+
+function isBlank(octet: number | undefined): boolean {
+  return octet === 0x20 || octet === 0x09;
+}
+
+/** End of the line that begins at `start`, its LF included. */
+function lineEnd(block: Uint8Array, start: number): number {
+  const lf = block.indexOf(LF, start);
+  return lf === -1 ? block.length : lf + 1;
+}
+
+/** True when `[start, end)` is CRLF or LF alone. */
+function isEmptyLine(block: Uint8Array, start: number, end: number): boolean {
+  return block[end - 1] === LF && (end - start === 1 || (end - start === 2 && block[start] === CR));
+}
+
+function withoutLineBreak(block: Uint8Array, start: number, end: number): number {
+  if (end === start || block[end - 1] !== LF) return end;
+  return end - 1 > start && block[end - 2] === CR ? end - 2 : end - 1;
+}
+
+/**
+ * The name of the field in a header line, or undefined when the line is opaque (no colon, or no RFC 5322 §3.6.8
+ * field name before it; white space before the colon is allowed, §4.5.3).
+ *
+ * @param line  octets as characters, at least up to the colon
+ */
+export function fieldName(line: ByteText): string | undefined {
+  return /^([!-9;-~]+)[ \t]*:/.exec(line)?.[1];
+}
+
+type Section =
+  | { readonly kind: "field"; readonly field: HeaderField }
+  | { readonly kind: "opaque"; readonly start: number; readonly end: number }
+  | { readonly kind: "end"; readonly start: number; readonly end: number };
+
+/** A name longer than this is opaque: nobody can ask for it, and reading it would cost. */
+const NAME_SCAN_BYTES = 1024;
+
+function fieldAt(block: Uint8Array, start: number, end: number, lines: number): HeaderField | undefined {
+  const scanned = Buffer.from(block.buffer, block.byteOffset + start, Math.min(end - start, NAME_SCAN_BYTES));
+  const nameRaw = fieldName(scanned.toString("latin1"));
+  if (nameRaw === undefined) return undefined;
+  const valueStart = block.indexOf(COLON, start) + 1;
+  const value = block.subarray(valueStart, Math.max(valueStart, withoutLineBreak(block, start, end)));
+  return { name: nameRaw.toLowerCase(), nameRaw, start, valueStart, end, value, lines };
+}
+
+/** Cut a block into fields, opaque runs and the closing empty line, in order and without gaps. */
+function* sections(block: Uint8Array): Generator<Section> {
+  let start = 0;
+  while (start < block.length) {
+    let end = lineEnd(block, start);
+    if (isEmptyLine(block, start, end)) {
+      yield { kind: "end", start, end };
+      return;
+    }
+    let lines = 1;
+    while (end < block.length && isBlank(block[end])) {
+      end = lineEnd(block, end);
+      lines++;
+    }
+    const field = isBlank(block[start]) ? undefined : fieldAt(block, start, end, lines);
+    yield field === undefined ? { kind: "opaque", start, end } : { kind: "field", field };
+    start = end;
+  }
+}
+
+/**
+ * The fields of a header block, top to bottom, doubles kept; stops at the first empty line.
+ *
+ * @param block  raw header bytes; what follows its empty line is ignored
+ */
+export function* headerFields(block: Uint8Array): Generator<HeaderField> {
+  for (const section of sections(block)) if (section.kind === "field") yield section.field;
+}
+
+/**
+ * The bytes of `BODY[HEADER.FIELDS (…)]` or, with `not`, of `BODY[HEADER.FIELDS.NOT (…)]` (RFC 3501 §6.4.5): exact,
+ * folds and order kept, and the closing empty line when the block has one (a message without body has none).
+ *
+ * @param block  the header block, prefix included
+ * @param names  field names in any case
+ * @param not    everything but these; opaque lines are then included
+ */
+export function selectHeaderFields(block: Uint8Array, names: Iterable<string>, not: boolean): Uint8Array {
+  const wanted = new Set(Array.from(names, name => name.toLowerCase()));
+  const kept: Uint8Array[] = [];
+  for (const section of sections(block)) {
+    if (section.kind === "field") {
+      const { field } = section;
+      if (wanted.has(field.name) !== not) kept.push(block.subarray(field.start, field.end));
+    } else if (section.kind === "end" || not) kept.push(block.subarray(section.start, section.end));
+  }
+  return Buffer.concat(kept);
+}
+
+/** Remove folding (RFC 5322 §2.2.3: a line break before white space goes, the white space stays). */
+export function unfold(value: Uint8Array): ByteText {
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+    .toString("latin1")
+    .replace(/\r?\n(?=[ \t])/g, "");
+}
+
+/**
+ * A header value as people read it: unfolded, RFC 2047 decoded, raw 8-bit as UTF-8 if valid else windows-1252, controls
+ * except TAB turned to spaces, white space at both ends removed.
+ *
+ * @param value  raw octets after the colon, or already unfolded text
+ */
+export function decodeHeaderValue(value: Uint8Array | ByteText): string {
+  const text = typeof value === "string" ? value : unfold(value);
+  return trimText(decodeWords(text).replace(/[\x00-\x08\x0a-\x1f\x7f-\x9f]/g, " "));
+}
