@@ -1,0 +1,287 @@
+-- The first schema: tenants, domains, accounts, mailboxes, blobs, messages, mailbox entries, timeline, jobs.
+--
+-- What must never be wrong is held here and not only in code:
+--   * UIDs of a mailbox rise and are never used twice, UIDVALIDITY never changes, MODSEQ rises with every change
+--     (triggers on mailboxes and entries);
+--   * counters of mailboxes and accounts follow their entries exactly (the same triggers);
+--   * an expunged UID is logged with its MODSEQ (for QRESYNC), in the transaction that removes it;
+--   * an entry points to a message, a message to a blob row; neither can go while it is pointed to.
+
+create table tenants (
+  name        text primary key,
+  created_at  timestamptz not null default now()
+);
+insert into tenants (name) values ('main');
+
+create table domains (
+  name         text primary key check (name = lower(name) and name <> ''),
+  tenant       text not null default 'main' references tenants (name),
+  -- the current stage; a config file gives the initial value only
+  stage        text not null default 'store' check (stage in ('observe', 'hooks', 'mirror', 'store')),
+  accounts     text not null default 'listed' check (accounts in ('auto', 'listed')),
+  quota_bytes  bigint not null default 0 check (quota_bytes >= 0),
+  created_at   timestamptz not null default now()
+);
+
+create table accounts (
+  id             bigint generated always as identity primary key,
+  domain         text not null references domains (name),
+  -- NFC, lower case: how accounts are looked up
+  local_part     text not null check (local_part <> ''),
+  -- as it was first received or typed
+  address        text not null,
+  password_hash  text,
+  -- null: the domain's quota
+  quota_bytes    bigint check (quota_bytes >= 0),
+  used_bytes     bigint not null default 0 check (used_bytes >= 0),
+  used_messages  bigint not null default 0 check (used_messages >= 0),
+  created_at     timestamptz not null default now(),
+  unique (domain, local_part)
+) with (fillfactor = 70);
+
+create table aliases (
+  domain      text not null references domains (name),
+  local_part  text not null check (local_part <> ''),
+  account_id  bigint not null references accounts (id) on delete cascade,
+  created_at  timestamptz not null default now(),
+  primary key (domain, local_part)
+);
+create index aliases_account on aliases (account_id);
+
+-- UIDVALIDITY: seconds since 1970, and never the same value twice even when mailboxes are made within one second.
+create sequence uidvalidity_values;
+create function new_uidvalidity() returns bigint language sql volatile as $$
+  select setval('uidvalidity_values', greatest(nextval('uidvalidity_values'), extract(epoch from clock_timestamp())::bigint))
+$$;
+
+create table mailboxes (
+  id              bigint generated always as identity primary key,
+  account_id      bigint not null references accounts (id) on delete cascade,
+  -- '/' separates levels; INBOX is upper case
+  name            text not null check (name <> '' and (upper(name) <> 'INBOX' or name = 'INBOX')),
+  special_use     text check (special_use in ('\Junk', '\Sent', '\Archive', '\Trash', '\Drafts')),
+  uidvalidity     bigint not null default new_uidvalidity() check (uidvalidity between 1 and 4294967295),
+  uidnext         bigint not null default 1 check (uidnext between 1 and 4294967295),
+  highest_modseq  bigint not null default 1 check (highest_modseq >= 1),
+  messages        bigint not null default 0 check (messages >= 0),
+  unseen          bigint not null default 0 check (unseen between 0 and messages),
+  size_bytes      bigint not null default 0 check (size_bytes >= 0),
+  created_at      timestamptz not null default now(),
+  unique (account_id, name)
+) with (fillfactor = 50);
+
+-- Subscriptions outlive their mailbox (RFC 3501 section 6.3.9).
+create table subscriptions (
+  account_id  bigint not null references accounts (id) on delete cascade,
+  name        text not null,
+  primary key (account_id, name)
+);
+
+create table blobs (
+  digest        bytea primary key check (octet_length(digest) = 32),
+  size_bytes    bigint not null check (size_bytes >= 0),
+  stored_bytes  bigint not null check (stored_bytes >= 0),
+  codec         text not null check (codec in ('none', 'brotli')),
+  -- last put or last lost reference: a blob is collectable only long after it
+  touched_at    timestamptz not null default now()
+);
+
+create table messages (
+  message_id         uuid primary key,
+  blob_digest        bytea not null references blobs (digest),
+  size_bytes         bigint not null check (size_bytes >= 0),
+  header_bytes       integer not null check (header_bytes >= 0),
+  -- ENVELOPE, BODYSTRUCTURE and the offsets of every part: packed bytes, because text refuses NUL
+  structure          bytea not null,
+  -- root header block as received; null when too large, then it is read from the blob
+  header             bytea,
+  message_id_header  text,
+  subject            text not null default '',
+  from_text          text not null default '',
+  thread_key         text,
+  attachments        integer not null default 0 check (attachments >= 0),
+  queue_id           text not null default '',
+  mail_from          text not null default '',
+  received_at        timestamptz not null
+);
+create index messages_blob on messages (blob_digest);
+create index messages_queue_id on messages (queue_id) where queue_id <> '';
+create index messages_message_id_header on messages (message_id_header) where message_id_header is not null;
+
+-- One message in one mailbox.
+create table entries (
+  -- no cascade: entries are deleted by name first, so that counters and the expunge log see it
+  mailbox_id     bigint not null references mailboxes (id),
+  uid            bigint not null check (uid between 1 and 4294967294),
+  modseq         bigint not null check (modseq >= 1),
+  message_id     uuid not null references messages (message_id),
+  -- 1 \Seen, 2 \Answered, 4 \Flagged, 8 \Deleted, 16 \Draft
+  flags          smallint not null default 0 check (flags between 0 and 31),
+  keywords       text[] not null default '{}',
+  internal_date  timestamptz not null,
+  -- bytes in front of the blob for this entry only: Return-Path, Delivered-To, Received, hook fields
+  prefix         bytea not null default '',
+  -- octets of prefix and blob together: RFC822.SIZE
+  size_bytes     bigint not null check (size_bytes >= octet_length(prefix)),
+  metadata       jsonb not null default '{}',
+  primary key (mailbox_id, uid)
+) with (fillfactor = 90);
+create index entries_message on entries (message_id);
+create index entries_modseq on entries (mailbox_id, modseq);
+
+create table expunged (
+  mailbox_id   bigint not null references mailboxes (id) on delete cascade,
+  uid          bigint not null,
+  modseq       bigint not null,
+  message_id   uuid not null,
+  expunged_at  timestamptz not null default now(),
+  primary key (mailbox_id, uid)
+);
+create index expunged_modseq on expunged (mailbox_id, modseq);
+
+-- What identifies a delivery that may come again: the queue id, the recipient and the content.
+create table deliveries (
+  queue_id    text not null check (queue_id <> ''),
+  recipient   text not null,
+  digest      bytea not null,
+  message_id  uuid not null,
+  outcome     text not null default 'stored' check (outcome in ('stored', 'held', 'relayed')),
+  created_at  timestamptz not null default now(),
+  primary key (queue_id, recipient, digest)
+);
+create index deliveries_created_at on deliveries using brin (created_at);
+
+create table events (
+  id          bigint generated always as identity primary key,
+  message_id  uuid not null,
+  queue_id    text not null default '',
+  at          timestamptz not null,
+  kind        text not null,
+  recipient   text,
+  data        jsonb not null default '{}'
+);
+create index events_message on events (message_id);
+create index events_queue_id on events (queue_id) where queue_id <> '';
+create index events_at on events using brin (at);
+
+create table jobs (
+  id            bigint generated always as identity primary key,
+  kind          text not null,
+  payload       jsonb not null default '{}',
+  state         text not null default 'queued' check (state in ('queued', 'running', 'done', 'failed', 'canceled')),
+  run_at        timestamptz not null default now(),
+  attempts      integer not null default 0,
+  max_attempts  integer not null default 10,
+  lease_owner   text,
+  lease_until   timestamptz,
+  progress      smallint not null default 0 check (progress between 0 and 100),
+  error         text,
+  message_id    uuid,
+  created_at    timestamptz not null default now(),
+  finished_at   timestamptz
+);
+create index jobs_ready on jobs (kind, run_at) where state = 'queued';
+create index jobs_leased on jobs (lease_until) where state = 'running';
+
+-- ---------------------------------------------------------------- what holds the invariants
+
+create function mailboxes_guard() returns trigger language plpgsql as $$
+begin
+  if new.uidvalidity <> old.uidvalidity then
+    raise exception 'UIDVALIDITY of mailbox % cannot change', old.id using errcode = 'integrity_constraint_violation';
+  end if;
+  if new.uidnext < old.uidnext or new.highest_modseq < old.highest_modseq then
+    raise exception 'UIDNEXT and HIGHESTMODSEQ of mailbox % cannot go back', old.id using errcode = 'integrity_constraint_violation';
+  end if;
+  return new;
+end $$;
+create trigger mailboxes_guard before update on mailboxes for each row execute function mailboxes_guard();
+
+create function entries_added() returns trigger language plpgsql as $$
+begin
+  if exists (
+    select 1 from added a join mailboxes m on m.id = a.mailbox_id
+    where a.uid < m.uidnext or a.modseq <= m.highest_modseq
+  ) then
+    raise exception 'a new entry needs a UID from UIDNEXT on and a MODSEQ above HIGHESTMODSEQ' using errcode = 'integrity_constraint_violation';
+  end if;
+  update mailboxes m set
+    uidnext = s.uid + 1, highest_modseq = s.modseq,
+    messages = m.messages + s.n, unseen = m.unseen + s.unseen, size_bytes = m.size_bytes + s.bytes
+  from (
+    select mailbox_id, max(uid) as uid, max(modseq) as modseq, count(*) as n,
+           count(*) filter (where flags & 1 = 0) as unseen, sum(size_bytes) as bytes
+    from added group by mailbox_id
+  ) s
+  where m.id = s.mailbox_id;
+  update accounts a set used_bytes = a.used_bytes + s.bytes, used_messages = a.used_messages + s.n
+  from (
+    select m.account_id, count(*) as n, sum(e.size_bytes) as bytes
+    from added e join mailboxes m on m.id = e.mailbox_id group by m.account_id
+  ) s
+  where a.id = s.account_id;
+  return null;
+end $$;
+create trigger entries_added after insert on entries
+  referencing new table as added for each statement execute function entries_added();
+
+create function entries_removed() returns trigger language plpgsql as $$
+begin
+  -- Each expunge is a change of its own: it gets the next MODSEQ, in UID order.
+  insert into expunged (mailbox_id, uid, modseq, message_id)
+  select r.mailbox_id, r.uid, m.highest_modseq + row_number() over (partition by r.mailbox_id order by r.uid), r.message_id
+  from removed r join mailboxes m on m.id = r.mailbox_id;
+  update accounts a set used_bytes = a.used_bytes - s.bytes, used_messages = a.used_messages - s.n
+  from (
+    select m.account_id, count(*) as n, sum(r.size_bytes) as bytes
+    from removed r join mailboxes m on m.id = r.mailbox_id group by m.account_id
+  ) s
+  where a.id = s.account_id;
+  update mailboxes m set
+    highest_modseq = m.highest_modseq + s.n,
+    messages = m.messages - s.n, unseen = m.unseen - s.unseen, size_bytes = m.size_bytes - s.bytes
+  from (
+    select mailbox_id, count(*) as n, count(*) filter (where flags & 1 = 0) as unseen, sum(size_bytes) as bytes
+    from removed group by mailbox_id
+  ) s
+  where m.id = s.mailbox_id;
+  -- The last reference is gone from now on, not earlier.
+  update blobs b set touched_at = now()
+  from removed r join messages g on g.message_id = r.message_id
+  where b.digest = g.blob_digest;
+  return null;
+end $$;
+create trigger entries_removed after delete on entries
+  referencing old table as removed for each statement execute function entries_removed();
+
+create function entries_guard() returns trigger language plpgsql as $$
+begin
+  if new.mailbox_id <> old.mailbox_id or new.uid <> old.uid or new.message_id <> old.message_id
+     or new.prefix <> old.prefix or new.size_bytes <> old.size_bytes or new.internal_date <> old.internal_date then
+    raise exception 'entry %/% is immutable but for flags, keywords, metadata and MODSEQ', old.mailbox_id, old.uid
+      using errcode = 'integrity_constraint_violation';
+  end if;
+  if new.modseq <= old.modseq then
+    raise exception 'a change of entry %/% needs a higher MODSEQ', old.mailbox_id, old.uid using errcode = 'integrity_constraint_violation';
+  end if;
+  return new;
+end $$;
+create trigger entries_guard before update on entries for each row execute function entries_guard();
+
+create function entries_changed() returns trigger language plpgsql as $$
+begin
+  if exists (select 1 from after_rows a join mailboxes m on m.id = a.mailbox_id where a.modseq <= m.highest_modseq) then
+    raise exception 'a changed entry needs a MODSEQ above HIGHESTMODSEQ' using errcode = 'integrity_constraint_violation';
+  end if;
+  update mailboxes m set highest_modseq = s.modseq, unseen = m.unseen + s.unseen - o.unseen
+  from (
+    select mailbox_id, max(modseq) as modseq, count(*) filter (where flags & 1 = 0) as unseen from after_rows group by mailbox_id
+  ) s
+  join (
+    select mailbox_id, count(*) filter (where flags & 1 = 0) as unseen from before_rows group by mailbox_id
+  ) o using (mailbox_id)
+  where m.id = s.mailbox_id;
+  return null;
+end $$;
+create trigger entries_changed after update on entries
+  referencing old table as before_rows new table as after_rows for each statement execute function entries_changed();

@@ -1,0 +1,188 @@
+/**
+ * Blob files under their final names (step 7): published, found, read.
+ *
+ * Publishing is: temporary file, fsync, rename, fsync of the directory. A blob that is there already and right is used again, with
+ * a new modification time (a collector of old files leaves it alone); one that is damaged is replaced.
+ * Failures: `disk_full`, `store_unavailable`, `blob_missing`, `blob_damaged`.
+ */
+import { MairustError } from "../core/errors.ts";
+import type { BlobDigest } from "../core/ids.ts";
+import type { BlobRecord, ByteRange } from "../core/ports.ts";
+import type { DirectorySync } from "./blobs-fs-dirs.ts";
+import type { Codec } from "./blobs-fs-format.ts";
+import {
+  blobError,
+  CREATE_NEW,
+  closeFile,
+  isMissing,
+  openFile,
+  READ_ONLY,
+  removeFile,
+  renameFile,
+  syncFile,
+  touchFile,
+  writeFully,
+} from "./blobs-fs-io.ts";
+import type { BlobLayout } from "./blobs-fs-layout.ts";
+import { inspect, readStored, type StoredFile } from "./blobs-fs-read.ts";
+import type { Spill } from "./blobs-fs-spill.ts";
+
+/** A blob whose digest is known, not durable yet. `image`: what the file will hold; `raw`: the logical bytes. */
+export type Prepared =
+  | { readonly kind: "memory"; readonly raw: Buffer; readonly image: Buffer; readonly codec: Codec }
+  | { readonly kind: "file"; readonly spill: Spill; readonly codec: Codec };
+
+export class BlobFiles {
+  readonly #layout: BlobLayout;
+  readonly #dirs: DirectorySync;
+
+  constructor(layout: BlobLayout, dirs: DirectorySync) {
+    this.#layout = layout;
+    this.#dirs = dirs;
+  }
+
+  temporary(): string {
+    return this.#layout.temporary();
+  }
+
+  /** Make it durable under its digest. */
+  async publish(digest: BlobDigest, sizeBytes: number, prepared: Prepared): Promise<BlobRecord> {
+    try {
+      const { dir, path } = this.#layout.place(digest);
+      const reused = await this.#reuse(digest, sizeBytes, prepared.kind === "memory");
+      if (reused === undefined) {
+        if (prepared.kind === "memory") await this.#writeNew(prepared.image, path);
+        else {
+          await prepared.spill.sync();
+          await renameFile(prepared.spill.path, path);
+        }
+      }
+      await this.#dirs.sync(dir);
+      if (prepared.kind === "file") await prepared.spill.close(reused !== undefined);
+      if (reused !== undefined) return reused;
+      const storedBytes = prepared.kind === "memory" ? prepared.image.length : prepared.spill.fileBytes;
+      return { digest, sizeBytes, storedBytes, codec: prepared.codec };
+    } catch (error) {
+      throw blobError(error, `store blob "${digest}"`);
+    }
+  }
+
+  /** Open, use and close a stored blob. @throws {MairustError} `blob_missing`, `blob_damaged` */
+  async *read(digest: BlobDigest, range?: ByteRange): AsyncGenerator<Uint8Array> {
+    const fd = await this.#open(digest);
+    try {
+      yield* readStored(await this.#inspect(fd, digest), digest, range);
+    } finally {
+      await closeFile(fd);
+    }
+  }
+
+  /**
+   * Read a blob from its temporary file, or from its final one if it got that meanwhile. Each reader has a descriptor of its own,
+   * so that one who stays behind never reads through a number that belongs to another file by then.
+   */
+  async *readStaged(temporary: string, digest: BlobDigest, range?: ByteRange): AsyncGenerator<Uint8Array> {
+    let fd: number;
+    try {
+      fd = await openFile(temporary, READ_ONLY);
+    } catch (error) {
+      if (!isMissing(error)) throw blobError(error, `read blob "${digest}"`);
+      yield* this.read(digest, range);
+      return;
+    }
+    try {
+      yield* readStored(await this.#inspect(fd, digest), digest, range);
+    } finally {
+      await closeFile(fd);
+    }
+  }
+
+  /** @returns undefined when there is none. @throws {MairustError} `blob_damaged` */
+  async head(digest: BlobDigest): Promise<BlobRecord | undefined> {
+    let fd: number;
+    try {
+      fd = await this.#open(digest);
+    } catch (error) {
+      if (error instanceof MairustError && error.code === "blob_missing") return undefined;
+      throw error;
+    }
+    try {
+      return recordOf(digest, await this.#inspect(fd, digest));
+    } finally {
+      await closeFile(fd);
+    }
+  }
+
+  async remove(digest: BlobDigest): Promise<void> {
+    try {
+      await removeFile(this.#layout.place(digest).path);
+    } catch (error) {
+      throw blobError(error, `delete blob "${digest}"`);
+    }
+  }
+
+  async #open(digest: BlobDigest): Promise<number> {
+    const { path } = this.#layout.place(digest);
+    try {
+      return await openFile(path, READ_ONLY);
+    } catch (error) {
+      if (isMissing(error))
+        throw new MairustError("blob_missing", `Cannot open blob "${digest}": it is not there`, {
+          cause: error,
+        });
+      throw blobError(error, `open blob "${digest}"`);
+    }
+  }
+
+  async #inspect(fd: number, digest: BlobDigest): Promise<StoredFile> {
+    try {
+      return await inspect(fd, digest);
+    } catch (error) {
+      throw blobError(error, `read blob "${digest}"`);
+    }
+  }
+
+  async #writeNew(image: Buffer, path: string): Promise<void> {
+    const temporary = this.#layout.temporary();
+    const fd = await openFile(temporary, CREATE_NEW);
+    try {
+      await writeFully(fd, image, 0);
+      await syncFile(fd);
+      await renameFile(temporary, path);
+    } catch (error) {
+      // The first failure is what counts; a leftover is removed at the next start.
+      await removeFile(temporary).catch(() => undefined);
+      throw error;
+    } finally {
+      await closeFile(fd);
+    }
+  }
+
+  /**
+   * Use the blob that is there: a small one after hashing it, a large one by its size. Whatever is wrong with it, writing it again
+   * is right: so no failure leaves here.
+   */
+  async #reuse(digest: BlobDigest, sizeBytes: number, hash: boolean): Promise<BlobRecord | undefined> {
+    let fd: number;
+    try {
+      fd = await openFile(this.#layout.place(digest).path, READ_ONLY);
+    } catch {
+      return undefined;
+    }
+    try {
+      const file = await inspect(fd, digest);
+      if (file.sizeBytes !== sizeBytes) return undefined;
+      if (hash) for await (const _ of readStored(file, digest));
+      await touchFile(fd);
+      return recordOf(digest, file);
+    } catch {
+      return undefined;
+    } finally {
+      await closeFile(fd);
+    }
+  }
+}
+
+function recordOf(digest: BlobDigest, file: StoredFile): BlobRecord {
+  return { digest, sizeBytes: file.sizeBytes, storedBytes: file.fileBytes, codec: file.codec };
+}

@@ -1,0 +1,206 @@
+/**
+ * Taking a message's bytes (step 6) and making them durable (step 7). Small messages stay in memory and become a file in one
+ * write; larger ones go to a temporary file as they come. At most half a megabyte of memory each.
+ *
+ * States of a stage: open → finished | aborted; of a staged blob: temporary → durable, and discarded from either.
+ * Failures: `disk_full`, `store_unavailable`, `invalid_state` for calls out of order.
+ */
+import { createHash } from "node:crypto";
+import { brotliCompress, brotliCompressSync } from "node:zlib";
+import { MairustError } from "../core/errors.ts";
+import { type BlobDigest, blobDigest } from "../core/ids.ts";
+import type { BlobRecord, BlobStage, ByteRange, StagedBlob } from "../core/ports.ts";
+import type { BlobFiles, Prepared } from "./blobs-fs-files.ts";
+import { brotliOptions, type Codec, HEADER_BYTES, isWorthIt, writeHeader } from "./blobs-fs-format.ts";
+import { clamp } from "./blobs-fs-read.ts";
+import type { FreeSpace } from "./blobs-fs-space.ts";
+import { Spill } from "./blobs-fs-spill.ts";
+
+/** Messages up to this size stay in memory until they are durable. */
+export const MEMORY_BYTES = 128 * 1024;
+const FIRST_BUFFER_BYTES = 8 * 1024;
+/** Below one block of the file system compression saves nothing. */
+const COMPRESS_FROM_BYTES = 4096 - HEADER_BYTES;
+/** Up to this size compressing takes 0.1 ms or less: a thread would cost more. */
+const COMPRESS_SYNC_BYTES = 32 * 1024;
+/** What is compressed on trial to choose the codec of a large message: the end of what memory holds, past headers and text. */
+const SAMPLE_BYTES = 32 * 1024;
+
+export interface StageOptions {
+  readonly files: BlobFiles;
+  readonly space: FreeSpace;
+  readonly compress: boolean;
+}
+
+export class FsStage implements BlobStage {
+  readonly #options: StageOptions;
+  readonly #hash = createHash("sha256");
+  #state: "open" | "finished" | "aborted" = "open";
+  #sizeBytes = 0;
+  /** Room for the header in front: an uncompressed blob is written as it lies here. */
+  #buffer = Buffer.allocUnsafeSlow(FIRST_BUFFER_BYTES);
+  #spill: Spill | undefined;
+  #staged: FsStaged | undefined;
+
+  constructor(options: StageOptions) {
+    this.#options = options;
+  }
+
+  write(chunk: Uint8Array): Promise<void> | undefined {
+    if (this.#state !== "open") return Promise.reject(outOfOrder("write to a blob", this.#state));
+    try {
+      this.#options.space.take(chunk.length);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    this.#hash.update(chunk);
+    const before = this.#sizeBytes;
+    this.#sizeBytes += chunk.length;
+    if (this.#spill !== undefined) return this.#spill.write(chunk);
+    if (this.#sizeBytes > MEMORY_BYTES) return this.#startSpill(before, chunk);
+    this.#reserve(HEADER_BYTES + this.#sizeBytes);
+    this.#buffer.set(chunk, HEADER_BYTES + before);
+    return undefined;
+  }
+
+  async finish(): Promise<StagedBlob> {
+    if (this.#state !== "open") throw outOfOrder("finish a blob", this.#state);
+    this.#state = "finished";
+    const digest = blobDigest(this.#hash.digest("hex"));
+    const prepared = this.#spill === undefined ? await this.#inMemory() : await this.#onDisk(this.#spill);
+    this.#staged = new FsStaged(this.#options.files, digest, this.#sizeBytes, prepared);
+    // `abort` may have come while the above waited; it saw no staged blob to drop.
+    if (this.#isAborted()) await this.#staged.discard();
+    return this.#staged;
+  }
+
+  async abort(): Promise<void> {
+    const staged = this.#staged;
+    this.#state = "aborted";
+    this.#buffer = Buffer.alloc(0);
+    if (staged !== undefined) await staged.discard();
+    else await this.#spill?.close(true);
+  }
+
+  #isAborted(): boolean {
+    return this.#state === "aborted";
+  }
+
+  #reserve(bytes: number): void {
+    if (bytes <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafeSlow(
+      Math.min(Math.max(bytes, this.#buffer.length * 2), HEADER_BYTES + MEMORY_BYTES),
+    );
+    larger.set(this.#buffer);
+    this.#buffer = larger;
+  }
+
+  #startSpill(buffered: number, chunk: Uint8Array): Promise<void> | undefined {
+    const held = this.#buffer.subarray(HEADER_BYTES, HEADER_BYTES + buffered);
+    this.#buffer = Buffer.alloc(0);
+    const codec = this.#options.compress ? codecFor(held.length === 0 ? chunk : held) : "none";
+    const spill = new Spill(this.#options.files.temporary(), codec);
+    this.#spill = spill;
+    // Both are queued behind the opening of the file, in this order; the second tells of the first's failure too.
+    spill.write(held)?.catch(() => undefined);
+    return spill.write(chunk);
+  }
+
+  async #inMemory(): Promise<Prepared> {
+    const size = this.#sizeBytes;
+    this.#reserve(HEADER_BYTES + size);
+    const image = this.#buffer.subarray(0, HEADER_BYTES + size);
+    const raw = image.subarray(HEADER_BYTES);
+    this.#buffer = Buffer.alloc(0);
+    if (this.#options.compress && size >= COMPRESS_FROM_BYTES) {
+      const packed = await compressed(raw);
+      if (isWorthIt(size, packed.length)) {
+        const small = Buffer.allocUnsafe(HEADER_BYTES + packed.length);
+        writeHeader(small, "brotli", size);
+        small.set(packed, HEADER_BYTES);
+        return { kind: "memory", raw, image: small, codec: "brotli" };
+      }
+    }
+    writeHeader(image, "none", size);
+    return { kind: "memory", raw, image, codec: "none" };
+  }
+
+  async #onDisk(spill: Spill): Promise<Prepared> {
+    try {
+      await spill.end(this.#sizeBytes);
+      return { kind: "file", spill, codec: spill.codec };
+    } catch (error) {
+      await spill.close(true);
+      throw error;
+    }
+  }
+}
+
+class FsStaged implements StagedBlob {
+  readonly digest: BlobDigest;
+  readonly sizeBytes: number;
+  readonly #files: BlobFiles;
+  readonly #prepared: Prepared;
+  #persisting: Promise<BlobRecord> | undefined;
+  #discarded = false;
+  #durable = false;
+
+  constructor(files: BlobFiles, digest: BlobDigest, sizeBytes: number, prepared: Prepared) {
+    this.#files = files;
+    this.digest = digest;
+    this.sizeBytes = sizeBytes;
+    this.#prepared = prepared;
+  }
+
+  async *read(range?: ByteRange): AsyncGenerator<Uint8Array> {
+    if (this.#discarded) throw outOfOrder("read a staged blob", "discarded");
+    if (this.#prepared.kind === "memory") {
+      const { start, end } = clamp(range, this.sizeBytes);
+      if (start < end) yield this.#prepared.raw.subarray(start, end);
+    } else yield* this.#files.readStaged(this.#prepared.spill.path, this.digest, range);
+  }
+
+  persist(): Promise<BlobRecord> {
+    if (this.#discarded) return Promise.reject(outOfOrder("store a staged blob", "discarded"));
+    this.#persisting ??= this.#persist();
+    return this.#persisting;
+  }
+
+  async discard(): Promise<void> {
+    if (this.#discarded) return;
+    this.#discarded = true;
+    await this.#persisting?.catch(() => undefined);
+    if (this.#prepared.kind === "file") await this.#prepared.spill.close(!this.#durable);
+  }
+
+  async #persist(): Promise<BlobRecord> {
+    try {
+      const record = await this.#files.publish(this.digest, this.sizeBytes, this.#prepared);
+      this.#durable = true;
+      return record;
+    } catch (error) {
+      // From memory it can be tried again; after a failed fsync of a file nobody knows what is on the disk.
+      if (this.#prepared.kind === "memory") this.#persisting = undefined;
+      throw error;
+    }
+  }
+}
+
+async function compressed(raw: Buffer): Promise<Buffer> {
+  const options = brotliOptions(raw.length);
+  if (raw.length <= COMPRESS_SYNC_BYTES) return brotliCompressSync(raw, options);
+  return new Promise((resolve, reject) => {
+    brotliCompress(raw, options, (error, result) => (error === null ? resolve(result) : reject(error)));
+  });
+}
+
+function codecFor(bytes: Uint8Array): Codec {
+  const sample = bytes.subarray(Math.max(0, bytes.length - SAMPLE_BYTES));
+  return isWorthIt(sample.length, brotliCompressSync(sample, brotliOptions(sample.length)).length)
+    ? "brotli"
+    : "none";
+}
+
+function outOfOrder(action: string, state: string): MairustError {
+  return new MairustError("invalid_state", `Cannot ${action}: it is ${state}`);
+}

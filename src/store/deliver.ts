@@ -1,0 +1,295 @@
+/**
+ * The write side of the store (message path, step 7): all deliveries that wait become one transaction, one statement per table.
+ *
+ * Locks are taken in one order, accounts by id and then mailboxes by id, so two nodes never deadlock; UIDs and MODSEQs are
+ * taken under the mailbox lock. A redelivery is settled by the primary key of `deliveries`; because the account is locked first,
+ * two transactions never wait for each other's keys. A failure means that nothing of the batch was stored.
+ */
+import { MairustError } from "../core/errors.ts";
+import type { BlobDigest, MailboxId, MessageId } from "../core/ids.ts";
+import { mailboxId, messageId } from "../core/ids.ts";
+import type {
+  Delivery,
+  DeliveryTarget,
+  Log,
+  MessageStore,
+  TargetResult,
+  TimelineEvent,
+} from "../core/ports.ts";
+import { Batcher } from "./batcher.ts";
+import type { MailboxChanges } from "./changes.ts";
+import type { Db, Tx } from "./db.ts";
+import { insertDelivered, insertEvents, type PlacedTarget } from "./deliver-insert.ts";
+import { createMailboxes, normalizeMailboxName } from "./mailbox-names.ts";
+
+/** Deliveries per transaction. */
+const MAX_BATCH = 100;
+/** Deliveries that may wait for the next transaction: far beyond `lmtp.connections`. */
+const MAX_WAITING = 5000;
+/** Event batches of messages that were not stored. */
+const MAX_WAITING_EVENTS = 10_000;
+
+export interface StoreOptions {
+  readonly db: Db;
+  readonly changes: MailboxChanges;
+  readonly log: Log;
+  readonly redeliveryWindowS: () => number;
+  /** Seconds of one batch's transaction, how many messages it held, and the octets of their blobs. */
+  readonly onCommit: (seconds: number, messages: number, bytes: number) => void;
+}
+
+interface LockedMailbox {
+  readonly id: MailboxId;
+  readonly name: string;
+  uidNext: number;
+  modseq: number;
+}
+
+interface UnstoredEvents {
+  readonly messageId: MessageId;
+  readonly queueId: string;
+  readonly events: readonly TimelineEvent[];
+}
+
+export function createMessageStore(options: StoreOptions): MessageStore {
+  const { db, log } = options;
+  const batcher = new Batcher<Delivery, readonly TargetResult[]>(batch => storeBatch(options, batch), {
+    maxBatch: MAX_BATCH,
+    maxWaiting: MAX_WAITING,
+  });
+  const events = new Batcher<UnstoredEvents, void>(
+    async batch => {
+      await db.begin(tx => insertEvents(tx, batch));
+      return batch.map(() => undefined);
+    },
+    { maxBatch: MAX_BATCH, maxWaiting: MAX_WAITING_EVENTS },
+  );
+  return {
+    deliver: delivery => batcher.add({ ...delivery, targets: delivery.targets.map(withUsableMailbox) }),
+    alreadyDelivered: (queueId, digest, recipients) =>
+      alreadyDelivered(db, queueId, digest, recipients, options.redeliveryWindowS()),
+    recordEvents(id, queueId, list) {
+      events.add({ messageId: id, queueId, events: list }).catch(error => {
+        log.error("timeline events lost", {
+          queue_id: queueId,
+          id,
+          error: error instanceof Error ? error : String(error),
+        });
+      });
+    },
+  };
+}
+
+/** Names come normalised into the rows. One that cannot be a mailbox must not hold up mail: it goes to INBOX. */
+function withUsableMailbox(target: DeliveryTarget): DeliveryTarget {
+  try {
+    return { ...target, mailbox: normalizeMailboxName(target.mailbox) };
+  } catch (error) {
+    if (target.ifMissing === "fail") throw error;
+    return { ...target, mailbox: "INBOX" };
+  }
+}
+
+async function alreadyDelivered(
+  db: Db,
+  queueId: string,
+  digest: BlobDigest,
+  recipients: readonly string[],
+  windowS: number,
+): Promise<ReadonlyMap<string, MessageId>> {
+  if (queueId === "") return new Map();
+  const rows = await db.query<{ recipient: string; message_id: string }>`
+    select recipient, message_id from deliveries
+    where queue_id = ${queueId} and recipient = any(${[...recipients]}::text[]) and digest = decode(${digest}, 'hex')
+      and created_at > now() - make_interval(secs => ${windowS}::float8)`;
+  return new Map(rows.map(row => [row.recipient, messageId(row.message_id)]));
+}
+
+async function storeBatch(
+  options: StoreOptions,
+  batch: readonly Delivery[],
+): Promise<readonly (readonly TargetResult[])[]> {
+  const started = performance.now();
+  const touched = new Set<MailboxId>();
+  const results = await options.db.begin(async tx => {
+    touched.clear();
+    const targets = batch.flatMap(delivery => delivery.targets.map(target => ({ delivery, target })));
+    const [accounts, mailboxes, earlier] = await Promise.all([
+      lockAccounts(tx, targets),
+      lockMailboxes(tx, targets),
+      claimDeliveries(tx, targets, options.redeliveryWindowS()),
+    ]);
+    await addMissingMailboxes(tx, targets, accounts, mailboxes);
+    const placed: PlacedTarget[] = [];
+    const outcomes = batch.map(delivery =>
+      delivery.targets.map(target => place(delivery, target, accounts, mailboxes, earlier, placed)),
+    );
+    await insertDelivered(tx, batch, placed, outcomes);
+    await forgetDeliveries(tx, targets, outcomes.flat());
+    for (const { mailboxId } of placed) touched.add(mailboxId);
+    return outcomes;
+  });
+  const bytes = batch.reduce((sum, delivery) => sum + delivery.blob.sizeBytes, 0);
+  options.onCommit((performance.now() - started) / 1000, batch.length, bytes);
+  if (touched.size > 0) options.changes.publish([...touched]);
+  return results;
+}
+
+type Target = { readonly delivery: Delivery; readonly target: DeliveryTarget };
+
+/** Accounts in id order, with what they use now; the lock also orders redelivery keys between nodes. */
+async function lockAccounts(tx: Tx, targets: readonly Target[]): Promise<Map<number, { usedBytes: number }>> {
+  const ids = [...new Set(targets.map(t => t.target.accountId))];
+  const rows = await tx.query<{ id: number; used_bytes: number }>`
+    select id, used_bytes from accounts where id = any(${ids}::bigint[]) order by id for no key update`;
+  return new Map(rows.map(row => [row.id, { usedBytes: row.used_bytes }]));
+}
+
+const mailboxKey = (account: number, name: string) => `${account}/${name}`;
+
+async function lockMailboxes(tx: Tx, targets: readonly Target[]): Promise<Map<string, LockedMailbox>> {
+  const wanted = new Map<string, { a: number; n: string }>();
+  for (const { target } of targets) {
+    wanted.set(mailboxKey(target.accountId, target.mailbox), { a: target.accountId, n: target.mailbox });
+    if (target.ifMissing === "inbox")
+      wanted.set(mailboxKey(target.accountId, "INBOX"), { a: target.accountId, n: "INBOX" });
+  }
+  const rows = await tx.query<{
+    id: number;
+    account_id: number;
+    name: string;
+    uidnext: number;
+    highest_modseq: number;
+  }>`
+    select m.id, m.account_id, m.name, m.uidnext, m.highest_modseq
+    from mailboxes m
+    join json_to_recordset(${JSON.stringify([...wanted.values()])}::text::json) as w(a bigint, n text)
+      on m.account_id = w.a and m.name = w.n
+    order by m.id for no key update of m`;
+  return new Map(
+    rows.map(row => [
+      mailboxKey(row.account_id, row.name),
+      { id: mailboxId(row.id), name: row.name, uidNext: row.uidnext, modseq: row.highest_modseq },
+    ]),
+  );
+}
+
+/** Folders that a hook named and that are not there yet. Rare, so it costs round trips of its own. */
+async function addMissingMailboxes(
+  tx: Tx,
+  targets: readonly Target[],
+  accounts: ReadonlyMap<number, unknown>,
+  mailboxes: Map<string, LockedMailbox>,
+): Promise<void> {
+  const missing = targets
+    .map(t => t.target)
+    .filter(
+      t =>
+        t.ifMissing === "create" &&
+        accounts.has(t.accountId) &&
+        !mailboxes.has(mailboxKey(t.accountId, t.mailbox)),
+    );
+  if (missing.length === 0) return;
+  await createMailboxes(
+    tx,
+    missing.map(t => ({ accountId: t.accountId, name: t.mailbox })),
+  );
+  const locked = await lockMailboxes(tx, targets);
+  for (const [key, mailbox] of locked) mailboxes.set(key, mailbox);
+}
+
+const deliveryKey = (d: Delivery, t: DeliveryTarget) => `${d.queueId}\0${t.recipient}\0${d.blob.digest}`;
+
+/** Which of these deliveries were stored before: key → the message they were stored as. The others are claimed by this transaction. */
+async function claimDeliveries(
+  tx: Tx,
+  targets: readonly Target[],
+  windowS: number,
+): Promise<Map<string, MessageId>> {
+  const keyed = targets.filter(t => t.target.exactlyOnce && t.delivery.queueId !== "");
+  if (keyed.length === 0) return new Map();
+  // A key past the window no longer counts: queue ids come again (Postfix without long ids).
+  const rows = await tx.query<{ queue_id: string; recipient: string; digest: string; message_id: string }>`
+    with wanted as (
+      select o, q, r, decode(d, 'hex') as d, m
+      from json_to_recordset(${JSON.stringify(
+        keyed.map(({ delivery, target }, o) => ({
+          o,
+          q: delivery.queueId,
+          r: target.recipient,
+          d: delivery.blob.digest,
+          m: delivery.messageId,
+        })),
+      )}::text::json) as w(o int, q text, r text, d text, m uuid)
+    ), claimed as (
+      insert into deliveries as k (queue_id, recipient, digest, message_id)
+      select distinct on (q, r, d) q, r, d, m from wanted order by q, r, d, o
+      on conflict (queue_id, recipient, digest) do update set message_id = excluded.message_id, created_at = now()
+        where k.created_at <= now() - make_interval(secs => ${windowS}::float8)
+      returning queue_id, recipient, digest, message_id
+    )
+    select queue_id, recipient, encode(digest, 'hex') as digest, message_id from claimed
+    union all
+    select k.queue_id, k.recipient, encode(k.digest, 'hex'), k.message_id
+    from wanted w join deliveries k on k.queue_id = w.q and k.recipient = w.r and k.digest = w.d
+    where not exists (
+      select 1 from claimed c where c.queue_id = k.queue_id and c.recipient = k.recipient and c.digest = k.digest
+    )`;
+  return new Map(
+    rows.map(row => [`${row.queue_id}\0${row.recipient}\0${row.digest}`, messageId(row.message_id)]),
+  );
+}
+
+/** A target that was claimed and then not stored must not look delivered next time. `outcomes` belong to `targets`, in order. */
+async function forgetDeliveries(
+  tx: Tx,
+  targets: readonly Target[],
+  outcomes: readonly TargetResult[],
+): Promise<void> {
+  const refused = targets.filter(
+    (_, i) => outcomes[i]?.kind === "over_quota" || outcomes[i]?.kind === "gone",
+  );
+  if (refused.length === 0) return;
+  const rows = refused.map(({ delivery, target }) => ({
+    q: delivery.queueId,
+    r: target.recipient,
+    m: delivery.messageId,
+  }));
+  await tx.query`
+    delete from deliveries k using json_to_recordset(${JSON.stringify(rows)}::text::json) as w(q text, r text, m uuid)
+    where k.queue_id = w.q and k.recipient = w.r and k.message_id = w.m`;
+}
+
+function place(
+  delivery: Delivery,
+  target: DeliveryTarget,
+  accounts: ReadonlyMap<number, { usedBytes: number }>,
+  mailboxes: ReadonlyMap<string, LockedMailbox>,
+  keys: ReadonlyMap<string, MessageId>,
+  placed: PlacedTarget[],
+): TargetResult {
+  if (target.exactlyOnce && delivery.queueId !== "") {
+    const owner = keys.get(deliveryKey(delivery, target));
+    if (owner === undefined)
+      throw new MairustError("internal", "Cannot claim a delivery: its key is not there");
+    if (owner !== delivery.messageId) return { kind: "duplicate", messageId: owner };
+  }
+  const account = accounts.get(target.accountId);
+  const mailbox =
+    mailboxes.get(mailboxKey(target.accountId, target.mailbox)) ??
+    (target.ifMissing === "inbox" ? mailboxes.get(mailboxKey(target.accountId, "INBOX")) : undefined);
+  if (account === undefined || mailbox === undefined) return { kind: "gone" };
+  const size = delivery.blob.sizeBytes + target.prefix.length;
+  if (target.quotaBytes > 0 && account.usedBytes + size > target.quotaBytes) return { kind: "over_quota" };
+  account.usedBytes += size;
+  const uid = mailbox.uidNext++;
+  placed.push({
+    delivery,
+    target,
+    mailboxId: mailbox.id,
+    mailbox: mailbox.name,
+    uid,
+    modseq: ++mailbox.modseq,
+  });
+  return { kind: "stored", mailboxId: mailbox.id, mailbox: mailbox.name, uid };
+}

@@ -1,0 +1,174 @@
+/**
+ * Which account a recipient means (message path, step 6): exact address, alias, then without `+detail`. Lookups that arrive
+ * together share one query; answers are remembered for a moment, because Postfix asks for the same few recipients again and again.
+ */
+
+import type { MailAddress } from "../core/envelope.ts";
+import { MairustError } from "../core/errors.ts";
+import { accountId } from "../core/ids.ts";
+import type { Account, Directory, Domain, ResolvedRecipient, Stage } from "../core/ports.ts";
+import { createAccount } from "./accounts.ts";
+import { canonicalAddress } from "./addresses.ts";
+import { Batcher } from "./batcher.ts";
+import type { Db } from "./db.ts";
+
+/** Answers remembered. */
+const CACHE_SIZE = 10_000;
+/** How long: bounds how late another node's change of an account is seen here. */
+const CACHE_MS = 3_000;
+/** Addresses per query. */
+const MAX_BATCH = 200;
+/** Addresses that may wait. */
+const MAX_WAITING = 10_000;
+
+interface LookupRow {
+  ord: number;
+  domain: string | null;
+  tenant: string;
+  stage: Stage;
+  accounts: "auto" | "listed";
+  domain_quota: number;
+  account_id: number | null;
+  account_domain: string;
+  local_part: string;
+  quota_bytes: number | null;
+  used_bytes: number;
+  used_messages: number;
+  matched: "exact" | "alias" | "base" | null;
+}
+
+interface Lookup {
+  readonly domain: Domain | undefined;
+  readonly account: Account | undefined;
+  readonly detail: string | undefined;
+}
+
+export class StoreDirectory implements Directory {
+  readonly #db: Db;
+  readonly #now: () => number;
+  readonly #cache = new Map<string, { readonly found: ResolvedRecipient; readonly until: number }>();
+  readonly #lookups: Batcher<MailAddress, Lookup>;
+
+  constructor(db: Db, now: () => number = Date.now) {
+    this.#db = db;
+    this.#now = now;
+    this.#lookups = new Batcher(batch => lookUp(db, batch), { maxBatch: MAX_BATCH, maxWaiting: MAX_WAITING });
+  }
+
+  /** Forget remembered answers: call after a domain, account or alias changed. */
+  invalidate(): void {
+    this.#cache.clear();
+  }
+
+  async findAccount(address: MailAddress): Promise<ResolvedRecipient | undefined> {
+    const key = address.raw;
+    const cached = this.#cache.get(key);
+    if (cached !== undefined && cached.until > this.#now()) return cached.found;
+    const { account, domain, detail } = await this.#lookups.add(address);
+    if (account === undefined || domain === undefined) return undefined;
+    return this.#remember(key, account, domain, detail);
+  }
+
+  async resolveRecipient(address: MailAddress): Promise<ResolvedRecipient> {
+    const found = await this.findAccount(address);
+    if (found !== undefined) return found;
+    const { domain } = await this.#lookups.add(address);
+    if (domain === undefined) {
+      throw new MairustError("unknown_domain", `Cannot deliver to "${address.raw}": the domain is not ours`, {
+        publicText: "no such domain here",
+      });
+    }
+    const base = withoutDetail(address);
+    const canonical = canonicalAddress(base);
+    if (domain.accounts !== "auto" || canonical === undefined) {
+      throw new MairustError(
+        "unknown_account",
+        `Cannot deliver to "${address.raw}": there is no such account`,
+        {
+          publicText: "no such user here",
+        },
+      );
+    }
+    await this.#db.begin(tx => createAccount(tx, base));
+    const { account } = await this.#lookups.add(base);
+    if (account === undefined) {
+      throw new MairustError(
+        "store_unavailable",
+        `Cannot create account "${base.raw}": it is not there after its creation`,
+      );
+    }
+    return this.#remember(address.raw, account, domain, detailOf(address));
+  }
+
+  #remember(key: string, account: Account, domain: Domain, detail: string | undefined): ResolvedRecipient {
+    const found = { account, domain, ...(detail === undefined ? {} : { detail }) };
+    if (this.#cache.size >= CACHE_SIZE) {
+      const [oldest] = this.#cache.keys();
+      if (oldest !== undefined) this.#cache.delete(oldest);
+    }
+    this.#cache.delete(key);
+    this.#cache.set(key, { found, until: this.#now() + CACHE_MS });
+    return found;
+  }
+}
+
+/** `user+detail@d` → `user@d`; an address without detail comes back as it is. */
+function withoutDetail(address: MailAddress): MailAddress {
+  const plus = address.local.indexOf("+");
+  if (plus <= 0) return address;
+  const local = address.local.slice(0, plus);
+  return { raw: `${local}@${address.domain}`, local, domain: address.domain };
+}
+
+function detailOf(address: MailAddress): string | undefined {
+  const plus = address.local.indexOf("+");
+  return plus <= 0 ? undefined : address.local.slice(plus + 1);
+}
+
+async function lookUp(db: Db, batch: readonly MailAddress[]): Promise<readonly Lookup[]> {
+  // What has no canonical form matches nothing: nulls compare as unknown.
+  const wanted = batch.map((address, ord) => {
+    const exact = canonicalAddress(address);
+    const base = canonicalAddress(withoutDetail(address));
+    return { o: ord, d: exact?.domain ?? base?.domain, l: exact?.local, b: base?.local };
+  });
+  // Exact account, then alias, then the account or alias without detail: the first that exists wins.
+  const rows = await db.query<LookupRow>`
+    select w.o as ord, d.name as domain, d.tenant, d.stage, d.accounts, d.quota_bytes as domain_quota,
+           a.id as account_id, a.domain as account_domain, a.local_part, a.quota_bytes, a.used_bytes, a.used_messages, hit.matched
+    from json_to_recordset(${JSON.stringify(wanted)}::text::json) as w(o int, d text, l text, b text)
+    left join domains d on d.name = w.d
+    left join lateral (
+      select id, matched from (
+        select id, 'exact' as matched, 1 as rank from accounts where domain = w.d and local_part = w.l
+        union all select account_id, 'alias', 2 from aliases where domain = w.d and local_part = w.l
+        union all select id, 'base', 3 from accounts where w.b is distinct from w.l and domain = w.d and local_part = w.b
+        union all select account_id, 'base', 4 from aliases where w.b is distinct from w.l and domain = w.d and local_part = w.b
+      ) candidates order by rank limit 1
+    ) hit on true
+    left join accounts a on a.id = hit.id
+    order by w.o`;
+  return batch.map((address, ord) => lookup(rows[ord], address));
+}
+
+function lookup(row: LookupRow | undefined, address: MailAddress): Lookup {
+  if (row === undefined || row.domain === null)
+    return { domain: undefined, account: undefined, detail: undefined };
+  const domain: Domain = {
+    name: row.domain,
+    tenant: row.tenant,
+    stage: row.stage,
+    accounts: row.accounts,
+    quotaBytes: row.domain_quota,
+  };
+  if (row.account_id === null) return { domain, account: undefined, detail: undefined };
+  const account: Account = {
+    id: accountId(row.account_id),
+    address: `${row.local_part}@${row.account_domain}`,
+    domain: row.account_domain,
+    quotaBytes: row.quota_bytes ?? row.domain_quota,
+    usedBytes: row.used_bytes,
+    usedMessages: row.used_messages,
+  };
+  return { domain, account, detail: row.matched === "base" ? detailOf(address) : undefined };
+}

@@ -1,0 +1,145 @@
+/**
+ * The embedded PostgreSQL's data folder: made, looked at, owned by one service at a time (no message passes here).
+ *
+ * Failures: `config_invalid` for a folder of another major version; `invalid_state` when another service uses it; `internal` with
+ * initdb's own words.
+ * Sources: PostgreSQL src/include/utils/pidfile.h (lines of postmaster.pid), src/backend/utils/init/miscinit.c CreateLockFile().
+ */
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { chown, mkdir, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Deadline } from "../core/deadline.ts";
+import { MairustError } from "../core/errors.ts";
+import type { PostgresBinaries } from "./embedded-binaries.ts";
+import type { Identity } from "./embedded-identity.ts";
+import { commandLineOf, isAlive, runTool, startTimeOf } from "./embedded-process.ts";
+import { INITDB_OPTIONS } from "./embedded-settings.ts";
+
+/** Make the data folder unless it is there. It gets its name only when complete, so a cut-short initdb leaves nothing in the way. */
+export async function ensureCluster(
+  clusterDir: string,
+  binaries: PostgresBinaries,
+  identity: Identity,
+  deadline: Deadline,
+): Promise<"made" | "found"> {
+  const versionFile = join(clusterDir, "PG_VERSION");
+  if (existsSync(versionFile)) {
+    const major = readFileSync(versionFile, "utf8").trim();
+    if (major !== binaries.major) {
+      throw new MairustError(
+        "config_invalid",
+        `Cannot start the embedded database: "${clusterDir}" is of PostgreSQL ${major}, the programs are ${binaries.major}; ` +
+          `make a backup with the version that wrote it and restore it with this one`,
+      );
+    }
+    return "found";
+  }
+  const partial = `${clusterDir}.partial`;
+  await rm(partial, { recursive: true, force: true });
+  await mkdir(partial, { mode: 0o700 });
+  const { uid, gid } = identity.as;
+  if (uid !== undefined && gid !== undefined) await chown(partial, uid, gid);
+  const command = [...identity.prefix, binaries.initdb, "-D", partial, ...INITDB_OPTIONS];
+  const result = await runTool(command, deadline, identity.as);
+  if (result.code !== 0) {
+    throw new MairustError(
+      "internal",
+      `Cannot make the embedded database: initdb ended with ${result.code}: ${result.output.trim()}`,
+    );
+  }
+  await rename(partial, clusterDir);
+  syncDir(dirname(clusterDir));
+  return "made";
+}
+
+function syncDir(path: string): void {
+  const fd = openSync(path, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** What `postmaster.pid` says. */
+export interface Postmaster {
+  readonly pid: number;
+  readonly port: number;
+  readonly socketDir: string;
+  readonly status: "starting" | "ready" | "stopping" | "standby" | "";
+}
+
+/** Read a `postmaster.pid`; undefined when the text is not (yet) complete. Pure. */
+export function parsePostmasterPid(text: string): Postmaster | undefined {
+  const lines = text.split("\n");
+  const pid = Number(lines[0]);
+  const port = Number(lines[3]);
+  if (!Number.isInteger(pid) || pid <= 0 || !Number.isInteger(port)) return undefined;
+  const status = (lines[7] ?? "").trim();
+  const known = status === "starting" || status === "ready" || status === "stopping" || status === "standby";
+  return { pid, port, socketDir: lines[4] ?? "", status: known ? status : "" };
+}
+
+export function readPostmaster(clusterDir: string): Postmaster | undefined {
+  try {
+    return parsePostmasterPid(readFileSync(pidFile(clusterDir), "utf8"));
+  } catch {
+    // The file is gone: no server.
+    return undefined;
+  }
+}
+
+const pidFile = (clusterDir: string) => join(clusterDir, "postmaster.pid");
+
+/** The server that runs on this folder, if one does: its process is alive and was started with this folder. */
+export function findPostmaster(clusterDir: string): Postmaster | undefined {
+  const postmaster = readPostmaster(clusterDir);
+  if (postmaster === undefined || !isAlive(postmaster.pid)) return undefined;
+  const commandLine = commandLineOf(postmaster.pid);
+  return commandLine === undefined || commandLine.includes(clusterDir) ? postmaster : undefined;
+}
+
+/**
+ * After a crash the pid file may name a process that is now somebody else (containers reuse numbers) or a zombie; PostgreSQL then
+ * refuses to start. Its first line becomes our own number: a server takes its parent's for stale, and goes on to check the shared
+ * memory named further down, which removing the file would switch off.
+ */
+export function disarmStalePid(clusterDir: string): void {
+  const postmaster = readPostmaster(clusterDir);
+  if (postmaster === undefined || findPostmaster(clusterDir) !== undefined) return;
+  const [, ...rest] = readFileSync(pidFile(clusterDir), "utf8").split("\n");
+  writeFileSync(pidFile(clusterDir), [String(process.pid), ...rest].join("\n"));
+}
+
+/**
+ * Claim the data folder for this process.
+ * @throws {MairustError} `invalid_state`: another live process holds it
+ */
+export function claimCluster(dataDir: string): void {
+  const path = join(dataDir, "postgres.owner");
+  const [pid = "", startTime = ""] = readOwner(path);
+  const holder = Number(pid);
+  if (holder > 0 && holder !== process.pid && isAlive(holder) && startTimeOf(holder) === startTime) {
+    throw new MairustError(
+      "invalid_state",
+      `Cannot use "${dataDir}": process ${holder} of this service uses its embedded database`,
+    );
+  }
+  const partial = `${path}.${process.pid}`;
+  writeFileSync(partial, `${process.pid} ${startTimeOf(process.pid)}\n`, { mode: 0o600 });
+  renameSync(partial, path);
+}
+
+/** Give the folder free again. */
+export async function releaseCluster(dataDir: string): Promise<void> {
+  await rm(join(dataDir, "postgres.owner"), { force: true });
+}
+
+function readOwner(path: string): string[] {
+  try {
+    return readFileSync(path, "utf8").trim().split(" ");
+  } catch {
+    // No file: nobody holds it.
+    return [];
+  }
+}

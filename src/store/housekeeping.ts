@@ -1,0 +1,43 @@
+/** Deletes what has outlived its retention: timeline events and redelivery keys. Small steps, so that no statement holds up mail. */
+import type { Db } from "./db.ts";
+
+/** Rows per statement. */
+const ROWS_PER_STEP = 5_000;
+/** Statements per run: the rest waits for the next run. */
+const MAX_STEPS = 200;
+
+export interface RetentionLimits {
+  readonly eventsDays: number;
+  readonly redeliveryWindowS: number;
+}
+
+/** @returns how many rows went */
+export async function deleteExpired(
+  db: Db,
+  limits: RetentionLimits,
+): Promise<{ readonly events: number; readonly deliveries: number }> {
+  const events = await inSteps(
+    () => db.run`
+      delete from events where ctid = any(array(
+        select ctid from events where at < now() - make_interval(days => ${limits.eventsDays}::int) limit ${ROWS_PER_STEP}
+      ))`,
+  );
+  const deliveries = await inSteps(
+    () => db.run`
+      delete from deliveries where ctid = any(array(
+        select ctid from deliveries
+        where created_at < now() - make_interval(secs => ${limits.redeliveryWindowS}::float8) limit ${ROWS_PER_STEP}
+      ))`,
+  );
+  return { events, deliveries };
+}
+
+async function inSteps(step: () => Promise<number>): Promise<number> {
+  let total = 0;
+  for (let i = 0; i < MAX_STEPS; i++) {
+    const rows = await step();
+    total += rows;
+    if (rows < ROWS_PER_STEP) break;
+  }
+  return total;
+}

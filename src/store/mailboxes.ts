@@ -1,0 +1,162 @@
+/** The read side for IMAP: listing, opening, subscriptions, and the rows that FETCH and SEARCH need (message path, step 9). */
+import { MairustError } from "../core/errors.ts";
+import { type AccountId, blobDigest, type MailboxId, mailboxId, messageId } from "../core/ids.ts";
+import {
+  FETCH_PAGE,
+  type MailboxInfo,
+  type MailboxReader,
+  type MessageRow,
+  type RowFields,
+} from "../core/ports.ts";
+import type { Db } from "./db.ts";
+import type { MailboxHub } from "./mailbox-hub.ts";
+import { normalizeMailboxName } from "./mailbox-names.ts";
+
+/** Subscriptions one account may hold. */
+const MAX_SUBSCRIPTIONS = 10_000;
+
+interface MailboxRow {
+  id: number;
+  name: string;
+  special_use: string | null;
+  subscribed: boolean;
+  uidvalidity: number;
+  uidnext: number;
+  highest_modseq: number;
+  messages: number;
+  unseen: number;
+  size_bytes: number;
+}
+
+export function createMailboxReader(db: Db, hub: MailboxHub): MailboxReader {
+  const status = async (account: AccountId, name: string): Promise<MailboxInfo> => {
+    const rows = await listRows(db, account, nameOrNothing(name));
+    const row = rows[0];
+    if (row === undefined) {
+      throw new MairustError("not_found", `Cannot find mailbox ${JSON.stringify(name)}`, {
+        publicText: "no such mailbox",
+      });
+    }
+    return mailboxInfo(row);
+  };
+  return {
+    status,
+    list: async account => (await listRows(db, account, null)).map(mailboxInfo),
+    open: async (account, name) => hub.open(await status(account, name)),
+    subscriptions: async account => {
+      const rows = await db.query<{ name: string }>`
+        select name from subscriptions where account_id = ${account} order by name limit ${MAX_SUBSCRIPTIONS}`;
+      return rows.map(row => row.name);
+    },
+    subscribe: (account, name, on) => setSubscription(db, account, normalizeMailboxName(name), on),
+    rows: (mailbox, uids, fields) => readRows(db, mailbox, uids, fields),
+  };
+}
+
+/** A name that could never be created cannot be found either: no reason to fail on it. */
+function nameOrNothing(name: string): string {
+  try {
+    return normalizeMailboxName(name);
+  } catch {
+    return "";
+  }
+}
+
+async function listRows(db: Db, account: AccountId, name: string | null): Promise<MailboxRow[]> {
+  return db.query<MailboxRow>`
+    select m.id, m.name, m.special_use, s.name is not null as subscribed, m.uidvalidity, m.uidnext, m.highest_modseq,
+           m.messages, m.unseen, m.size_bytes
+    from mailboxes m left join subscriptions s on s.account_id = m.account_id and s.name = m.name
+    where m.account_id = ${account} and (${name}::text is null or m.name = ${name}::text)
+    order by m.name <> 'INBOX', m.name`;
+}
+
+function mailboxInfo(row: MailboxRow): MailboxInfo {
+  return {
+    id: mailboxId(row.id),
+    name: row.name,
+    specialUse: row.special_use ?? undefined,
+    subscribed: row.subscribed,
+    uidValidity: row.uidvalidity,
+    uidNext: row.uidnext,
+    highestModseq: row.highest_modseq,
+    messages: row.messages,
+    unseen: row.unseen,
+    sizeBytes: row.size_bytes,
+  };
+}
+
+async function setSubscription(db: Db, account: AccountId, name: string, on: boolean): Promise<void> {
+  if (!on) {
+    await db.query`delete from subscriptions where account_id = ${account} and name = ${name}`;
+    return;
+  }
+  const rows = await db.query`
+    insert into subscriptions (account_id, name)
+    select ${account}, ${name} where (select count(*) from subscriptions where account_id = ${account}) < ${MAX_SUBSCRIPTIONS}
+    on conflict (account_id, name) do update set name = excluded.name
+    returning 1`;
+  if (rows.length === 0) {
+    throw new MairustError(
+      "too_many",
+      `Cannot subscribe to "${name}": the account has ${MAX_SUBSCRIPTIONS} subscriptions`,
+      {
+        publicText: "too many subscriptions",
+      },
+    );
+  }
+}
+
+interface EntryRow {
+  uid: number;
+  message_id: string;
+  internal_date: Date;
+  size_bytes: number;
+  digest: string;
+  blob_size: number;
+  header_bytes: number;
+  prefix_bytes: number;
+  prefix: Buffer | null;
+  structure: Buffer | null;
+  header: Buffer | null;
+}
+
+async function* readRows(
+  db: Db,
+  mailbox: MailboxId,
+  uids: Uint32Array | readonly number[],
+  fields: RowFields,
+): AsyncIterable<readonly MessageRow[]> {
+  const wantPrefix = fields.prefix ?? false;
+  const wantStructure = fields.structure ?? false;
+  const wantHeader = fields.header ?? false;
+  for (let start = 0; start < uids.length; start += FETCH_PAGE) {
+    const page = `{${uids.slice(start, start + FETCH_PAGE).join(",")}}`;
+    const rows = await db.query<EntryRow>`
+      select e.uid, e.message_id, e.internal_date, e.size_bytes, encode(g.blob_digest, 'hex') as digest, g.size_bytes as blob_size,
+             g.header_bytes, octet_length(e.prefix) as prefix_bytes,
+             case when ${wantPrefix} then e.prefix end as prefix,
+             case when ${wantStructure} then g.structure end as structure,
+             case when ${wantHeader} then g.header end as header
+      from entries e join messages g on g.message_id = e.message_id
+      where e.mailbox_id = ${mailbox} and e.uid = any(${page}::text::bigint[])
+      order by e.uid`;
+    yield rows.map(row => messageRow(row, fields));
+  }
+}
+
+function messageRow(row: EntryRow, fields: RowFields): MessageRow {
+  return {
+    uid: row.uid,
+    messageId: messageId(row.message_id),
+    internalDate: row.internal_date,
+    sizeBytes: row.size_bytes,
+    blob: blobDigest(row.digest),
+    blobSizeBytes: row.blob_size,
+    headerBytes: row.header_bytes,
+    prefixBytes: row.prefix_bytes,
+    ...(fields.prefix && row.prefix !== null ? { prefix: row.prefix } : {}),
+    ...(fields.structure && row.structure !== null ? { structure: row.structure } : {}),
+    ...(fields.header ? { header: row.header } : {}),
+  };
+}

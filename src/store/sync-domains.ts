@@ -1,0 +1,29 @@
+/** Domains that a configuration file names exist from the next start or reload on. The file's stage is only their first one. */
+
+import type { Domain } from "../core/ports.ts";
+import { canonicalDomain } from "./addresses.ts";
+import type { Db } from "./db.ts";
+
+/** Add what is missing; tenant, account policy and quota follow the file, the stage of an existing domain stays. */
+export async function syncDomains(db: Db, domains: readonly Domain[]): Promise<void> {
+  if (domains.length === 0) return;
+  const rows = JSON.stringify(
+    domains.map(d => ({
+      n: canonicalDomain(d.name) ?? d.name,
+      t: d.tenant,
+      s: d.stage,
+      a: d.accounts,
+      q: d.quotaBytes,
+    })),
+  );
+  await db.begin(async tx => {
+    await tx.query`
+      insert into tenants (name) select distinct t from json_to_recordset(${rows}::text::json) as d(t text) on conflict do nothing`;
+    await tx.query`
+      insert into domains as d (name, tenant, stage, accounts, quota_bytes)
+      select n, t, s, a, q from json_to_recordset(${rows}::text::json) as w(n text, t text, s text, a text, q bigint)
+      order by n
+      on conflict (name) do update set tenant = excluded.tenant, accounts = excluded.accounts, quota_bytes = excluded.quota_bytes
+        where (d.tenant, d.accounts, d.quota_bytes) is distinct from (excluded.tenant, excluded.accounts, excluded.quota_bytes)`;
+  });
+}
