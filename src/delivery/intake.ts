@@ -1,0 +1,68 @@
+/**
+ * What happens to a message that LMTP took (message path, steps 6 and 7): who it is for, what the hooks say for each of them,
+ * one blob and one commit for all, one outcome per RCPT in order.
+ *
+ * Nothing here answers `stored` before blob and rows are durable. Whatever goes wrong for a recipient becomes a `failed` outcome
+ * with its error; the reply code follows from it at the edge. No error is ever a drop.
+ */
+import type { Deadline } from "../core/deadline.ts";
+import type { Envelope, EnvelopeRecipient, MailAddress } from "../core/envelope.ts";
+import { MairustError, toMairustError } from "../core/errors.ts";
+import type { IntakeStream, MessageIntake, RecipientOutcome, ResolvedRecipient } from "../core/ports.ts";
+import { InFlightDeliveries } from "./in-flight.ts";
+import { MessageReceiver } from "./received-message.ts";
+import { type IntakeOptions, Transaction } from "./transaction.ts";
+
+export class Intake implements MessageIntake {
+  readonly #options: IntakeOptions;
+  readonly #inFlight = new InFlightDeliveries();
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+  }
+
+  async checkRecipient(recipient: EnvelopeRecipient, _mailFrom: MailAddress): Promise<ResolvedRecipient> {
+    const resolved = await this.#options.directory.resolveRecipient(recipient.address);
+    const { account } = resolved;
+    // The exact check is at commit, under lock; this one only saves the transfer.
+    if (account.quotaBytes > 0 && account.usedBytes >= account.quotaBytes) {
+      throw new MairustError("over_quota", `Cannot deliver to "${account.address}": the quota is used up`, {
+        publicText: "mailbox is full",
+      });
+    }
+    return resolved;
+  }
+
+  open(envelope: Envelope, resolved: readonly ResolvedRecipient[]): IntakeStream {
+    const { blobs, newMessageId, now } = this.#options;
+    const receiver = new MessageReceiver(blobs, newMessageId(), now());
+    return {
+      queueId: envelope.client.ident ?? "",
+      write: chunk => receiver.write(chunk),
+      abort: () => receiver.abort(),
+      finish: deadline => this.#finish(receiver, envelope, resolved, deadline),
+    };
+  }
+
+  async #finish(
+    receiver: MessageReceiver,
+    envelope: Envelope,
+    resolved: readonly ResolvedRecipient[],
+    deadline: Deadline,
+  ): Promise<readonly RecipientOutcome[]> {
+    try {
+      const message = await receiver.finish();
+      try {
+        const transaction = new Transaction(this.#options, this.#inFlight, envelope, resolved, message);
+        return await transaction.run(deadline);
+      } finally {
+        await message.staged.discard();
+      }
+    } catch (error) {
+      await receiver.abort();
+      const failure = toMairustError(error, "take the message");
+      this.#options.log.error("message not taken", { id: receiver.id, error: failure });
+      return resolved.map(() => ({ kind: "failed", error: failure, id: receiver.id }));
+    }
+  }
+}

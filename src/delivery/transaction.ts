@@ -1,0 +1,256 @@
+/**
+ * One LMTP transaction after its last byte (message path, steps 6 and 7): loops, redeliveries, hooks per account, one commit, and an
+ * outcome for every RCPT in order. A failure is an outcome of its recipients, never a rejection.
+ */
+import type { Deadline } from "../core/deadline.ts";
+import type { Envelope } from "../core/envelope.ts";
+import { MairustError, toMairustError } from "../core/errors.ts";
+import type { MessageId } from "../core/ids.ts";
+import type {
+  BlobStore,
+  Directory,
+  HookDecision,
+  HookRunner,
+  Log,
+  LogFields,
+  MessageStore,
+  RecipientOutcome,
+  ResolvedRecipient,
+  TargetResult,
+} from "../core/ports.ts";
+import { within } from "../platform/deadline.ts";
+import { type AccountDelivery, accountDeliveries, buildDelivery, messageFacts } from "./account-delivery.ts";
+import type { InFlightDeliveries } from "./in-flight.ts";
+import type { ReceivedMessage } from "./received-message.ts";
+
+export interface IntakeOptions {
+  readonly blobs: BlobStore;
+  readonly store: MessageStore;
+  readonly directory: Directory;
+  readonly hooks: HookRunner;
+  readonly log: Log;
+  readonly hostname: string;
+  readonly newMessageId: () => MessageId;
+  readonly now: () => Date;
+  readonly limits: () => { readonly receivedHeaders: number };
+  /** `user+detail@` selects an existing folder. */
+  readonly detailFolder: () => boolean;
+}
+
+/** One transaction after its last byte: lives until its outcomes are known. */
+export class Transaction {
+  readonly #options: IntakeOptions;
+  readonly #inFlight: InFlightDeliveries;
+  readonly #envelope: Envelope;
+  readonly #resolved: readonly ResolvedRecipient[];
+  readonly #message: ReceivedMessage;
+  readonly #queueId: string;
+  readonly #outcomes = new Map<string, RecipientOutcome>();
+
+  constructor(
+    options: IntakeOptions,
+    inFlight: InFlightDeliveries,
+    envelope: Envelope,
+    resolved: readonly ResolvedRecipient[],
+    message: ReceivedMessage,
+  ) {
+    this.#options = options;
+    this.#inFlight = inFlight;
+    this.#envelope = envelope;
+    this.#resolved = resolved;
+    this.#message = message;
+    this.#queueId = envelope.client.ident ?? message.structure.receivedId ?? "";
+  }
+
+  async run(deadline: Deadline): Promise<readonly RecipientOutcome[]> {
+    const accounts = [...new Set(this.#resolved.map(r => r.account.address))];
+    try {
+      const release = await this.#inFlight.claim(this.#queueId, accounts, deadline);
+      try {
+        await this.#deliver(deadline);
+      } finally {
+        release();
+      }
+    } catch (error) {
+      this.#failRest(toMairustError(error, "deliver the message"));
+    }
+    return this.#resolved.map(r => this.#outcomes.get(r.account.address) ?? this.#missing());
+  }
+
+  async #deliver(deadline: Deadline): Promise<void> {
+    const pending = this.#withoutLoops(accountDeliveries(this.#envelope, this.#resolved));
+    const fresh = await this.#withoutStored(pending);
+    const decided = await Promise.all(fresh.map(delivery => this.#decide(delivery, deadline)));
+    const accepted = decided.filter(d => this.#accept(d.delivery, d.decision));
+    if (accepted.length > 0) await within(this.#store(accepted), deadline);
+  }
+
+  /** RFC 5321 §6.3: too many hops, or a message that was here for this mailbox before. */
+  #withoutLoops(deliveries: readonly AccountDelivery[]): readonly AccountDelivery[] {
+    const { structure } = this.#message;
+    const tooManyHops = structure.receivedCount > this.#options.limits().receivedHeaders;
+    const deliveredTo = structure.deliveredTo.map(value =>
+      Buffer.from(value, "latin1").toString("utf8").toLowerCase(),
+    );
+    return deliveries.filter(delivery => {
+      if (!tooManyHops && !deliveredTo.includes(delivery.account.address)) return true;
+      const text = tooManyHops ? "too many hops" : "mail forwarding loop";
+      this.#fail(
+        delivery,
+        new MairustError("mail_loop", `Cannot deliver to "${delivery.account.address}": ${text}`, {
+          publicText: text,
+        }),
+      );
+      return false;
+    });
+  }
+
+  /** Hooks do not run again for a redelivery. Without hooks the unique key at commit says the same, one query cheaper. */
+  async #withoutStored(deliveries: readonly AccountDelivery[]): Promise<readonly AccountDelivery[]> {
+    if (!this.#options.hooks.has("pre_delivery") || this.#queueId === "" || deliveries.length === 0)
+      return deliveries;
+    const stored = await this.#options.store.alreadyDelivered(
+      this.#queueId,
+      this.#message.staged.digest,
+      deliveries.map(d => d.account.address),
+    );
+    return deliveries.filter(delivery => {
+      const id = stored.get(delivery.account.address);
+      if (id === undefined) return true;
+      this.#stored(delivery, id, true, {});
+      this.#options.store.recordEvents(id, this.#queueId, [
+        {
+          at: this.#options.now(),
+          kind: "duplicate",
+          recipient: delivery.account.address,
+          data: { stored_as: id },
+        },
+      ]);
+      return false;
+    });
+  }
+
+  async #decide(
+    delivery: AccountDelivery,
+    deadline: Deadline,
+  ): Promise<{ readonly delivery: AccountDelivery; readonly decision: HookDecision | undefined }> {
+    const { hooks } = this.#options;
+    if (!hooks.has("pre_delivery")) return { delivery, decision: undefined };
+    const facts = messageFacts(this.#message, this.#envelope, this.#queueId, delivery);
+    return { delivery, decision: await hooks.run("pre_delivery", facts, deadline) };
+  }
+
+  /** @returns true when the message is to be stored for this account */
+  #accept(delivery: AccountDelivery, decision: HookDecision | undefined): boolean {
+    if (decision === undefined || decision.action === "deliver") return true;
+    const { id } = this.#message;
+    const recipient = delivery.account.address;
+    const reply = decision.reply ?? { code: 451, enhanced: "4.7.1", text: "held mail is not available" };
+    this.#outcomes.set(recipient, { kind: "refused", id, ...reply });
+    this.#options.log.info("refused", {
+      queue_id: this.#queueId,
+      id,
+      to: recipient,
+      status: `${reply.code} ${reply.enhanced}`,
+      reason: reply.text,
+    });
+    this.#options.store.recordEvents(id, this.#queueId, [
+      ...decision.events,
+      {
+        at: this.#options.now(),
+        kind: "refused",
+        recipient,
+        data: { action: decision.action, code: reply.code, text: reply.text },
+      },
+    ]);
+    return false;
+  }
+
+  async #store(
+    accepted: readonly { delivery: AccountDelivery; decision: HookDecision | undefined }[],
+  ): Promise<void> {
+    const blob = await this.#message.staged.persist();
+    const results = await this.#options.store.deliver(
+      buildDelivery({
+        message: this.#message,
+        blob,
+        envelope: this.#envelope,
+        queueId: this.#queueId,
+        hostname: this.#options.hostname,
+        detailFolder: this.#options.detailFolder(),
+        accepted,
+      }),
+    );
+    for (const [i, { delivery }] of accepted.entries()) this.#settle(delivery, results[i]);
+  }
+
+  #settle(delivery: AccountDelivery, result: TargetResult | undefined): void {
+    const { address } = delivery.account;
+    switch (result?.kind) {
+      case "stored":
+        this.#stored(delivery, this.#message.id, false, { mailbox: result.mailbox, uid: result.uid });
+        break;
+      case "duplicate":
+        this.#stored(delivery, result.messageId, true, {});
+        break;
+      case "over_quota": {
+        const text = `Cannot store for "${address}": the quota is used up`;
+        this.#fail(delivery, new MairustError("over_quota", text, { publicText: "mailbox is full" }));
+        break;
+      }
+      default:
+        // Removed since RCPT: the next try gets its 550 there.
+        this.#fail(
+          delivery,
+          new MairustError("store_unavailable", `Cannot store for "${address}": the account is gone`),
+        );
+    }
+  }
+
+  #stored(delivery: AccountDelivery, id: MessageId, already: boolean, place: LogFields): void {
+    this.#outcomes.set(delivery.account.address, { kind: "stored", already, id });
+    this.#options.log.info(already ? "already stored" : "stored", {
+      queue_id: this.#queueId,
+      id,
+      to: delivery.account.address,
+      ...place,
+      size_bytes: this.#message.staged.sizeBytes,
+      delay: (this.#options.now().getTime() - this.#message.receivedAt.getTime()) / 1000,
+      status: "sent",
+    });
+  }
+
+  #fail(delivery: AccountDelivery, error: MairustError): void {
+    const recipient = delivery.account.address;
+    this.#outcomes.set(recipient, { kind: "failed", error, id: this.#message.id });
+    this.#options.log.warn("not stored", {
+      queue_id: this.#queueId,
+      id: this.#message.id,
+      to: recipient,
+      status: "deferred",
+      error,
+    });
+    this.#options.store.recordEvents(this.#message.id, this.#queueId, [
+      {
+        at: this.#options.now(),
+        kind: error.retry === "later" ? "deferred" : "refused",
+        recipient,
+        data: { reason: error.code },
+      },
+    ]);
+  }
+
+  #failRest(error: MairustError): void {
+    for (const delivery of accountDeliveries(this.#envelope, this.#resolved)) {
+      if (!this.#outcomes.has(delivery.account.address)) this.#fail(delivery, error);
+    }
+  }
+
+  #missing(): RecipientOutcome {
+    return {
+      kind: "failed",
+      id: this.#message.id,
+      error: new MairustError("internal", "Cannot tell the outcome: none was recorded"),
+    };
+  }
+}
