@@ -1,0 +1,53 @@
+/** Interleaved rounds and medians: machines are noisy, so each figure is a ratio taken from neighbours in time. */
+
+export interface Subject {
+  readonly name: string;
+  /** One measured round; higher is better. */
+  readonly run: (round: number) => Promise<number>;
+}
+
+export interface Measured {
+  readonly name: string;
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** Run all subjects once per round, in turn; one unmeasured round first. */
+export async function interleave(subjects: readonly Subject[], rounds: number): Promise<readonly Measured[]> {
+  const values = subjects.map(() => [] as number[]);
+  for (let round = -1; round < rounds; round++) {
+    for (const [i, subject] of subjects.entries()) {
+      const value = await subject.run(round);
+      if (round >= 0) values[i]?.push(value);
+    }
+  }
+  return subjects.map((subject, i) => ({ name: subject.name, ...spread(values[i] ?? []) }));
+}
+
+export function spread(values: readonly number[]): {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+} {
+  const sorted = [...values].sort((a, b) => a - b);
+  return { median: quantile(sorted, 0.5), min: sorted[0] ?? 0, max: sorted.at(-1) ?? 0 };
+}
+
+function quantile(sorted: readonly number[], q: number): number {
+  const at = (sorted.length - 1) * q;
+  const low = sorted[Math.floor(at)] ?? 0;
+  const high = sorted[Math.ceil(at)] ?? low;
+  return low + (high - low) * (at - Math.floor(at));
+}
+
+/** One JSON line per row. */
+export function report(row: string, fields: Readonly<Record<string, unknown>>): void {
+  process.stdout.write(
+    `${JSON.stringify({ row, ...fields }, (_k, v: unknown) => (typeof v === "number" ? round3(v) : v))}\n`,
+  );
+}
+
+function round3(value: number): number {
+  return Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3));
+}
