@@ -20,11 +20,17 @@ export class AddressLexer {
   #position = 0;
   #pushed: Token | undefined;
   #spaced = false;
+  #steps = 0;
   #quotesOpen = false;
   #commentsOpen = false;
 
   constructor(text: ByteText) {
     this.#text = text;
+  }
+
+  /** Octets looked at in search of closing quotes and parentheses: what the tests of linear growth read. */
+  get steps(): number {
+    return this.#steps;
   }
 
   /** Give one token back; the next `next()` returns it again. */
@@ -73,6 +79,7 @@ export class AddressLexer {
     if (this.#quotesOpen) return undefined;
     for (let i = this.#position + 1; i < this.#text.length; i++) {
       const c = this.#text.charCodeAt(i);
+      this.#steps++;
       if (c === 0x5c) i++;
       else if (c === 0x22) {
         const token: Token = {
@@ -93,6 +100,7 @@ export class AddressLexer {
     let depth = 0;
     for (let i = this.#position; i < this.#text.length; i++) {
       const c = this.#text.charCodeAt(i);
+      this.#steps++;
       if (c === 0x5c) i++;
       else if (c === 0x28) depth++;
       else if (c === 0x29 && --depth === 0) {

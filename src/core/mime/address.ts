@@ -28,44 +28,70 @@ export type Address = Mailbox | Group;
 
 /** One address under construction. */
 interface Draft {
-  /** Words outside angle brackets, as an addr-spec reads them. */
+  /** Words outside angle brackets that may belong to an addr-spec: local part, then host. */
   words: string[];
-  /** The same with the white space between them reduced to one space, as a display name reads them. */
+  /** Everything outside angle brackets, white space reduced to one space: the display name. */
   phrase: string;
+  /** Length of `phrase` before the words that `words` holds: what stands there is a name in any case. */
+  nameLength: number;
   comment: string | undefined;
   /** Index in `words` of the first word after `@`, outside brackets. */
   at: number;
+  /** The words hold a whole addr-spec; what follows is only phrase. */
+  complete: boolean;
   bracket: Mailbox | undefined;
 }
 
 function newDraft(): Draft {
-  return { words: [], phrase: "", comment: undefined, at: -1, bracket: undefined };
+  return {
+    words: [],
+    phrase: "",
+    nameLength: 0,
+    comment: undefined,
+    at: -1,
+    complete: false,
+    bracket: undefined,
+  };
 }
 
-function isEmpty(draft: Draft): boolean {
-  return draft.words.length === 0 && draft.bracket === undefined;
-}
-
+/** White space ends a local part or host unless a dot stands beside it (RFC 5322 §4.4 obs-local-part). */
 function addWord(draft: Draft, text: string, spaced: boolean): void {
-  draft.words.push(text);
+  const last = draft.words.at(-1);
+  const apart = spaced && text !== "." && last !== undefined && last !== ".";
+  if (apart && draft.at === -1) {
+    draft.words = [];
+    draft.nameLength = draft.phrase.length;
+  }
+  // `a@b c@d`, the comma forgotten: only the first is an address.
+  draft.complete ||= apart && draft.at !== -1 && draft.words.length > draft.at;
+  if (!draft.complete) draft.words.push(text);
   draft.phrase += spaced && draft.phrase !== "" ? ` ${text}` : text;
+}
+
+function orUndefined(text: string): string | undefined {
+  return text === "" ? undefined : text;
 }
 
 function finishDraft(draft: Draft): Mailbox {
   const { words, phrase, at, bracket, comment } = draft;
-  if (bracket !== undefined) return { ...bracket, name: phrase === "" ? comment : phrase };
-  const split = at === -1 ? words.length : at;
+  if (bracket !== undefined) return { ...bracket, name: orUndefined(phrase) ?? comment };
   // No `@` and a space: a name that lost its address. Without a space it can only be a local part.
   if (at === -1 && phrase.includes(" ")) {
     return { kind: "mailbox", name: phrase, route: undefined, mailbox: "", host: "" };
   }
+  const split = at === -1 ? words.length : at;
   return {
     kind: "mailbox",
-    name: comment,
+    // `Real Name user@host`, the brackets forgotten.
+    name: orUndefined(phrase.slice(0, draft.nameLength)) ?? comment,
     route: undefined,
     mailbox: words.slice(0, split).join(""),
     host: words.slice(split).join(""),
   };
+}
+
+function isEmpty(draft: Draft): boolean {
+  return draft.phrase === "" && draft.bracket === undefined;
 }
 
 /** Read `<…>`; the `<` is consumed. Ends at `>`, or where a list separator shows that it was forgotten. */
@@ -131,7 +157,7 @@ class ListReader {
   }
 
   #take(token: Token): void {
-    if (token.kind === "comment") this.#draft.comment ??= token.text;
+    if (token.kind === "comment") this.#draft.comment ??= orUndefined(token.text);
     else if (token.kind === "word") addWord(this.#draft, token.text, token.spaced);
     else if (token.kind === "special") this.#special(token.text, token.spaced);
   }

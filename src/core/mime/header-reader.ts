@@ -47,8 +47,11 @@ const WANTED: Readonly<Record<HeaderRole, ReadonlySet<string>>> = {
   root: new Set<string>(ROOT_FIELDS),
 };
 
-/** Repeated ones are joined, all others keep the first. */
+/** Repeated ones are joined: hiding a second From would let it pass unseen. */
 const ADDRESS_FIELDS: ReadonlySet<string> = new Set(["from", "sender", "reply-to", "to", "cc", "bcc"]);
+
+/** Of these the last one counts, as in Dovecot: both show the same message. Of all others the first. */
+const LAST_COUNTS: ReadonlySet<string> = new Set(["date", "subject", "in-reply-to", "message-id"]);
 
 /** First letters of all wanted names, so that most fields are passed over by one look. */
 const FIRST_LETTERS: ReadonlySet<number> = new Set(ROOT_FIELDS.map(name => name.charCodeAt(0)));
@@ -114,7 +117,7 @@ export class HeaderReader {
   #takes(name: string): boolean {
     if (name === "received") this.receivedCount++;
     if (name === "delivered-to") return this.deliveredTo.length < DELIVERED_TO_MAX;
-    return ADDRESS_FIELDS.has(name) || !this.#values.has(name);
+    return ADDRESS_FIELDS.has(name) || LAST_COUNTS.has(name) || !this.#values.has(name);
   }
 
   #append(bytes: Buffer, start: number, end: number, cut: boolean): void {
@@ -142,7 +145,8 @@ export class HeaderReader {
     if (name === "delivered-to") this.deliveredTo.push(text);
     else {
       const before = this.#values.get(name);
-      this.#values.set(name, before === undefined || before === "" ? text : `${before}, ${text}`);
+      const joined = before !== undefined && before !== "" && ADDRESS_FIELDS.has(name);
+      this.#values.set(name, joined ? `${before}, ${text}` : text);
     }
     this.#name = undefined;
     this.#text = "";

@@ -56,16 +56,21 @@ function renderParameters(params: readonly Parameter[]): ByteText {
   return `(${params.map(p => `${imapString(p.name)} ${imapString(p.value)}`).join(" ")})`;
 }
 
+/** RFC 2045 §5.2: text without a charset is us-ascii. Said aloud, as Dovecot does, so that no client guesses. */
+function withCharset(params: readonly Parameter[]): readonly Parameter[] {
+  const named = params.some(param => param.name === "charset" || param.name === "charset*");
+  return named ? params : [...params, { name: "charset", value: "us-ascii" }];
+}
+
 function renderDisposition(disposition: Disposition | undefined): ByteText {
   return disposition === undefined
     ? "NIL"
     : `(${imapString(disposition.type)} ${renderParameters(disposition.params)})`;
 }
 
+/** One tag goes as a list too: the grammar allows both, Dovecot sends this. */
 function renderLanguage(tags: readonly string[]): ByteText {
-  const [first] = tags;
-  if (first === undefined) return "NIL";
-  return tags.length === 1 ? imapString(first) : `(${tags.map(imapString).join(" ")})`;
+  return tags.length === 0 ? "NIL" : `(${tags.map(imapString).join(" ")})`;
 }
 
 /** body-ext-1part / body-ext-mpart from the disposition on. */
@@ -83,7 +88,7 @@ function renderSinglepart(part: MimePart, extended: boolean): ByteText {
   const fields = [
     imapString(part.type),
     imapString(part.subtype),
-    renderParameters(part.params),
+    renderParameters(part.type === "text" ? withCharset(part.params) : part.params),
     imapNstring(part.contentId),
     imapNstring(part.description),
     imapString(part.encoding ?? "7bit"),

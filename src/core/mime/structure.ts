@@ -23,6 +23,7 @@ export interface Disposition {
 
 /** Unfolded values of the fields an ENVELOPE is made of (RFC 3501 §7.4.2); undefined: the field is absent. */
 export interface EnvelopeFields {
+  /** Of repeated Date, Subject, In-Reply-To and Message-ID fields the last counts. */
   readonly date: ByteText | undefined;
   readonly subject: ByteText | undefined;
   /** Repeated address fields are joined by a comma: hiding a second From would let it pass unseen. */
