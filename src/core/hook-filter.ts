@@ -61,6 +61,16 @@ export function compileFilter(filter: HookFilter, sampleKey: string): HookMatche
     isSampled(`${facts.messageId}\0${sampleKey}`, percent);
 }
 
+/** @returns why the engine does not take a pattern, or undefined */
+export function patternProblem(pattern: string): string | undefined {
+  try {
+    compilePattern(pattern);
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
 function compilePattern(pattern: string | undefined): (text: string) => boolean {
   if (pattern === undefined || pattern === "") return () => true;
   if (pattern.length > MAX_PATTERN) {

@@ -6,7 +6,7 @@
  * an encrypted message; with only HTML, text derived from it.
  */
 import { type BodyPreview, MAX_PREVIEW_BYTES } from "../wire/hook-payload.ts";
-import { decodeText } from "./mime/charset.ts";
+import { decodeText, decodeWestern } from "./mime/charset.ts";
 import type { PackedPart } from "./mime/packed.ts";
 import { textOfHtml } from "./permissions-html.ts";
 import { decodeTransfer } from "./permissions-transfer.ts";
@@ -144,10 +144,15 @@ const CHARSETS = [
 /** The charset whose reading of the octets is the text: the decoder resolves aliases and detects, and keeps that to itself. */
 function charsetOf(bytes: Uint8Array, declared: string | undefined, text: string): string {
   if (bytes.every(octet => octet < 0x80 && octet !== 0x1b)) return "us-ascii";
-  const candidates = declared === undefined ? CHARSETS : [declared.trim(), ...CHARSETS];
-  for (const candidate of candidates) {
-    const decoder = decoderOf(candidate);
-    if (decoder?.decode(bytes) === text) return decoder.encoding;
+  const reads = (label: string) => {
+    const decoder = decoderOf(label);
+    return decoder?.decode(bytes) === text ? decoder.encoding : undefined;
+  };
+  const named = (declared === undefined ? undefined : reads(declared.trim())) ?? reads("utf-8");
+  if (named !== undefined || decodeWestern(bytes) === text) return named ?? "windows-1252";
+  for (const label of CHARSETS) {
+    const found = reads(label);
+    if (found !== undefined) return found;
   }
   return "windows-1252";
 }

@@ -1,6 +1,7 @@
 /** `msg add`: one message into one mailbox, exactly as it is; no field added, no hooks, no redelivery check. Durable when it resolves. */
 import { MairustError } from "../core/errors.ts";
 import type { MessageId } from "../core/ids.ts";
+import type { MimeLimits } from "../core/mime/limits.ts";
 import type { AddedMessage, AddRequest, BlobStore, MessageAdder, MessageStore } from "../core/ports.ts";
 import { MessageReceiver, messageColumns, type ReceivedMessage } from "./received-message.ts";
 
@@ -10,12 +11,18 @@ export interface AdderOptions {
   readonly newMessageId: () => MessageId;
   readonly now: () => Date;
   readonly maxMessageBytes: () => number;
+  readonly mimeLimits: () => MimeLimits;
 }
 
 export function createMessageAdder(options: AdderOptions): MessageAdder {
   return {
     async add(request) {
-      const receiver = new MessageReceiver(options.blobs, options.newMessageId(), options.now());
+      const receiver = new MessageReceiver(
+        options.blobs,
+        options.newMessageId(),
+        options.now(),
+        options.mimeLimits(),
+      );
       try {
         await takeBytes(receiver, request, options.maxMessageBytes());
       } catch (error) {

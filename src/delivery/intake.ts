@@ -34,8 +34,8 @@ export class Intake implements MessageIntake {
   }
 
   open(envelope: Envelope, resolved: readonly ResolvedRecipient[]): IntakeStream {
-    const { blobs, newMessageId, now } = this.#options;
-    const receiver = new MessageReceiver(blobs, newMessageId(), now());
+    const { blobs, newMessageId, now, limits } = this.#options;
+    const receiver = new MessageReceiver(blobs, newMessageId(), now(), limits().mime);
     return {
       queueId: envelope.client.ident ?? "",
       write: chunk => receiver.write(chunk),

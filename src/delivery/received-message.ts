@@ -3,6 +3,7 @@
  */
 import type { MessageId } from "../core/ids.ts";
 import { decodeHeaderValue } from "../core/mime/header.ts";
+import type { MimeLimits } from "../core/mime/limits.ts";
 import { packStructure } from "../core/mime/packed.ts";
 import { MessageScanner } from "../core/mime/scanner.ts";
 import type { MessageStructure } from "../core/mime/structure.ts";
@@ -22,12 +23,13 @@ export interface ReceivedMessage {
 export class MessageReceiver {
   readonly id: MessageId;
   readonly receivedAt: Date;
-  readonly #scanner = new MessageScanner();
+  readonly #scanner: MessageScanner;
   readonly #stage: BlobStage;
 
-  constructor(blobs: BlobStore, id: MessageId, receivedAt: Date) {
+  constructor(blobs: BlobStore, id: MessageId, receivedAt: Date, limits: MimeLimits) {
     this.id = id;
     this.receivedAt = receivedAt;
+    this.#scanner = new MessageScanner(limits);
     this.#stage = blobs.stage();
   }
 

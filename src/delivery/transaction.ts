@@ -6,6 +6,7 @@ import type { Deadline } from "../core/deadline.ts";
 import type { Envelope } from "../core/envelope.ts";
 import { MairustError, toMairustError } from "../core/errors.ts";
 import type { MessageId } from "../core/ids.ts";
+import type { MimeLimits } from "../core/mime/limits.ts";
 import type {
   BlobStore,
   Directory,
@@ -23,6 +24,12 @@ import { type AccountDelivery, accountDeliveries, buildDelivery, messageFacts } 
 import type { InFlightDeliveries } from "./in-flight.ts";
 import type { ReceivedMessage } from "./received-message.ts";
 
+/**
+ * Named steps of a delivery, in their order. `received`: all bytes are here, nothing is durable. `decided`: hooks have run.
+ * `persisted`: the blob is durable. `committed`: the rows are, and nobody was answered yet.
+ */
+export type DeliveryStep = "received" | "decided" | "persisted" | "committed";
+
 export interface IntakeOptions {
   readonly blobs: BlobStore;
   readonly store: MessageStore;
@@ -32,9 +39,11 @@ export interface IntakeOptions {
   readonly hostname: string;
   readonly newMessageId: () => MessageId;
   readonly now: () => Date;
-  readonly limits: () => { readonly receivedHeaders: number };
+  readonly limits: () => { readonly receivedHeaders: number; readonly mime: MimeLimits };
   /** `user+detail@` selects an existing folder. */
   readonly detailFolder: () => boolean;
+  /** Told of each step as it is done: crash tests end the process there. */
+  readonly onStep?: (step: DeliveryStep) => void;
 }
 
 /** One transaction after its last byte: lives until its outcomes are known. */
@@ -78,9 +87,11 @@ export class Transaction {
   }
 
   async #deliver(deadline: Deadline): Promise<void> {
+    this.#options.onStep?.("received");
     const pending = this.#withoutLoops(accountDeliveries(this.#envelope, this.#resolved));
     const fresh = await this.#withoutStored(pending);
     const decided = await Promise.all(fresh.map(delivery => this.#decide(delivery, deadline)));
+    this.#options.onStep?.("decided");
     const accepted = decided.filter(d => this.#accept(d.delivery, d.decision));
     if (accepted.length > 0) await within(this.#store(accepted), deadline);
   }
@@ -170,6 +181,7 @@ export class Transaction {
     accepted: readonly { delivery: AccountDelivery; decision: HookDecision | undefined }[],
   ): Promise<void> {
     const blob = await this.#message.staged.persist();
+    this.#options.onStep?.("persisted");
     const results = await this.#options.store.deliver(
       buildDelivery({
         message: this.#message,
@@ -181,6 +193,7 @@ export class Transaction {
         accepted,
       }),
     );
+    this.#options.onStep?.("committed");
     for (const [i, { delivery }] of accepted.entries()) this.#settle(delivery, results[i]);
   }
 

@@ -14,6 +14,12 @@ interface DirState {
 
 export class DirectorySync {
   readonly #dirs = new Map<string, Promise<DirState>>();
+  readonly #fsync: (fd: number) => Promise<void>;
+
+  /** @param fsync  how one descriptor is synced; the tests count the calls */
+  constructor(fsync: (fd: number) => Promise<void> = syncFile) {
+    this.#fsync = fsync;
+  }
 
   /** Resolves when everything that was renamed into `path` before the call is durable. */
   async sync(path: string): Promise<void> {
@@ -51,7 +57,7 @@ export class DirectorySync {
 
   #run(dir: DirState): Promise<void> {
     dir.next = undefined;
-    const running = syncFile(dir.fd).finally(() => {
+    const running = this.#fsync(dir.fd).finally(() => {
       if (dir.running === running) dir.running = undefined;
     });
     dir.running = running;

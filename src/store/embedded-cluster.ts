@@ -10,6 +10,7 @@ import { chown, mkdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError } from "../core/errors.ts";
+import { sleep } from "../platform/deadline.ts";
 import type { PostgresBinaries } from "./embedded-binaries.ts";
 import type { Identity } from "./embedded-identity.ts";
 import { commandLineOf, isAlive, runTool, startTimeOf } from "./embedded-process.ts";
@@ -111,23 +112,37 @@ export function disarmStalePid(clusterDir: string): void {
   writeFileSync(pidFile(clusterDir), [String(process.pid), ...rest].join("\n"));
 }
 
+/** A service that was just killed may take this long to be gone. */
+const DYING_MS = 1_000;
+
 /**
  * Claim the data folder for this process.
  * @throws {MairustError} `invalid_state`: another live process holds it
  */
-export function claimCluster(dataDir: string): void {
+export async function claimCluster(dataDir: string): Promise<void> {
   const path = join(dataDir, "postgres.owner");
-  const [pid = "", startTime = ""] = readOwner(path);
-  const holder = Number(pid);
-  if (holder > 0 && holder !== process.pid && isAlive(holder) && startTimeOf(holder) === startTime) {
-    throw new MairustError(
-      "invalid_state",
-      `Cannot use "${dataDir}": process ${holder} of this service uses its embedded database`,
-    );
+  for (const until = performance.now() + DYING_MS; ; ) {
+    const holder = liveHolder(path);
+    if (holder === undefined) break;
+    if (performance.now() > until) {
+      throw new MairustError(
+        "invalid_state",
+        `Cannot use "${dataDir}": process ${holder} of this service uses its embedded database`,
+      );
+    }
+    await sleep(50);
   }
   const partial = `${path}.${process.pid}`;
   writeFileSync(partial, `${process.pid} ${startTimeOf(process.pid)}\n`, { mode: 0o600 });
   renameSync(partial, path);
+}
+
+/** The process that claimed the folder, if it lives and is another one; a number used again by a later process is none. */
+function liveHolder(path: string): number | undefined {
+  const [pid = "", startTime = ""] = readOwner(path);
+  const holder = Number(pid);
+  const isOther = holder > 0 && holder !== process.pid;
+  return isOther && isAlive(holder) && startTimeOf(holder) === startTime ? holder : undefined;
 }
 
 /** Give the folder free again. */

@@ -113,7 +113,7 @@ export class EmbeddedPostgres {
     this.#stopping = new AbortController();
     try {
       mkdirSync(this.#options.dataDir, { recursive: true, mode: 0o700 });
-      claimCluster(this.#options.dataDir);
+      await claimCluster(this.#options.dataDir);
       await this.#prepare(deadline);
       this.#server = (await this.#adopt(deadline)) ?? (await this.#launch(deadline));
       const target = targetOf(this.#server);

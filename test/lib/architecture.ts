@@ -35,7 +35,7 @@ export const ONLY_IN: Readonly<Record<string, string>> = {
   "prom-client": "platform/",
   fastify: "api/",
   "smtp-server": "protocols/lmtp/",
-  re2js: "core/hook-filter.ts",
+  re2js: "core/",
   commander: "cli/",
 };
 

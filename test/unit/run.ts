@@ -3,8 +3,12 @@
  * Prints node's own test summary at the end.
  */
 import { readdirSync } from "node:fs";
+import { after } from "node:test";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+
+/** All unit tests together. Also what keeps the process alive while a test waits for a deadline: those timers do not. */
+const LIMIT_MS = 120_000;
 
 const here = dirname(fileURLToPath(import.meta.url));
 const only = process.argv.slice(2);
@@ -13,4 +17,9 @@ const files = readdirSync(here, { recursive: true, withFileTypes: true })
   .map(entry => join(entry.parentPath, entry.name))
   .filter(file => only.length === 0 || only.some(part => file.includes(part)))
   .sort();
+const overdue = setTimeout(() => {
+  process.stderr.write(`unit tests still run after ${LIMIT_MS} ms\n`);
+  process.exit(1);
+}, LIMIT_MS);
+after(() => clearTimeout(overdue));
 for (const file of files) await import(pathToFileURL(file).href);

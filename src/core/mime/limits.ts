@@ -5,11 +5,21 @@
  * Sources: docs spec mail-path §2 (limits); Dovecot's `mime_parts` guard in message-parser.c, which has the same shape.
  */
 
+/** What an operator may set (`limits.mime_depth`, `limits.mime_parts`). */
+export interface MimeLimits {
+  /** Levels of multiparts and messages that may have children. */
+  readonly depth: number;
+  /** Ordinary parts of one message, root included. */
+  readonly parts: number;
+}
+
 /** Levels of multiparts and messages that may have children; what lies deeper is an opaque leaf. */
 export const MIME_DEPTH_MAX = 300;
 
 /** Ordinary parts of one message, root included; what follows the last one is one opaque leaf. */
 export const MIME_PARTS_MAX = 3000;
+
+export const DEFAULT_MIME_LIMITS: MimeLimits = { depth: MIME_DEPTH_MAX, parts: MIME_PARTS_MAX };
 
 /** Octets of a boundary that are compared. RFC 2046 §5.1.1 allows 70; longer ones occur and are cut here. */
 export const BOUNDARY_BYTES_MAX = 256;

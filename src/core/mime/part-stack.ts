@@ -4,7 +4,7 @@
  */
 import type { BoundarySet } from "./boundaries.ts";
 import type { HeaderReader } from "./header-reader.ts";
-import { MIME_DEPTH_MAX, MIME_PARTS_MAX } from "./limits.ts";
+import type { MimeLimits } from "./limits.ts";
 import { applyHeader, makeLeaf, newPart, type PartDraft } from "./part-header.ts";
 import type { MimePart } from "./structure.ts";
 
@@ -20,12 +20,14 @@ interface OpenPart {
 
 export class PartStack {
   readonly #boundaries: BoundarySet;
+  readonly #limits: MimeLimits;
   readonly #open: OpenPart[] = [];
   #partCount = 0;
   #limited = false;
 
-  constructor(boundaries: BoundarySet) {
+  constructor(boundaries: BoundarySet, limits: MimeLimits) {
     this.#boundaries = boundaries;
+    this.#limits = limits;
     this.#push(newPart(0), false);
   }
 
@@ -75,7 +77,7 @@ export class PartStack {
     top.lfAtBody = lf;
     const parent = this.#open.at(-2)?.part;
     const inDigest = parent?.type === "multipart" && parent.subtype === "digest";
-    const mayEnter = this.#open.length <= MIME_DEPTH_MAX && this.#partCount < MIME_PARTS_MAX;
+    const mayEnter = this.#open.length <= this.#limits.depth && this.#partCount < this.#limits.parts;
     const plan = applyHeader(top.part, reader, inDigest, mayEnter);
     if (plan.kind === "multipart") {
       this.#boundaries.push(plan.boundary, this.#open.length - 1);
@@ -137,7 +139,7 @@ export class PartStack {
    * @returns false when the message has too many parts: the child is an opaque leaf up to the end of the message
    */
   openChild(headerStart: number, lf: number): boolean {
-    const full = this.#partCount >= MIME_PARTS_MAX;
+    const full = this.#partCount >= this.#limits.parts;
     const child = this.#pushChild(headerStart);
     if (!full) return true;
     this.#limited = true;

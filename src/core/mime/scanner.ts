@@ -18,7 +18,7 @@ import { BoundarySet, DelimiterMatcher } from "./boundaries.ts";
 import { countLf } from "./count-lf.ts";
 import { GrowingBuffer } from "./growing-buffer.ts";
 import { HeaderReader, type HeaderRole, newFieldBudget } from "./header-reader.ts";
-import { FIELD_BYTES_MAX, HEADER_KEEP_BYTES } from "./limits.ts";
+import { DEFAULT_MIME_LIMITS, FIELD_BYTES_MAX, HEADER_KEEP_BYTES, type MimeLimits } from "./limits.ts";
 import { PartStack } from "./part-stack.ts";
 import type { MessageStructure } from "./structure.ts";
 import { summarize } from "./summary.ts";
@@ -34,7 +34,7 @@ export class MessageScanner {
   readonly #budget = newFieldBudget();
   readonly #boundaries = new BoundarySet();
   readonly #matcher = new DelimiterMatcher();
-  readonly #stack = new PartStack(this.#boundaries);
+  readonly #stack: PartStack;
   /** A header line that is spread over chunks, with its line break. */
   readonly #line = new GrowingBuffer(FIELD_BYTES_MAX + 2);
   readonly #head = new GrowingBuffer(HEADER_KEEP_BYTES);
@@ -52,6 +52,10 @@ export class MessageScanner {
   #lf = 0;
   #closes = false;
   #steps = 0;
+
+  constructor(limits: MimeLimits = DEFAULT_MIME_LIMITS) {
+    this.#stack = new PartStack(this.#boundaries, limits);
+  }
 
   /** Work done so far, in loop steps: what the tests of linear growth read. */
   get steps(): number {

@@ -1,0 +1,31 @@
+/** Query strings are text; the schema of a route says what is meant. Bodies are never converted. */
+import type { FastifyRequest } from "fastify";
+
+interface ObjectSchema {
+  readonly properties?: Readonly<Record<string, { readonly type?: unknown }>>;
+}
+
+function isObjectSchema(schema: unknown): schema is ObjectSchema {
+  return typeof schema === "object" && schema !== null && "properties" in schema;
+}
+
+/** Turn `limit=20` into a number and `dry_run=true` into a boolean where the route's schema wants one; the rest is left to validation. */
+export function convertQuery(request: FastifyRequest): void {
+  const schema: unknown = request.routeOptions.schema?.querystring;
+  const { query } = request;
+  if (!isObjectSchema(schema) || typeof query !== "object" || query === null) return;
+  request.query = convertValues(schema, query);
+}
+
+export function convertValues(schema: ObjectSchema, query: object): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(query).map(([name, value]) => [name, convert(schema.properties?.[name]?.type, value)]),
+  );
+}
+
+function convert(type: unknown, value: unknown): unknown {
+  if (typeof value !== "string") return value;
+  if (type === "integer" && /^\d{1,15}$/u.test(value)) return Number(value);
+  if (type === "boolean" && (value === "true" || value === "false")) return value === "true";
+  return value;
+}

@@ -1,0 +1,185 @@
+/**
+ * The composition root: builds every component of the service, in the order in which they need each other, and nothing else. What
+ * one folder needs of another is put in here; no folder reaches for it itself.
+ *
+ * Order: database → blobs → store → plugins → worker → listeners. Stopping goes the other way, listeners first.
+ */
+import { createHmac } from "node:crypto";
+import { cell } from "./compose/cell.ts";
+import { configuredDomains, databaseComponent } from "./compose/database.ts";
+import { hooksComponent } from "./compose/hooks.ts";
+import { lateBlobs, lateDb } from "./compose/late.ts";
+import { apiComponent, imapComponent, type ListenerComponent, lmtpComponent } from "./compose/listeners.ts";
+import { reloader } from "./compose/reload.ts";
+import { createSettings } from "./compose/settings.ts";
+import { blobsComponent, storeComponent, workerComponent } from "./compose/storage.ts";
+import { systemControl } from "./compose/system-control.ts";
+import { messageId } from "./core/ids.ts";
+import { createMessageAdder } from "./delivery/add-message.ts";
+import { Intake } from "./delivery/intake.ts";
+import type { DeliveryStep } from "./delivery/transaction.ts";
+import type { LoadedConfig } from "./platform/config/load.ts";
+import { deadlineAfter, type TimedDeadline } from "./platform/deadline.ts";
+import { createLog, type RootLog } from "./platform/log.ts";
+import { createMetrics } from "./platform/metrics.ts";
+import { packageVersion } from "./platform/package-root.ts";
+import { ComponentRegistry } from "./platform/registry.ts";
+import { loadOrMakeSecret } from "./platform/secret-file.ts";
+import { uuid7Generator } from "./platform/uuid7.ts";
+import type { ServicePorts } from "./services/ports.ts";
+import { createAccountAdmin, createMessageAdmin } from "./store/admin.ts";
+import type { FsBlobStore } from "./store/blobs-fs.ts";
+import { MailboxChanges } from "./store/changes.ts";
+import type { Db } from "./store/db.ts";
+import { createMessageStore } from "./store/deliver.ts";
+import { StoreDirectory } from "./store/directory.ts";
+import { createAuthenticator } from "./store/login.ts";
+import { MailboxHub } from "./store/mailbox-hub.ts";
+import { createMailboxReader } from "./store/mailboxes.ts";
+import { syncDomains } from "./store/sync-domains.ts";
+
+export interface ComposeOptions {
+  /** Reads the configuration again, from where the first one came. */
+  readonly reread: () => Promise<LoadedConfig>;
+  /** Told of each step of every delivery: for crash tests, which have an entry point of their own. */
+  readonly onDeliveryStep?: (step: DeliveryStep) => void;
+}
+
+export interface Service {
+  readonly registry: ComponentRegistry;
+  readonly log: RootLog;
+  /** @throws what the first failing component threw, after the others were stopped again */
+  start(): Promise<void>;
+  /** Drain until the deadline, then stop everything. @throws {StopFailed} */
+  stop(deadline: TimedDeadline): Promise<void>;
+  /** Where it listens, with the ports that the system chose. */
+  addresses(): readonly { readonly name: string; readonly address: string }[];
+  /** Put another configuration into effect as far as that works while running. */
+  reload(
+    loaded: LoadedConfig,
+  ): Promise<{ readonly applied: readonly string[]; readonly needRestart: readonly string[] }>;
+}
+
+/** One bound on a start and, when it fails, on stopping what had started: initdb and crash recovery take their time on a slow disk. */
+const FAILED_START_MS = 150_000;
+
+/**
+ * Build the service; nothing runs yet.
+ * @throws {MairustError} `config_invalid`: a secret file that cannot be used
+ */
+export async function compose(loaded: LoadedConfig, options: ComposeOptions): Promise<Service> {
+  const { config } = loaded;
+  const settings = createSettings(loaded);
+  const version = packageVersion();
+  const masterKey = loadOrMakeSecret("key_file", config.key_file).secret;
+  const log = createLog({ ...config.log, hashKey: createHmac("sha256", masterKey).update("log").digest() });
+  const registry = new ComponentRegistry();
+  const metrics = createMetrics({ components: () => registry.list() });
+  const common = { settings, log, metrics, version };
+
+  // The store over a database and a blob folder that open later.
+  const dbCell = cell<Db>("database");
+  const blobCell = cell<FsBlobStore>("blobs");
+  const db = lateDb(dbCell);
+  const blobs = lateBlobs(blobCell);
+  const changes = new MailboxChanges(db, log);
+  const hub = new MailboxHub(db, changes, log);
+  const reader = createMailboxReader(db, hub);
+  const directory = new StoreDirectory(db);
+  const store = createMessageStore({
+    db,
+    changes,
+    log,
+    redeliveryWindowS: () => settings.config.lmtp.redelivery_window_s,
+    onCommit(seconds, messages, bytes) {
+      metrics.storeCommit.observe(seconds);
+      metrics.storeMessages.inc(messages);
+      metrics.blobBytes.inc(bytes);
+    },
+  });
+
+  // A message's way in.
+  const newId = uuid7Generator();
+  const arrival = { blobs, store, newMessageId: () => messageId(newId()), now: () => new Date() };
+  const mimeLimits = () => ({
+    depth: settings.config.limits.mime_depth,
+    parts: settings.config.limits.mime_parts,
+  });
+  const hooks = hooksComponent(common);
+  const intake = new Intake({
+    ...arrival,
+    directory,
+    hooks: hooks.runner,
+    log,
+    hostname: config.hostname,
+    limits: () => ({ receivedHeaders: settings.config.limits.received_headers, mime: mimeLimits() }),
+    detailFolder: () => settings.config.lmtp.detail_folder,
+    ...(options.onDeliveryStep === undefined ? {} : { onStep: options.onDeliveryStep }),
+  });
+
+  // What the API offers.
+  const reload = reloader({
+    settings,
+    log,
+    hooks,
+    async syncDomains() {
+      await syncDomains(db, configuredDomains(settings.config));
+      directory.invalidate();
+    },
+  });
+  const maxMessageBytes = () => settings.config.limits.message_bytes;
+  const ports: ServicePorts = {
+    accounts: createAccountAdmin({
+      db,
+      onDirectoryChange: () => directory.invalidate(),
+      onMailboxesGone: mailboxes => changes.publish(mailboxes),
+    }),
+    messages: createMessageAdmin(db),
+    directory,
+    blobs,
+    adder: createMessageAdder({ ...arrival, maxMessageBytes, mimeLimits }),
+    system: systemControl({ settings, registry, metrics, reread: options.reread, apply: reload }),
+    maxMessageBytes,
+  };
+
+  registry.register(databaseComponent({ ...common, db: dbCell }));
+  registry.register(blobsComponent(common, blobCell));
+  registry.register(storeComponent(common, changes, hub));
+  registry.register(hooks.component);
+  if (config.roles.includes("worker")) registry.register(workerComponent(common, db));
+  const listeners: ListenerComponent[] = [];
+  if (config.roles.includes("imap")) {
+    const authenticator = createAuthenticator({
+      directory,
+      masterUser: config.imap.master_user,
+      masterPassword: loadOrMakeSecret("imap.master_password_file", config.imap.master_password_file).secret,
+      now: Date.now,
+    });
+    listeners.push(imapComponent(common, { reader, blobs, authenticator }));
+  }
+  if (config.roles.includes("api")) listeners.push(apiComponent(common, ports));
+  if (config.roles.includes("lmtp")) listeners.push(lmtpComponent(common, intake));
+  for (const listener of listeners) registry.register(listener.component);
+
+  return {
+    registry,
+    log,
+    start: () => startAll(registry),
+    stop: deadline => registry.stopAll(deadline),
+    addresses: () =>
+      listeners.flatMap(({ component, addresses }) =>
+        addresses().map(address => ({ name: component.info.name, address })),
+      ),
+    reload: next => reload(next, false),
+  };
+}
+
+async function startAll(registry: ComponentRegistry): Promise<void> {
+  const deadline = deadlineAfter(FAILED_START_MS);
+  try {
+    await registry.initAll(deadline);
+    await registry.startAll(deadline);
+  } finally {
+    deadline.dispose();
+  }
+}

@@ -1,0 +1,172 @@
+/** The listener components: LMTP, IMAP and the HTTP API. They start last and drain first. */
+import { createServer } from "node:net";
+import { type ApiServer, startApi } from "../api/server.ts";
+import type { Authenticator, BlobStore, MailboxReader, MessageIntake } from "../core/ports.ts";
+import { type Component, component } from "../platform/component.ts";
+import { type ListenerSet, openListeners } from "../platform/listeners.ts";
+import type { RootLog } from "../platform/log.ts";
+import type { Metrics } from "../platform/metrics.ts";
+import { createImapServer, type ImapServer } from "../protocols/imap/server.ts";
+import { createLmtpServer, type LmtpServer } from "../protocols/lmtp/server.ts";
+import type { ServicePorts } from "../services/ports.ts";
+import { cell } from "./cell.ts";
+import type { Settings } from "./settings.ts";
+
+export interface ListenerParts {
+  readonly settings: Settings;
+  readonly log: RootLog;
+  readonly metrics: Metrics;
+  readonly version: string;
+}
+
+/** A component that also knows where it listens. */
+export interface ListenerComponent {
+  readonly component: Component;
+  addresses(): readonly string[];
+}
+
+export function lmtpComponent(parts: ListenerParts, intake: MessageIntake): ListenerComponent {
+  const { settings, log, metrics, version } = parts;
+  const server = cell<LmtpServer>("lmtp");
+  const listeners = cell<ListenerSet>("lmtp.listen");
+  return {
+    addresses: () => listeners.peek()?.addresses ?? [],
+    component: component({
+      info: { name: "lmtp", version, description: "takes mail from Postfix", type: "listener" },
+      async start() {
+        const { lmtp, hostname } = settings.config;
+        const lmtpServer = createLmtpServer({
+          intake,
+          log,
+          config: {
+            hostname,
+            connections: lmtp.connections,
+            xforwardFrom: lmtp.xforward_from,
+            // Read at each transaction, so that a reload counts from the next one on.
+            get chainTimeoutMs() {
+              return settings.config.lmtp.chain_timeout_ms;
+            },
+            get messageBytes() {
+              return settings.config.limits.message_bytes;
+            },
+          },
+          metrics: {
+            recipient: result => metrics.lmtpMessages.inc({ result }),
+            duration: seconds => metrics.lmtpDuration.observe(seconds),
+            connections: () => undefined,
+          },
+        });
+        server.set(lmtpServer);
+        listeners.set(
+          await openListeners({
+            name: "lmtp.listen",
+            specs: lmtp.listen,
+            createServer: () => lmtpServer.createListener(),
+            access: { mode: lmtp.socket_mode, group: lmtp.socket_group },
+            // The server itself answers who comes beyond the limit with 421; this one only bounds those answers.
+            maxConnections: lmtp.connections * 2,
+            onError: error => log.error("listener failed", { listener: "lmtp", error }),
+          }),
+        );
+      },
+      async drain(deadline) {
+        listeners.peek()?.stopAccepting();
+        await server.get().drain(deadline);
+      },
+      async stop() {
+        await server.peek()?.close();
+        await listeners.peek()?.close();
+      },
+    }),
+  };
+}
+
+export interface ImapDependencies {
+  readonly reader: MailboxReader;
+  readonly blobs: BlobStore;
+  readonly authenticator: Authenticator;
+}
+
+export function imapComponent(parts: ListenerParts, needs: ImapDependencies): ListenerComponent {
+  const { settings, log, metrics, version } = parts;
+  const server = cell<ImapServer>("imap");
+  const listeners = cell<ListenerSet>("imap.listen");
+  return {
+    addresses: () => listeners.peek()?.addresses ?? [],
+    component: component({
+      info: {
+        name: "imap",
+        version,
+        description: "serves mailboxes read-only, for Dovecot",
+        type: "listener",
+      },
+      async start() {
+        const { imap, hostname } = settings.config;
+        const imapServer = createImapServer({
+          ...needs,
+          log,
+          config: { hostname, connections: imap.connections, connectionsPerUser: imap.connections_per_user },
+          metrics: {
+            command(command, result, seconds) {
+              metrics.imapCommands.inc({ command, result });
+              metrics.imapDuration.observe({ command }, seconds);
+            },
+            connection: () => undefined,
+            unreadable: () => undefined,
+            loginFailed: () => undefined,
+          },
+        });
+        server.set(imapServer);
+        listeners.set(
+          await openListeners({
+            name: "imap.listen",
+            specs: imap.listen,
+            createServer: () =>
+              createServer({ noDelay: true }, socket => imapServer.handleConnection(socket)),
+            access: { mode: "0600", group: "" },
+            maxConnections: imap.connections * 2,
+            onError: error => log.error("listener failed", { listener: "imap", error }),
+          }),
+        );
+      },
+      async drain(deadline) {
+        listeners.peek()?.stopAccepting();
+        const cut = await server.get().drain(deadline);
+        if (cut > 0) log.warn("sessions cut", { service: "imap", count: cut });
+      },
+      async stop() {
+        await server.peek()?.close();
+        await listeners.peek()?.close();
+      },
+    }),
+  };
+}
+
+export function apiComponent(parts: ListenerParts, ports: ServicePorts): ListenerComponent {
+  const { settings, log, metrics, version } = parts;
+  const server = cell<ApiServer>("api");
+  return {
+    addresses: () => server.peek()?.addresses ?? [],
+    component: component({
+      info: { name: "api", version, description: "HTTP API, health and metrics", type: "listener" },
+      async start() {
+        const { api, metrics: metricsSection } = settings.config;
+        server.set(
+          await startApi({
+            ports,
+            log,
+            listen: api.listen,
+            metricsListen: metricsSection.listen,
+            observeRequest: (route, seconds) => metrics.httpRequestDuration.observe({ route }, seconds),
+          }),
+        );
+      },
+      async drain(deadline) {
+        await server.get().drain(deadline);
+      },
+      async stop() {
+        await server.peek()?.close();
+      },
+    }),
+  };
+}

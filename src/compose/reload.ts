@@ -1,0 +1,51 @@
+/** Puts another configuration into effect while the service runs: what is read at each use changes by itself, the rest is done here. */
+import type { ReloadResult } from "../core/admin-ports.ts";
+import { diffConfig } from "../platform/config/diff.ts";
+import type { LoadedConfig } from "../platform/config/load.ts";
+import type { RootLog } from "../platform/log.ts";
+import type { HooksHandle } from "./hooks.ts";
+import type { Settings } from "./settings.ts";
+
+export interface ReloadParts {
+  readonly settings: Settings;
+  readonly log: RootLog;
+  readonly hooks: HooksHandle;
+  /** Bring the rows of configured domains up to date. */
+  readonly syncDomains: () => Promise<void>;
+}
+
+/** Keys whose change means other plugins or hooks. */
+const HOOK_KEYS = /^(?:hooks|plugin|plugins)(?:[.[]|$)/u;
+const DOMAIN_KEYS = /^(?:domains|defaults)(?:[.[]|$)/u;
+
+/**
+ * @returns a function that applies a configuration. One at a time: a second call waits for the first.
+ *          When a step fails the configuration before is in effect again.
+ */
+export function reloader(parts: ReloadParts): (next: LoadedConfig, dryRun: boolean) => Promise<ReloadResult> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (next, dryRun) => {
+    const turn = last.then(() => apply(parts, next, dryRun));
+    last = turn.catch(() => undefined);
+    return turn;
+  };
+}
+
+async function apply(parts: ReloadParts, next: LoadedConfig, dryRun: boolean): Promise<ReloadResult> {
+  const { settings, log, hooks } = parts;
+  const before = settings.loaded;
+  const { live, restart } = diffConfig(before.config, next.config);
+  const result = { applied: live, needRestart: restart };
+  if (dryRun) return result;
+  settings.replace(next);
+  try {
+    if (live.some(key => DOMAIN_KEYS.test(key))) await parts.syncDomains();
+    if (live.some(key => HOOK_KEYS.test(key))) await hooks.reload();
+  } catch (error) {
+    settings.replace(before);
+    throw error;
+  }
+  log.configure(next.config.log);
+  log.info("configuration reloaded", { applied: live.join(" "), need_restart: restart.join(" ") });
+  return result;
+}

@@ -1,0 +1,127 @@
+/**
+ * A folder with a configuration that runs the service for itself on loopback: embedded database, the sample plugin switched on, one
+ * domain whose accounts are made when mail arrives. For `dev` and `demo`.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { freePort, makeScratch } from "../mailhost/scratch.ts";
+import { packageRoot } from "../platform/package-root.ts";
+
+export interface SiteOptions {
+  /** Keep data here and use it again; absent: a temporary folder. */
+  readonly dir: string | undefined;
+  /** Its addresses are made when mail arrives. */
+  readonly domain: string;
+  /** UNIX socket for LMTP and the group that may use it; default: a port. */
+  readonly lmtpSocket?: { readonly path: string; readonly group: string };
+}
+
+export interface Site {
+  readonly dir: string;
+  readonly configFile: string;
+  readonly masterUser: string;
+  readonly masterPassword: string;
+  readonly apiSocket: string;
+  readonly imapPort: number;
+  /** Delete the folder, if it is a temporary one. */
+  remove(): Promise<void>;
+}
+
+const MASTER_USER = "dovecot";
+const PLUGIN = "com.example.mairust.hello-world";
+
+export async function makeSite(options: SiteOptions): Promise<Site> {
+  const scratch = options.dir === undefined ? await makeScratch() : undefined;
+  const dir = scratch?.dir ?? resolve(options.dir ?? "");
+  await mkdir(dir, { recursive: true });
+  const passwordFile = join(dir, "imap-master.secret");
+  const masterPassword = await readOrMake(passwordFile);
+  const configFile = join(dir, "mairust.toml");
+  // Chosen here and not by the listeners: other commands, and a restart, find the same ones in the file.
+  const ports = { lmtp: await freePort(), imap: await freePort(), api: await freePort() };
+  await writeFile(configFile, siteConfig(dir, passwordFile, ports, options), { mode: 0o600 });
+  return {
+    dir,
+    configFile,
+    masterUser: MASTER_USER,
+    masterPassword,
+    apiSocket: join(dir, "run", "api.sock"),
+    imapPort: ports.imap,
+    remove: async () => {
+      if (scratch !== undefined) await rm(dir, { recursive: true, force: true, maxRetries: 3 });
+    },
+  };
+}
+
+async function readOrMake(file: string): Promise<string> {
+  try {
+    return (await readFile(file, "utf8")).trim();
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+    const password = randomBytes(18).toString("base64url");
+    await writeFile(file, password, { mode: 0o600 });
+    return password;
+  }
+}
+
+/** TOML strings of these kinds are JSON strings. */
+const text = (value: string) => JSON.stringify(value);
+
+interface Ports {
+  readonly lmtp: number;
+  readonly imap: number;
+  readonly api: number;
+}
+
+function siteConfig(
+  dir: string,
+  passwordFile: string,
+  ports: Ports,
+  { domain, lmtpSocket }: SiteOptions,
+): string {
+  const lmtp = lmtpSocket === undefined ? `inet:127.0.0.1:${ports.lmtp}` : `unix:${lmtpSocket.path}`;
+  return `# Made by mairust; everything of this run lies in this folder.
+data_dir = ${text(join(dir, "data"))}
+runtime_dir = ${text(join(dir, "run"))}
+log_dir = ${text(join(dir, "log"))}
+key_file = ${text(join(dir, "master.key"))}
+hostname = ${text(`mail.${domain}`)}
+
+[lmtp]
+listen = [${text(lmtp)}]
+${lmtpSocket === undefined ? "" : `socket_group = ${text(lmtpSocket.group)}\n`}
+[imap]
+listen = ["inet:127.0.0.1:${ports.imap}"]
+master_user = ${text(MASTER_USER)}
+master_password_file = ${text(passwordFile)}
+
+[api]
+listen = ["inet:127.0.0.1:${ports.api}", ${text(`unix:${join(dir, "run", "api.sock")}`)}]
+
+[limits]
+min_free_disk_mb = 64
+
+[log]
+format = "text"
+
+[domains.${text(domain)}]
+accounts = "auto"
+
+[plugins]
+folders = [${text(join(packageRoot(), "plugins"))}]
+allow_unsigned = [${text(PLUGIN)}]
+allow_unsandboxed = [${text(PLUGIN)}]
+
+[plugin.${text(PLUGIN)}]
+grants = { read_headers = ["Subject"], read_body = "preview", write_tags = true, move_message = true }
+
+[[hooks]]
+name = "hello"
+point = "pre_delivery"
+plugin = ${text(PLUGIN)}
+mode = "enforce"
+on_error = "tempfail"
+on_timeout = "tempfail"
+`;
+}

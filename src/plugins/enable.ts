@@ -1,0 +1,127 @@
+/**
+ * May this plugin run, and with what rights? Every reason against it at once. Checked again at each start: grants and manifest
+ * can change apart from each other.
+ */
+import {
+  type ErrorCode,
+  PluginDependencyError,
+  type PluginError,
+  PluginLoadError,
+  PluginSecurityError,
+  PluginValidationError,
+} from "../core/errors.ts";
+import type { SettingValues } from "../core/hook-plugin.ts";
+import { missingForHook } from "../core/hook-row.ts";
+import { beyondRequest, type Grants, grantsOf, missingPrerequisites } from "../core/permissions-grants.ts";
+import type { Config, HookConfig } from "../wire/config/schema.ts";
+import { API_VERSION } from "../wire/hook-payload.ts";
+import { type PermissionsInput, permissionsSchema } from "../wire/permissions.ts";
+import { missingInThisVersion } from "./built.ts";
+import type { FoundPlugin } from "./discovery.ts";
+import { compatFinding } from "./manifest-rules.ts";
+import { type Finding, findingText } from "./problem.ts";
+import { checkSchema } from "./schema-check.ts";
+import { resolveSettings } from "./settings.ts";
+
+export interface Enablement {
+  readonly grants: Grants;
+  readonly settings: SettingValues;
+  /** Empty: it may run. */
+  readonly refusals: readonly Refusal[];
+}
+
+export interface Refusal {
+  readonly code: ErrorCode;
+  readonly text: string;
+}
+
+export interface EnableContext {
+  readonly plugins: Config["plugins"];
+  /** `[plugin."id"]`, where there is one. */
+  readonly entry: Config["plugin"][string] | undefined;
+  /** Rows that name the plugin. */
+  readonly hooks: readonly HookConfig[];
+  readonly hostVersion: string;
+}
+
+export function enablePlugin({ manifest }: FoundPlugin, context: EnableContext): Enablement {
+  const { entry, plugins } = context;
+  const grantShape = checkSchema(permissionsSchema, entry?.grants ?? {}, ["grants"]);
+  const grants = grantsOf(grantShape.length === 0 ? (entry?.grants as PermissionsInput | undefined) : {});
+  const settings = resolveSettings(manifest.settings, entry?.settings ?? {});
+  const compat = compatFinding(manifest, context.hostVersion, [API_VERSION]);
+  const invalid = [...(compat === undefined ? [] : [compat]), ...grantShape, ...settings.findings].map(
+    textOf,
+  );
+  const beyond = beyondRequest(grants, grantsOf(manifest.permissions));
+  const refusals: Refusal[] = [
+    ...invalid.map(text => ({ code: "plugin_validation", text }) as const),
+    ...beyond.map(
+      name =>
+        ({ code: "plugin_security", text: `grants.${name} goes beyond what the manifest asks for` }) as const,
+    ),
+    ...missingPrerequisites(grants).map(
+      ({ code, text }) => ({ code: "plugin_validation", text: `${code}: ${text}` }) as const,
+    ),
+    ...[...missingInThisVersion(manifest, grants), ...missingForHooks(context.hooks)].map(
+      what => ({ code: "not_built", text: `${what} is not built in this version` }) as const,
+    ),
+    ...pointRefusals(manifest, context.hooks),
+    ...trustRefusals(manifest.id, plugins),
+  ];
+  return { grants, settings: settings.values, refusals };
+}
+
+function missingForHooks(rows: readonly HookConfig[]): readonly string[] {
+  return [...new Set(rows.filter(row => row.enabled).flatMap(missingForHook))];
+}
+
+function textOf(finding: Finding): string {
+  return `${finding.path.join(".")}: ${findingText(finding)}`;
+}
+
+function pointRefusals({ hooks }: FoundPlugin["manifest"], rows: readonly HookConfig[]): readonly Refusal[] {
+  const on = hooks?.on ?? [];
+  return rows
+    .filter(row => row.enabled && !on.includes(row.point))
+    .map(row => ({
+      code: "plugin_validation",
+      text: `hook "${row.name}" is at ${row.point}, which hooks.on of the manifest does not name`,
+    }));
+}
+
+/** Folders are read as they are, so nothing in them is signed; and plain child processes are no sandbox. */
+function trustRefusals(id: string, plugins: Config["plugins"]): readonly Refusal[] {
+  const refusals: Refusal[] = [];
+  if (!plugins.allow_unsigned.includes(id)) {
+    refusals.push({
+      code: "plugin_security",
+      text: `it has no signature; plugins.allow_unsigned = ["${id}"] lets it run all the same`,
+    });
+  }
+  if (!plugins.allow_unsandboxed.includes(id)) {
+    refusals.push({
+      code: "plugin_security",
+      text:
+        "this version runs scripts as plain child processes, which can read files and reach the network as the service can; " +
+        `plugins.allow_unsandboxed = ["${id}"] lets it run all the same`,
+    });
+  }
+  return refusals;
+}
+
+/** One error for all refusals of a plugin; its class and code are those of the first. */
+export function refusalError(id: string, refusals: readonly Refusal[]): PluginError {
+  const code = refusals[0]?.code ?? "plugin_load";
+  const text = `Cannot enable plugin "${id}": ${refusals.map(refusal => refusal.text).join("; ")}`;
+  switch (code) {
+    case "plugin_security":
+      return new PluginSecurityError(code, text);
+    case "plugin_validation":
+      return new PluginValidationError(code, text);
+    case "plugin_dependency":
+      return new PluginDependencyError(code, text);
+    default:
+      return new PluginLoadError(code, text);
+  }
+}

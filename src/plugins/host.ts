@@ -1,0 +1,279 @@
+/**
+ * The plugins of this process: which there are, which may run and with what rights, and their processes. A plugin that cannot
+ * run is reported and never stops the service: its hooks fail by their own policy.
+ */
+import type { Deadline } from "../core/deadline.ts";
+import { messageOf, type PluginError } from "../core/errors.ts";
+import type { CreateTransport, HookPlugin, HookPlugins } from "../core/hook-plugin.ts";
+import { grantsOf } from "../core/permissions-grants.ts";
+import type { Log, PluginTransport } from "../core/ports.ts";
+import type { Config, HookConfig } from "../wire/config/schema.ts";
+import { unenforcedLimits } from "./built.ts";
+import { planDependencies } from "./dependencies.ts";
+import { discoverPlugins, type FoundPlugin, switchedOff } from "./discovery.ts";
+import { type Enablement, enablePlugin, refusalError } from "./enable.ts";
+import { rowsOfManifest, violationPolicy } from "./manifest-hooks.ts";
+
+export interface PluginHostOptions {
+  readonly config: Pick<Config, "plugins" | "plugin" | "hooks">;
+  /** Folders besides `plugins.folders`, such as the samples of this package. */
+  readonly extraFolders?: readonly string[];
+  /** Of this service, for `[compat]`. */
+  readonly hostVersion: string;
+  readonly createTransport: CreateTransport;
+  readonly log: Log;
+}
+
+export type PluginState =
+  /** Nobody asked for it, or it is switched off: nothing of it is loaded. */
+  | "disabled"
+  /** Asked for, but it may not or cannot run. */
+  | "refused"
+  | "enabled";
+
+export interface PluginStatus {
+  readonly id: string;
+  readonly name: string;
+  readonly version: string;
+  readonly folder: string;
+  readonly state: PluginState;
+  /** Why it is not enabled. */
+  readonly reason: string | undefined;
+}
+
+export interface LoadedPlugins {
+  readonly host: PluginHost;
+  /** Rows for the hook runner: the configuration's, and those of manifests that no row names. */
+  readonly hooks: readonly HookConfig[];
+  /** What was asked for and cannot run, one error per plugin: a start may refuse these. */
+  readonly refused: readonly PluginError[];
+}
+
+interface Entry {
+  readonly plugin: HookPlugin;
+  readonly transport: PluginTransport;
+}
+
+export class PluginHost implements HookPlugins {
+  readonly #status: readonly PluginStatus[];
+  readonly #plugins: ReadonlyMap<string, HookPlugin>;
+  /** In dependency order. */
+  readonly #running: readonly Entry[];
+  readonly #log: Log;
+
+  constructor(status: readonly PluginStatus[], plugins: readonly HookPlugin[], log: Log) {
+    this.#status = status;
+    this.#plugins = new Map(plugins.map(plugin => [plugin.id, plugin]));
+    this.#running = plugins.flatMap(plugin =>
+      plugin.transport === undefined ? [] : [{ plugin, transport: plugin.transport }],
+    );
+    this.#log = log;
+  }
+
+  find(id: string): HookPlugin | undefined {
+    return this.#plugins.get(id);
+  }
+
+  /** Every plugin that was found, and those that were asked for and not found. */
+  list(): readonly PluginStatus[] {
+    return this.#status;
+  }
+
+  /** Start all processes. One that fails is logged; its transport goes on trying when it is called. */
+  async start(deadline: Deadline): Promise<void> {
+    const start = async ({ plugin, transport }: Entry) => {
+      try {
+        await transport.start(deadline);
+        this.#log.info("plugin_started", { plugin: plugin.id, version: plugin.version });
+      } catch (error) {
+        this.#log.error("plugin_start_failed", { plugin: plugin.id, error: messageOf(error) });
+      }
+    };
+    await Promise.all(this.#running.map(start));
+  }
+
+  /** End every process; running calls may finish until the deadline. */
+  async stop(deadline: Deadline): Promise<void> {
+    const results = await Promise.allSettled(this.#running.map(({ transport }) => transport.stop(deadline)));
+    for (const [i, result] of results.entries()) {
+      if (result.status === "fulfilled") continue;
+      this.#log.error("plugin_stop_failed", {
+        plugin: this.#running[i]?.plugin.id,
+        error: messageOf(result.reason),
+      });
+    }
+  }
+
+  /** Degraded when any plugin is: mail goes on by each hook's policy. */
+  async health(): Promise<{ readonly status: "ok" | "degraded"; readonly detail?: string }> {
+    const troubles = this.#status
+      .filter(({ state }) => state === "refused")
+      .map(({ id, reason }) => `${id}: ${reason}`);
+    for (const { plugin, transport } of this.#running) {
+      const health = await transport.health();
+      if (health.status !== "ok")
+        troubles.push(
+          `${plugin.id}: ${health.status}${health.detail === undefined ? "" : ` (${health.detail})`}`,
+        );
+    }
+    return troubles.length === 0 ? { status: "ok" } : { status: "degraded", detail: troubles.join("; ") };
+  }
+}
+
+/** Find, check and prepare all plugins. Starts nothing; never rejects for what a plugin is. */
+export async function loadPlugins(options: PluginHostOptions): Promise<LoadedPlugins> {
+  const { config, log } = options;
+  const found = await discoverPlugins([...config.plugins.folders, ...(options.extraFolders ?? [])]);
+  for (const { folder, error } of found.problems)
+    log.error("plugin_unreadable", { folder, error: error.message });
+  const wanted = wantedPlugins(config, found.plugins);
+  const enabled = checkAll(wanted, options);
+  const refusals = new Map<string, PluginError>();
+  const plugins = [...enabled].map(([id, { plugin, enablement }]) => {
+    if (plugin === undefined) return missingPlugin(id, refusals);
+    if (enablement === undefined || enablement.refusals.length > 0) {
+      const error = refusalError(id, enablement?.refusals ?? []);
+      refusals.set(id, error);
+      return failedPlugin(id, plugin.manifest.version, error.message);
+    }
+    return readyPlugin(plugin, enablement, options);
+  });
+  for (const error of refusals.values()) log.error("plugin_refused", { error: error.message });
+  const host = new PluginHost(statusOf(found.plugins, enabled, refusals, config), plugins, log);
+  // Hooks of the administrator stay, so that they fail by their policy; those that only the manifest asks for go.
+  const hooks = [...wanted].flatMap(([id, { rows, byManifest }]) =>
+    byManifest && refusals.has(id) ? [] : rows,
+  );
+  return { host, hooks, refused: [...refusals.values()] };
+}
+
+interface Wanted {
+  readonly plugin: FoundPlugin | undefined;
+  readonly rows: readonly HookConfig[];
+  /** The rows are the manifest's: the configuration has none. */
+  readonly byManifest: boolean;
+}
+
+/** Asked for: named by a hook that is on, or given grants. Switched off ones are not asked for, whatever names them. */
+function wantedPlugins(
+  config: PluginHostOptions["config"],
+  found: ReadonlyMap<string, FoundPlugin>,
+): ReadonlyMap<string, Wanted> {
+  const wanted = new Map<string, Wanted>();
+  const granted = Object.entries(config.plugin).filter(([, entry]) => Object.keys(entry.grants).length > 0);
+  const named = config.hooks.filter(row => row.enabled).map(row => row.plugin);
+  for (const id of new Set([...named, ...granted.map(([id]) => id)])) {
+    if (switchedOff(id, config.plugins) !== undefined) continue;
+    const plugin = found.get(id);
+    const rows = config.hooks.filter(row => row.plugin === id);
+    const byManifest = rows.length === 0 && plugin !== undefined;
+    wanted.set(id, { plugin, rows: byManifest ? rowsOfManifest(plugin.manifest) : rows, byManifest });
+  }
+  return wanted;
+}
+
+interface Checked {
+  readonly plugin: FoundPlugin | undefined;
+  readonly enablement: Enablement | undefined;
+}
+
+/** In dependency order, those that cannot run last. */
+function checkAll(
+  wanted: ReadonlyMap<string, Wanted>,
+  options: PluginHostOptions,
+): ReadonlyMap<string, Checked> {
+  const { config, hostVersion } = options;
+  const checked = new Map<string, Checked>();
+  for (const [id, { plugin, rows }] of wanted) {
+    const context = { plugins: config.plugins, entry: config.plugin[id], hooks: rows, hostVersion };
+    checked.set(id, { plugin, enablement: plugin && enablePlugin(plugin, context) });
+  }
+  const runnable = [...checked].filter(([, { enablement }]) => enablement?.refusals.length === 0);
+  const plan = planDependencies(
+    new Map(runnable.flatMap(([id, { plugin }]) => (plugin ? [[id, plugin.manifest] as const] : []))),
+  );
+  for (const [id, text] of plan.refused) {
+    const entry = checked.get(id);
+    if (entry?.enablement === undefined) continue;
+    const refusals = [{ code: "plugin_dependency", text } as const];
+    checked.set(id, { ...entry, enablement: { ...entry.enablement, refusals } });
+  }
+  const rank = (id: string) => (plan.order.includes(id) ? plan.order.indexOf(id) : plan.order.length);
+  return new Map([...checked].sort(([a], [b]) => rank(a) - rank(b)));
+}
+
+function missingPlugin(id: string, refusals: Map<string, PluginError>): HookPlugin {
+  const error = refusalError(id, [
+    { code: "plugin_load", text: "there is none in plugins.folders, or its manifest has errors" },
+  ]);
+  refusals.set(id, error);
+  return failedPlugin(id, "0.0.0", error.message);
+}
+
+function failedPlugin(id: string, version: string, failure: string): HookPlugin {
+  return {
+    id,
+    version,
+    grants: grantsOf(),
+    settings: {},
+    wallTimeMs: Number.POSITIVE_INFINITY,
+    onViolation: () => "drop",
+    transport: undefined,
+    failure,
+  };
+}
+
+function readyPlugin(
+  { folder, manifest }: FoundPlugin,
+  enablement: Enablement,
+  options: PluginHostOptions,
+): HookPlugin {
+  const { id, version, entry, limits } = manifest;
+  const log = options.log.child({ plugin: id });
+  const unenforced = unenforcedLimits(manifest);
+  if (unenforced.length > 0) log.warn("plugin_limits_not_enforced", { limits: unenforced.join(", ") });
+  return {
+    id,
+    version,
+    grants: enablement.grants,
+    settings: enablement.settings,
+    wallTimeMs: limits?.wall_time_ms ?? Number.POSITIVE_INFINITY,
+    onViolation: point => violationPolicy(manifest, point),
+    transport: options.createTransport({
+      pluginId: id,
+      folder,
+      command: entry.command ?? [],
+      workers: entry.workers ?? 1,
+      onLog: line => log.info("plugin_log", { line }),
+      onLogDropped: lines => log.warn("plugin_log_dropped", { lines }),
+      onNotice: text => log.warn("plugin_process", { text }),
+    }),
+    failure: undefined,
+  };
+}
+
+function statusOf(
+  found: ReadonlyMap<string, FoundPlugin>,
+  checked: ReadonlyMap<string, Checked>,
+  refusals: ReadonlyMap<string, PluginError>,
+  config: PluginHostOptions["config"],
+): readonly PluginStatus[] {
+  const ids = [...new Set([...found.keys(), ...checked.keys()])].sort();
+  return ids.map(id => {
+    const plugin = found.get(id);
+    const refusal = refusals.get(id);
+    const base = {
+      id,
+      name: plugin?.manifest.name ?? id,
+      version: plugin?.manifest.version ?? "",
+      folder: plugin?.folder ?? "",
+    };
+    if (refusal !== undefined) return { ...base, state: "refused", reason: refusal.message };
+    if (checked.has(id)) return { ...base, state: "enabled", reason: undefined };
+    return {
+      ...base,
+      state: "disabled",
+      reason: switchedOff(id, config.plugins) ?? "no hook names it and nothing is granted to it",
+    };
+  });
+}

@@ -1,0 +1,154 @@
+/** Rules of `plugin.toml` that go beyond the shape of single keys. */
+import { patternProblem } from "../core/hook-filter.ts";
+import { grantsOf, missingPrerequisites } from "../core/permissions-grants.ts";
+import { HOOK_POINTS, MAX_SYNC_TIMEOUT_MS } from "../wire/config/hooks.ts";
+import type { Manifest, ManifestHookKeys } from "../wire/manifest.ts";
+import { type Finding, shown } from "./problem.ts";
+import { compareVersions, isAtMost } from "./semver.ts";
+import { declarationFindings } from "./settings.ts";
+
+/** @param manifest  of the right shape */
+export function manifestFindings(manifest: Manifest): readonly Finding[] {
+  return [
+    ...identityFindings(manifest),
+    ...entryFindings(manifest),
+    ...hookFindings(manifest),
+    ...missingPrerequisites(grantsOf(manifest.permissions)).map(({ permission, code, text }) => ({
+      path: ["permissions", permission],
+      found: shown(manifest.permissions?.[permission]),
+      allowed: text,
+      code,
+    })),
+    ...declarationFindings(manifest.settings),
+  ];
+}
+
+function identityFindings({ id, compat }: Manifest): readonly Finding[] {
+  const findings: Finding[] = [];
+  if (id.startsWith("mairust."))
+    findings.push({
+      path: ["id"],
+      found: shown(id),
+      allowed: "a name that is not under mairust., which is reserved",
+    });
+  const { mairust_min: min, mairust_max: max } = compat ?? {};
+  if (min !== undefined && max !== undefined && !isAtMost(min, max)) {
+    findings.push({
+      path: ["compat", "mairust_max"],
+      found: shown(max),
+      allowed: `not below mairust_min ${min}`,
+    });
+  }
+  return findings;
+}
+
+/** Is this host one that the plugin says it runs on? */
+export function compatFinding(
+  { compat }: Manifest,
+  hostVersion: string,
+  apis: readonly string[],
+): Finding | undefined {
+  const { mairust_min: min, mairust_max: max, api } = compat ?? {};
+  if (min !== undefined && compareVersions(hostVersion, min) < 0) {
+    return {
+      path: ["compat", "mairust_min"],
+      found: min,
+      allowed: `at most ${hostVersion}, which is this version`,
+    };
+  }
+  if (max !== undefined && !isAtMost(hostVersion, max)) {
+    return {
+      path: ["compat", "mairust_max"],
+      found: max,
+      allowed: `at least ${hostVersion}, which is this version`,
+    };
+  }
+  if (api === undefined || apis.includes(api)) return undefined;
+  return { path: ["compat", "api"], found: api, allowed: apis.join(", ") };
+}
+
+function isUrlOf(text: string, protocols: readonly string[]): boolean {
+  return URL.canParse(text) && protocols.includes(new URL(text).protocol);
+}
+
+function entryFindings({ entry, ui }: Manifest): readonly Finding[] {
+  const findings: Finding[] = [];
+  const need = (key: keyof Manifest["entry"], ok: boolean, allowed: string) => {
+    if (!ok) findings.push({ path: ["entry", key], found: shown(entry[key]), allowed });
+  };
+  const { protocol } = entry;
+  if (entry.type === "ui") {
+    if (ui === undefined)
+      findings.push({
+        path: ["ui", "bundle"],
+        found: "nothing",
+        allowed: "an .html or .js file for type ui",
+      });
+  } else need("protocol", protocol !== undefined, "how the plugin is called, for type hook and service");
+  const endpoint = entry.endpoint ?? "";
+  const isWeb = protocol === "http" || protocol === "mta-hooks";
+  if (isWeb)
+    need(
+      "endpoint",
+      isUrlOf(endpoint, ["http:", "https:"]),
+      `an http:// or https:// URL for protocol ${protocol}`,
+    );
+  if (protocol === "unix") need("endpoint", /^unix:\/\/\/./.test(endpoint), "unix:///path for protocol unix");
+  if (protocol === "grpc") need("endpoint", endpoint !== "", "where the server listens for protocol grpc");
+  if (protocol === "script")
+    need("command", entry.command !== undefined, 'a list such as ["python3", "main.py"] for protocol script');
+  else if (protocol !== "container")
+    need("command", entry.command === undefined, "only with protocol script");
+  if (protocol === "wasm") need("module", entry.module !== undefined, "a .wasm file for protocol wasm");
+  else need("module", entry.module === undefined, "only with protocol wasm");
+  need("mode", entry.mode === undefined || protocol === "script", "only with protocol script");
+  need(
+    "workers",
+    entry.workers === undefined || protocol === "script" || protocol === "wasm",
+    "only with protocol script or wasm",
+  );
+  need(
+    "health_cmd",
+    entry.health_cmd === undefined || entry.health_endpoint === undefined,
+    "either health_endpoint or health_cmd",
+  );
+  return findings;
+}
+
+function hookFindings({ entry, hooks }: Manifest): readonly Finding[] {
+  if (hooks === undefined) {
+    return entry.type === "hook"
+      ? [{ path: ["hooks", "on"], found: "nothing", allowed: "the hook points of a plugin of type hook" }]
+      : [];
+  }
+  const findings = patternFindings(hooks, ["hooks"]);
+  for (const point of HOOK_POINTS) {
+    const own = hooks[point];
+    const on = hooks.on.includes(point);
+    if (own !== undefined && !on)
+      findings.push({ path: ["hooks", point], found: "a table", allowed: `"${point}" in hooks.on first` });
+    if (own !== undefined) findings.push(...patternFindings(own, ["hooks", point]));
+    const timeout = own?.timeout_ms ?? hooks.timeout_ms;
+    if (!on || point === "post_receive" || timeout === undefined || timeout <= MAX_SYNC_TIMEOUT_MS) continue;
+    const path = own?.timeout_ms === undefined ? ["hooks", "timeout_ms"] : ["hooks", point, "timeout_ms"];
+    findings.push({
+      path,
+      found: shown(timeout),
+      allowed: `at most ${MAX_SYNC_TIMEOUT_MS} at ${point}, which mail waits for`,
+    });
+  }
+  return findings;
+}
+
+function patternFindings(keys: ManifestHookKeys, path: readonly string[]): Finding[] {
+  const findings: Finding[] = [];
+  for (const name of ["filter_recipient_matches", "filter_sender_matches"] as const) {
+    const pattern = keys[name];
+    if (pattern === undefined) continue;
+    const problem = patternProblem(pattern);
+    if (problem !== undefined) {
+      findings.push({ path: [...path, name], found: shown(pattern), allowed: `an RE2 pattern (${problem})` });
+    }
+  }
+  return findings;
+}

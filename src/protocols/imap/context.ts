@@ -1,0 +1,69 @@
+/**
+ * What a command handler may touch: the connection it answers on, who is logged in, what is selected, and the parts of
+ * the service behind the ports. The session is the only one that makes a context.
+ */
+import type { Account, Authenticator, BlobStore, Log, MailboxReader } from "../../core/ports.ts";
+import type { ImapLimits } from "./limits.ts";
+import type { Output } from "./output.ts";
+import type { Selected } from "./view.ts";
+
+export interface ImapConfig {
+  /** Shown in the greeting. */
+  readonly hostname: string;
+  /** All connections together. */
+  readonly connections: number;
+  /** Logged-in connections of one account. */
+  readonly connectionsPerUser: number;
+  /** Where changes can be made: the end of the sentence a user reads when one is refused. */
+  readonly readOnlyHint?: string;
+}
+
+/** Called for what operators count. Labels are closed sets; no addresses. */
+export interface ImapMetrics {
+  /** @param command  name of a known command, or "unknown" */
+  command(command: string, result: "ok" | "no" | "bad" | "gone", seconds: number): void;
+  connection(change: 1 | -1): void;
+  /** `refused`: told by NO. `cut`: found in the middle of a literal, the connection was closed. */
+  unreadable(outcome: "refused" | "cut"): void;
+  loginFailed(): void;
+}
+
+export interface ImapParts {
+  readonly config: ImapConfig;
+  readonly limits: ImapLimits;
+  readonly reader: MailboxReader;
+  readonly blobs: BlobStore;
+  readonly authenticator: Authenticator;
+  readonly log: Log;
+  readonly metrics: ImapMetrics;
+}
+
+/** The state of one connection that handlers read and change. */
+export interface SessionContext extends ImapParts {
+  readonly output: Output;
+  readonly peer: string;
+  /** Passwords may travel on this connection: TLS, loopback or UNIX socket. */
+  readonly secure: boolean;
+  /** Aborts when the connection is gone. */
+  readonly gone: AbortSignal;
+  account: Account | undefined;
+  selected: Selected | undefined;
+  /** Leave the selected mailbox; harmless when there is none. */
+  unselect(): void;
+  /** Count this connection to the account. @returns false when it has too many */
+  admit(account: Account): boolean;
+}
+
+/** A logged-in session. */
+export type LoggedIn = SessionContext & { readonly account: Account };
+
+/** A logged-in session with a mailbox. */
+export type InMailbox = LoggedIn & { readonly selected: Selected };
+
+export function isLoggedIn(context: SessionContext): context is LoggedIn {
+  return context.account !== undefined;
+}
+
+export function isInMailbox(context: SessionContext): context is InMailbox {
+  return isLoggedIn(context) && context.selected !== undefined;
+}

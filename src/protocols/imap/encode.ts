@@ -1,0 +1,60 @@
+/**
+ * How values look on the IMAP wire. Pure. Source: RFC 3501 §9 (string, flag-list, date-time, mailbox).
+ */
+import {
+  FLAG_ANSWERED,
+  FLAG_DELETED,
+  FLAG_DRAFT,
+  FLAG_FLAGGED,
+  FLAG_SEEN,
+  type FlagSet,
+} from "../../core/ports.ts";
+import { isAtom } from "./lexer.ts";
+import { encodeUtf7 } from "./utf7.ts";
+
+const SYSTEM_FLAGS: ReadonlyArray<readonly [bit: number, name: string]> = [
+  [FLAG_SEEN, "\\Seen"],
+  [FLAG_ANSWERED, "\\Answered"],
+  [FLAG_FLAGGED, "\\Flagged"],
+  [FLAG_DELETED, "\\Deleted"],
+  [FLAG_DRAFT, "\\Draft"],
+];
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/** `"…"`; octets that no quoted string may hold become `?`, so nothing can break the line. */
+export function quoted(text: string): string {
+  return `"${text.replace(/[^\x20-\x7e]/gu, "?").replace(/["\\]/gu, "\\$&")}"`;
+}
+
+/** A mailbox name: always quoted, in modified UTF-7. */
+export function wireMailbox(name: string): string {
+  return quoted(encodeUtf7(name));
+}
+
+/** Flags separated by spaces, without parentheses. Keywords that are no atoms cannot be shown and are left out. */
+export function flagNames(flags: FlagSet): string {
+  const names: string[] = [];
+  for (const [bit, name] of SYSTEM_FLAGS) if ((flags.system & bit) !== 0) names.push(name);
+  for (const keyword of flags.keywords) if (isAtom(keyword)) names.push(keyword);
+  return names.join(" ");
+}
+
+/** The flags a mailbox knows, for the untagged FLAGS answer. */
+export function knownFlags(sets: readonly FlagSet[]): string {
+  const keywords = new Set<string>();
+  for (const set of sets) for (const keyword of set.keywords) if (isAtom(keyword)) keywords.add(keyword);
+  const system = "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
+  return [system, ...[...keywords].sort()].join(" ");
+}
+
+/** RFC 3501 date-time in UTC: `" 1-Feb-2026 09:05:00 +0000"`. */
+export function dateTime(at: Date): string {
+  const day = String(at.getUTCDate()).padStart(2, " ");
+  const month = MONTHS[at.getUTCMonth()] ?? "Jan";
+  const year = String(at.getUTCFullYear()).padStart(4, "0");
+  return `"${day}-${month}-${year} ${two(at.getUTCHours())}:${two(at.getUTCMinutes())}:${two(at.getUTCSeconds())} +0000"`;
+}
+
+function two(value: number): string {
+  return value < 10 ? `0${value}` : String(value);
+}

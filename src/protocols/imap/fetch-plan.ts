@@ -1,0 +1,159 @@
+/**
+ * What one FETCH needs and what one message's answer consists of: text, bytes at hand, and ranges of the blob, all with
+ * known lengths, so that literal sizes stand before the first octet is read. Pure. Source: RFC 3501 §6.4.5, §7.4.2.
+ */
+import { selectHeaderFields } from "../../core/mime/header.ts";
+import { findPart, packedBody, packedBodyStructure, packedEnvelope } from "../../core/mime/packed.ts";
+import type { ByteRange, MessageRow, RowFields } from "../../core/ports.ts";
+import { dateTime } from "./encode.ts";
+import type { FetchItem, SectionItem } from "./parse-fetch.ts";
+
+/** A piece of an answer. */
+export type Piece =
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+  | { readonly kind: "blob"; readonly range: ByteRange };
+
+export interface FetchPlan {
+  readonly items: readonly FetchItem[];
+  readonly uid: boolean;
+  readonly flags: boolean;
+  /** Undefined when the snapshot alone answers. */
+  readonly fields: RowFields | undefined;
+}
+
+/** Bytes of the blob that must be in memory to select header fields of a part or of a big header. */
+export type ReadBlob = (range: ByteRange) => Promise<Uint8Array>;
+
+/** @param uid  true for UID FETCH: the UID is told whether asked or not (RFC 3501 §6.4.8) */
+export function planFetch(items: readonly FetchItem[], uid: boolean): FetchPlan {
+  const wants = (kind: FetchItem["kind"]) => items.some(item => item.kind === kind);
+  const sections = items.filter(item => item.kind === "section");
+  const rest = items.filter(item => item.kind !== "UID" && item.kind !== "FLAGS");
+  const nested = sections.some(section => section.path.length > 0);
+  const structure = nested || wants("ENVELOPE") || wants("BODY") || wants("BODYSTRUCTURE");
+  const header = sections.some(section => section.path.length === 0 && section.part === "header");
+  const prefix = sections.some(section => section.path.length === 0 && section.part !== "text");
+  return {
+    items: rest,
+    uid: uid || wants("UID"),
+    flags: wants("FLAGS"),
+    fields: rest.length === 0 ? undefined : { structure, header, prefix },
+  };
+}
+
+/**
+ * The answer's items of one message, UID and FLAGS excepted.
+ * @param row   with the fields the plan asked for
+ * @param read  used only for header fields that are not at hand; bounded by the caller
+ */
+export async function messagePieces(
+  plan: FetchPlan,
+  row: MessageRow,
+  read: ReadBlob,
+): Promise<readonly Piece[]> {
+  const pieces: Piece[] = [];
+  for (const item of plan.items) {
+    if (pieces.length > 0) pieces.push({ kind: "text", text: " " });
+    if (item.kind === "section") pieces.push(...sectionPieces(item, await sectionSource(item, row, read)));
+    else pieces.push(...attributePieces(item.kind, row));
+  }
+  return pieces;
+}
+
+function attributePieces(kind: Exclude<FetchItem["kind"], "section">, row: MessageRow): readonly Piece[] {
+  const structure = row.structure ?? new Uint8Array(0);
+  switch (kind) {
+    case "INTERNALDATE":
+      return [{ kind: "text", text: `INTERNALDATE ${dateTime(row.internalDate)}` }];
+    case "RFC822.SIZE":
+      return [{ kind: "text", text: `RFC822.SIZE ${row.sizeBytes}` }];
+    case "ENVELOPE":
+      return named("ENVELOPE ", packedEnvelope(structure));
+    case "BODY":
+      return named("BODY ", packedBody(structure));
+    case "BODYSTRUCTURE":
+      return named("BODYSTRUCTURE ", packedBodyStructure(structure));
+    case "UID":
+    case "FLAGS":
+      return [];
+  }
+}
+
+function named(name: string, bytes: Uint8Array): readonly Piece[] {
+  return [
+    { kind: "text", text: name },
+    { kind: "bytes", bytes },
+  ];
+}
+
+/** The octets of a section in order, or undefined when there is no such part. */
+type Source = ReadonlyArray<Exclude<Piece, { kind: "text" }>>;
+
+async function sectionSource(
+  item: SectionItem,
+  row: MessageRow,
+  read: ReadBlob,
+): Promise<Source | undefined> {
+  if (item.path.length > 0) return nestedSource(item, row, read);
+  const prefix: Source = [{ kind: "bytes", bytes: row.prefix ?? new Uint8Array(0) }];
+  switch (item.part) {
+    case "text":
+      return [{ kind: "blob", range: { start: row.headerBytes, end: row.blobSizeBytes } }];
+    case "all":
+      return [...prefix, { kind: "blob", range: { start: 0, end: row.blobSizeBytes } }];
+    default: {
+      const range = { start: 0, end: row.headerBytes };
+      const header = row.header ?? undefined;
+      if (item.fields === undefined) {
+        return [...prefix, header === undefined ? { kind: "blob", range } : { kind: "bytes", bytes: header }];
+      }
+      const block = Buffer.concat([row.prefix ?? new Uint8Array(0), header ?? (await read(range))]);
+      return [{ kind: "bytes", bytes: selectHeaderFields(block, item.fields.names, item.fields.not) }];
+    }
+  }
+}
+
+async function nestedSource(item: SectionItem, row: MessageRow, read: ReadBlob): Promise<Source | undefined> {
+  const section = item.part === "all" ? "body" : item.part;
+  const range = findPart(row.structure ?? new Uint8Array(0), item.path, section);
+  if (range === undefined) return undefined;
+  if (item.fields === undefined) return [{ kind: "blob", range }];
+  const { names, not } = item.fields;
+  return [{ kind: "bytes", bytes: selectHeaderFields(await read(range), names, not) }];
+}
+
+function sectionPieces(item: SectionItem, source: Source | undefined): readonly Piece[] {
+  if (source === undefined) return [{ kind: "text", text: `${item.label} NIL` }];
+  const cut = item.partial === undefined ? source : cutSource(source, item.partial);
+  const size = cut.reduce((sum, piece) => sum + pieceBytes(piece), 0);
+  return [{ kind: "text", text: `${item.label} {${size}}\r\n` }, ...cut];
+}
+
+function cutSource(source: Source, partial: { offset: number; length: number }): Source {
+  const cut: Array<Source[number]> = [];
+  let at = 0;
+  for (const piece of source) {
+    const size = pieceBytes(piece);
+    const start = Math.min(Math.max(partial.offset - at, 0), size);
+    const end = Math.min(Math.max(partial.offset + partial.length - at, 0), size);
+    at += size;
+    if (start >= end) continue;
+    if (piece.kind === "bytes") cut.push({ kind: "bytes", bytes: piece.bytes.subarray(start, end) });
+    else
+      cut.push({ kind: "blob", range: { start: piece.range.start + start, end: piece.range.start + end } });
+  }
+  return cut;
+}
+
+/** Octets a piece stands for. */
+export function pieceBytes(piece: Piece): number {
+  switch (piece.kind) {
+    case "text":
+      return piece.text.length;
+    case "bytes":
+      return piece.bytes.length;
+    case "blob":
+      return piece.range.end - piece.range.start;
+  }
+}

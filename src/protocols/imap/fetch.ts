@@ -1,0 +1,180 @@
+/**
+ * FETCH and UID FETCH: the way a message leaves (message path, step 9). Rows come in pages with no column more than
+ * needed, bodies stream from the blob store with back-pressure, nothing sets \Seen. A blob that cannot be read is a NO for
+ * its message while the others are sent; one that breaks inside a literal ends the connection, since the client counts
+ * octets. Source: RFC 3501 §6.4.5, §6.4.8, §7.4.2.
+ */
+import { MairustError, toMairustError } from "../../core/errors.ts";
+import type { MessageRow } from "../../core/ports.ts";
+import { readRange, type StartedRead, startRead } from "./blob-reader.ts";
+import type { ImapCommand } from "./command.ts";
+import type { InMailbox } from "./context.ts";
+import { flagNames } from "./encode.ts";
+import { writeFlags } from "./fetch-flags.ts";
+import { type FetchPlan, messagePieces, type Piece, planFetch } from "./fetch-plan.ts";
+import { ConnectionGone } from "./output.ts";
+import { ahead } from "./read-ahead.ts";
+import { bad, type Completion, completionOf, no, ok } from "./reply.ts";
+import { countIndexes, indexesOfNumbers, indexesOfUids, lowerBound, uidsAt } from "./sequence-set.ts";
+import { ImapSyntaxError } from "./syntax-error.ts";
+import { announceFlagNames } from "./view.ts";
+
+type FetchCommand = Extract<ImapCommand, { kind: "FETCH" }>;
+
+/** Unreadable messages that one command logs; all are counted. A lost disk would otherwise fill the log as well. */
+const LOGGED_PER_COMMAND = 10;
+
+/** One message ready to be sent, or why it cannot. */
+type Prepared =
+  | {
+      readonly kind: "ready";
+      readonly row: MessageRow;
+      readonly pieces: readonly Piece[];
+      readonly read: StartedRead | undefined;
+    }
+  | { readonly kind: "unreadable"; readonly row: MessageRow; readonly error: MairustError };
+
+export async function fetch(context: InMailbox, command: FetchCommand): Promise<Completion> {
+  const { view } = context.selected;
+  let indexes: readonly number[];
+  try {
+    indexes = command.uid
+      ? indexesOfUids(command.set, view.uids)
+      : indexesOfNumbers(command.set, view.uids.length);
+  } catch (error) {
+    if (error instanceof ImapSyntaxError) return bad(error.publicText);
+    throw error;
+  }
+  announceFlagNames(context.selected, context.output);
+  const plan = planFetch(command.items, command.uid);
+  if (plan.fields === undefined) {
+    await writeFlags(view, indexes, { uid: plan.uid, flags: plan.flags }, context.output);
+    return ok("FETCH completed");
+  }
+  return fetchRows(context, plan, indexes, command.uid);
+}
+
+async function fetchRows(
+  context: InMailbox,
+  plan: FetchPlan,
+  indexes: readonly number[],
+  uid: boolean,
+): Promise<Completion> {
+  let sent = 0;
+  let failure: MairustError | undefined;
+  let unreadable = 0;
+  for await (const message of ahead(
+    prepareAll(context, plan, indexes),
+    context.limits.readAhead,
+    dropPrepared,
+  )) {
+    if (message.kind === "unreadable") {
+      failure ??= message.error;
+      unreadable += 1;
+      reportUnreadable(context, message.row, message.error, unreadable <= LOGGED_PER_COMMAND);
+    } else await send(context, plan, message);
+    sent += 1;
+  }
+  if (failure !== undefined) return completionOf(failure);
+  if (sent === countIndexes(indexes)) return ok("FETCH completed");
+  // Somebody expunged while we read. UID FETCH may pass over them, their EXPUNGE follows; RFC 5530 has a word for the other.
+  await context.selected.mailbox.refresh();
+  return uid ? ok("FETCH completed") : no("Some messages were expunged", "EXPUNGEISSUED");
+}
+
+async function* prepareAll(
+  context: InMailbox,
+  plan: FetchPlan,
+  indexes: readonly number[],
+): AsyncGenerator<() => Promise<Prepared>> {
+  const { view } = context.selected;
+  const pages = context.reader.rows(view.mailboxId, uidsAt(indexes, view.uids), plan.fields ?? {});
+  for await (const page of pages) for (const row of page) yield () => prepare(context, plan, row);
+}
+
+async function prepare(context: InMailbox, plan: FetchPlan, row: MessageRow): Promise<Prepared> {
+  try {
+    const pieces = await messagePieces(plan, row, range =>
+      readRange(context.blobs, row.blob, range, context.limits.headerBytes),
+    );
+    const first = pieces.find(piece => piece.kind === "blob");
+    const read = first === undefined ? undefined : await startRead(context.blobs, row.blob, first.range);
+    return { kind: "ready", row, pieces, read };
+  } catch (error) {
+    return { kind: "unreadable", row, error: toMairustError(error, `read message of UID ${row.uid}`) };
+  }
+}
+
+async function dropPrepared(message: Prepared): Promise<void> {
+  if (message.kind === "ready") await message.read?.drop();
+}
+
+async function send(
+  context: InMailbox,
+  plan: FetchPlan,
+  message: Extract<Prepared, { kind: "ready" }>,
+): Promise<void> {
+  const { output } = context;
+  output.text(head(context, plan, message.row.uid));
+  let read = message.read;
+  for (const piece of message.pieces) {
+    if (piece.kind === "text") output.text(piece.text);
+    else if (piece.kind === "bytes") output.bytes(piece.bytes);
+    else {
+      await stream(context, message.row, read ?? piece);
+      read = undefined;
+    }
+    const waiting = output.pressure();
+    if (waiting !== undefined) await waiting;
+  }
+  output.text(")\r\n");
+}
+
+function head(context: InMailbox, plan: FetchPlan, uid: number): string {
+  const { view } = context.selected;
+  const index = lowerBound(view.uids, uid);
+  const words: string[] = [];
+  if (plan.uid) words.push(`UID ${uid}`);
+  if (plan.flags) {
+    const flags = view.flagSets[view.flagIds[index] ?? 0];
+    words.push(`FLAGS (${flags === undefined ? "" : flagNames(flags)})`);
+  }
+  return `* ${index + 1} FETCH (${words.join(" ")}${words.length > 0 ? " " : ""}`;
+}
+
+/** Octets of an announced literal: from here on a failure can only end the connection. */
+async function stream(
+  context: InMailbox,
+  row: MessageRow,
+  source: StartedRead | Extract<Piece, { kind: "blob" }>,
+): Promise<void> {
+  try {
+    const read = "kind" in source ? await startRead(context.blobs, row.blob, source.range) : source;
+    for await (const chunk of read.chunks()) {
+      context.output.bytes(chunk);
+      const waiting = context.output.pressure();
+      if (waiting !== undefined) await waiting;
+    }
+  } catch (error) {
+    if (error instanceof ConnectionGone) throw error;
+    context.metrics.unreadable("cut");
+    context.log.error("imap blob broke inside a literal, connection closed", logFields(context, row, error));
+    throw new ConnectionGone();
+  }
+}
+
+function reportUnreadable(context: InMailbox, row: MessageRow, error: MairustError, log: boolean): void {
+  context.metrics.unreadable("refused");
+  if (log) context.log.error("imap message cannot be read", logFields(context, row, error));
+}
+
+function logFields(context: InMailbox, row: MessageRow, error: unknown) {
+  return {
+    account: context.account.address,
+    mailbox: context.selected.mailbox.info.name,
+    uid: row.uid,
+    id: row.messageId,
+    blob: row.blob,
+    error: error instanceof MairustError ? error : toMairustError(error, "read blob"),
+  };
+}

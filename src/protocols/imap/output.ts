@@ -1,0 +1,109 @@
+/**
+ * The way out: collects small pieces into chunks and never queues more than a bound for a client that reads slowly.
+ * Every producer of much output awaits {@link Output.pressure} between pieces. Fails with {@link ConnectionGone} when the
+ * peer left, which unwinds the running command.
+ */
+import type { Socket } from "node:net";
+import { MairustError } from "../../core/errors.ts";
+
+/** Octets per chunk of collected small pieces; the first chunk of an answer is small, since most answers are. */
+const CHUNK_BYTES = 32_768;
+const FIRST_CHUNK_BYTES = 2048;
+/** From this size on a piece is handed over as it is. */
+const DIRECT_BYTES = 8192;
+
+/** The peer has gone: nothing can be answered, nothing is wrong with us. */
+export class ConnectionGone extends MairustError {
+  constructor() {
+    super("internal", "Cannot answer: the connection is closed");
+  }
+}
+
+export class Output {
+  readonly #socket: Socket;
+  readonly #queueBytes: number;
+  #chunk: Buffer | undefined;
+  #used = 0;
+  #waiting: { resolve: () => void; reject: (error: Error) => void } | undefined;
+  #stalledSince: number | undefined;
+
+  /** @param queueBytes  octets queued from which producers wait */
+  constructor(socket: Socket, queueBytes: number) {
+    this.#socket = socket;
+    this.#queueBytes = queueBytes;
+    socket.on("drain", () => this.#wake());
+    socket.on("close", () => this.#wake());
+  }
+
+  /** `performance.now()` since when the client has taken nothing, or undefined while it keeps up. */
+  get stalledSince(): number | undefined {
+    return this.#stalledSince;
+  }
+
+  /** ASCII text. */
+  text(text: string): void {
+    if (text.length > CHUNK_BYTES) {
+      this.bytes(Buffer.from(text, "latin1"));
+      return;
+    }
+    const chunk = this.#room(text.length);
+    this.#used += chunk.write(text, this.#used, "latin1");
+  }
+
+  /** The caller leaves `bytes` unchanged from now on. */
+  bytes(bytes: Uint8Array): void {
+    if (bytes.length >= DIRECT_BYTES) {
+      this.flush();
+      if (this.#socket.writable) this.#socket.write(bytes);
+      return;
+    }
+    const chunk = this.#room(bytes.length);
+    chunk.set(bytes, this.#used);
+    this.#used += bytes.length;
+  }
+
+  /** Hand over what is collected. */
+  flush(): void {
+    const chunk = this.#chunk;
+    if (chunk === undefined) return;
+    const collected = chunk.subarray(0, this.#used);
+    this.#chunk = undefined;
+    this.#used = 0;
+    if (this.#socket.writable) this.#socket.write(collected);
+  }
+
+  /**
+   * @returns a promise to await before more is produced, or undefined when there is room
+   * @throws {ConnectionGone} (also as rejection)
+   */
+  pressure(): Promise<void> | undefined {
+    if (!this.#socket.writable) throw new ConnectionGone();
+    if (this.#socket.writableLength + this.#used < this.#queueBytes) return undefined;
+    this.flush();
+    this.#stalledSince = performance.now();
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve, reject };
+    });
+  }
+
+  #room(size: number): Buffer {
+    const full = this.#chunk !== undefined && this.#used + size > this.#chunk.length;
+    if (full) this.flush();
+    if (this.#chunk === undefined) {
+      this.#chunk = Buffer.allocUnsafeSlow(
+        full || size > FIRST_CHUNK_BYTES ? CHUNK_BYTES : FIRST_CHUNK_BYTES,
+      );
+      this.#used = 0;
+    }
+    return this.#chunk;
+  }
+
+  #wake(): void {
+    this.#stalledSince = undefined;
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (waiting === undefined) return;
+    if (this.#socket.writable) waiting.resolve();
+    else waiting.reject(new ConnectionGone());
+  }
+}

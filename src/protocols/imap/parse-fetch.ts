@@ -1,0 +1,143 @@
+/**
+ * What a FETCH asks for, as data, and its parser. Pure. Source: RFC 3501 §6.4.5 and §9 (fetch-att, section).
+ */
+import { isAtom, type Lexer } from "./lexer.ts";
+import { ImapSyntaxError } from "./syntax-error.ts";
+
+export type FetchItem =
+  | {
+      readonly kind: "UID" | "FLAGS" | "INTERNALDATE" | "RFC822.SIZE" | "ENVELOPE" | "BODY" | "BODYSTRUCTURE";
+    }
+  | SectionItem;
+
+/** Octets of the message or of a part. */
+export interface SectionItem {
+  readonly kind: "section";
+  /** How the answer names it, e.g. `BODY[1.HEADER.FIELDS (TO)]<0>`. */
+  readonly label: string;
+  /** Part numbers; empty for the whole message. */
+  readonly path: readonly number[];
+  readonly part: "all" | "header" | "text" | "mime";
+  /** Set for HEADER.FIELDS and HEADER.FIELDS.NOT. */
+  readonly fields: { readonly names: readonly string[]; readonly not: boolean } | undefined;
+  readonly partial: { readonly offset: number; readonly length: number } | undefined;
+}
+
+const FAST: readonly FetchItem[] = [{ kind: "FLAGS" }, { kind: "INTERNALDATE" }, { kind: "RFC822.SIZE" }];
+const ALL: readonly FetchItem[] = [...FAST, { kind: "ENVELOPE" }];
+const MACROS: ReadonlyMap<string, readonly FetchItem[]> = new Map([
+  ["ALL", ALL],
+  ["FAST", FAST],
+  ["FULL", [...ALL, { kind: "BODY" }]],
+]);
+const RFC822: ReadonlyMap<string, SectionItem["part"]> = new Map([
+  ["RFC822", "all"],
+  ["RFC822.HEADER", "header"],
+  ["RFC822.TEXT", "text"],
+]);
+
+/** @param limit  most items in one command */
+export function parseFetchItems(lexer: Lexer, limit: number): readonly FetchItem[] {
+  if (!lexer.skip("(")) {
+    const name = lexer.fetchName();
+    return MACROS.get(name) ?? [parseItem(lexer, name)];
+  }
+  const items: FetchItem[] = [];
+  while (!lexer.skip(")")) {
+    items.push(parseItem(lexer, lexer.fetchName()));
+    if (items.length > limit) throw new ImapSyntaxError("Too many FETCH items");
+    if (!lexer.sees(")")) lexer.space();
+  }
+  if (items.length === 0) throw new ImapSyntaxError("FETCH needs an item");
+  return items;
+}
+
+function parseItem(lexer: Lexer, name: string): FetchItem {
+  switch (name) {
+    case "UID":
+    case "FLAGS":
+    case "INTERNALDATE":
+    case "RFC822.SIZE":
+    case "ENVELOPE":
+    case "BODYSTRUCTURE":
+      return { kind: name };
+    case "BODY":
+      return lexer.sees("[") ? parseSection(lexer) : { kind: "BODY" };
+    case "BODY.PEEK":
+      return parseSection(lexer);
+    default: {
+      const part = RFC822.get(name);
+      if (part === undefined) throw new ImapSyntaxError("Unknown FETCH item");
+      return { kind: "section", label: name, path: [], part, fields: undefined, partial: undefined };
+    }
+  }
+}
+
+function parseSection(lexer: Lexer): SectionItem {
+  lexer.expect("[");
+  const words = lexer.sees("]") ? [] : lexer.fetchName().split(".");
+  const split = words.findIndex(word => !/^[1-9]\d{0,9}$/u.test(word));
+  const path = (split < 0 ? words : words.slice(0, split)).map(Number);
+  const name = split < 0 ? "" : words.slice(split).join(".");
+  if (words.at(-1) === "") throw new ImapSyntaxError("Unknown section");
+  const part = sectionPart(name, path.length > 0);
+  const fields = name.startsWith("HEADER.FIELDS") ? parseFields(lexer, name.endsWith(".NOT")) : undefined;
+  lexer.expect("]");
+  const partial = lexer.skip("<") ? parsePartial(lexer) : undefined;
+  const names = fields === undefined ? "" : ` (${fields.names.map(fieldName).join(" ")})`;
+  const origin = partial === undefined ? "" : `<${partial.offset}>`;
+  return {
+    kind: "section",
+    label: `BODY[${words.join(".")}${names}]${origin}`,
+    path,
+    part,
+    fields,
+    partial,
+  };
+}
+
+function sectionPart(name: string, nested: boolean): SectionItem["part"] {
+  switch (name) {
+    case "":
+      return "all";
+    case "HEADER":
+    case "HEADER.FIELDS":
+    case "HEADER.FIELDS.NOT":
+      return "header";
+    case "TEXT":
+      return "text";
+    case "MIME":
+      if (nested) return "mime";
+      break;
+  }
+  throw new ImapSyntaxError("Unknown section");
+}
+
+function parseFields(lexer: Lexer, not: boolean): { names: readonly string[]; not: boolean } {
+  lexer.space();
+  lexer.expect("(");
+  const names: string[] = [];
+  while (!lexer.skip(")")) {
+    names.push(lexer.astring().toString("latin1"));
+    if (!lexer.sees(")")) lexer.space();
+  }
+  if (names.length === 0) throw new ImapSyntaxError("HEADER.FIELDS needs a field name");
+  return { names, not };
+}
+
+function parsePartial(lexer: Lexer): { offset: number; length: number } {
+  const [offset, length, ...more] = lexer.fetchName().split(".");
+  lexer.expect(">");
+  if (more.length > 0 || !isNumber(offset) || !isNumber(length) || Number(length) === 0) {
+    throw new ImapSyntaxError("Invalid partial range");
+  }
+  return { offset: Number(offset), length: Number(length) };
+}
+
+function isNumber(text: string | undefined): boolean {
+  return text !== undefined && /^\d{1,10}$/u.test(text);
+}
+
+function fieldName(name: string): string {
+  return isAtom(name) ? name : `"${name.replace(/["\\]/gu, "\\$&").replace(/[^\x20-\x7e]/gu, "?")}"`;
+}

@@ -1,0 +1,214 @@
+/**
+ * Search keys as data, and their parser. Pure. Source: RFC 3501 §6.4.4 and §9, RFC 5032 (OLDER, YOUNGER).
+ */
+import { FLAG_ANSWERED, FLAG_DELETED, FLAG_DRAFT, FLAG_FLAGGED, FLAG_SEEN } from "../../core/ports.ts";
+import { fold } from "./fold.ts";
+import type { Lexer } from "./lexer.ts";
+import type { ImapLimits } from "./limits.ts";
+import type { SequenceSet } from "./sequence-set.ts";
+import { ImapSyntaxError } from "./syntax-error.ts";
+
+export type SearchKey =
+  | { readonly kind: "constant"; readonly value: boolean }
+  | { readonly kind: "flag"; readonly bit: number; readonly on: boolean }
+  /** `word` is lower case. */
+  | { readonly kind: "keyword"; readonly word: string; readonly on: boolean }
+  | { readonly kind: "sequence"; readonly set: SequenceSet }
+  | { readonly kind: "uid"; readonly set: SequenceSet }
+  | ({ readonly kind: "received" } & DayRule)
+  | ({ readonly kind: "sent" } & DayRule)
+  | { readonly kind: "size"; readonly larger: boolean; readonly bytes: number }
+  | { readonly kind: "age"; readonly older: boolean; readonly seconds: number }
+  /** `text` is folded; "" asks only whether the field is there. `field` is lower case. */
+  | { readonly kind: "header"; readonly field: string; readonly text: string }
+  | { readonly kind: "content"; readonly withHeader: boolean; readonly text: string }
+  | { readonly kind: "not"; readonly key: SearchKey }
+  | { readonly kind: "and"; readonly keys: readonly SearchKey[] }
+  | { readonly kind: "or"; readonly keys: readonly SearchKey[] };
+
+/** `day` counts days since 1970-01-01, without time and zone. */
+interface DayRule {
+  readonly when: "before" | "on" | "since";
+  readonly day: number;
+}
+
+export interface SearchRequest {
+  /** Upper case, or undefined when the client named none. */
+  readonly charset: string | undefined;
+  readonly key: SearchKey;
+}
+
+const FLAGS: ReadonlyMap<string, number> = new Map([
+  ["ANSWERED", FLAG_ANSWERED],
+  ["DELETED", FLAG_DELETED],
+  ["DRAFT", FLAG_DRAFT],
+  ["FLAGGED", FLAG_FLAGGED],
+  ["SEEN", FLAG_SEEN],
+]);
+const MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const DAY_MS = 86_400_000;
+
+export type SearchLimits = Pick<ImapLimits, "searchKeys" | "searchDepth" | "searchTextChars">;
+
+/** @throws {ImapSyntaxError} also when the limits on number or depth of keys are passed */
+export function parseSearch(lexer: Lexer, limits: SearchLimits): SearchRequest {
+  return new SearchParser(lexer, limits).request();
+}
+
+class SearchParser {
+  readonly #lexer: Lexer;
+  readonly #depth: number;
+  readonly #textChars: number;
+  #keysLeft: number;
+
+  constructor(lexer: Lexer, limits: SearchLimits) {
+    this.#lexer = lexer;
+    this.#keysLeft = limits.searchKeys;
+    this.#depth = limits.searchDepth;
+    this.#textChars = limits.searchTextChars;
+  }
+
+  request(): SearchRequest {
+    const lexer = this.#lexer;
+    let charset: string | undefined;
+    let first: SearchKey | undefined;
+    if (!this.#startsWithoutWord()) {
+      const word = lexer.keyword();
+      if (word === "CHARSET") {
+        lexer.space();
+        charset = lexer.astring().toString("latin1").toUpperCase();
+        lexer.space();
+      } else first = this.#named(word, this.#depth);
+    }
+    const keys = first === undefined ? [this.#key(this.#depth)] : [first];
+    while (!lexer.atEnd) {
+      lexer.space();
+      if (!lexer.atEnd) keys.push(this.#key(this.#depth));
+    }
+    return { charset, key: all(keys) };
+  }
+
+  /** A sequence set or a group: neither begins with a letter. */
+  #startsWithoutWord(): boolean {
+    const next = String.fromCharCode(this.#lexer.peek());
+    return /[0-9*(]/u.test(next);
+  }
+
+  #key(depth: number): SearchKey {
+    if (depth <= 0) throw new ImapSyntaxError("SEARCH is nested too deeply");
+    this.#keysLeft -= 1;
+    if (this.#keysLeft < 0) throw new ImapSyntaxError("SEARCH has too many keys");
+    const lexer = this.#lexer;
+    if (lexer.skip("(")) {
+      const keys = [this.#key(depth - 1)];
+      while (!lexer.skip(")")) {
+        lexer.space();
+        keys.push(this.#key(depth - 1));
+      }
+      return all(keys);
+    }
+    if (this.#startsWithoutWord()) return { kind: "sequence", set: lexer.sequenceSet() };
+    return this.#named(lexer.keyword(), depth);
+  }
+
+  #named(word: string, depth: number): SearchKey {
+    const positive = FLAGS.get(word);
+    if (positive !== undefined) return { kind: "flag", bit: positive, on: true };
+    const negative = word.startsWith("UN") ? FLAGS.get(word.slice(2)) : undefined;
+    if (negative !== undefined) return { kind: "flag", bit: negative, on: false };
+    switch (word) {
+      case "ALL":
+      // No message is ever \Recent here: all are OLD, none is NEW.
+      case "OLD":
+        return { kind: "constant", value: true };
+      case "RECENT":
+      case "NEW":
+        return { kind: "constant", value: false };
+    }
+    this.#lexer.space();
+    return this.#withArgument(word, depth);
+  }
+
+  #withArgument(word: string, depth: number): SearchKey {
+    const lexer = this.#lexer;
+    switch (word) {
+      case "NOT":
+        return { kind: "not", key: this.#key(depth - 1) };
+      case "OR": {
+        const left = this.#key(depth - 1);
+        lexer.space();
+        return { kind: "or", keys: [left, this.#key(depth - 1)] };
+      }
+      case "KEYWORD":
+      case "UNKEYWORD":
+        return { kind: "keyword", word: lexer.atom().toLowerCase(), on: word === "KEYWORD" };
+      case "UID":
+        return { kind: "uid", set: lexer.sequenceSet() };
+      case "LARGER":
+      case "SMALLER":
+        return { kind: "size", larger: word === "LARGER", bytes: lexer.number() };
+      case "OLDER":
+      case "YOUNGER":
+        return { kind: "age", older: word === "OLDER", seconds: this.#seconds() };
+      case "HEADER": {
+        const field = lexer.astring().toString("latin1").toLowerCase();
+        lexer.space();
+        return { kind: "header", field, text: this.#text() };
+      }
+      case "BCC":
+      case "CC":
+      case "FROM":
+      case "SUBJECT":
+      case "TO":
+        return { kind: "header", field: word.toLowerCase(), text: this.#text() };
+      case "BODY":
+      case "TEXT":
+        return { kind: "content", withHeader: word === "TEXT", text: this.#text() };
+      default:
+        return this.#dated(word);
+    }
+  }
+
+  #dated(word: string): SearchKey {
+    const match = /^(SENT)?(BEFORE|ON|SINCE)$/u.exec(word);
+    if (match === null) throw new ImapSyntaxError("Unknown SEARCH key");
+    const when = match[2] === "BEFORE" ? "before" : match[2] === "ON" ? "on" : "since";
+    return {
+      kind: match[1] === undefined ? "received" : "sent",
+      when,
+      day: parseDay(this.#lexer.astring().toString("latin1")),
+    };
+  }
+
+  #seconds(): number {
+    const seconds = this.#lexer.number();
+    if (seconds === 0) throw new ImapSyntaxError("Interval must not be 0");
+    return seconds;
+  }
+
+  /** Search strings are US-ASCII or UTF-8; other octets cannot match anything and are replaced. */
+  #text(): string {
+    const text = fold(this.#lexer.astring().toString("utf8"));
+    if (text.length > this.#textChars) throw new ImapSyntaxError("Search text is too long");
+    return text;
+  }
+}
+
+function all(keys: readonly SearchKey[]): SearchKey {
+  const [only] = keys;
+  return keys.length === 1 && only !== undefined ? only : { kind: "and", keys };
+}
+
+/** `1-Feb-1994` to days since 1970-01-01. */
+function parseDay(text: string): number {
+  const match = /^(\d{1,2})-([A-Za-z]{3})-(\d{4})$/u.exec(text);
+  const day = Number(match?.[1]);
+  const month = MONTHS.indexOf(match?.[2]?.toLowerCase() ?? "");
+  if (match === null || month < 0 || day < 1 || day > 31) throw new ImapSyntaxError("Invalid date");
+  return dayNumber(Number(match[3]), month, day);
+}
+
+/** @param month  0..11  @returns days since 1970-01-01 */
+export function dayNumber(year: number, month: number, day: number): number {
+  return Date.UTC(year, month, day) / DAY_MS;
+}

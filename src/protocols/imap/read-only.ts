@@ -1,0 +1,34 @@
+/**
+ * What a command that would change mail is told. Source: RFC 5530 (NOPERM); `store-imap` spec §5, read-only mode.
+ */
+import type { WriteName } from "./command.ts";
+import type { ImapConfig } from "./context.ts";
+import { type Completion, no, oneLine } from "./reply.ts";
+
+const SUBJECTS: Readonly<Record<WriteName, string>> = {
+  APPEND: "Messages cannot be saved here",
+  COPY: "Messages cannot be copied here",
+  CREATE: "Mailboxes cannot be created here",
+  DELETE: "Mailboxes cannot be deleted here",
+  EXPUNGE: "Messages cannot be deleted here",
+  MOVE: "Messages cannot be moved here",
+  RENAME: "Mailboxes cannot be renamed here",
+  STORE: "Flags cannot be changed here",
+  "UID EXPUNGE": "Messages cannot be deleted here",
+};
+
+const DEFAULT_HINT = "use the mail server's administration page or its mairust command";
+
+/** Write commands that need a selected mailbox. */
+export const NEED_MAILBOX: ReadonlySet<WriteName> = new Set<WriteName>([
+  "COPY",
+  "EXPUNGE",
+  "MOVE",
+  "STORE",
+  "UID EXPUNGE",
+]);
+
+export function refuseWrite(config: ImapConfig, name: WriteName): Completion {
+  const hint = oneLine(config.readOnlyHint ?? DEFAULT_HINT);
+  return no(`${SUBJECTS[name]}, mail is read-only over IMAP: ${hint}`, "NOPERM");
+}

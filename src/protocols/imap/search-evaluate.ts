@@ -1,0 +1,144 @@
+/**
+ * Decides search keys from what is known of a message so far. Three values: true, false, and undefined for "needs more";
+ * so flags decide without a row, rows without a header, headers without the body. Pure. Source: RFC 3501 §6.4.4, RFC 5032.
+ */
+import type { MailboxSnapshot, MessageRow } from "../../core/ports.ts";
+import type { HeaderText } from "./header-text.ts";
+import type { SearchKey } from "./parse-search.ts";
+import { type Ranges, rangesHave, resolveSet } from "./sequence-set.ts";
+
+const DAY_MS = 86_400_000;
+
+export type ContentKey = Extract<SearchKey, { kind: "content" }>;
+
+/** What is known of one message; more fields decide more keys. */
+export interface SearchFacts {
+  /** Position in the view. */
+  readonly index: number;
+  readonly row?: MessageRow;
+  readonly header?: HeaderText;
+  /** The content keys that match. */
+  readonly content?: ReadonlySet<ContentKey>;
+}
+
+/** One search over one view. */
+export class SearchProgram {
+  readonly key: SearchKey;
+  readonly contentKeys: readonly ContentKey[];
+  readonly needsHeader: boolean;
+  /** Keys in the tree. */
+  readonly size: number;
+  readonly #view: MailboxSnapshot;
+  readonly #nowMs: number;
+  readonly #ranges = new Map<SearchKey, Ranges>();
+
+  /** @param nowMs  for OLDER and YOUNGER, milliseconds since 1970 */
+  constructor(key: SearchKey, view: MailboxSnapshot, nowMs: number) {
+    this.key = key;
+    this.#view = view;
+    this.#nowMs = nowMs;
+    const keys = [...flatten(key)];
+    this.size = keys.length;
+    this.contentKeys = keys.filter(each => each.kind === "content");
+    this.needsHeader = keys.some(
+      each => each.kind === "header" || each.kind === "sent" || (each.kind === "content" && each.withHeader),
+    );
+    for (const each of keys) {
+      if (each.kind === "uid")
+        this.#ranges.set(each, resolveSet(each.set, view.uids[view.uids.length - 1] ?? 0));
+      if (each.kind === "sequence") this.#ranges.set(each, resolveSet(each.set, view.uids.length));
+    }
+  }
+
+  /** @returns undefined when the facts are not enough */
+  matches(facts: SearchFacts): boolean | undefined {
+    return this.#evaluate(this.key, facts);
+  }
+
+  #evaluate(key: SearchKey, facts: SearchFacts): boolean | undefined {
+    switch (key.kind) {
+      case "constant":
+        return key.value;
+      case "not": {
+        const value = this.#evaluate(key.key, facts);
+        return value === undefined ? undefined : !value;
+      }
+      case "and":
+        return this.#combine(key.keys, facts, false);
+      case "or":
+        return this.#combine(key.keys, facts, true);
+      case "flag":
+      case "keyword":
+      case "sequence":
+      case "uid":
+        return this.#inView(key, facts.index);
+      case "received":
+      case "size":
+      case "age":
+        return facts.row === undefined ? undefined : this.#inRow(key, facts.row);
+      case "sent":
+      case "header":
+        return facts.header === undefined ? undefined : inHeader(key, facts.header);
+      case "content":
+        return key.text === "" ? true : facts.content?.has(key);
+    }
+  }
+
+  /** @param decisive  the value that decides at once: false for AND, true for OR */
+  #combine(keys: readonly SearchKey[], facts: SearchFacts, decisive: boolean): boolean | undefined {
+    let unknown = false;
+    for (const key of keys) {
+      const value = this.#evaluate(key, facts);
+      if (value === decisive) return decisive;
+      if (value === undefined) unknown = true;
+    }
+    return unknown ? undefined : !decisive;
+  }
+
+  #inView(
+    key: Extract<SearchKey, { kind: "flag" | "keyword" | "sequence" | "uid" }>,
+    index: number,
+  ): boolean {
+    const flags = this.#view.flagSets[this.#view.flagIds[index] ?? 0];
+    switch (key.kind) {
+      case "flag":
+        return (((flags?.system ?? 0) & key.bit) !== 0) === key.on;
+      case "keyword":
+        return (flags?.keywords.some(word => word.toLowerCase() === key.word) ?? false) === key.on;
+      case "sequence":
+        return rangesHave(this.#ranges.get(key) ?? [], index + 1);
+      case "uid":
+        return rangesHave(this.#ranges.get(key) ?? [], this.#view.uids[index] ?? 0);
+    }
+  }
+
+  #inRow(key: Extract<SearchKey, { kind: "received" | "size" | "age" }>, row: MessageRow): boolean {
+    switch (key.kind) {
+      case "received":
+        return compareDay(Math.floor(row.internalDate.getTime() / DAY_MS), key.when, key.day);
+      case "size":
+        return key.larger ? row.sizeBytes > key.bytes : row.sizeBytes < key.bytes;
+      case "age": {
+        const within = this.#nowMs - row.internalDate.getTime() <= key.seconds * 1000;
+        return key.older ? !within : within;
+      }
+    }
+  }
+}
+
+function inHeader(key: Extract<SearchKey, { kind: "sent" | "header" }>, header: HeaderText): boolean {
+  if (key.kind === "header") return header.fieldContains(key.field, key.text);
+  const day = header.sentDay();
+  return day !== undefined && compareDay(day, key.when, key.day);
+}
+
+function compareDay(day: number, when: "before" | "on" | "since", wanted: number): boolean {
+  if (when === "on") return day === wanted;
+  return when === "before" ? day < wanted : day >= wanted;
+}
+
+function* flatten(key: SearchKey): Iterable<SearchKey> {
+  yield key;
+  if (key.kind === "not") yield* flatten(key.key);
+  if (key.kind === "and" || key.kind === "or") for (const each of key.keys) yield* flatten(each);
+}

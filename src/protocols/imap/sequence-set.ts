@@ -1,0 +1,170 @@
+/**
+ * Sequence sets (`1:*,7`): parsed form, and what they mean for one mailbox. Pure; used by FETCH, SEARCH and STORE.
+ * Lists of a hundred thousand single numbers (imapc sends no ranges) stay flat arrays. Source: RFC 3501 §9 (sequence-set).
+ */
+import { ImapSyntaxError } from "./syntax-error.ts";
+
+/** `*`: the largest number in use. No message can have this number, it is below none. */
+export const STAR = 0;
+const MAX_NUMBER = 4_294_967_295;
+
+/** Pairs `from, to` as written; {@link STAR} stands for `*`. Never empty. */
+export interface SequenceSet {
+  readonly pairs: readonly number[];
+}
+
+/** Pairs `from, to` inclusive, ascending, not touching each other. */
+export type Ranges = readonly number[];
+
+/**
+ * Parse a whole sequence set.
+ * @param text  ASCII
+ * @throws {ImapSyntaxError}
+ */
+export function parseSequenceSet(text: string): SequenceSet {
+  const pairs: number[] = [];
+  let at = 0;
+  for (;;) {
+    const from = readNumber(text, at);
+    at = from.next;
+    let to = from.value;
+    if (text.charCodeAt(at) === 0x3a) {
+      const end = readNumber(text, at + 1);
+      at = end.next;
+      to = end.value;
+    }
+    pairs.push(from.value, to);
+    if (at === text.length) return { pairs };
+    if (text.charCodeAt(at) !== 0x2c) throw new ImapSyntaxError("Invalid sequence set");
+    at += 1;
+  }
+}
+
+function readNumber(text: string, at: number): { value: number; next: number } {
+  if (text.charCodeAt(at) === 0x2a) return { value: STAR, next: at + 1 };
+  let value = 0;
+  let next = at;
+  for (; next < text.length; next += 1) {
+    const digit = text.charCodeAt(next) - 0x30;
+    if (digit < 0 || digit > 9) break;
+    value = value * 10 + digit;
+    if (value > MAX_NUMBER) throw new ImapSyntaxError("Number in sequence set is too large");
+  }
+  if (value === 0) throw new ImapSyntaxError("Invalid number in sequence set");
+  return { value, next };
+}
+
+/**
+ * Put `max` for `*`, order each pair, sort and merge.
+ * @param max  largest UID or sequence number of the mailbox; 0 when it is empty
+ */
+export function resolveSet(set: SequenceSet, max: number): Ranges {
+  const { pairs } = set;
+  const ordered: number[] = [];
+  let ascending = true;
+  for (let i = 0; i < pairs.length; i += 2) {
+    const a = pairs[i] === STAR ? max : (pairs[i] ?? 0);
+    const b = pairs[i + 1] === STAR ? max : (pairs[i + 1] ?? 0);
+    const from = Math.min(a, b);
+    if (from < (ordered[ordered.length - 2] ?? 0)) ascending = false;
+    ordered.push(from, Math.max(a, b));
+  }
+  return merge(ascending ? ordered : sortPairs(ordered));
+}
+
+function sortPairs(flat: readonly number[]): number[] {
+  const starts: Array<readonly [from: number, to: number]> = [];
+  for (let i = 0; i < flat.length; i += 2) starts.push([flat[i] ?? 0, flat[i + 1] ?? 0]);
+  starts.sort((a, b) => a[0] - b[0]);
+  return starts.flat();
+}
+
+function merge(sorted: readonly number[]): Ranges {
+  const merged: number[] = [];
+  for (let i = 0; i < sorted.length; i += 2) {
+    const from = sorted[i] ?? 0;
+    const to = sorted[i + 1] ?? 0;
+    const last = merged.length - 1;
+    const lastTo = merged[last];
+    if (lastTo !== undefined && from <= lastTo + 1) merged[last] = Math.max(lastTo, to);
+    else merged.push(from, to);
+  }
+  return merged;
+}
+
+/** True when `value` lies in one of the ranges. */
+export function rangesHave(ranges: Ranges, value: number): boolean {
+  let low = 0;
+  let high = ranges.length / 2;
+  while (low < high) {
+    const mid = (low + high) >>> 1;
+    if ((ranges[2 * mid + 1] ?? 0) < value) low = mid + 1;
+    else high = mid;
+  }
+  return 2 * low < ranges.length && (ranges[2 * low] ?? 0) <= value;
+}
+
+/** First index whose uid is ≥ `uid` (`uids.length` when there is none). */
+export function lowerBound(uids: Uint32Array, uid: number, from = 0): number {
+  let low = from;
+  let high = uids.length;
+  while (low < high) {
+    const mid = (low + high) >>> 1;
+    if ((uids[mid] ?? 0) < uid) low = mid + 1;
+    else high = mid;
+  }
+  return low;
+}
+
+/** @returns index ranges `start, end` (half-open) of `uids` that the UID set names; UIDs that do not exist are passed over (RFC 3501 §6.4.8) */
+export function indexesOfUids(set: SequenceSet, uids: Uint32Array): readonly number[] {
+  const ranges = resolveSet(set, uids[uids.length - 1] ?? 0);
+  const indexes: number[] = [];
+  let cursor = 0;
+  for (let i = 0; i < ranges.length; i += 2) {
+    const start = lowerBound(uids, ranges[i] ?? 0, cursor);
+    cursor = lowerBound(uids, (ranges[i + 1] ?? 0) + 1, start);
+    appendRange(indexes, start, cursor);
+  }
+  return indexes;
+}
+
+/**
+ * As {@link indexesOfUids} for sequence numbers.
+ * @throws {ImapSyntaxError} a number beyond the last message (RFC 3501 §9, seq-number); `*` in an empty mailbox names nothing
+ */
+export function indexesOfNumbers(set: SequenceSet, count: number): readonly number[] {
+  if (set.pairs.some(number => number > count) && !(count === 0 && set.pairs.includes(STAR))) {
+    throw new ImapSyntaxError("Message sequence number is beyond the last message");
+  }
+  const ranges = count === 0 ? [] : resolveSet(set, count);
+  const indexes: number[] = [];
+  for (let i = 0; i < ranges.length; i += 2) appendRange(indexes, (ranges[i] ?? 1) - 1, ranges[i + 1] ?? 0);
+  return indexes;
+}
+
+function appendRange(indexes: number[], start: number, end: number): void {
+  if (start >= end) return;
+  if (indexes[indexes.length - 1] === start) indexes[indexes.length - 1] = end;
+  else indexes.push(start, end);
+}
+
+/** Number of messages that index ranges name. */
+export function countIndexes(indexes: readonly number[]): number {
+  let count = 0;
+  for (let i = 0; i < indexes.length; i += 2) count += (indexes[i + 1] ?? 0) - (indexes[i] ?? 0);
+  return count;
+}
+
+/** The UIDs at index ranges; a view without copying when there is one range. */
+export function uidsAt(indexes: readonly number[], uids: Uint32Array): Uint32Array {
+  if (indexes.length === 2) return uids.subarray(indexes[0], indexes[1]);
+  const picked = new Uint32Array(countIndexes(indexes));
+  let at = 0;
+  for (let i = 0; i < indexes.length; i += 2) {
+    const part = uids.subarray(indexes[i], indexes[i + 1]);
+    picked.set(part, at);
+    at += part.length;
+  }
+  return picked;
+}

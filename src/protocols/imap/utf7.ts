@@ -1,0 +1,46 @@
+/**
+ * Modified UTF-7: how mailbox names outside ASCII travel in IMAP4rev1. Pure. Source: RFC 3501 §5.1.3.
+ */
+import { ImapSyntaxError } from "./syntax-error.ts";
+
+const SHIFTED = /[^\x20-\x7e]+|&/gu;
+
+/** @param name  Unicode  @returns printable ASCII */
+export function encodeUtf7(name: string): string {
+  return name.replace(SHIFTED, run => (run === "&" ? "&-" : `&${encodeRun(run)}-`));
+}
+
+function encodeRun(run: string): string {
+  const utf16 = Buffer.alloc(run.length * 2);
+  for (let i = 0; i < run.length; i += 1) utf16.writeUInt16BE(run.charCodeAt(i), i * 2);
+  return utf16.toString("base64").replace(/=+$/u, "").replaceAll("/", ",");
+}
+
+/**
+ * @param wire  a mailbox name as received; text that is no modified UTF-7 but valid UTF-8 is taken as UTF-8,
+ *              since several clients send it so
+ * @throws {ImapSyntaxError} neither of both
+ */
+export function decodeUtf7(wire: Buffer): string {
+  if (wire.some(octet => octet > 0x7e)) return decodeUtf8(wire);
+  const text = wire.toString("latin1");
+  return text.includes("&") ? text.replace(/&([^-]*)(-?)/gu, decodeShift) : text;
+}
+
+function decodeUtf8(wire: Buffer): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(wire);
+  } catch {
+    throw new ImapSyntaxError("Mailbox name is neither modified UTF-7 nor UTF-8");
+  }
+}
+
+function decodeShift(_: string, run: string, end: string): string {
+  if (end === "") throw new ImapSyntaxError("Mailbox name has an unfinished UTF-7 sequence");
+  if (run === "") return "&";
+  if (!/^[A-Za-z0-9+,]+$/u.test(run)) throw new ImapSyntaxError("Mailbox name has an invalid UTF-7 sequence");
+  const octets = Buffer.from(run.replaceAll(",", "/"), "base64");
+  let text = "";
+  for (let i = 0; i + 1 < octets.length; i += 2) text += String.fromCharCode(octets.readUInt16BE(i));
+  return text;
+}

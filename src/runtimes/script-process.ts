@@ -1,0 +1,236 @@
+/**
+ * One process of a script plugin: starts it, shakes hands, makes one call at a time, ends it with everything it started.
+ *
+ * States and what ends them:
+ *   starting ──hello──► ready ──call──► busy ──answer──► ready;  any ──exit, kill, bad output──► ended
+ * Output that nobody asked for, a line that is too long or an answer after a kill ends the process: its stream cannot be
+ * trusted any more. The process is the leader of its own group and dies with the service.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
+import type { Deadline } from "../core/deadline.ts";
+import { MairustError, PluginError } from "../core/errors.ts";
+import type { ScriptSpec } from "../core/hook-plugin.ts";
+import { deadlineAfter, within } from "../platform/deadline.ts";
+import { MAX_ANSWER_BYTES } from "../wire/answer.ts";
+import { LineReader } from "./line-reader.ts";
+import { checkHello, HELLO } from "./script-hello.ts";
+import { StderrLines } from "./stderr-lines.ts";
+
+/** util-linux; `--pdeathsig` makes the kernel end the process when the service dies, however it dies. */
+const SETPRIV = ["/usr/bin/setpriv", "/bin/setpriv"];
+/** How long a process may take to answer the handshake. */
+export const HELLO_TIMEOUT_MS = 5000;
+/** How long a process may take to leave by itself once its stdin is closed. */
+const LEAVE_TIMEOUT_MS = 1000;
+/** How long a process may live on after it closed its output. */
+const CLOSED_OUTPUT_MS = 200;
+const LF = Buffer.from("\n");
+
+interface Pending {
+  readonly resolve: (line: Uint8Array) => void;
+  readonly reject: (error: MairustError) => void;
+}
+
+export class ScriptProcess {
+  /** Resolves when the process is gone and reaped; `planned` when we wanted it to leave. Never rejects. */
+  readonly ended: Promise<{ readonly planned: boolean; readonly reason: string }>;
+  readonly #spec: ScriptSpec;
+  readonly #child: ChildProcess;
+  readonly #answers: LineReader;
+  readonly #log: StderrLines;
+  #pending: Pending | undefined;
+  #endReason: string | undefined;
+  #planned = false;
+  #isEnded = false;
+  #calls = 0;
+  #readyAt = performance.now();
+
+  constructor(spec: ScriptSpec) {
+    this.#spec = spec;
+    this.#log = new StderrLines(spec);
+    this.#answers = new LineReader(MAX_ANSWER_BYTES, line => this.#onLine(line));
+    this.#child = spawnChild(spec);
+    this.ended = new Promise(resolve => {
+      this.#child.once("exit", (code, signal) => resolve(this.#onExit(signal ?? `exit code ${code}`)));
+      // No process came to be: the program is missing or may not run.
+      this.#child.once("error", error => resolve(this.#onExit(error.message)));
+    });
+    this.#child.stdout?.on("data", (chunk: Buffer) => this.#onOutput(chunk));
+    this.#child.stdout?.once("end", () => this.#onOutputEnd());
+    this.#child.stderr?.on("data", (chunk: Buffer) => this.#log.push(chunk));
+    // A broken pipe shows as the end of the process; the errors themselves say nothing more.
+    for (const stream of [this.#child.stdin, this.#child.stdout, this.#child.stderr])
+      stream?.on("error", () => {});
+  }
+
+  get isEnded(): boolean {
+    return this.#isEnded || this.#endReason !== undefined;
+  }
+
+  /** Milliseconds since the handshake. */
+  get ageMs(): number {
+    return performance.now() - this.#readyAt;
+  }
+
+  /** Calls made so far. */
+  get calls(): number {
+    return this.#calls;
+  }
+
+  /** @throws {MairustError} `plugin_failed`, `deadline`; the process has been killed then */
+  async handshake(deadline: Deadline): Promise<void> {
+    const own = deadlineAfter(HELLO_TIMEOUT_MS, deadline);
+    try {
+      checkHello(await this.exchange(HELLO, own), this.#spec.pluginId);
+      this.#readyAt = performance.now();
+    } catch (error) {
+      this.kill("the handshake failed");
+      throw error;
+    } finally {
+      own.dispose();
+    }
+  }
+
+  /**
+   * Send one line, wait for one line. When the deadline passes, the process and all it started are killed.
+   * @throws {MairustError} `deadline`, `plugin_failed`
+   */
+  async exchange(line: Uint8Array, deadline: Deadline): Promise<Uint8Array> {
+    if (this.isEnded) throw this.#failure(this.#endReason ?? "it has ended");
+    if (this.#pending !== undefined) throw this.#failure("a call is outstanding");
+    // Too late before anything was sent: nobody is to be killed for that.
+    deadline.signal.throwIfAborted();
+    const answer = new Promise<Uint8Array>((resolve, reject) => {
+      this.#pending = { resolve, reject };
+    });
+    // Corked: one system call for both.
+    this.#child.stdin?.cork();
+    this.#child.stdin?.write(line);
+    this.#child.stdin?.write(LF);
+    this.#child.stdin?.uncork();
+    try {
+      return await within(answer, deadline);
+    } catch (error) {
+      // What it answers from now on would be taken for the answer to the next call.
+      if (deadline.signal.aborted) this.kill("the time was over");
+      throw error;
+    } finally {
+      this.#pending = undefined;
+    }
+  }
+
+  /** One plugin call: as {@link exchange}, counted. */
+  async call(payload: Uint8Array, deadline: Deadline): Promise<Uint8Array> {
+    this.#calls++;
+    return this.exchange(payload, deadline);
+  }
+
+  /** End the whole process group at once. Safe at any time. */
+  kill(reason: string): void {
+    this.#endReason ??= reason;
+    if (!this.#isEnded) this.#signalGroup();
+  }
+
+  /** Ask it to leave by closing its input; kill it when it does not. */
+  async leave(deadline: Deadline): Promise<void> {
+    this.#planned = true;
+    this.#endReason ??= "it was asked to leave";
+    this.#child.stdin?.end();
+    const own = deadlineAfter(LEAVE_TIMEOUT_MS, deadline);
+    try {
+      await within(this.ended, own);
+    } catch {
+      // Only the deadline rejects: then it is not asked any more.
+      this.#signalGroup();
+      await this.ended;
+    } finally {
+      own.dispose();
+    }
+  }
+
+  #onOutput(chunk: Buffer): void {
+    if (this.isEnded) return;
+    try {
+      this.#answers.push(chunk);
+    } catch (error) {
+      this.#breakOff(error instanceof MairustError ? error : this.#failure(String(error)));
+    }
+  }
+
+  #onLine(line: Uint8Array): void {
+    const pending = this.#pending;
+    if (this.isEnded) return;
+    if (pending === undefined) throw this.#failure("it wrote a line that nobody asked for");
+    this.#pending = undefined;
+    // The line is handed over after the whole chunk was looked at: a second one voids the first.
+    queueMicrotask(() =>
+      this.isEnded ? pending.reject(this.#failure(this.#endReason ?? "it has ended")) : pending.resolve(line),
+    );
+  }
+
+  #breakOff(error: MairustError): void {
+    this.kill(error.message);
+    this.#pending?.reject(error);
+    this.#pending = undefined;
+  }
+
+  /** The end of the process mostly follows at once and says more; one that lives on without output is of no use. */
+  async #onOutputEnd(): Promise<void> {
+    const soon = deadlineAfter(CLOSED_OUTPUT_MS);
+    try {
+      await within(this.ended, soon);
+    } catch {
+      this.kill("it closed its output");
+    } finally {
+      soon.dispose();
+    }
+  }
+
+  #onExit(how: string): { readonly planned: boolean; readonly reason: string } {
+    this.#isEnded = true;
+    // The leader is gone; what it started in its group must not outlive it.
+    this.#signalGroup();
+    this.#log.end();
+    for (const stream of [this.#child.stdin, this.#child.stdout, this.#child.stderr]) stream?.destroy();
+    const reason = this.#endReason ?? how;
+    this.#endReason = reason;
+    this.#pending?.reject(this.#failure(`it ended (${how})`));
+    this.#pending = undefined;
+    return { planned: this.#planned, reason };
+  }
+
+  #signalGroup(): void {
+    const { pid } = this.#child;
+    if (pid === undefined) return;
+    try {
+      process.kill(-pid, "SIGKILL");
+    } catch {
+      // ESRCH: the group is empty, which is what we want.
+    }
+  }
+
+  #failure(why: string): PluginError {
+    return new PluginError("plugin_failed", `Cannot call plugin "${this.#spec.pluginId}": ${why}`);
+  }
+}
+
+/** Only pipes are passed on, the environment holds five variables, and no secret stands in it or in the arguments. */
+function spawnChild({ command, folder, pluginId }: ScriptSpec): ChildProcess {
+  const setpriv = SETPRIV.find(path => existsSync(path));
+  const [program = "", ...args] =
+    setpriv === undefined ? command : [setpriv, "--pdeathsig", "KILL", "--", ...command];
+  return spawn(program, args, {
+    cwd: folder,
+    detached: true,
+    stdio: ["pipe", "pipe", "pipe"],
+    env: {
+      PATH: `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`,
+      LANG: "C.UTF-8",
+      HOME: folder,
+      TMPDIR: "/tmp",
+      MAIRUST_PLUGIN_ID: pluginId,
+    },
+  });
+}

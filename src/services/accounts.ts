@@ -1,0 +1,82 @@
+/** Use cases on accounts, their aliases and mailboxes. */
+import type {
+  AccountRecord,
+  AliasRecord,
+  ChangeOptions,
+  MailboxRecord,
+  NewAccount,
+} from "../core/admin-ports.ts";
+import { type PageAsked, type PageGiven, pageGiven, pageRequest } from "./paging.ts";
+import type { ServicePorts } from "./ports.ts";
+
+/** @param domain  only accounts of this one */
+export async function listAccounts(
+  ports: ServicePorts,
+  domain: string | undefined,
+  asked: PageAsked,
+): Promise<PageGiven<AccountRecord>> {
+  return pageGiven(await ports.accounts.listAccounts(domain, pageRequest(asked)));
+}
+
+/** @throws {MairustError} `unknown_account` */
+export function getAccount(ports: ServicePorts, address: string): Promise<AccountRecord> {
+  return ports.accounts.getAccount(address);
+}
+
+/** With INBOX and the default folders. @throws {MairustError} `already_exists`, `unknown_domain`, `address_syntax` */
+export function addAccount(
+  ports: ServicePorts,
+  account: NewAccount,
+  options: ChangeOptions,
+): Promise<AccountRecord> {
+  return ports.accounts.addAccount(account, options);
+}
+
+/** With all its mail: there is no way back. @throws {MairustError} `unknown_account`, `invalid_state` */
+export function removeAccount(
+  ports: ServicePorts,
+  address: string,
+  options: ChangeOptions,
+): Promise<AccountRecord> {
+  return ports.accounts.removeAccount(address, options);
+}
+
+/** @param quotaBytes  0: none; undefined: the domain's. @throws {MairustError} `unknown_account` */
+export function setQuota(
+  ports: ServicePorts,
+  address: string,
+  quotaBytes: number | undefined,
+  options: ChangeOptions,
+): Promise<AccountRecord> {
+  return ports.accounts.setQuota(address, quotaBytes, options);
+}
+
+/** @throws {MairustError} `unknown_account` */
+export function listAliases(ports: ServicePorts, address: string): Promise<readonly AliasRecord[]> {
+  return ports.accounts.listAliases(address);
+}
+
+/** @throws {MairustError} `unknown_account`, `unknown_domain`, `already_exists`, `too_many`, `address_syntax` */
+export function addAlias(
+  ports: ServicePorts,
+  address: string,
+  alias: string,
+  options: ChangeOptions,
+): Promise<AliasRecord> {
+  return ports.accounts.addAlias(address, alias, options);
+}
+
+/** @throws {MairustError} `unknown_account`, `not_found` */
+export function removeAlias(
+  ports: ServicePorts,
+  address: string,
+  alias: string,
+  options: ChangeOptions,
+): Promise<AliasRecord> {
+  return ports.accounts.removeAlias(address, alias, options);
+}
+
+/** @throws {MairustError} `unknown_account` */
+export function listMailboxes(ports: ServicePorts, address: string): Promise<readonly MailboxRecord[]> {
+  return ports.accounts.listMailboxes(address);
+}

@@ -1,0 +1,47 @@
+/** Use cases on domains: list, show, add, remove. */
+import type { ChangeOptions, DomainRecord, NewDomain } from "../core/admin-ports.ts";
+import { MairustError } from "../core/errors.ts";
+import { type PageAsked, type PageGiven, pageGiven, pageRequest } from "./paging.ts";
+import type { ServicePorts } from "./ports.ts";
+
+export async function listDomains(ports: ServicePorts, asked: PageAsked): Promise<PageGiven<DomainRecord>> {
+  return pageGiven(await ports.accounts.listDomains(pageRequest(asked)));
+}
+
+/** @throws {MairustError} `unknown_domain` */
+export function getDomain(ports: ServicePorts, name: string): Promise<DomainRecord> {
+  return ports.accounts.getDomain(name);
+}
+
+/** @throws {MairustError} `already_exists`, `invalid_argument` */
+export function addDomain(
+  ports: ServicePorts,
+  domain: NewDomain,
+  options: ChangeOptions,
+): Promise<DomainRecord> {
+  return ports.accounts.addDomain(domain, options);
+}
+
+/**
+ * Files are the truth: a domain that a configuration file names would be back after the next start, so it is refused here.
+ * @throws {MairustError} `unknown_domain`, `not_permitted` (it has accounts, or a file sets it)
+ */
+export async function removeDomain(
+  ports: ServicePorts,
+  name: string,
+  options: ChangeOptions,
+): Promise<DomainRecord> {
+  const domain = await ports.accounts.getDomain(name);
+  const prefix = `domains.${JSON.stringify(domain.name)}.`;
+  const bare = `domains.${domain.name}.`;
+  const set = ports.system
+    .config()
+    .filter(({ key }) => key.startsWith(prefix) || key.startsWith(bare))
+    .sort((one, other) => Number(one.origin === "default") - Number(other.origin === "default"))[0];
+  if (set !== undefined) {
+    const where = set.origin === "default" ? "in the configuration" : `in ${set.origin}`;
+    const text = `domain "${domain.name}" is set ${where}; take it out there first`;
+    throw new MairustError("not_permitted", `Cannot remove: ${text}`, { publicText: text });
+  }
+  return ports.accounts.removeDomain(domain.name, options);
+}

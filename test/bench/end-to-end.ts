@@ -1,0 +1,91 @@
+/** P4: smtp-source → Postfix → target until the queue is empty: ours, Dovecot LMTP, and Postfix's discard as the ceiling. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { type Postfix, startPostfix } from "../../src/mailhost/postfix.ts";
+import { makeScratch } from "../../src/mailhost/scratch.ts";
+import { deadlineAfter } from "../../src/platform/deadline.ts";
+import { interleave, report, type Subject } from "./lib/rounds.ts";
+import { ACCOUNTS, DOMAIN, startTargets } from "./lib/targets.ts";
+
+const SESSIONS = 10;
+const MESSAGES = 600;
+const SIZE_BYTES = 4096;
+const ROUNDS = 5;
+const DRAIN_MS = 120_000;
+
+export async function benchEndToEnd(): Promise<void> {
+  const targets = await startTargets();
+  const scratch = await makeScratch();
+  const servers: Postfix[] = [];
+  const open = async (name: string, nextHop: string) => {
+    const dir = join(scratch.dir, name);
+    await mkdir(dir);
+    const deadline = deadlineAfter(60_000);
+    const routes = { [DOMAIN]: nextHop };
+    // Postfix would slow down its clients when mail comes in faster than it leaves.
+    const postfix = await startPostfix(
+      { dir, domains: [DOMAIN], routes, settings: { in_flow_delay: "0" } },
+      deadline,
+    );
+    deadline.dispose();
+    servers.push(postfix);
+    return through(name, postfix);
+  };
+  try {
+    const measured = await interleave(
+      [
+        await open("mairust", `mairust:inet:127.0.0.1:${targets.sidecar.lmtpPort}`),
+        await open("dovecot", `mairust:inet:127.0.0.1:${targets.dovecot.lmtpPort ?? 0}`),
+        await open("discard", "discard:"),
+      ],
+      ROUNDS,
+    );
+    const [ours, dovecot, discard] = measured;
+    report("P4", {
+      unit: "messages/s",
+      sessions: SESSIONS,
+      size_bytes: SIZE_BYTES,
+      mairust: ours,
+      dovecot,
+      discard,
+      ratio: (ours?.median ?? 0) / (dovecot?.median ?? 1),
+      ratio_to_discard: (ours?.median ?? 0) / (discard?.median ?? 1),
+      must: 1.2,
+    });
+  } finally {
+    for (const postfix of servers) await postfix.stop();
+    await targets.stop();
+    await scratch.remove();
+  }
+}
+
+function through(name: string, postfix: Postfix): Subject {
+  return {
+    name,
+    async run() {
+      const started = performance.now();
+      // smtp-source -N numbers its recipients: user0, user1, … are made round robin by -r otherwise.
+      const per = MESSAGES / SESSIONS;
+      const sources = Array.from({ length: SESSIONS }, (_, i) =>
+        postfix.run("smtp-source", [
+          "-m",
+          String(per),
+          "-s",
+          "1",
+          "-l",
+          String(SIZE_BYTES),
+          "-f",
+          "load@load.example",
+          "-t",
+          `user${(i * 5) % ACCOUNTS}@${DOMAIN}`,
+          `inet:127.0.0.1:${postfix.smtpPort}`,
+        ]),
+      );
+      await Promise.all(sources);
+      const deadline = deadlineAfter(DRAIN_MS);
+      await postfix.waitQueueEmpty(deadline);
+      deadline.dispose();
+      return MESSAGES / ((performance.now() - started) / 1000);
+    },
+  };
+}

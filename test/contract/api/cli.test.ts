@@ -1,0 +1,84 @@
+/** The command line against a whole service: what it prints, its exit codes, and the state of the service agree. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { runCommandLine } from "../../../src/cli/run.ts";
+import { captured, surroundings } from "../../unit/cli/terminal.ts";
+import { type RunningService, startService } from "./service.ts";
+
+let running: RunningService;
+before(async () => {
+  running = await startService();
+});
+after(() => running.stop());
+
+async function run(args: readonly string[], stdin?: Buffer) {
+  const terminal = captured(stdin === undefined ? {} : { stdin });
+  const code = await runCommandLine(["--config", running.site.configFile, ...args], surroundings(terminal));
+  return { code, out: terminal.printed(), err: terminal.complained() };
+}
+
+const json = async (...args: string[]) => JSON.parse((await run([...args, "-f", "json"])).out);
+
+test("accounts and domains: add, show, dry run, refuse, remove", async () => {
+  assert.equal((await run(["domain", "add", "cli.example", "--quota", "1G"])).code, 0);
+  assert.equal((await json("domain", "show", "cli.example")).quota_bytes, 1_073_741_824);
+  assert.equal((await run(["domain", "add", "cli.example"])).code, 73);
+  assert.equal((await run(["account", "add", "a@cli.example", "--dry-run"])).code, 0);
+  assert.equal((await run(["account", "show", "a@cli.example"])).code, 67);
+  assert.equal((await run(["account", "add", "a@nowhere.example"])).code, 67);
+  assert.equal((await run(["account", "add", "no address"])).code, 65);
+  assert.equal((await run(["account", "add", "a@cli.example"])).code, 0);
+  assert.equal((await json("account", "show", "a@cli.example")).mailboxes.length, 6);
+  assert.equal((await run(["domain", "rm", "cli.example", "--yes"])).code, 77);
+  assert.equal((await run(["account", "rm", "a@cli.example"])).code, 64);
+  assert.equal((await run(["account", "rm", "a@cli.example", "--yes"])).code, 0);
+  assert.equal((await run(["domain", "rm", "cli.example", "--yes"])).code, 0);
+});
+
+test("msg add, search, show, raw: the same bytes come back", async () => {
+  await run(["account", "add", "taro@example.test"]);
+  const message = Buffer.from(
+    "Subject: from the shell\r\nMessage-ID: <shell@x.test>\r\n\r\nbin \u0000 ary\r\n",
+    "latin1",
+  );
+  const added = await run(["msg", "add", "--account", "taro@example.test", "--flags", "\\Seen"], message);
+  assert.equal(added.code, 0, added.err);
+  const [found] = await json("msg", "search", "subject:shell", "-is:unread");
+  assert.equal(found.message_id_header.replace(/[<>]/gu, ""), "shell@x.test");
+  assert.deepEqual(await json("msg", "search", "subject:shell", "-from:nobody", "-folder:INBOX"), []);
+  assert.equal(
+    (await run(["msg", "search", "-f", "jsonl", "--", "shell", "-other"])).out.split("\n").length,
+    2,
+  );
+  assert.equal((await run(["msg", "raw", "<shell@x.test>"])).out, message.toString("latin1"));
+  const place = ["--account", "taro@example.test", "--mailbox", "INBOX", "--uid", "1"];
+  assert.equal((await run(["msg", "raw", ...place])).out, message.toString("latin1"));
+  assert.equal((await run(["msg", "show", found.id])).code, 0);
+  assert.match(
+    (await run(["explain", found.id, "-f", "table"])).out,
+    /added .*\n.*stored {5}in INBOX, UID 1 → taro@example\.test\n$/u,
+  );
+  assert.equal((await run(["explain", "unknown"])).code, 66);
+  assert.equal((await run(["msg", "search", "to:x"])).code, 64);
+  assert.equal((await run(["msg", "add", "--account", "taro@example.test"], Buffer.alloc(0))).code, 65);
+});
+
+test("lists longer than a page are read to the end, and --limit says that there is more", async () => {
+  for (let n = 0; n < 12; n += 1) await run(["account", "add", `list${n}@example.test`]);
+  assert.equal(
+    (await run(["account", "list"])).out.split("\n").filter(line => line.startsWith("list")).length,
+    12,
+  );
+  const some = await run(["account", "list", "--limit", "3"]);
+  assert.equal(some.out.trim().split("\n").length, 3);
+  assert.match(some.err, /there are more/u);
+});
+
+test("selftest sends one message through LMTP and shows it stored; readyz and reload agree with the service", async () => {
+  const sent = await run(["selftest", "--to", "selftest@example.test", "-f", "json"]);
+  assert.equal(sent.code, 0, sent.err);
+  assert.ok(JSON.parse(sent.out).events.some((event: { kind: string }) => event.kind === "stored"));
+  assert.equal((await run(["selftest", "--to", "x@unknown.example"])).code, 1);
+  assert.equal((await run(["readyz"])).code, 0);
+  assert.match((await run(["reload"])).err, /nothing changed/u);
+});

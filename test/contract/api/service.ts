@@ -1,0 +1,84 @@
+/** A whole service in this process, with an embedded database in a temporary folder, and a client for its API. */
+import { request } from "node:http";
+import { compose, type Service } from "../../../src/compose.ts";
+import { makeSite, type Site } from "../../../src/demo/site.ts";
+import { loadConfig } from "../../../src/platform/config/load.ts";
+import { deadlineAfter } from "../../../src/platform/deadline.ts";
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly bytes: Buffer;
+  /** The body as JSON. */
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+export interface AskOptions {
+  readonly body?: unknown;
+  readonly message?: Buffer;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** `host:port` in place of the UNIX socket. */
+  readonly tcp?: string;
+}
+
+export interface RunningService {
+  readonly service: Service;
+  readonly site: Site;
+  ask(method: string, path: string, options?: AskOptions): Promise<Answer>;
+  stop(): Promise<void>;
+}
+
+const STOP_MS = 30_000;
+
+export async function startService(overrides: readonly string[] = []): Promise<RunningService> {
+  const site = await makeSite({ dir: undefined, domain: "example.test" });
+  const reread = () =>
+    loadConfig({
+      configFile: site.configFile,
+      overrides: ["log.level=error", "plugins.enabled=false", ...overrides],
+      env: {},
+    });
+  const service = await compose(await reread(), { reread });
+  await service.start();
+  return {
+    service,
+    site,
+    ask: (method, path, options = {}) => ask(site.apiSocket, method, path, options),
+    async stop() {
+      const deadline = deadlineAfter(STOP_MS);
+      await service.stop(deadline);
+      deadline.dispose();
+      await site.remove();
+    },
+  };
+}
+
+function ask(socketPath: string, method: string, path: string, options: AskOptions): Promise<Answer> {
+  const payload = options.message ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
+  const type = options.message === undefined ? "application/json" : "message/rfc822";
+  const [host, port] = options.tcp?.split(":") ?? [];
+  return new Promise((resolve, reject) => {
+    const sent = request(
+      {
+        ...(host === undefined ? { socketPath } : { host, port }),
+        method,
+        path,
+        agent: false,
+        headers: { ...(payload === undefined ? {} : { "content-type": type }), ...options.headers },
+      },
+      response => {
+        const chunks: Buffer[] = [];
+        response.on("data", chunk => chunks.push(chunk));
+        response.on("error", reject);
+        response.on("end", () => {
+          const bytes = Buffer.concat(chunks);
+          const isJson = /json/u.test(response.headers["content-type"] ?? "");
+          const body = isJson ? JSON.parse(bytes.toString()) : {};
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, bytes, body });
+        });
+      },
+    );
+    sent.on("error", reject);
+    sent.end(payload);
+  });
+}

@@ -1,0 +1,121 @@
+/** A whole mail host of one's own: private Postfix → sidecar → private Dovecot, for system tests. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { ImapFlow } from "imapflow";
+import { createTransport } from "nodemailer";
+import { type Dovecot, startDovecot } from "../../src/mailhost/dovecot.ts";
+import { type Postfix, startPostfix } from "../../src/mailhost/postfix.ts";
+import { makeScratch } from "../../src/mailhost/scratch.ts";
+import { deadlineAfter } from "../../src/platform/deadline.ts";
+import { type Sidecar, type SidecarOptions, startSidecar } from "./sidecar.ts";
+
+const START_MS = 90_000;
+const QUEUE_MS = 60_000;
+export const PASSWORD = "secret";
+
+export interface MailSiteOptions extends Omit<SidecarOptions, "dir"> {
+  /** Users who may log in at Dovecot. */
+  readonly users: readonly string[];
+  /** virtual(5) aliases of Postfix. */
+  readonly aliases?: Readonly<Record<string, readonly string[]>>;
+}
+
+export interface MailSite {
+  readonly postfix: Postfix;
+  readonly sidecar: Sidecar;
+  readonly dovecot: Dovecot;
+  /** Send by SMTP through Postfix. */
+  send(from: string, to: readonly string[], raw: string | Buffer): Promise<void>;
+  /** Flush and wait until Postfix's queue is empty. */
+  drainQueue(): Promise<void>;
+  /** Read with imapflow, through Dovecot or directly (master login). */
+  withImap<T>(user: string, way: "dovecot" | "direct", work: (client: ImapFlow) => Promise<T>): Promise<T>;
+  stop(): Promise<void>;
+}
+
+export async function startMailSite(options: MailSiteOptions): Promise<MailSite> {
+  const { users, aliases = {}, domain = "example.test", ...rest } = options;
+  const scratch = await makeScratch();
+  const deadline = deadlineAfter(START_MS);
+  const folder = async (name: string) => {
+    await mkdir(join(scratch.dir, name));
+    return join(scratch.dir, name);
+  };
+  const postfix = await startPostfix({ dir: await folder("p"), domains: [domain], aliases }, deadline);
+  const socket = `unix:${postfix.lmtpSocket}`;
+  const sidecar = await startSidecar({
+    ...rest,
+    domain,
+    dir: await folder("s"),
+    lmtpListen: [socket],
+    lmtp: `socket_group = "postfix"\n${rest.lmtp ?? ""}`,
+  });
+  const dovecot = await startDovecot(
+    {
+      dir: await folder("d"),
+      mode: {
+        kind: "imapc",
+        upstream: {
+          host: "127.0.0.1",
+          port: sidecar.imapPort,
+          masterUser: "dovecot",
+          masterPassword: sidecar.masterPassword,
+        },
+      },
+      users: users.map(address => ({ address, password: PASSWORD })),
+    },
+    deadline,
+  );
+  deadline.dispose();
+  return {
+    postfix,
+    sidecar,
+    dovecot,
+    async send(from, to, raw) {
+      const transport = createTransport({
+        host: "127.0.0.1",
+        port: postfix.smtpPort,
+        secure: false,
+        ignoreTLS: true,
+      });
+      await transport.sendMail({ envelope: { from, to: [...to] }, raw });
+      transport.close();
+    },
+    async drainQueue() {
+      await postfix.flush();
+      const end = deadlineAfter(QUEUE_MS);
+      await postfix.waitQueueEmpty(end);
+      end.dispose();
+    },
+    async withImap(user, way, work) {
+      const client =
+        way === "dovecot"
+          ? imapClient(dovecot.imapPort, { user, pass: PASSWORD })
+          : imapClient(sidecar.imapPort, { user: "dovecot", pass: sidecar.masterPassword, authzid: user });
+      await client.connect();
+      try {
+        return await work(client);
+      } finally {
+        await client.logout().catch(() => client.close());
+      }
+    },
+    async stop() {
+      await dovecot.stop();
+      await postfix.stop();
+      await sidecar.stop();
+      await scratch.remove();
+    },
+  };
+}
+
+function imapClient(port: number, auth: { user: string; pass: string; authzid?: string }): ImapFlow {
+  const loginMethod = auth.authzid === undefined ? {} : { loginMethod: "AUTH=PLAIN" };
+  return new ImapFlow({
+    host: "127.0.0.1",
+    port,
+    secure: false,
+    doSTARTTLS: false,
+    logger: false,
+    auth: { ...auth, ...loginMethod },
+  });
+}

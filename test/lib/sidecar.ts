@@ -1,0 +1,190 @@
+/** The real service as a child process, with its own folder and free ports, for system tests and benchmarks. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { join } from "node:path";
+import type { DeliveryStep } from "../../src/delivery/transaction.ts";
+import { freePort } from "../../src/mailhost/scratch.ts";
+import { packageRoot } from "../../src/platform/package-root.ts";
+
+/** initdb on a busy machine. */
+const READY_MS = 60_000;
+const STOP_MS = 40_000;
+const POLL_MS = 5;
+
+export interface SidecarOptions {
+  /** Empty folder for it alone. */
+  readonly dir: string;
+  /** More TOML, after the base sections; may not repeat them. */
+  readonly toml?: string;
+  /** More lines for `[lmtp]`. */
+  readonly lmtp?: string;
+  /** LMTP listeners besides the loopback port. */
+  readonly lmtpListen?: readonly string[];
+  readonly domain?: string;
+  readonly logLevel?: "debug" | "info" | "warn";
+}
+
+/** `npx mairust serve` by another entry point that kills itself with SIGKILL at a step of the next delivery. */
+export interface CrashPlan {
+  readonly step: DeliveryStep;
+}
+
+export interface Sidecar {
+  readonly dir: string;
+  readonly configFile: string;
+  readonly apiSocket: string;
+  readonly masterPassword: string;
+  readonly pid: number;
+  /** Milliseconds from spawn to ready. */
+  readonly readyMs: number;
+  /** The same over restarts. */
+  readonly lmtpPort: number;
+  readonly imapPort: number;
+  logText(): string;
+  /** SIGKILL, and wait until it is gone. */
+  kill(): Promise<void>;
+  /** SIGTERM. @returns the exit code */
+  stop(): Promise<number | null>;
+  /** Start again with the same folder, after `kill`, `stop` or a crash. */
+  restart(crash?: CrashPlan): Promise<void>;
+  /** Wait until the process ended by itself. @returns the signal that ended it */
+  ended(): Promise<string | null>;
+  /** Run a command of the command line against it. */
+  mairust(args: readonly string[], input?: string | Buffer): Promise<CommandResult>;
+}
+
+export interface CommandResult {
+  readonly code: number | null;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+}
+
+const CRASH_MAIN = join(packageRoot(), "build/test/lib/crash-main.js");
+export const MAIN = join(packageRoot(), "build/src/main.js");
+
+/** Write a configuration and start the service; resolves when it is ready. */
+export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
+  const { dir } = options;
+  mkdirSync(dir, { recursive: true });
+  const configFile = join(dir, "mairust.toml");
+  const lmtpPort = await freePort();
+  const imapPort = await freePort();
+  writeFileSync(configFile, baseConfig(options, lmtpPort, imapPort), { mode: 0o600 });
+  const apiSocket = join(dir, "run", "api.sock");
+  const logFile = join(dir, "sidecar.log");
+  let child: ChildProcess | undefined;
+  let readyMs = 0;
+
+  const start = async (crash?: CrashPlan) => {
+    const command =
+      crash === undefined ? [MAIN, "serve", "--config", configFile] : [CRASH_MAIN, configFile, crash.step];
+    const started = performance.now();
+    const log = openSync(logFile, "a");
+    child = spawn(process.execPath, command, { stdio: ["ignore", log, log] });
+    closeSync(log);
+    await untilReady(apiSocket, child, () => readFileSync(logFile, "utf8"));
+    readyMs = performance.now() - started;
+  };
+  const end = async (signal: "SIGKILL" | "SIGTERM") => {
+    const running = child;
+    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return null;
+    const exit = once(running, "exit");
+    running.kill(signal);
+    const timer = setTimeout(() => running.kill("SIGKILL"), STOP_MS);
+    const [code] = (await exit) as [number | null];
+    clearTimeout(timer);
+    return code;
+  };
+  const logText = () => readFileSync(logFile, "utf8");
+  await start();
+  return {
+    dir,
+    configFile,
+    apiSocket,
+    masterPassword: readFileSync(join(dir, "imap.secret"), "utf8").trim(),
+    get pid() {
+      return child?.pid ?? 0;
+    },
+    get readyMs() {
+      return readyMs;
+    },
+    lmtpPort,
+    imapPort,
+    logText,
+    async kill() {
+      await end("SIGKILL");
+    },
+    stop: () => end("SIGTERM"),
+    restart: start,
+    async ended() {
+      if (child === undefined || child.signalCode !== null) return child?.signalCode ?? null;
+      const [, signal] = (await once(child, "exit")) as [number | null, string | null];
+      return signal;
+    },
+    mairust: (args, input) => run(["--config", configFile, ...args], input),
+  };
+}
+
+function baseConfig(options: SidecarOptions, lmtpPort: number, imapPort: number): string {
+  const { dir, domain = "example.test" } = options;
+  const text = (value: string) => JSON.stringify(value);
+  return `
+data_dir = ${text(join(dir, "data"))}
+runtime_dir = ${text(join(dir, "run"))}
+key_file = ${text(join(dir, "master.key"))}
+hostname = ${text(`mail.${domain}`)}
+[log]
+format = "text"
+level = ${text(options.logLevel ?? "info")}
+[limits]
+min_free_disk_mb = 64
+[lmtp]
+listen = [${[`inet:127.0.0.1:${lmtpPort}`, ...(options.lmtpListen ?? [])].map(text).join(", ")}]
+${options.lmtp ?? ""}
+[imap]
+listen = ["inet:127.0.0.1:${imapPort}"]
+master_password_file = ${text(join(dir, "imap.secret"))}
+[api]
+listen = [${text(`unix:${join(dir, "run", "api.sock")}`)}]
+[domains.${text(domain)}]
+accounts = "auto"
+${options.toml ?? ""}`;
+}
+
+async function untilReady(socketPath: string, child: ChildProcess, log: () => string): Promise<void> {
+  const end = performance.now() + READY_MS;
+  while (performance.now() < end) {
+    if (child.exitCode !== null || child.signalCode !== null) {
+      throw new Error(`the sidecar ended with ${child.exitCode ?? child.signalCode}:\n${log()}`);
+    }
+    if ((await readyz(socketPath)) === 200) return;
+    await new Promise(resolve => setTimeout(resolve, POLL_MS));
+  }
+  throw new Error(`the sidecar is not ready after ${READY_MS} ms:\n${log()}`);
+}
+
+function readyz(socketPath: string): Promise<number> {
+  return new Promise(resolve => {
+    const asked = request({ socketPath, path: "/readyz", agent: false }, answer => {
+      answer.resume();
+      resolve(answer.statusCode ?? 0);
+    });
+    asked.on("error", () => resolve(0));
+    asked.end();
+  });
+}
+
+/** Run `mairust` with the given arguments. */
+export async function run(args: readonly string[], input?: string | Buffer): Promise<CommandResult> {
+  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ["pipe", "pipe", "pipe"] });
+  const stdout: Buffer[] = [];
+  const stderr: Buffer[] = [];
+  child.stdout.on("data", chunk => stdout.push(chunk));
+  child.stderr.on("data", chunk => stderr.push(chunk));
+  child.stdin.on("error", () => undefined);
+  child.stdin.end(input ?? "");
+  const [code] = (await once(child, "close")) as [number | null];
+  return { code, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() };
+}

@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import type { DeliveryStep } from "../../src/delivery/transaction.ts";
+import { type MailSite, startMailSite } from "../lib/mail-site.ts";
+
+const USER = "taro@example.test";
+let site: MailSite;
+
+before(async () => {
+  site = await startMailSite({ users: [USER] });
+});
+after(() => site?.stop());
+
+const message = (subject: string) =>
+  `From: sender@example.org\r\nTo: ${USER}\r\nSubject: ${subject}\r\nMessage-ID: <${subject}@example.org>\r\n\r\nbody of ${subject}\r\n`;
+
+function subjects(way: "dovecot" | "direct"): Promise<readonly (string | undefined)[]> {
+  return site.withImap(USER, way, async client => {
+    const lock = await client.getMailboxLock("INBOX");
+    try {
+      const found: (string | undefined)[] = [];
+      for await (const one of client.fetch("1:*", { envelope: true })) found.push(one.envelope?.subject);
+      return found;
+    } finally {
+      lock.release();
+    }
+  });
+}
+
+/** Whether the redelivery finds its message in the store. */
+const STEPS: ReadonlyArray<readonly [step: DeliveryStep, recognised: boolean]> = [
+  ["received", false],
+  ["decided", false],
+  ["persisted", false],
+  ["committed", true],
+];
+
+for (const [step, recognised] of STEPS) {
+  test(`a message whose delivery was killed (-9) when it was ${step} is delivered again by Postfix and stored once`, async () => {
+    await site.sidecar.stop();
+    await site.sidecar.restart({ step });
+    await site.send("sender@example.org", [USER], message(step));
+    assert.equal(await site.sidecar.ended(), "SIGKILL", "the process was killed at the step");
+    const logBefore = site.sidecar.logText().length;
+    await site.sidecar.restart();
+    await site.drainQueue();
+    for (const way of ["direct", "dovecot"] as const) {
+      assert.equal((await subjects(way)).filter(subject => subject === step).length, 1, `copies seen ${way}`);
+    }
+    const log = site.sidecar.logText().slice(logBefore);
+    assert.equal(/\(already stored\)/u.test(log), recognised, log);
+    assert.match(
+      (await site.postfix.log()).join("\n"),
+      recognised ? /status=sent \(250 2\.0\.0 .*already stored/u : /status=sent/u,
+    );
+  });
+}
+
+test("mail that arrives while the sidecar is down waits in Postfix's queue and is stored afterwards", async () => {
+  await site.sidecar.kill();
+  await site.send("sender@example.org", [USER], message("down"));
+  await site.sidecar.restart();
+  await site.drainQueue();
+  assert.equal((await subjects("dovecot")).filter(subject => subject === "down").length, 1);
+});

@@ -1,0 +1,367 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MairustError } from "../../../src/core/errors.ts";
+import type { HookDecision, MessageFacts } from "../../../src/core/ports.ts";
+import { deadlineAfter, sleep } from "../../../src/platform/deadline.ts";
+import { awake } from "./awake.ts";
+import { factsOf } from "./message.ts";
+import { type Behaviour, EVERYTHING, pluginOf, type Rig, rigOf, rowOf, TAGGER } from "./rig.ts";
+
+const MESSAGE = "Subject: Hello\nX-Junk: yes\n\nbody";
+
+async function run(rig: Rig, facts: MessageFacts = factsOf(MESSAGE), chainMs = 5000): Promise<HookDecision> {
+  const deadline = deadlineAfter(chainMs);
+  try {
+    return await awake(rig.runner.run("pre_delivery", facts, deadline));
+  } finally {
+    deadline.dispose();
+  }
+}
+
+const tagger =
+  (tag: string): Behaviour =>
+  ({ call_id }) => ({ call_id, tags: { add: [tag] } });
+const hang: Behaviour = (_, deadline) =>
+  new Promise((_, reject) => deadline.signal.addEventListener("abort", () => reject(deadline.signal.reason)));
+const rigWith = (behave: Behaviour, row = {}, plugin = {}) =>
+  rigOf([pluginOf("a", behave, EVERYTHING, plugin)], [rowOf("a", row)]);
+const data = (decision: HookDecision, i = 0): Readonly<Record<string, unknown>> =>
+  decision.events[i]?.data ?? {};
+
+test("has() tells where hooks stand; a hook that is off does not count", () => {
+  const rig = rigWith(() => ({}));
+  assert.ok(rig.runner.has("pre_delivery") && !rig.runner.has("post_receive"));
+  assert.ok(!rigWith(() => ({}), { enabled: false }).runner.has("pre_delivery"));
+});
+
+test("hooks run by priority, then by name in code-point order, each seeing what those before it did", async () => {
+  const seen: Array<readonly [string, unknown, unknown]> = [];
+  const watch =
+    (name: string): Behaviour =>
+    payload => {
+      seen.push([name, payload.context?.tags, payload.provenance?.map(entry => entry.hook)]);
+      return { tags: { add: [`t-${name.toLowerCase()}`] } };
+    };
+  const plugins = ["b", "a", "B", "z"].map(name => pluginOf(name, watch(name)));
+  const rig = rigOf(plugins, [rowOf("b"), rowOf("a"), rowOf("B"), rowOf("z", { priority: 5 })]);
+  const decision = await run(rig, factsOf(MESSAGE, { tags: ["old"] }));
+  assert.deepEqual(seen, [
+    ["z", ["old"], []],
+    ["B", ["old", "t-z"], ["z"]],
+    ["a", ["old", "t-z", "t-b"], ["z", "B"]],
+    ["b", ["old", "t-z", "t-b", "t-a"], ["z", "B", "a"]],
+  ]);
+  assert.deepEqual(decision.tags, ["old", "t-z", "t-b", "t-a"]);
+});
+
+test("parallel hooks of one priority run together and are merged in order", async () => {
+  let together = 0;
+  let most = 0;
+  const meet: Behaviour = async ({ plugin }) => {
+    most = Math.max(most, ++together);
+    await sleep(plugin.id === "a" ? 30 : 10);
+    together--;
+    return { folder: plugin.id };
+  };
+  const rig = rigOf(
+    ["a", "b", "c"].map(id => pluginOf(id, meet)),
+    [rowOf("a", { parallel: true }), rowOf("b", { parallel: true }), rowOf("c")],
+  );
+  const decision = await run(rig);
+  assert.equal(most, 2);
+  assert.equal(decision.folder, "c");
+  assert.deepEqual(
+    decision.events.map(({ data: { hook, conflict } }) => [hook, conflict]),
+    [
+      ["a", null],
+      ["b", { folder: "a", replacedHook: "a" }],
+      ["c", { folder: "b", replacedHook: "b" }],
+    ],
+  );
+});
+
+test("reject stops the chain at once and drops what was done before", async () => {
+  const rig = rigOf(
+    [
+      pluginOf("a", tagger("x")),
+      pluginOf("b", () => ({ action: "reject", reason: "No" })),
+      pluginOf("c", tagger("y")),
+    ],
+    [rowOf("a"), rowOf("b"), rowOf("c")],
+  );
+  const decision = await run(rig);
+  assert.deepEqual([decision.action, decision.reply?.text, decision.tags], ["reject", "No", []]);
+  assert.deepEqual(
+    rig.calls.map(({ hook }) => hook),
+    ["a", "b"],
+  );
+});
+
+test("a hook in shadow is called and recorded, and nothing of it is applied", async () => {
+  for (const behave of [
+    () => ({ action: "reject" }),
+    hang,
+    () => "garbage",
+    tagger("x"),
+  ] satisfies Behaviour[]) {
+    const rig = rigWith(behave, { mode: "shadow", timeout_ms: 30, on_error: "reject", on_timeout: "reject" });
+    const decision = await run(rig);
+    assert.deepEqual([decision.action, decision.tags, decision.headers], ["deliver", [], []]);
+    assert.equal(decision.events.length, 1);
+    assert.equal(data(decision).mode, "shadow");
+  }
+});
+
+test("a hook in shadow holds up no other hook, and others do not see it", async () => {
+  let askedAfterMs = 0;
+  const began = performance.now();
+  const rig = rigOf(
+    [
+      pluginOf("a", async () => {
+        await sleep(80);
+        return { tags: { add: ["x"] } };
+      }),
+      pluginOf("b", ({ context }) => {
+        askedAfterMs = performance.now() - began;
+        return { explanation: String(context?.tags) };
+      }),
+    ],
+    [rowOf("a", { mode: "shadow" }), rowOf("b")],
+  );
+  const decision = await run(rig);
+  assert.ok(askedAfterMs < 60, `${askedAfterMs} ms`);
+  assert.deepEqual(
+    decision.events.map(event => event.data.hook),
+    ["b", "a"],
+  );
+  assert.equal(data(decision).explanation, "");
+});
+
+test("a time-out follows on_timeout, every other failure on_error", async () => {
+  const crash: Behaviour = () => {
+    throw new MairustError("plugin_failed", "it crashed");
+  };
+  const failures: ReadonlyArray<readonly [Behaviour, string]> = [
+    [hang, "timeout"],
+    [crash, "error"],
+    [() => "{}{}", "malformed"],
+    [() => ({ call_id: "other" }), "malformed"],
+  ];
+  for (const [behave, outcome] of failures) {
+    const late = outcome === "timeout";
+    const policies = late
+      ? { on_timeout: "reject", on_error: "allow" }
+      : { on_timeout: "allow", on_error: "reject" };
+    const rig = rigWith(behave, { timeout_ms: 30, ...policies });
+    const decision = await run(rig);
+    assert.deepEqual(
+      [decision.action, data(decision).outcome, data(decision).policy, rig.calls[0]?.outcome],
+      ["reject", outcome, "reject", outcome],
+    );
+  }
+  const allowed = await run(rigWith(hang, { timeout_ms: 30, on_timeout: "allow" }));
+  assert.deepEqual(
+    [allowed.action, allowed.headers, allowed.tags],
+    ["deliver", [["X-MaiRust-Skipped", "a"]], ["mairust:unchecked"]],
+  );
+  const deferred = await run(rigWith(crash));
+  assert.deepEqual([deferred.action, deferred.reply?.code], ["tempfail", 451]);
+});
+
+test("a plugin that ignores its deadline is given up all the same", async () => {
+  const began = performance.now();
+  const decision = await run(rigWith(() => new Promise(() => {}), { timeout_ms: 40 }));
+  assert.equal(data(decision).outcome, "timeout");
+  assert.ok(performance.now() - began < 500);
+});
+
+test("the chain's deadline cuts hooks that have more time left, by their own on_timeout", async () => {
+  const rig = rigOf(
+    [pluginOf("a", hang), pluginOf("b", hang)],
+    [rowOf("a", { on_timeout: "allow" }), rowOf("b", { on_timeout: "allow" })],
+  );
+  const began = performance.now();
+  const decision = await run(rig, factsOf(MESSAGE), 60);
+  assert.ok(performance.now() - began < 500);
+  assert.deepEqual(decision.headers, [
+    ["X-MaiRust-Skipped", "a"],
+    ["X-MaiRust-Skipped", "b"],
+  ]);
+});
+
+test("the plugin's own wall time shortens the hook's time-out, and the payload tells the time there is", async () => {
+  let told = 0;
+  const rig = rigWith(
+    ({ deadline_ms }) => {
+      told = deadline_ms;
+      return {};
+    },
+    { timeout_ms: 1000 },
+    { wallTimeMs: 200 },
+  );
+  await run(rig);
+  assert.ok(told > 100 && told <= 200, String(told));
+});
+
+test("a plugin that is not loaded fails by on_error", async () => {
+  const decision = await run(
+    rigWith(() => ({}), {}, { transport: undefined, failure: "it has no signature" }),
+  );
+  assert.equal(decision.action, "tempfail");
+  assert.match(String(data(decision).problem), /no signature/);
+});
+
+test("what goes beyond the grant is dropped, counted and recorded; on_violation = error makes it a failure", async () => {
+  const greedy: Behaviour = () => ({ tags: { add: ["x"] }, folder: "Junk", action: "reject" });
+  const rig = rigOf([pluginOf("a", greedy, TAGGER)], [rowOf("a")]);
+  const decision = await run(rig);
+  assert.deepEqual([decision.action, decision.folder, decision.tags], ["deliver", undefined, ["x"]]);
+  assert.deepEqual(rig.denied, ["a action", "a folder"]);
+  assert.equal((data(decision).denied as unknown[]).length, 2);
+  const strict = rigOf([pluginOf("a", greedy, TAGGER, { onViolation: () => "error" })], [rowOf("a")]);
+  const failed = await run(strict);
+  assert.deepEqual([failed.action, data(failed).outcome], ["tempfail", "violation"]);
+});
+
+test("a filter passes a message by without a call or an event", async () => {
+  const filter = {
+    recipient: "",
+    sender: "",
+    size_min_bytes: 0,
+    size_max_bytes: 0,
+    header: { "x-junk": "no" },
+    sample_percent: 100,
+  };
+  const rig = rigWith(tagger("x"), { filter });
+  assert.deepEqual((await run(rig)).events, []);
+  assert.deepEqual(rig.calls, []);
+});
+
+test("the event says what was sent, what came back and what became of it", async () => {
+  const rig = rigWith(({ call_id }) => ({
+    call_id,
+    tags: { add: ["x"] },
+    folder: "F",
+    reason: "r",
+    explanation: "e",
+    extra: 1,
+  }));
+  const decision = await run(rig);
+  const { call_id, ms, bytes_sent, ...rest } = data(decision);
+  assert.match(String(call_id), /^[0-9a-f-]{36}$/);
+  assert.ok(Number(ms) >= 0 && Number(bytes_sent) > 100);
+  assert.deepEqual(rest, {
+    hook: "a",
+    plugin: "a",
+    version: "1.0.0",
+    mode: "enforce",
+    outcome: "ok",
+    verdict: "deliver",
+    code: null,
+    tags: { add: ["x"], remove: [] },
+    folder: "F",
+    reason: "r",
+    explanation: "e",
+    problem: null,
+    policy: null,
+    denied: [],
+    unknown_fields: 1,
+    conflict: null,
+    recipients: 1,
+    fields: [
+      "provenance",
+      "headers",
+      "headers_truncated",
+      "envelope",
+      "auth",
+      "context",
+      "body_preview",
+      "mime_truncated",
+    ],
+  });
+  assert.equal(decision.events[0]?.recipient, "user@example.com");
+});
+
+test("what a plugin says never reaches the log", async () => {
+  const rig = rigOf(
+    [
+      pluginOf("a", () => ({ action: "CANARY", reason: "CANARY" }), TAGGER),
+      pluginOf("b", () => ({ folder: "CANARY" }), TAGGER),
+    ],
+    [rowOf("a", { on_error: "allow" }), rowOf("b")],
+  );
+  await run(rig);
+  assert.equal(rig.log.length, 2);
+  assert.ok(!rig.log.join().includes("CANARY"), rig.log.join());
+});
+
+test("per_recipient = false: one call per transaction and domain, for the recipients that the filter lets through", async () => {
+  const asked: unknown[] = [];
+  const behave: Behaviour = async payload => {
+    asked.push([payload.envelope?.rcpt_to, payload.context?.account]);
+    await sleep(10);
+    return { tags: { add: ["x"] } };
+  };
+  const filter = {
+    recipient: "[abc]@example.com",
+    sender: "",
+    size_min_bytes: 0,
+    size_max_bytes: 0,
+    header: {},
+    sample_percent: 100,
+  };
+  const rig = rigWith(behave, { per_recipient: false, filter });
+  const facts = factsOf(MESSAGE, { domainRecipients: ["a@example.com", "b@example.com", "z@example.com"] });
+  const decisions = await Promise.all(
+    ["a", "b", "z"].map(name =>
+      run(rig, { ...facts, recipients: [`${name}@example.com`], account: `${name}@example.com` }),
+    ),
+  );
+  assert.deepEqual(asked, [[["a@example.com", "b@example.com"], null]]);
+  assert.deepEqual(
+    decisions.map(({ tags }) => tags),
+    [["x"], ["x"], []],
+  );
+  assert.deepEqual(
+    decisions.map(({ events }) => events[0]?.recipient),
+    ["a@example.com", "b@example.com", undefined],
+  );
+  assert.equal(rig.calls.length, 1);
+});
+
+test("replace() takes effect for the next chain; one that runs keeps its hooks", async () => {
+  const a = pluginOf("a", async () => {
+    await sleep(30);
+    return { tags: { add: ["first"] } };
+  });
+  const b = pluginOf("b", tagger("second"));
+  const rig = rigOf([a, b], [rowOf("a"), rowOf("b")]);
+  const running = run(rig);
+  rig.runner.replace([rowOf("b", { priority: 1 })], { find: () => b });
+  assert.deepEqual((await running).tags, ["first", "second"]);
+  assert.deepEqual((await run(rig)).tags, ["second"]);
+  assert.throws(() => rig.runner.replace([rowOf("b"), rowOf("b")], { find: () => b }), {
+    code: "config_invalid",
+  });
+  assert.deepEqual((await run(rig)).tags, ["second"]);
+});
+
+test("beforeSend hears of every payload before it leaves, and keeps it in when it fails", async () => {
+  const order: string[] = [];
+  const behave: Behaviour = () => {
+    order.push("call");
+    return {};
+  };
+  const heard = rigOf([pluginOf("a", behave)], [rowOf("a")], {
+    beforeSend: async ({ payload, fields }) => {
+      order.push(`ledger ${payload.byteLength > 0} ${fields.includes("headers")}`);
+    },
+  });
+  await run(heard);
+  assert.deepEqual(order, ["ledger true true", "call"]);
+  const refused = rigOf([pluginOf("a", behave)], [rowOf("a")], {
+    beforeSend: () => Promise.reject(new Error("disk full")),
+  });
+  const decision = await run(refused);
+  assert.deepEqual([decision.action, data(decision).bytes_sent, order.length], ["tempfail", 0, 2]);
+});

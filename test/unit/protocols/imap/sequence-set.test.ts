@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import {
+  countIndexes,
+  indexesOfNumbers,
+  indexesOfUids,
+  parseSequenceSet,
+  rangesHave,
+  resolveSet,
+  uidsAt,
+} from "../../../../src/protocols/imap/sequence-set.ts";
+import { ImapSyntaxError } from "../../../../src/protocols/imap/syntax-error.ts";
+
+test("parseSequenceSet() reads what RFC 3501 allows", () => {
+  assert.deepEqual(parseSequenceSet("2,4:7,9,12:*").pairs, [2, 2, 4, 7, 9, 9, 12, 0]);
+  assert.deepEqual(parseSequenceSet("*:4,5:7").pairs, [0, 4, 5, 7]);
+  assert.deepEqual(parseSequenceSet("4294967295").pairs, [4_294_967_295, 4_294_967_295]);
+});
+
+test("parseSequenceSet() refuses everything else", () => {
+  for (const text of [
+    "",
+    "0",
+    "1,",
+    ",1",
+    "1:",
+    ":1",
+    "1:2:3",
+    "a",
+    "1 2",
+    "-1",
+    "4294967296",
+    "**",
+    "99999999999999999999",
+  ]) {
+    assert.throws(() => parseSequenceSet(text), ImapSyntaxError, text);
+  }
+});
+
+test("resolveSet() puts * in, orders and merges", () => {
+  assert.deepEqual(resolveSet(parseSequenceSet("5:3,*,4:9,1"), 12), [1, 1, 3, 9, 12, 12]);
+  assert.deepEqual(resolveSet(parseSequenceSet("20:*"), 12), [12, 20]);
+});
+
+test("indexesOfNumbers() refuses numbers beyond the last message, and * names nothing in an empty mailbox", () => {
+  assert.deepEqual(indexesOfNumbers(parseSequenceSet("2:*"), 3), [1, 3]);
+  assert.throws(() => indexesOfNumbers(parseSequenceSet("4"), 3), ImapSyntaxError);
+  assert.deepEqual(indexesOfNumbers(parseSequenceSet("1:*"), 0), []);
+  assert.throws(() => indexesOfNumbers(parseSequenceSet("1"), 0), ImapSyntaxError);
+});
+
+const number = fc.oneof(fc.integer({ min: 1, max: 60 }), fc.constant(0));
+const setText = fc.array(fc.tuple(number, fc.option(number)), { minLength: 1, maxLength: 12 }).map(parts => {
+  const one = (value: number) => (value === 0 ? "*" : String(value));
+  return parts.map(([a, b]) => (b === null ? one(a) : `${one(a)}:${one(b)}`)).join(",");
+});
+
+test("sequence sets name the same UIDs as a plain model", () => {
+  fc.assert(
+    fc.property(setText, fc.uniqueArray(fc.integer({ min: 1, max: 60 }), { maxLength: 40 }), (text, some) => {
+      const uids = Uint32Array.from(some).sort();
+      const max = uids[uids.length - 1] ?? 0;
+      const named = new Set<number>();
+      for (const part of text.split(",")) {
+        const [a = 0, b = a] = part.split(":").map(word => (word === "*" ? max : Number(word)));
+        for (let uid = Math.min(a, b); uid <= Math.max(a, b); uid += 1) named.add(uid);
+      }
+      const set = parseSequenceSet(text);
+      const indexes = indexesOfUids(set, uids);
+      const expected = [...uids].filter(uid => named.has(uid));
+      assert.deepEqual([...uidsAt(indexes, uids)], expected);
+      assert.equal(countIndexes(indexes), expected.length);
+      const ranges = resolveSet(set, max);
+      for (let uid = 1; uid <= 61; uid += 1) assert.equal(rangesHave(ranges, uid), named.has(uid));
+    }),
+  );
+});
