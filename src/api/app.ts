@@ -9,7 +9,7 @@ import type { Socket } from "node:net";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import fastify, { type FastifyError, type FastifyReply, type FastifyRequest } from "fastify";
 import { MairustError } from "../core/errors.ts";
-import type { Log } from "../core/ports.ts";
+import type { Log } from "../core/ports/log.ts";
 import type { ServicePorts } from "../services/ports.ts";
 import { MAX_PATH_PARAM } from "../wire/api/codes.ts";
 import type { App } from "./app-type.ts";

@@ -6,7 +6,7 @@
 import { createServer, type Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Deadline } from "../core/deadline.ts";
-import type { Log } from "../core/ports.ts";
+import type { Log } from "../core/ports/log.ts";
 import { type ListenerSet, openListeners } from "../platform/listeners.ts";
 import type { ServicePorts } from "../services/ports.ts";
 import { type Access, buildApp } from "./app.ts";

@@ -23,7 +23,8 @@ export async function runService(
   const startedAt = performance.now();
   // A signal while the service starts ends it as soon as it can be ended.
   await service.start();
-  for (const { name, address } of service.addresses()) service.log.info("listening", { name, address });
+  for (const { name, address } of service.addresses())
+    service.log.info("listening", { service: name, on: address });
   service.log.info("started", { ms: Math.round(performance.now() - startedAt) });
   await options.onStarted();
   for (;;) {

@@ -1,6 +1,6 @@
 /** Component "plugins": the plugin host and the hook chain over it. A reload starts the new plugins beside the old, switches, then ends the old. */
 import { callId } from "../core/ids.ts";
-import type { HookPoint, HookRunner } from "../core/ports.ts";
+import type { HookPoint, HookRunner } from "../core/ports/hooks.ts";
 import { createHookRunner, type HookMetrics, type ReloadableHookRunner } from "../hooks/runner.ts";
 import { type Component, component } from "../platform/component.ts";
 import { deadlineAfter } from "../platform/deadline.ts";

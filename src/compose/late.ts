@@ -1,5 +1,5 @@
 /** Stand-ins for the database and the blob store: everything is wired before they are open, and works once they are. */
-import type { BlobStore } from "../core/ports.ts";
+import type { BlobStore } from "../core/ports/blobs.ts";
 import type { Db } from "../store/db.ts";
 import type { Cell } from "./cell.ts";
 

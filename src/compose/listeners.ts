@@ -1,7 +1,10 @@
 /** The listener components: LMTP, IMAP and the HTTP API. They start last and drain first. */
 import { createServer } from "node:net";
 import { type ApiServer, startApi } from "../api/server.ts";
-import type { Authenticator, BlobStore, MailboxReader, MessageIntake } from "../core/ports.ts";
+import type { BlobStore } from "../core/ports/blobs.ts";
+import type { MessageIntake } from "../core/ports/intake.ts";
+import type { Authenticator } from "../core/ports/login.ts";
+import type { MailboxReader } from "../core/ports/mailboxes.ts";
 import { type Component, component } from "../platform/component.ts";
 import { type ListenerSet, openListeners } from "../platform/listeners.ts";
 import type { RootLog } from "../platform/log.ts";
@@ -53,7 +56,7 @@ export function lmtpComponent(parts: ListenerParts, intake: MessageIntake): List
           metrics: {
             recipient: result => metrics.lmtpMessages.inc({ result }),
             duration: seconds => metrics.lmtpDuration.observe(seconds),
-            connections: () => undefined,
+            connections: open => metrics.lmtpConnections.set(open),
           },
         });
         server.set(lmtpServer);
@@ -111,9 +114,9 @@ export function imapComponent(parts: ListenerParts, needs: ImapDependencies): Li
               metrics.imapCommands.inc({ command, result });
               metrics.imapDuration.observe({ command }, seconds);
             },
-            connection: () => undefined,
-            unreadable: () => undefined,
-            loginFailed: () => undefined,
+            connection: change => metrics.imapConnections.inc(change),
+            unreadable: outcome => metrics.imapUnreadable.inc({ outcome }),
+            loginFailed: () => metrics.imapLoginFailures.inc(),
           },
         });
         server.set(imapServer);

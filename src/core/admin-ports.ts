@@ -3,7 +3,8 @@
  * service (`compose.ts`). Apart from `ports.ts`, because nothing here is on a message's way.
  */
 import type { BlobDigest, MessageId } from "./ids.ts";
-import type { Stage, TimelineEvent } from "./ports.ts";
+import type { Stage } from "./ports/directory.ts";
+import type { TimelineEvent } from "./ports/timeline.ts";
 import type { MessageQuery } from "./search-grammar.ts";
 
 // ---------------------------------------------------------------- pages

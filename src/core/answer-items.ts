@@ -21,8 +21,8 @@ import {
   readStrings,
 } from "./answer-read.ts";
 import type { Grants } from "./permissions-grants.ts";
-import type { HookPoint } from "./ports.ts";
-import { FLAG_ANSWERED, FLAG_FLAGGED, FLAG_SEEN } from "./ports.ts";
+import type { HookPoint } from "./ports/hooks.ts";
+import { FLAG_ANSWERED, FLAG_FLAGGED, FLAG_SEEN } from "./ports/store.ts";
 import { utf8Length } from "./utf8-cut.ts";
 
 export interface CheckedItems {

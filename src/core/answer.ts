@@ -12,7 +12,7 @@ import { type DeniedItem, type Deny, isText, Malformed, ownKeys, readObject } fr
 import { type Reply, replyOf } from "./answer-reply.ts";
 import type { CallId } from "./ids.ts";
 import type { Grants } from "./permissions-grants.ts";
-import type { FinalAction, HookPoint } from "./ports.ts";
+import type { FinalAction, HookPoint } from "./ports/hooks.ts";
 
 export interface CheckedAnswer extends CheckedItems {
   readonly action: FinalAction;

@@ -5,7 +5,7 @@
 import { RE2JS } from "re2js";
 import { MairustError, messageOf } from "./errors.ts";
 import type { HeaderView } from "./permissions-headers.ts";
-import type { MessageFacts } from "./ports.ts";
+import type { MessageFacts } from "./ports/hooks.ts";
 import { cutUtf8 } from "./utf8-cut.ts";
 
 /** As in the configuration: "" and 0 mean "any". */

@@ -1,6 +1,7 @@
 /** What the Hook Manager needs to know of a plugin. `plugins/` makes these, `hooks/` uses them; neither knows the other. */
 import type { Grants } from "./permissions-grants.ts";
-import type { HookPoint, PluginTransport } from "./ports.ts";
+import type { HookPoint } from "./ports/hooks.ts";
+import type { PluginTransport } from "./ports/plugin-transport.ts";
 
 /** Values of a plugin's settings, defaults filled in. */
 export type SettingValues = Readonly<Record<string, string | number | boolean>>;

@@ -1,6 +1,6 @@
 /** What a hook may ask for and this version cannot do yet. Checked for rows of the configuration and of manifests alike. */
 import type { HookConfig } from "../wire/config/schema.ts";
-import type { HookPoint } from "./ports.ts";
+import type { HookPoint } from "./ports/hooks.ts";
 
 /** Points where this version calls plugins. */
 export const BUILT_POINTS: ReadonlySet<HookPoint> = new Set<HookPoint>(["pre_delivery"]);

@@ -10,7 +10,7 @@ import { decodeText, decodeWestern } from "./mime/charset.ts";
 import type { PackedPart } from "./mime/packed.ts";
 import { textOfHtml } from "./permissions-html.ts";
 import { decodeTransfer } from "./permissions-transfer.ts";
-import type { ByteRange } from "./ports.ts";
+import type { ByteRange } from "./ports/blobs.ts";
 import { cutUtf8 } from "./utf8-cut.ts";
 
 /** Payloads stop here, whatever the scanner knows. */

@@ -6,7 +6,7 @@ import { type BodyPreview, HOOK_API, type HookPayload, type ProvenanceEntry } fr
 import type { CallId } from "./ids.ts";
 import type { Grants } from "./permissions-grants.ts";
 import type { HeaderView } from "./permissions-headers.ts";
-import type { HookPoint, MessageFacts } from "./ports.ts";
+import type { HookPoint, MessageFacts } from "./ports/hooks.ts";
 
 /** The call itself: all of it is sent, whatever the grants. */
 export interface CallFacts {

@@ -1,17 +1,10 @@
 /** Pure steps between an envelope and what the store gets: recipients by account, facts for hooks, rows for the commit. */
 import type { Envelope, EnvelopeRecipient } from "../core/envelope.ts";
-import type {
-  Account,
-  BlobRecord,
-  Delivery,
-  DeliveryTarget,
-  Domain,
-  FlagSet,
-  HookDecision,
-  MessageFacts,
-  ResolvedRecipient,
-  TimelineEvent,
-} from "../core/ports.ts";
+import type { BlobRecord } from "../core/ports/blobs.ts";
+import type { Account, Domain, ResolvedRecipient } from "../core/ports/directory.ts";
+import type { HookDecision, MessageFacts } from "../core/ports/hooks.ts";
+import type { Delivery, DeliveryTarget, FlagSet } from "../core/ports/store.ts";
+import type { TimelineEvent } from "../core/ports/timeline.ts";
 import { deliveryPrefix } from "./prefix.ts";
 import { messageColumns, type ReceivedMessage } from "./received-message.ts";
 
@@ -39,12 +32,13 @@ export function accountDeliveries(
   return [...byAccount.values()];
 }
 
-/** What hooks may be told (after their grants) of this message for this account. */
+/** What hooks may be told (after their grants) of this message for this account. `all`: the accounts that it still goes to. */
 export function messageFacts(
   message: ReceivedMessage,
   envelope: Envelope,
   queueId: string,
   delivery: AccountDelivery,
+  all: readonly AccountDelivery[],
 ): MessageFacts {
   return {
     messageId: message.id,
@@ -55,6 +49,7 @@ export function messageFacts(
     stage: delivery.domain.stage,
     mailFrom: envelope.mailFrom.raw,
     recipients: [delivery.account.address],
+    domainRecipients: all.filter(d => d.domain.name === delivery.domain.name).map(d => d.account.address),
     account: delivery.account.address,
     client: envelope.client,
     authUser: undefined,

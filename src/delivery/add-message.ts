@@ -2,7 +2,9 @@
 import { MairustError } from "../core/errors.ts";
 import type { MessageId } from "../core/ids.ts";
 import type { MimeLimits } from "../core/mime/limits.ts";
-import type { AddedMessage, AddRequest, BlobStore, MessageAdder, MessageStore } from "../core/ports.ts";
+import type { BlobStore } from "../core/ports/blobs.ts";
+import type { AddedMessage, AddRequest, MessageAdder } from "../core/ports/message-adder.ts";
+import type { MessageStore } from "../core/ports/store.ts";
 import { MessageReceiver, messageColumns, type ReceivedMessage } from "./received-message.ts";
 
 export interface AdderOptions {

@@ -8,7 +8,8 @@
 import type { Deadline } from "../core/deadline.ts";
 import type { Envelope, EnvelopeRecipient, MailAddress } from "../core/envelope.ts";
 import { MairustError, toMairustError } from "../core/errors.ts";
-import type { IntakeStream, MessageIntake, RecipientOutcome, ResolvedRecipient } from "../core/ports.ts";
+import type { ResolvedRecipient } from "../core/ports/directory.ts";
+import type { IntakeStream, MessageIntake, RecipientOutcome } from "../core/ports/intake.ts";
 import { InFlightDeliveries } from "./in-flight.ts";
 import { MessageReceiver } from "./received-message.ts";
 import { type IntakeOptions, Transaction } from "./transaction.ts";

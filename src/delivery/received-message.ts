@@ -7,7 +7,8 @@ import type { MimeLimits } from "../core/mime/limits.ts";
 import { packStructure } from "../core/mime/packed.ts";
 import { MessageScanner } from "../core/mime/scanner.ts";
 import type { MessageStructure } from "../core/mime/structure.ts";
-import type { BlobRecord, BlobStage, BlobStore, Delivery, StagedBlob } from "../core/ports.ts";
+import type { BlobRecord, BlobStage, BlobStore, StagedBlob } from "../core/ports/blobs.ts";
+import type { Delivery } from "../core/ports/store.ts";
 
 /** Characters of Subject and From kept for lists and search. */
 const LIST_TEXT_MAX = 500;

@@ -7,18 +7,12 @@ import type { Envelope } from "../core/envelope.ts";
 import { MairustError, toMairustError } from "../core/errors.ts";
 import type { MessageId } from "../core/ids.ts";
 import type { MimeLimits } from "../core/mime/limits.ts";
-import type {
-  BlobStore,
-  Directory,
-  HookDecision,
-  HookRunner,
-  Log,
-  LogFields,
-  MessageStore,
-  RecipientOutcome,
-  ResolvedRecipient,
-  TargetResult,
-} from "../core/ports.ts";
+import type { BlobStore } from "../core/ports/blobs.ts";
+import type { Directory, ResolvedRecipient } from "../core/ports/directory.ts";
+import type { HookDecision, HookRunner } from "../core/ports/hooks.ts";
+import type { RecipientOutcome } from "../core/ports/intake.ts";
+import type { Log, LogFields } from "../core/ports/log.ts";
+import type { MessageStore, TargetResult } from "../core/ports/store.ts";
 import { within } from "../platform/deadline.ts";
 import { type AccountDelivery, accountDeliveries, buildDelivery, messageFacts } from "./account-delivery.ts";
 import type { InFlightDeliveries } from "./in-flight.ts";
@@ -90,7 +84,7 @@ export class Transaction {
     this.#options.onStep?.("received");
     const pending = this.#withoutLoops(accountDeliveries(this.#envelope, this.#resolved));
     const fresh = await this.#withoutStored(pending);
-    const decided = await Promise.all(fresh.map(delivery => this.#decide(delivery, deadline)));
+    const decided = await Promise.all(fresh.map(delivery => this.#decide(delivery, fresh, deadline)));
     this.#options.onStep?.("decided");
     const accepted = decided.filter(d => this.#accept(d.delivery, d.decision));
     if (accepted.length > 0) await within(this.#store(accepted), deadline);
@@ -143,11 +137,12 @@ export class Transaction {
 
   async #decide(
     delivery: AccountDelivery,
+    all: readonly AccountDelivery[],
     deadline: Deadline,
   ): Promise<{ readonly delivery: AccountDelivery; readonly decision: HookDecision | undefined }> {
     const { hooks } = this.#options;
     if (!hooks.has("pre_delivery")) return { delivery, decision: undefined };
-    const facts = messageFacts(this.#message, this.#envelope, this.#queueId, delivery);
+    const facts = messageFacts(this.#message, this.#envelope, this.#queueId, delivery, all);
     return { delivery, decision: await hooks.run("pre_delivery", facts, deadline) };
   }
 

@@ -1,5 +1,6 @@
 /** The timeline event of one hook call: what was sent, what came back, what became of it. */
-import type { MessageFacts, TimelineEvent } from "../core/ports.ts";
+import type { MessageFacts } from "../core/ports/hooks.ts";
+import type { TimelineEvent } from "../core/ports/timeline.ts";
 import type { CallResult } from "./call.ts";
 import type { Hook } from "./hook-set.ts";
 

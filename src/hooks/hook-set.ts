@@ -8,7 +8,7 @@ import { compileFilter, type HookMatcher } from "../core/hook-filter.ts";
 import type { HookPlugin, HookPlugins } from "../core/hook-plugin.ts";
 import { BUILT_POINTS, missingForHook } from "../core/hook-row.ts";
 import type { FailurePolicy } from "../core/merge.ts";
-import type { HookPoint } from "../core/ports.ts";
+import type { HookPoint } from "../core/ports/hooks.ts";
 import { MAX_ASYNC_TIMEOUT_MS, MAX_SYNC_TIMEOUT_MS } from "../wire/config/hooks.ts";
 import type { HookConfig } from "../wire/config/schema.ts";
 

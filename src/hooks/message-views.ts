@@ -8,7 +8,8 @@ import type { MessageView } from "../core/permissions.ts";
 import type { Grants } from "../core/permissions-grants.ts";
 import { HeaderView } from "../core/permissions-headers.ts";
 import { planPreview, previewOf } from "../core/permissions-preview.ts";
-import type { MessageFacts, StagedBlob } from "../core/ports.ts";
+import type { StagedBlob } from "../core/ports/blobs.ts";
+import type { MessageFacts } from "../core/ports/hooks.ts";
 
 interface Cached {
   readonly headers: HeaderView;

@@ -9,15 +9,10 @@ import type { Deadline } from "../core/deadline.ts";
 import type { HookPlugins } from "../core/hook-plugin.ts";
 import type { CallId } from "../core/ids.ts";
 import { type HookOutcome, Merge } from "../core/merge.ts";
-import type {
-  HookDecision,
-  HookPoint,
-  HookRunner,
-  Log,
-  MessageFacts,
-  StagedBlob,
-  TimelineEvent,
-} from "../core/ports.ts";
+import type { StagedBlob } from "../core/ports/blobs.ts";
+import type { HookDecision, HookPoint, HookRunner, MessageFacts } from "../core/ports/hooks.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { TimelineEvent } from "../core/ports/timeline.ts";
 import { type CallDeps, type CallResult, callHook } from "./call.ts";
 import { callEvent } from "./event.ts";
 import { compileHooks, type Hook, type HookRow, type HookSet } from "./hook-set.ts";

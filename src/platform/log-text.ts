@@ -4,7 +4,7 @@
  */
 import { createHmac } from "node:crypto";
 import { MairustError, messageOf } from "../core/errors.ts";
-import type { LogFields } from "../core/ports.ts";
+import type { LogFields } from "../core/ports/log.ts";
 
 /**
  * The event of every failed login; its fields are `service`, `user`, `ip`. The text `login failed: service=imap user=<…> ip=…`

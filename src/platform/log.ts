@@ -9,7 +9,7 @@ import { dirname } from "node:path";
 import { pid } from "node:process";
 import { pino } from "pino";
 import { messageOf } from "../core/errors.ts";
-import type { Log, LogFields } from "../core/ports.ts";
+import type { Log, LogFields } from "../core/ports/log.ts";
 import {
   type AddressRule,
   hashAddress,

@@ -49,6 +49,11 @@ function mailMetrics(register: Registrar) {
     imapDuration: register.histogram("imap_duration_seconds", "from an IMAP command to its tagged reply", [
       "command",
     ]),
+    imapConnections: register.gauge("imap_connections", "open IMAP connections", []),
+    imapLoginFailures: register.counter("imap_login_failures_total", "refused IMAP logins", []),
+    /** `outcome`: refused (told by NO), cut (found in the middle of a literal). */
+    imapUnreadable: register.counter("imap_unreadable_total", "messages that could not be read", ["outcome"]),
+    lmtpConnections: register.gauge("lmtp_connections", "open LMTP connections", []),
   };
 }
 

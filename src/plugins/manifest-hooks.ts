@@ -1,5 +1,5 @@
 /** Hooks that a plugin's manifest asks for, as rows like those of the configuration: always in mode shadow. */
-import type { HookPoint } from "../core/ports.ts";
+import type { HookPoint } from "../core/ports/hooks.ts";
 import type { HookConfig } from "../wire/config/schema.ts";
 import type { Manifest } from "../wire/manifest.ts";
 

@@ -9,7 +9,7 @@
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError, messageOf, PluginError } from "../core/errors.ts";
 import type { ScriptSpec } from "../core/hook-plugin.ts";
-import type { PluginTransport } from "../core/ports.ts";
+import type { PluginTransport } from "../core/ports/plugin-transport.ts";
 import { deadlineAfter, sleep, within } from "../platform/deadline.ts";
 import { MAX_PAYLOAD_BYTES } from "../wire/hook-payload.ts";
 import { HEALTH, readHealth } from "./script-hello.ts";

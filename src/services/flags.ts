@@ -7,7 +7,7 @@ import {
   FLAG_FLAGGED,
   FLAG_SEEN,
   type FlagSet,
-} from "../core/ports.ts";
+} from "../core/ports/store.ts";
 
 /** In the order of RFC 3501 §2.3.2. */
 const SYSTEM_FLAGS = [

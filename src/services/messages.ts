@@ -2,7 +2,8 @@
 import type { MessageRecord, PlaceSelector, RawMessage, Timeline } from "../core/admin-ports.ts";
 import { parseMailAddress } from "../core/envelope.ts";
 import { MairustError } from "../core/errors.ts";
-import type { AddedMessage, FlagSet } from "../core/ports.ts";
+import type { AddedMessage } from "../core/ports/message-adder.ts";
+import type { FlagSet } from "../core/ports/store.ts";
 import { parseSearch } from "../core/search-grammar.ts";
 import { type PageAsked, type PageGiven, pageGiven, pageRequest } from "./paging.ts";
 import type { ServicePorts } from "./ports.ts";

@@ -1,6 +1,8 @@
 /** What the use cases work on. `compose.ts` fills it once; every service function takes it first. */
 import type { AccountAdmin, MessageAdmin, SystemControl } from "../core/admin-ports.ts";
-import type { BlobStore, Directory, MessageAdder } from "../core/ports.ts";
+import type { BlobStore } from "../core/ports/blobs.ts";
+import type { Directory } from "../core/ports/directory.ts";
+import type { MessageAdder } from "../core/ports/message-adder.ts";
 
 export interface ServicePorts {
   readonly accounts: AccountAdmin;

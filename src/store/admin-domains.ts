@@ -8,7 +8,7 @@ import type {
   PageRequest,
 } from "../core/admin-ports.ts";
 import { MairustError } from "../core/errors.ts";
-import type { Stage } from "../core/ports.ts";
+import type { Stage } from "../core/ports/directory.ts";
 import { readDomain } from "./addresses.ts";
 import { change, pageOf } from "./admin-change.ts";
 import { type Db, type Queryable, sql } from "./db.ts";

@@ -9,7 +9,7 @@ import {
 } from "../core/admin-ports.ts";
 import { MairustError, NotFound } from "../core/errors.ts";
 import { blobDigest, messageId } from "../core/ids.ts";
-import type { EventKind } from "../core/ports.ts";
+import type { EventKind } from "../core/ports/timeline.ts";
 import { readAddress } from "./addresses.ts";
 import { findMessage, isUuid, messageIdForms } from "./admin-search.ts";
 import { type Db, type Queryable, sql } from "./db.ts";

@@ -12,7 +12,7 @@ import {
 import { parseMailAddress } from "../core/envelope.ts";
 import { MairustError } from "../core/errors.ts";
 import { blobDigest, messageId } from "../core/ids.ts";
-import { FLAG_SEEN } from "../core/ports.ts";
+import { FLAG_SEEN } from "../core/ports/store.ts";
 import type { MessageQuery, TextTerms } from "../core/search-grammar.ts";
 import { addressKey } from "./accounts.ts";
 import { readDomain } from "./addresses.ts";

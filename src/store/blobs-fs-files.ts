@@ -7,7 +7,7 @@
  */
 import { MairustError } from "../core/errors.ts";
 import type { BlobDigest } from "../core/ids.ts";
-import type { BlobRecord, ByteRange } from "../core/ports.ts";
+import type { BlobRecord, ByteRange } from "../core/ports/blobs.ts";
 import type { DirectorySync } from "./blobs-fs-dirs.ts";
 import type { Codec } from "./blobs-fs-format.ts";
 import {

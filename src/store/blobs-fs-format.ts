@@ -11,7 +11,7 @@
  */
 import { type BrotliOptions, constants } from "node:zlib";
 import { MairustError } from "../core/errors.ts";
-import type { BlobRecord } from "../core/ports.ts";
+import type { BlobRecord } from "../core/ports/blobs.ts";
 
 export type Codec = BlobRecord["codec"];
 

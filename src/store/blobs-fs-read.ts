@@ -9,7 +9,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { brotliDecompress, brotliDecompressSync, createBrotliDecompress } from "node:zlib";
 import { MairustError, messageOf } from "../core/errors.ts";
-import type { ByteRange } from "../core/ports.ts";
+import type { ByteRange } from "../core/ports/blobs.ts";
 import { type Codec, damaged, HEADER_BYTES, readHeader } from "./blobs-fs-format.ts";
 import { blobError, fileSize, readFully } from "./blobs-fs-io.ts";
 

@@ -9,7 +9,7 @@ import { createHash } from "node:crypto";
 import { brotliCompress, brotliCompressSync } from "node:zlib";
 import { MairustError } from "../core/errors.ts";
 import { type BlobDigest, blobDigest } from "../core/ids.ts";
-import type { BlobRecord, BlobStage, ByteRange, StagedBlob } from "../core/ports.ts";
+import type { BlobRecord, BlobStage, ByteRange, StagedBlob } from "../core/ports/blobs.ts";
 import type { BlobFiles, Prepared } from "./blobs-fs-files.ts";
 import { brotliOptions, type Codec, HEADER_BYTES, isWorthIt, writeHeader } from "./blobs-fs-format.ts";
 import { clamp } from "./blobs-fs-read.ts";

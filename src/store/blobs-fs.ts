@@ -7,7 +7,8 @@
  */
 
 import type { BlobDigest } from "../core/ids.ts";
-import type { BlobRecord, BlobStage, BlobStore, ByteRange, Log } from "../core/ports.ts";
+import type { BlobRecord, BlobStage, BlobStore, ByteRange } from "../core/ports/blobs.ts";
+import type { Log } from "../core/ports/log.ts";
 import { DirectorySync } from "./blobs-fs-dirs.ts";
 import { BlobFiles } from "./blobs-fs-files.ts";
 import { blobError, closeFile, openFile, READ_ONLY, syncFile } from "./blobs-fs-io.ts";

@@ -5,7 +5,7 @@
 import { randomUUID } from "node:crypto";
 import { messageOf } from "../core/errors.ts";
 import { type MailboxId, mailboxId } from "../core/ids.ts";
-import type { Log } from "../core/ports.ts";
+import type { Log } from "../core/ports/log.ts";
 import type { Db } from "./db.ts";
 
 const CHANNEL = "mairust_changes";

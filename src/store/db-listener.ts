@@ -6,7 +6,7 @@
  * A connection that stays silent is asked now and then, so that a peer that vanished is noticed.
  */
 import { MairustError, messageOf } from "../core/errors.ts";
-import type { Log } from "../core/ports.ts";
+import type { Log } from "../core/ports/log.ts";
 import { every, sleep } from "../platform/deadline.ts";
 import type { Connection } from "./db-connection.ts";
 

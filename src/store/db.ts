@@ -13,7 +13,7 @@ import type { Socket } from "node:net";
 import postgres from "postgres";
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError } from "../core/errors.ts";
-import type { Log } from "../core/ports.ts";
+import type { Log } from "../core/ports/log.ts";
 import { deadlineAfter, within } from "../platform/deadline.ts";
 import { Connection, type Driver, type RawResult, type Result } from "./db-connection.ts";
 import { Listener } from "./db-listener.ts";

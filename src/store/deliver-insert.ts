@@ -3,7 +3,8 @@
  * is awaited. Rows travel as one JSON text each: no array typing, and `json_to_recordset` keeps the SQL plain.
  */
 import type { MailboxId, MessageId } from "../core/ids.ts";
-import type { Delivery, DeliveryTarget, TargetResult, TimelineEvent } from "../core/ports.ts";
+import type { Delivery, DeliveryTarget, TargetResult } from "../core/ports/store.ts";
+import type { TimelineEvent } from "../core/ports/timeline.ts";
 import { pgText, type Tx } from "./db.ts";
 
 /** Where one target goes, once its locks are held. */

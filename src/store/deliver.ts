@@ -8,14 +8,9 @@
 import { MairustError } from "../core/errors.ts";
 import type { BlobDigest, MailboxId, MessageId } from "../core/ids.ts";
 import { mailboxId, messageId } from "../core/ids.ts";
-import type {
-  Delivery,
-  DeliveryTarget,
-  Log,
-  MessageStore,
-  TargetResult,
-  TimelineEvent,
-} from "../core/ports.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { Delivery, DeliveryTarget, MessageStore, TargetResult } from "../core/ports/store.ts";
+import type { TimelineEvent } from "../core/ports/timeline.ts";
 import { Batcher } from "./batcher.ts";
 import type { MailboxChanges } from "./changes.ts";
 import type { Db, Tx } from "./db.ts";

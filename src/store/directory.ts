@@ -6,7 +6,7 @@
 import type { MailAddress } from "../core/envelope.ts";
 import { MairustError } from "../core/errors.ts";
 import { accountId } from "../core/ids.ts";
-import type { Account, Directory, Domain, ResolvedRecipient, Stage } from "../core/ports.ts";
+import type { Account, Directory, Domain, ResolvedRecipient, Stage } from "../core/ports/directory.ts";
 import { createAccount } from "./accounts.ts";
 import { canonicalAddress } from "./addresses.ts";
 import { Batcher } from "./batcher.ts";

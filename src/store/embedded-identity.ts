@@ -9,7 +9,7 @@
 import { existsSync, statSync } from "node:fs";
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError } from "../core/errors.ts";
-import type { Log } from "../core/ports.ts";
+import type { Log } from "../core/ports/log.ts";
 import { canRead } from "./embedded-binaries.ts";
 import { type RunAs, runTool } from "./embedded-process.ts";
 

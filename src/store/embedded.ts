@@ -17,7 +17,7 @@ import { chownSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError, messageOf } from "../core/errors.ts";
-import type { Log } from "../core/ports.ts";
+import type { Log } from "../core/ports/log.ts";
 import { deadlineAfter, every, sleep } from "../platform/deadline.ts";
 import { openDatabase } from "./db.ts";
 import { sqlstateOf } from "./db-errors.ts";
@@ -91,6 +91,7 @@ export class EmbeddedPostgres {
   #binaries: PostgresBinaries | undefined;
   #identity: Identity | undefined;
   #crashes = 0;
+  #claimed = false;
   #detail = "";
   #stopping = new AbortController();
   #restarting: Promise<void> = Promise.resolve();
@@ -114,6 +115,7 @@ export class EmbeddedPostgres {
     try {
       mkdirSync(this.#options.dataDir, { recursive: true, mode: 0o700 });
       await claimCluster(this.#options.dataDir);
+      this.#claimed = true;
       await this.#prepare(deadline);
       this.#server = (await this.#adopt(deadline)) ?? (await this.#launch(deadline));
       const target = targetOf(this.#server);
@@ -137,7 +139,7 @@ export class EmbeddedPostgres {
     this.#server = undefined;
     if (server !== undefined) await endServer(server, deadline);
     this.#serverLog.close();
-    await releaseCluster(this.#options.dataDir);
+    await this.#release();
     this.#state = "stopped";
   }
 
@@ -301,6 +303,13 @@ export class EmbeddedPostgres {
     if (server !== undefined) await endServer(server, deadline).catch(() => undefined);
     deadline.dispose();
     this.#serverLog.close();
+    await this.#release();
+  }
+
+  /** Only what was claimed: a refused start must leave the owner's claim alone. */
+  async #release(): Promise<void> {
+    if (!this.#claimed) return;
+    this.#claimed = false;
     await releaseCluster(this.#options.dataDir);
   }
 }

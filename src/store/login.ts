@@ -6,7 +6,8 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { parseMailAddress } from "../core/envelope.ts";
 import { MairustError } from "../core/errors.ts";
-import type { Account, Authenticator, Directory, LoginRequest } from "../core/ports.ts";
+import type { Account, Directory } from "../core/ports/directory.ts";
+import type { Authenticator, LoginRequest } from "../core/ports/login.ts";
 
 /** Failures of one peer within the window after which it is refused without a look at the password. */
 const MAX_FAILURES = 20;

@@ -4,7 +4,8 @@
  */
 import { messageOf } from "../core/errors.ts";
 import type { MailboxId } from "../core/ids.ts";
-import type { Log, MailboxInfo, MailboxSnapshot, OpenMailbox } from "../core/ports.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { MailboxInfo, MailboxSnapshot, OpenMailbox } from "../core/ports/mailboxes.ts";
 import type { MailboxChanges } from "./changes.ts";
 import type { Db } from "./db.ts";
 import { applyDelta, emptySnapshot, FlagSetTable, type MailboxDelta } from "./mailbox-snapshot.ts";

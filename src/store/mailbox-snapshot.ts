@@ -4,7 +4,8 @@
  */
 import { MairustError } from "../core/errors.ts";
 import type { MailboxId } from "../core/ids.ts";
-import type { FlagSet, MailboxSnapshot } from "../core/ports.ts";
+import type { MailboxSnapshot } from "../core/ports/mailboxes.ts";
+import type { FlagSet } from "../core/ports/store.ts";
 
 /** Distinct flag sets per mailbox: ids are 16 bits. */
 const MAX_FLAG_SETS = 65_535;

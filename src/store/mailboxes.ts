@@ -7,7 +7,7 @@ import {
   type MailboxReader,
   type MessageRow,
   type RowFields,
-} from "../core/ports.ts";
+} from "../core/ports/mailboxes.ts";
 import type { Db } from "./db.ts";
 import type { MailboxHub } from "./mailbox-hub.ts";
 import { normalizeMailboxName } from "./mailbox-names.ts";

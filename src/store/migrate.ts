@@ -11,7 +11,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { MairustError, messageOf } from "../core/errors.ts";
-import type { Log } from "../core/ports.ts";
+import type { Log } from "../core/ports/log.ts";
 import { packageRoot } from "../platform/package-root.ts";
 import type { Db, Queryable } from "./db.ts";
 import { sqlstateOf } from "./db.ts";

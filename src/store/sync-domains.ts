@@ -1,6 +1,6 @@
 /** Domains that a configuration file names exist from the next start or reload on. The file's stage is only their first one. */
 
-import type { Domain } from "../core/ports.ts";
+import type { Domain } from "../core/ports/directory.ts";
 import { canonicalDomain } from "./addresses.ts";
 import type { Db } from "./db.ts";
 

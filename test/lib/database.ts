@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Log } from "../../src/core/ports.ts";
+import type { Log } from "../../src/core/ports/log.ts";
 import { deadlineAfter } from "../../src/platform/deadline.ts";
 import { type Db, openDatabase } from "../../src/store/db.ts";
 import { EmbeddedPostgres } from "../../src/store/embedded.ts";

@@ -3,8 +3,8 @@
  * Prints node's own test summary at the end.
  */
 import { readdirSync } from "node:fs";
-import { after } from "node:test";
 import { dirname, join } from "node:path";
+import { after } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 /** All unit tests together. Also what keeps the process alive while a test waits for a deadline: those timers do not. */

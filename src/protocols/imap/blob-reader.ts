@@ -4,7 +4,7 @@
  */
 import { MairustError } from "../../core/errors.ts";
 import type { BlobDigest } from "../../core/ids.ts";
-import type { BlobStore, ByteRange } from "../../core/ports.ts";
+import type { BlobStore, ByteRange } from "../../core/ports/blobs.ts";
 
 /** Octets read before an answer begins: small messages are then proven whole. */
 const FIRST_BYTES = 65_536;

@@ -2,7 +2,11 @@
  * What a command handler may touch: the connection it answers on, who is logged in, what is selected, and the parts of
  * the service behind the ports. The session is the only one that makes a context.
  */
-import type { Account, Authenticator, BlobStore, Log, MailboxReader } from "../../core/ports.ts";
+import type { BlobStore } from "../../core/ports/blobs.ts";
+import type { Account } from "../../core/ports/directory.ts";
+import type { Log } from "../../core/ports/log.ts";
+import type { Authenticator } from "../../core/ports/login.ts";
+import type { MailboxReader } from "../../core/ports/mailboxes.ts";
 import type { ImapLimits } from "./limits.ts";
 import type { Output } from "./output.ts";
 import type { Selected } from "./view.ts";

@@ -8,7 +8,7 @@ import {
   FLAG_FLAGGED,
   FLAG_SEEN,
   type FlagSet,
-} from "../../core/ports.ts";
+} from "../../core/ports/store.ts";
 import { isAtom } from "./lexer.ts";
 import { encodeUtf7 } from "./utf7.ts";
 

@@ -3,7 +3,7 @@
  * is the hot path: digits are written straight into big chunks, and each distinct flag set is rendered once.
  */
 import { setImmediate } from "node:timers/promises";
-import type { MailboxSnapshot } from "../../core/ports.ts";
+import type { MailboxSnapshot } from "../../core/ports/mailboxes.ts";
 import { flagNames } from "./encode.ts";
 import type { Output } from "./output.ts";
 

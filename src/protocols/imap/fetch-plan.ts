@@ -4,7 +4,8 @@
  */
 import { selectHeaderFields } from "../../core/mime/header.ts";
 import { findPart, packedBody, packedBodyStructure, packedEnvelope } from "../../core/mime/packed.ts";
-import type { ByteRange, MessageRow, RowFields } from "../../core/ports.ts";
+import type { ByteRange } from "../../core/ports/blobs.ts";
+import type { MessageRow, RowFields } from "../../core/ports/mailboxes.ts";
 import { dateTime } from "./encode.ts";
 import type { FetchItem, SectionItem } from "./parse-fetch.ts";
 

@@ -5,7 +5,7 @@
  * octets. Source: RFC 3501 §6.4.5, §6.4.8, §7.4.2.
  */
 import { MairustError, toMairustError } from "../../core/errors.ts";
-import type { MessageRow } from "../../core/ports.ts";
+import type { MessageRow } from "../../core/ports/mailboxes.ts";
 import { readRange, type StartedRead, startRead } from "./blob-reader.ts";
 import type { ImapCommand } from "./command.ts";
 import type { InMailbox } from "./context.ts";

@@ -2,7 +2,7 @@
  * LIST, LSUB, STATUS, SUBSCRIBE, UNSUBSCRIBE, NAMESPACE: everything about mailboxes by name. Subscriptions are stored even
  * though mail is read-only: imapc passes them on. Source: RFC 3501 §6.3.6–6.3.10, RFC 5258, RFC 5819, RFC 6154, RFC 2342.
  */
-import type { MailboxInfo } from "../../core/ports.ts";
+import type { MailboxInfo } from "../../core/ports/mailboxes.ts";
 import type { LoggedIn } from "./context.ts";
 import { wireMailbox } from "./encode.ts";
 import { matchesPattern } from "./mailbox-pattern.ts";
@@ -39,7 +39,7 @@ export async function list(context: LoggedIn, request: ListRequest): Promise<Com
 
 function select(entry: Entry, request: ListRequest): "yes" | "no" | "for_children" {
   const { subscribed, specialUse, recursive } = request.select;
-  if (specialUse && entry.info?.specialUse === undefined) return "no";
+  if (specialUse && shownUse(entry) === undefined) return "no";
   if (!subscribed) {
     // A name that is only subscribed is no mailbox; a parent without mailbox is shown so that the tree is whole.
     return entry.info !== undefined || entry.hasChildren ? "yes" : "no";
@@ -48,13 +48,26 @@ function select(entry: Entry, request: ListRequest): "yes" | "no" | "for_childre
   return recursive && entry.hasSubscribedChildren ? "for_children" : "no";
 }
 
+/** Special uses whose mailbox a client writes to. */
+const WRITTEN_BY_CLIENTS: readonly string[] = ["\\Sent", "\\Drafts", "\\Trash"];
+
+/**
+ * A mailbox that a client would save to is not announced as such while everything is read-only: Dovecot passes the attribute on,
+ * whatever its own configuration says, and clients would choose it before the writable one in `Local/`.
+ */
+function shownUse(entry: Entry): string | undefined {
+  const use = entry.info?.specialUse;
+  return use === undefined || WRITTEN_BY_CLIENTS.includes(use) ? undefined : use;
+}
+
 function listAttributes(entry: Entry, request: ListRequest): readonly string[] {
   const attributes: string[] = [];
   if (entry.info === undefined) attributes.push("\\Noselect", "\\NonExistent");
   attributes.push(entry.hasChildren ? "\\HasChildren" : "\\HasNoChildren");
   if (entry.subscribed && (request.select.subscribed || request.returns.subscribed))
     attributes.push("\\Subscribed");
-  if (entry.info?.specialUse !== undefined) attributes.push(entry.info.specialUse);
+  const use = shownUse(entry);
+  if (use !== undefined) attributes.push(use);
   return attributes;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Search keys as data, and their parser. Pure. Source: RFC 3501 §6.4.4 and §9, RFC 5032 (OLDER, YOUNGER).
  */
-import { FLAG_ANSWERED, FLAG_DELETED, FLAG_DRAFT, FLAG_FLAGGED, FLAG_SEEN } from "../../core/ports.ts";
+import { FLAG_ANSWERED, FLAG_DELETED, FLAG_DRAFT, FLAG_FLAGGED, FLAG_SEEN } from "../../core/ports/store.ts";
 import { fold } from "./fold.ts";
 import type { Lexer } from "./lexer.ts";
 import type { ImapLimits } from "./limits.ts";

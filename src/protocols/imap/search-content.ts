@@ -3,7 +3,8 @@
  * The slow way, and the exact one: IMAP wants substrings. Fails as the blob store fails.
  */
 import { decodeText } from "../../core/mime/charset.ts";
-import type { BlobStore, MessageRow } from "../../core/ports.ts";
+import type { BlobStore } from "../../core/ports/blobs.ts";
+import type { MessageRow } from "../../core/ports/mailboxes.ts";
 import { startRead } from "./blob-reader.ts";
 import { StreamMatcher } from "./fold.ts";
 import { HeaderText } from "./header-text.ts";

@@ -2,7 +2,7 @@
  * Decides search keys from what is known of a message so far. Three values: true, false, and undefined for "needs more";
  * so flags decide without a row, rows without a header, headers without the body. Pure. Source: RFC 3501 §6.4.4, RFC 5032.
  */
-import type { MailboxSnapshot, MessageRow } from "../../core/ports.ts";
+import type { MailboxSnapshot, MessageRow } from "../../core/ports/mailboxes.ts";
 import type { HeaderText } from "./header-text.ts";
 import type { SearchKey } from "./parse-search.ts";
 import { type Ranges, rangesHave, resolveSet } from "./sequence-set.ts";

@@ -5,7 +5,7 @@
  */
 import { setImmediate } from "node:timers/promises";
 import { type MairustError, toMairustError } from "../../core/errors.ts";
-import type { MessageRow } from "../../core/ports.ts";
+import type { MessageRow } from "../../core/ports/mailboxes.ts";
 import { readRange } from "./blob-reader.ts";
 import type { ImapCommand } from "./command.ts";
 import type { InMailbox } from "./context.ts";

@@ -1,8 +1,8 @@
 /**
  * SELECT and EXAMINE: both open read-only and say so. Source: RFC 3501 §6.3.1–6.3.2.
  */
-import type { MailboxSnapshot } from "../../core/ports.ts";
-import { FLAG_SEEN } from "../../core/ports.ts";
+import type { MailboxSnapshot } from "../../core/ports/mailboxes.ts";
+import { FLAG_SEEN } from "../../core/ports/store.ts";
 import type { LoggedIn } from "./context.ts";
 import { knownFlags } from "./encode.ts";
 import { type Completion, ok } from "./reply.ts";

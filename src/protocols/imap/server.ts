@@ -6,7 +6,7 @@
 import type { Socket } from "node:net";
 import type { Deadline } from "../../core/deadline.ts";
 import type { AccountId } from "../../core/ids.ts";
-import type { Account } from "../../core/ports.ts";
+import type { Account } from "../../core/ports/directory.ts";
 import { every, within } from "../../platform/deadline.ts";
 import { Connection } from "./connection.ts";
 import type { ImapParts } from "./context.ts";

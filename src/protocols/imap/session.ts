@@ -3,7 +3,7 @@
  * Nothing a client sends ends anything but its own session. Source: RFC 3501 §3, §5; RFC 2177 (IDLE); RFC 5530 (codes).
  */
 import { type MairustError, toMairustError } from "../../core/errors.ts";
-import type { Account } from "../../core/ports.ts";
+import type { Account } from "../../core/ports/directory.ts";
 import { capabilities } from "./capability.ts";
 import { type ImapCommand, parseCommand, type TaggedCommand, tagOf } from "./command.ts";
 import type { Connection } from "./connection.ts";

@@ -3,7 +3,7 @@
  * lets us announce the difference (RFC 3501 §5.2, §7.4.1). Holds a reference to the shared snapshot, never a copy.
  */
 import { InvalidState } from "../../core/errors.ts";
-import type { MailboxSnapshot, OpenMailbox } from "../../core/ports.ts";
+import type { MailboxSnapshot, OpenMailbox } from "../../core/ports/mailboxes.ts";
 import { flagNames, knownFlags } from "./encode.ts";
 import type { Output } from "./output.ts";
 

@@ -23,7 +23,7 @@ import { SMTPServer } from "smtp-server";
 import { SMTPConnection } from "smtp-server/lib/smtp-connection";
 import { SMTPStream } from "smtp-server/lib/smtp-stream";
 import { MairustError, toMairustError } from "../../core/errors.ts";
-import type { Log } from "../../core/ports.ts";
+import type { Log } from "../../core/ports/log.ts";
 import { type InputHandler, InputSplitter, type LineFault } from "./input.ts";
 import { INPUT_BUFFER_BYTES, type LmtpLimits, REPLY_BUFFER_BYTES } from "./limits.ts";
 import { GAVE_UP, IDLE_TOO_LONG, libraryReply, OK, type Reply, renderReply } from "./reply.ts";

@@ -9,7 +9,7 @@
  */
 
 import { assertNever, type ErrorCode, isTransient, type MairustError } from "../../core/errors.ts";
-import type { RecipientOutcome } from "../../core/ports.ts";
+import type { RecipientOutcome } from "../../core/ports/intake.ts";
 import { REPLY_TEXT_BYTES } from "./limits.ts";
 
 export interface Reply {

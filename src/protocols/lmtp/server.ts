@@ -10,7 +10,8 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Deadline } from "../../core/deadline.ts";
 import { toMairustError } from "../../core/errors.ts";
-import type { Log, MessageIntake } from "../../core/ports.ts";
+import type { MessageIntake } from "../../core/ports/intake.ts";
+import type { Log } from "../../core/ports/log.ts";
 import { within } from "../../platform/deadline.ts";
 import { createLibraryServer, type LibraryServer, LmtpConnection } from "./library-overrides.ts";
 import { DEFAULT_LIMITS, type LmtpLimits } from "./limits.ts";

@@ -17,7 +17,9 @@
  */
 import type { ClientFacts, Envelope, EnvelopeRecipient } from "../../core/envelope.ts";
 import { MairustError, toMairustError } from "../../core/errors.ts";
-import type { Log, MessageIntake, ResolvedRecipient } from "../../core/ports.ts";
+import type { ResolvedRecipient } from "../../core/ports/directory.ts";
+import type { MessageIntake } from "../../core/ports/intake.ts";
+import type { Log } from "../../core/ports/log.ts";
 import { type MailCommand, type Parsed, parseMail, parseRcpt } from "./commands.ts";
 import type { LineFault } from "./input.ts";
 import type { LmtpLimits } from "./limits.ts";

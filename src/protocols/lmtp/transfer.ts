@@ -10,7 +10,8 @@
  * Sources: RFC 2033 §4.2; RFC 1870 §6.3; mail-path.md §2
  */
 import { MairustError, messageOf, toMairustError } from "../../core/errors.ts";
-import type { IntakeStream, Log, RecipientOutcome } from "../../core/ports.ts";
+import type { IntakeStream, RecipientOutcome } from "../../core/ports/intake.ts";
+import type { Log } from "../../core/ports/log.ts";
 import { deadlineAfter, within } from "../../platform/deadline.ts";
 import { outcomeReply, type Reply, recipientErrorReply } from "./reply.ts";
 

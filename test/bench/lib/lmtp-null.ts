@@ -6,7 +6,9 @@
 import { argv } from "node:process";
 import { pathToFileURL } from "node:url";
 import { accountId, messageId } from "../../../src/core/ids.ts";
-import type { IntakeStream, Log, MessageIntake, ResolvedRecipient } from "../../../src/core/ports.ts";
+import type { ResolvedRecipient } from "../../../src/core/ports/directory.ts";
+import type { IntakeStream, MessageIntake } from "../../../src/core/ports/intake.ts";
+import type { Log } from "../../../src/core/ports/log.ts";
 import { createLmtpServer } from "../../../src/protocols/lmtp/server.ts";
 
 const RESOLVED: ResolvedRecipient = {

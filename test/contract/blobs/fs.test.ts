@@ -16,7 +16,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { brotliCompressSync, constants } from "node:zlib";
 import type { BlobDigest } from "../../../src/core/ids.ts";
-import type { Log } from "../../../src/core/ports.ts";
+import type { Log } from "../../../src/core/ports/log.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { type FsBlobStore, openFsBlobs } from "../../../src/store/blobs-fs.ts";
 import { writeHeader } from "../../../src/store/blobs-fs-format.ts";

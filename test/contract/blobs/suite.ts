@@ -7,7 +7,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { MairustError } from "../../../src/core/errors.ts";
 import { type BlobDigest, blobDigest } from "../../../src/core/ids.ts";
-import type { BlobRecord, BlobStore, ByteRange, StagedBlob } from "../../../src/core/ports.ts";
+import type { BlobRecord, BlobStore, ByteRange, StagedBlob } from "../../../src/core/ports/blobs.ts";
 
 export interface BlobHarness {
   readonly store: BlobStore;

@@ -8,7 +8,7 @@ import { checkAnswer } from "../../../src/core/answer.ts";
 import { MairustError } from "../../../src/core/errors.ts";
 import { callId } from "../../../src/core/ids.ts";
 import { grantsOf } from "../../../src/core/permissions-grants.ts";
-import type { PluginTransport } from "../../../src/core/ports.ts";
+import type { PluginTransport } from "../../../src/core/ports/plugin-transport.ts";
 import { deadlineAfter, sleep } from "../../../src/platform/deadline.ts";
 
 export const FIXTURE_ID = "com.example.behaving";

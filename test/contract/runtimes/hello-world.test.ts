@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import type { Log } from "../../../src/core/ports.ts";
+import type { Log } from "../../../src/core/ports/log.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { packageRoot, packageVersion } from "../../../src/platform/package-root.ts";
 import { type LoadedPlugins, loadPlugins } from "../../../src/plugins/host.ts";

@@ -3,7 +3,7 @@ import { after, before, test } from "node:test";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
 import { MairustError } from "../../../src/core/errors.ts";
 import { type AccountId, blobDigest, type MailboxId, messageId } from "../../../src/core/ids.ts";
-import type { Delivery, DeliveryTarget, MessageStore, TargetResult } from "../../../src/core/ports.ts";
+import type { Delivery, DeliveryTarget, MessageStore, TargetResult } from "../../../src/core/ports/store.ts";
 import { uuid7Generator } from "../../../src/platform/uuid7.ts";
 import { createAccount } from "../../../src/store/accounts.ts";
 import { MailboxChanges } from "../../../src/store/changes.ts";

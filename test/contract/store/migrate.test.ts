@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, test } from "node:test";
-import type { Log } from "../../../src/core/ports.ts";
+import type { Log } from "../../../src/core/ports/log.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { type Db, openDatabase } from "../../../src/store/db.ts";
 import type { DatabaseTarget } from "../../../src/store/db-url.ts";

@@ -4,8 +4,8 @@ import Schema from "typebox/schema";
 import { type AnswerCheck, checkAnswer } from "../../../src/core/answer.ts";
 import { callId } from "../../../src/core/ids.ts";
 import { grantsOf } from "../../../src/core/permissions-grants.ts";
-import type { HookPoint } from "../../../src/core/ports.ts";
-import { FLAG_FLAGGED, FLAG_SEEN } from "../../../src/core/ports.ts";
+import type { HookPoint } from "../../../src/core/ports/hooks.ts";
+import { FLAG_FLAGGED, FLAG_SEEN } from "../../../src/core/ports/store.ts";
 import { answerSchema } from "../../../src/wire/answer.ts";
 import type { PermissionsInput } from "../../../src/wire/permissions.ts";
 

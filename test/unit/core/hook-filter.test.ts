@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { compileFilter, type HookFilter } from "../../../src/core/hook-filter.ts";
 import { messageId } from "../../../src/core/ids.ts";
 import { HeaderView } from "../../../src/core/permissions-headers.ts";
-import type { MessageFacts } from "../../../src/core/ports.ts";
+import type { MessageFacts } from "../../../src/core/ports/hooks.ts";
 import { factsOf } from "../hooks/message.ts";
 
 const FACTS = factsOf("Subject: =?utf-8?q?Rechnung?=\nList-Id: <a.example>\n\nbody", {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { CheckedAnswer } from "../../../src/core/answer.ts";
 import { Merge } from "../../../src/core/merge.ts";
-import { FLAG_FLAGGED, FLAG_SEEN } from "../../../src/core/ports.ts";
+import { FLAG_FLAGGED, FLAG_SEEN } from "../../../src/core/ports/store.ts";
 
 const NOTHING: CheckedAnswer = {
   action: "deliver",

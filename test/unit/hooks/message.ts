@@ -3,7 +3,8 @@
 import { blobDigest, messageId } from "../../../src/core/ids.ts";
 import { packStructure } from "../../../src/core/mime/packed.ts";
 import { MessageScanner } from "../../../src/core/mime/scanner.ts";
-import type { ByteRange, MessageFacts, StagedBlob } from "../../../src/core/ports.ts";
+import type { ByteRange, StagedBlob } from "../../../src/core/ports/blobs.ts";
+import type { MessageFacts } from "../../../src/core/ports/hooks.ts";
 
 /** A message in memory behind the port of staged blobs; counts the octets that were read. */
 export class MemoryBlob implements StagedBlob {

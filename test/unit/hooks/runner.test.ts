@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MairustError } from "../../../src/core/errors.ts";
-import type { HookDecision, MessageFacts } from "../../../src/core/ports.ts";
+import type { HookDecision, MessageFacts } from "../../../src/core/ports/hooks.ts";
 import { deadlineAfter, sleep } from "../../../src/platform/deadline.ts";
 import { awake } from "./awake.ts";
 import { factsOf } from "./message.ts";

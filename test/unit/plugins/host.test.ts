@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import type { ScriptSpec } from "../../../src/core/hook-plugin.ts";
-import type { Log } from "../../../src/core/ports.ts";
+import type { Log } from "../../../src/core/ports/log.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { loadPlugins, type PluginHostOptions } from "../../../src/plugins/host.ts";
 import { rowOf } from "../hooks/rig.ts";

@@ -1,7 +1,7 @@
 /** An IMAP server over a memory store on a real loopback socket, and a bare client that speaks lines and literals. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
-import type { Log, LogFields } from "../../../../src/core/ports.ts";
+import type { Log, LogFields } from "../../../../src/core/ports/log.ts";
 import type { ImapConfig } from "../../../../src/protocols/imap/context.ts";
 import type { ImapLimits } from "../../../../src/protocols/imap/limits.ts";
 import { createImapServer, type ImapServer } from "../../../../src/protocols/imap/server.ts";

@@ -14,22 +14,19 @@ import {
 } from "../../../../src/core/ids.ts";
 import { packStructure } from "../../../../src/core/mime/packed.ts";
 import { MessageScanner } from "../../../../src/core/mime/scanner.ts";
+import type { BlobStore, ByteRange } from "../../../../src/core/ports/blobs.ts";
+import type { Account } from "../../../../src/core/ports/directory.ts";
+import type { Authenticator, LoginRequest } from "../../../../src/core/ports/login.ts";
 import {
-  type Account,
-  type Authenticator,
-  type BlobStore,
-  type ByteRange,
   FETCH_PAGE,
-  FLAG_SEEN,
-  type FlagSet,
-  type LoginRequest,
   type MailboxInfo,
   type MailboxReader,
   type MailboxSnapshot,
   type MessageRow,
   type OpenMailbox,
   type RowFields,
-} from "../../../../src/core/ports.ts";
+} from "../../../../src/core/ports/mailboxes.ts";
+import { FLAG_SEEN, type FlagSet } from "../../../../src/core/ports/store.ts";
 
 export const MASTER = { user: "dovecot", password: "master-secret" };
 export const PASSWORD = "secret";

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { InvalidState } from "../../../../src/core/errors.ts";
 import { mailboxId } from "../../../../src/core/ids.ts";
-import type { FlagSet, MailboxSnapshot } from "../../../../src/core/ports.ts";
+import type { MailboxSnapshot } from "../../../../src/core/ports/mailboxes.ts";
+import type { FlagSet } from "../../../../src/core/ports/store.ts";
 import { compareViews } from "../../../../src/protocols/imap/view.ts";
 
 const FLAG_SETS: readonly FlagSet[] = [0, 1, 2, 3].map(system => ({ system, keywords: [] }));

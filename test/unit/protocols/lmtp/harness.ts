@@ -8,14 +8,9 @@ import type { Deadline } from "../../../../src/core/deadline.ts";
 import type { Envelope, EnvelopeRecipient } from "../../../../src/core/envelope.ts";
 import { type ErrorCode, MairustError } from "../../../../src/core/errors.ts";
 import { accountId, messageId } from "../../../../src/core/ids.ts";
-import type {
-  IntakeStream,
-  Log,
-  LogFields,
-  MessageIntake,
-  RecipientOutcome,
-  ResolvedRecipient,
-} from "../../../../src/core/ports.ts";
+import type { ResolvedRecipient } from "../../../../src/core/ports/directory.ts";
+import type { IntakeStream, MessageIntake, RecipientOutcome } from "../../../../src/core/ports/intake.ts";
+import type { Log, LogFields } from "../../../../src/core/ports/log.ts";
 import {
   createLmtpServer,
   type LmtpServer,

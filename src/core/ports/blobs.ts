@@ -1,0 +1,50 @@
+/** Where message bytes are kept; `store/blobs-fs.ts` implements it. */
+import type { BlobDigest } from "../ids.ts";
+
+/** Half-open octet range `[start, end)` of a blob's logical (uncompressed) bytes. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** What the database records of a durable blob. */
+export interface BlobRecord {
+  readonly digest: BlobDigest;
+  readonly sizeBytes: number;
+  readonly storedBytes: number;
+  readonly codec: "none" | "brotli";
+}
+
+/** Takes a message's bytes as they arrive; memory stays bounded whatever the size. */
+export interface BlobStage {
+  /** @returns a promise when the writer must wait (back-pressure), else undefined. Errors: `disk_full`. */
+  write(chunk: Uint8Array): Promise<void> | undefined;
+  /** No more bytes: the digest is known, nothing is durable yet. */
+  finish(): Promise<StagedBlob>;
+  /** Drop everything. Safe in any state, never throws. */
+  abort(): Promise<void>;
+}
+
+export interface StagedBlob {
+  readonly digest: BlobDigest;
+  readonly sizeBytes: number;
+  /** Read before (or after) `persist`. */
+  read(range?: ByteRange): AsyncIterable<Uint8Array>;
+  /** Make it durable: fsynced under its final name, directory too. May be called more than once. Errors: `disk_full`. */
+  persist(): Promise<BlobRecord>;
+  /** Release what is only temporary; a persisted blob stays. Never throws. */
+  discard(): Promise<void>;
+}
+
+export interface BlobStore {
+  stage(): BlobStage;
+  /** @throws {MairustError} `blob_missing`, `blob_damaged` (also while iterating) */
+  get(digest: BlobDigest, range?: ByteRange): AsyncIterable<Uint8Array>;
+  head(digest: BlobDigest): Promise<BlobRecord | undefined>;
+  /** Idempotent. */
+  delete(digest: BlobDigest): Promise<void>;
+  /** Hash the stored bytes again. @throws `blob_missing`, `blob_damaged` */
+  verify(digest: BlobDigest): Promise<void>;
+  /** Octets free for new blobs. */
+  freeBytes(): Promise<number>;
+}

@@ -1,0 +1,93 @@
+/** The read side of the store, as IMAP needs it; `store/mailboxes.ts` implements it. */
+import type { AccountId, BlobDigest, MailboxId, MessageId } from "../ids.ts";
+import type { FlagSet } from "./store.ts";
+
+export interface MailboxInfo {
+  readonly id: MailboxId;
+  /** Unicode, `/` separated; "INBOX" in upper case. */
+  readonly name: string;
+  /** RFC 6154 attribute such as `\Junk`, or undefined. */
+  readonly specialUse: string | undefined;
+  readonly subscribed: boolean;
+  readonly uidValidity: number;
+  readonly uidNext: number;
+  readonly highestModseq: number;
+  readonly messages: number;
+  readonly unseen: number;
+  readonly sizeBytes: number;
+}
+
+/**
+ * One immutable state of a mailbox, shared by all sessions that saw it. Index i (0-based) is sequence number i + 1.
+ */
+export interface MailboxSnapshot {
+  readonly mailboxId: MailboxId;
+  readonly uidValidity: number;
+  readonly uidNext: number;
+  readonly highestModseq: number;
+  /** Ascending. */
+  readonly uids: Uint32Array;
+  /** Index into `flagSets`, one per uid. */
+  readonly flagIds: Uint16Array;
+  /** Interned per mailbox, append-only: an id means the same in every later snapshot. */
+  readonly flagSets: readonly FlagSet[];
+}
+
+/** An opened mailbox: the holder closes it. */
+export interface OpenMailbox {
+  readonly info: MailboxInfo;
+  /** Newest snapshot known to this node. No I/O. */
+  snapshot(): MailboxSnapshot;
+  /** Make sure the newest committed state is known, then return it. */
+  refresh(): Promise<MailboxSnapshot>;
+  /** Called after a newer snapshot is there. At most one call per change batch. Returns the unsubscriber. */
+  onChange(listener: () => void): () => void;
+  close(): void;
+}
+
+/** Which columns a FETCH needs: ask for no more, each costs bytes. */
+export interface RowFields {
+  readonly structure?: boolean;
+  readonly header?: boolean;
+  readonly prefix?: boolean;
+}
+
+export interface MessageRow {
+  readonly uid: number;
+  readonly messageId: MessageId;
+  readonly internalDate: Date;
+  /** Octets of prefix + blob = RFC822.SIZE. */
+  readonly sizeBytes: number;
+  readonly blob: BlobDigest;
+  readonly blobSizeBytes: number;
+  /** Octets of the root header block within the blob. */
+  readonly headerBytes: number;
+  readonly prefixBytes: number;
+  readonly prefix?: Uint8Array;
+  readonly structure?: Uint8Array;
+  /** Absent when not asked for, null when too large for the row (read it from the blob). */
+  readonly header?: Uint8Array | null;
+}
+
+export interface MailboxReader {
+  list(account: AccountId): Promise<readonly MailboxInfo[]>;
+  /** @throws {MairustError} `not_found` */
+  status(account: AccountId, name: string): Promise<MailboxInfo>;
+  /** @throws {MairustError} `not_found` */
+  open(account: AccountId, name: string): Promise<OpenMailbox>;
+  /** Names subscribed, also of mailboxes that are gone (RFC 3501 §6.3.9). */
+  subscriptions(account: AccountId): Promise<readonly string[]>;
+  subscribe(account: AccountId, name: string, on: boolean): Promise<void>;
+  /**
+   * Rows of `uids` in ascending order, read in bounded pages. Vanished ones are left out.
+   * One statement per page of at most {@link FETCH_PAGE} messages.
+   */
+  rows(
+    mailbox: MailboxId,
+    uids: Uint32Array | readonly number[],
+    fields: RowFields,
+  ): AsyncIterable<readonly MessageRow[]>;
+}
+
+/** Messages per page of {@link MailboxReader.rows}. */
+export const FETCH_PAGE = 500;

@@ -1,0 +1,15 @@
+/** One way to call a plugin; `runtimes/` implements it. */
+import type { Deadline } from "../deadline.ts";
+
+/** One way to call a plugin: script worker, http, unix socket … All give the same results (conformance suite). */
+export interface PluginTransport {
+  start(deadline: Deadline): Promise<void>;
+  /**
+   * Send one payload (one JSON document, no line break) and return the raw answer bytes.
+   * @throws {MairustError} `deadline` (the call was cut and its process ended), `plugin_failed` (crash, closed, flood, bad framing)
+   */
+  call(payload: Uint8Array, deadline: Deadline): Promise<Uint8Array>;
+  health(): Promise<{ readonly status: "ok" | "degraded" | "error"; readonly detail?: string }>;
+  /** Finish running calls until the deadline, then end every process. */
+  stop(deadline: Deadline): Promise<void>;
+}

@@ -1,0 +1,22 @@
+/** One step in the life of a message. */
+
+/** One step in the life of a message; `kind` is one of {@link EventKind}. */
+export interface TimelineEvent {
+  readonly at: Date;
+  readonly kind: EventKind;
+  /** Canonical address the event is about; absent: the whole message. */
+  readonly recipient?: string;
+  /** JSON data; text from mail is data, shown escaped everywhere. */
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+export type EventKind =
+  | "received"
+  | "hook_call"
+  | "decision"
+  | "stored"
+  | "duplicate"
+  | "refused"
+  | "deferred"
+  | "added"
+  | "job";
