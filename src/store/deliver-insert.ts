@@ -33,12 +33,30 @@ export async function insertDelivered(
       ...delivery.targets.flatMap((target, j) => [...target.events, outcomeEvent(target, outcomes[i]?.[j])]),
     ],
   }));
-  const statements = [insertEvents(tx, eventRows)];
-  if (stored.size > 0) {
-    const deliveries = batch.filter(d => stored.has(d));
-    statements.push(insertBlobs(tx, deliveries), insertMessages(tx, deliveries), insertEntries(tx, placed));
-  }
-  await Promise.all(statements);
+  if (stored.size === 0) return insertEvents(tx, eventRows);
+  const deliveries = batch.filter(d => stored.has(d));
+  // One statement for all four tables: foreign keys are checked at its end.
+  await tx.query`
+    with new_blobs as (
+      insert into blobs (digest, size_bytes, stored_bytes, codec)
+      select decode(d, 'hex'), s, t, c
+      from json_to_recordset(${jsonText(blobRows(deliveries))}::text::json) as b(d text, s bigint, t bigint, c text)
+      on conflict (digest) do update set touched_at = now()
+    ), new_messages as (
+      insert into messages (message_id, blob_digest, size_bytes, header_bytes, structure, header, message_id_header, subject,
+                            from_text, thread_key, attachments, queue_id, mail_from, received_at)
+      select id, decode(b, 'hex'), s, hb, decode(st, 'hex'), decode(h, 'hex'), mh, su, f, th, at, q, mf, r
+      from json_to_recordset(${jsonText(messageRows(deliveries))}::text::json)
+        as m(id uuid, b text, s bigint, hb int, st text, h text, mh text, su text, f text, th text, at int, q text, mf text, r timestamptz)
+    ), new_entries as (
+      insert into entries (mailbox_id, uid, modseq, message_id, flags, keywords, internal_date, prefix, size_bytes, metadata)
+      select b, u, q, m, f, coalesce((select array_agg(x) from json_array_elements_text(k) x), '{}'), i, decode(p, 'hex'), s, d
+      from json_to_recordset(${jsonText(entryRows(placed))}::text::json)
+        as e(b bigint, u bigint, q bigint, m uuid, f smallint, k json, i timestamptz, p text, s bigint, d jsonb)
+    )
+    insert into events (message_id, queue_id, at, kind, recipient, data)
+    select m, q, t, k, r, d from json_to_recordset(${jsonText(eventsOf(eventRows))}::text::json)
+      as e(m uuid, q text, t timestamptz, k text, r text, d jsonb)`;
 }
 
 function outcomeEvent(target: DeliveryTarget, result: TargetResult | undefined): TimelineEvent {
@@ -53,16 +71,22 @@ function outcomeEvent(target: DeliveryTarget, result: TargetResult | undefined):
   }
 }
 
-/** Events of several messages in one statement; also used alone for messages that were not stored. */
-export async function insertEvents(
-  tx: Tx,
-  messages: readonly {
-    readonly messageId: MessageId;
-    readonly queueId: string;
-    readonly events: readonly TimelineEvent[];
-  }[],
-): Promise<void> {
-  const rows = messages.flatMap(m =>
+interface MessageEvents {
+  readonly messageId: MessageId;
+  readonly queueId: string;
+  readonly events: readonly TimelineEvent[];
+}
+
+/** Events alone: of messages that were not stored. */
+export async function insertEvents(tx: Tx, messages: readonly MessageEvents[]): Promise<void> {
+  await tx.query`
+    insert into events (message_id, queue_id, at, kind, recipient, data)
+    select m, q, t, k, r, d from json_to_recordset(${jsonText(eventsOf(messages))}::text::json)
+      as e(m uuid, q text, t timestamptz, k text, r text, d jsonb)`;
+}
+
+function eventsOf(messages: readonly MessageEvents[]) {
+  return messages.flatMap(m =>
     m.events.map(event => ({
       m: m.messageId,
       q: m.queueId,
@@ -72,27 +96,18 @@ export async function insertEvents(
       d: event.data,
     })),
   );
-  if (rows.length === 0) return;
-  await tx.query`
-    insert into events (message_id, queue_id, at, kind, recipient, data)
-    select m, q, t, k, r, d from json_to_recordset(${jsonText(rows)}::text::json)
-      as e(m uuid, q text, t timestamptz, k text, r text, d jsonb)`;
 }
 
-async function insertBlobs(tx: Tx, deliveries: readonly Delivery[]): Promise<void> {
+function blobRows(deliveries: readonly Delivery[]) {
   const blobs = new Map(deliveries.map(d => [d.blob.digest as string, d.blob]));
   // In digest order: two nodes that store the same blobs lock them alike.
-  const rows = [...blobs.values()]
+  return [...blobs.values()]
     .sort((a, b) => (a.digest < b.digest ? -1 : 1))
     .map(b => ({ d: b.digest, s: b.sizeBytes, t: b.storedBytes, c: b.codec }));
-  await tx.query`
-    insert into blobs (digest, size_bytes, stored_bytes, codec)
-    select decode(d, 'hex'), s, t, c from json_to_recordset(${JSON.stringify(rows)}::text::json) as b(d text, s bigint, t bigint, c text)
-    on conflict (digest) do update set touched_at = now()`;
 }
 
-async function insertMessages(tx: Tx, deliveries: readonly Delivery[]): Promise<void> {
-  const rows = deliveries.map(d => ({
+function messageRows(deliveries: readonly Delivery[]) {
+  return deliveries.map(d => ({
     id: d.messageId,
     b: d.blob.digest,
     s: d.blob.sizeBytes,
@@ -108,16 +123,10 @@ async function insertMessages(tx: Tx, deliveries: readonly Delivery[]): Promise<
     mf: d.mailFrom,
     r: d.receivedAt,
   }));
-  await tx.query`
-    insert into messages (message_id, blob_digest, size_bytes, header_bytes, structure, header, message_id_header, subject,
-                          from_text, thread_key, attachments, queue_id, mail_from, received_at)
-    select id, decode(b, 'hex'), s, hb, decode(st, 'hex'), decode(h, 'hex'), mh, su, f, th, at, q, mf, r
-    from json_to_recordset(${jsonText(rows)}::text::json)
-      as m(id uuid, b text, s bigint, hb int, st text, h text, mh text, su text, f text, th text, at int, q text, mf text, r timestamptz)`;
 }
 
-async function insertEntries(tx: Tx, placed: readonly PlacedTarget[]): Promise<void> {
-  const rows = placed.map(p => ({
+function entryRows(placed: readonly PlacedTarget[]) {
+  return placed.map(p => ({
     b: p.mailboxId,
     u: p.uid,
     q: p.modseq,
@@ -129,11 +138,6 @@ async function insertEntries(tx: Tx, placed: readonly PlacedTarget[]): Promise<v
     s: p.delivery.blob.sizeBytes + p.target.prefix.length,
     d: p.target.metadata,
   }));
-  await tx.query`
-    insert into entries (mailbox_id, uid, modseq, message_id, flags, keywords, internal_date, prefix, size_bytes, metadata)
-    select b, u, q, m, f, coalesce((select array_agg(x) from json_array_elements_text(k) x), '{}'), i, decode(p, 'hex'), s, d
-    from json_to_recordset(${jsonText(rows)}::text::json)
-      as e(b bigint, u bigint, q bigint, m uuid, f smallint, k json, i timestamptz, p text, s bigint, d jsonb)`;
 }
 
 function hex(bytes: Uint8Array): string {

@@ -109,11 +109,9 @@ async function storeBatch(
   const results = await options.db.begin(async tx => {
     touched.clear();
     const targets = batch.flatMap(delivery => delivery.targets.map(target => ({ delivery, target })));
-    const [accounts, mailboxes, earlier] = await Promise.all([
-      lockAccounts(tx, targets),
-      lockMailboxes(tx, targets),
-      claimDeliveries(tx, targets, options.redeliveryWindowS()),
-    ]);
+    const { accounts, mailboxes } = await lockPlaces(tx, targets);
+    // A statement of its own: its snapshot must be younger than the locks, or it would miss what their last holder claimed.
+    const earlier = await claimDeliveries(tx, targets, options.redeliveryWindowS());
     await addMissingMailboxes(tx, targets, accounts, mailboxes);
     const placed: PlacedTarget[] = [];
     const outcomes = batch.map(delivery =>
@@ -132,41 +130,47 @@ async function storeBatch(
 
 type Target = { readonly delivery: Delivery; readonly target: DeliveryTarget };
 
-/** Accounts in id order, with what they use now; the lock also orders redelivery keys between nodes. */
-async function lockAccounts(tx: Tx, targets: readonly Target[]): Promise<Map<number, { usedBytes: number }>> {
-  const ids = [...new Set(targets.map(t => t.target.accountId))];
-  const rows = await tx.query<{ id: number; used_bytes: number }>`
-    select id, used_bytes from accounts where id = any(${ids}::bigint[]) order by id for no key update`;
-  return new Map(rows.map(row => [row.id, { usedBytes: row.used_bytes }]));
+interface LockedAccount {
+  usedBytes: number;
+}
+
+interface LockedPlaces {
+  readonly accounts: Map<number, LockedAccount>;
+  readonly mailboxes: Map<string, LockedMailbox>;
 }
 
 const mailboxKey = (account: number, name: string) => `${account}/${name}`;
 
-async function lockMailboxes(tx: Tx, targets: readonly Target[]): Promise<Map<string, LockedMailbox>> {
+/** Accounts and mailboxes, locked by account id and then mailbox id; the account's lock also orders redelivery keys between nodes. */
+async function lockPlaces(tx: Tx, targets: readonly Target[]): Promise<LockedPlaces> {
   const wanted = new Map<string, { a: number; n: string }>();
   for (const { target } of targets) {
-    wanted.set(mailboxKey(target.accountId, target.mailbox), { a: target.accountId, n: target.mailbox });
-    if (target.ifMissing === "inbox")
-      wanted.set(mailboxKey(target.accountId, "INBOX"), { a: target.accountId, n: "INBOX" });
+    // INBOX always exists: with it every account that is there gives a row.
+    for (const name of [target.mailbox, "INBOX"])
+      wanted.set(mailboxKey(target.accountId, name), { a: target.accountId, n: name });
   }
   const rows = await tx.query<{
-    id: number;
     account_id: number;
+    used_bytes: number;
+    id: number;
     name: string;
     uidnext: number;
     highest_modseq: number;
   }>`
-    select m.id, m.account_id, m.name, m.uidnext, m.highest_modseq
-    from mailboxes m
-    join json_to_recordset(${JSON.stringify([...wanted.values()])}::text::json) as w(a bigint, n text)
-      on m.account_id = w.a and m.name = w.n
-    order by m.id for no key update of m`;
-  return new Map(
-    rows.map(row => [
-      mailboxKey(row.account_id, row.name),
-      { id: mailboxId(row.id), name: row.name, uidNext: row.uidnext, modseq: row.highest_modseq },
-    ]),
-  );
+    select a.id as account_id, a.used_bytes, m.id, m.name, m.uidnext, m.highest_modseq
+    from json_to_recordset(${JSON.stringify([...wanted.values()])}::text::json) as w(a bigint, n text)
+    join accounts a on a.id = w.a
+    join mailboxes m on m.account_id = a.id and m.name = w.n
+    order by a.id, m.id for no key update of a, m`;
+  return {
+    accounts: new Map(rows.map(row => [row.account_id, { usedBytes: row.used_bytes }])),
+    mailboxes: new Map(
+      rows.map(row => [
+        mailboxKey(row.account_id, row.name),
+        { id: mailboxId(row.id), name: row.name, uidNext: row.uidnext, modseq: row.highest_modseq },
+      ]),
+    ),
+  };
 }
 
 /** Folders that a hook named and that are not there yet. Rare, so it costs round trips of its own. */
@@ -189,8 +193,8 @@ async function addMissingMailboxes(
     tx,
     missing.map(t => ({ accountId: t.accountId, name: t.mailbox })),
   );
-  const locked = await lockMailboxes(tx, targets);
-  for (const [key, mailbox] of locked) mailboxes.set(key, mailbox);
+  const locked = await lockPlaces(tx, targets);
+  for (const [key, mailbox] of locked.mailboxes) mailboxes.set(key, mailbox);
 }
 
 const deliveryKey = (d: Delivery, t: DeliveryTarget) => `${d.queueId}\0${t.recipient}\0${d.blob.digest}`;
