@@ -1,9 +1,9 @@
 /** Helpers of the MIME tests: scanning text, printing trees, reading IMAP data back, finding the mail corpus. */
-import { existsSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { MessageScanner } from "../../../../src/core/mime/scanner.ts";
 import type { MessageStructure, MimePart } from "../../../../src/core/mime/structure.ts";
-import { packageRoot } from "../../../../src/platform/package-root.ts";
+import { CORPUS, corpusThere } from "../../../lib/corpus.ts";
 
 /** Octets of a text in which each character is one octet. */
 export function octets(text: string): Buffer {
@@ -47,10 +47,9 @@ export function bodyOf(bytes: Uint8Array, part: MimePart | undefined): string {
     : Buffer.from(bytes.subarray(part.bodyStart, part.bodyEnd)).toString("latin1");
 }
 
-/** Where the mail corpus lies, or undefined: then its tests are skipped, visibly. */
+/** Where the mail corpus lies, or undefined: then its tests are skipped, visibly. In CI that is a failure. */
 export function corpusFolder(): string | undefined {
-  const folder = process.env.MAIRUST_CORPUS ?? join(packageRoot(), "..", "shared", "corpus");
-  return existsSync(folder) ? folder : undefined;
+  return corpusThere() ? CORPUS : undefined;
 }
 
 export function corpusFiles(folder: string): readonly string[] {

@@ -98,3 +98,14 @@ test("STATUS and NAMESPACE answer what imapc asks", async () => {
     "OK NAMESPACE completed",
   ]);
 });
+
+test("LIST does not announce a read-only mailbox as the one for sent mail, drafts or trash", async () => {
+  const { store, user } = await started();
+  for (const use of ["Sent", "Drafts", "Trash", "Archive"]) store.add(use, `\\${use}`);
+  const client = await user();
+  const lines = (await client.command('LIST "" "*"')).join("\n");
+  assert.match(lines, /\(\\HasNoChildren \\Archive\) "\/" "Archive"/u);
+  for (const use of ["Sent", "Drafts", "Trash"]) {
+    assert.match(lines, new RegExp(`\\(\\\\HasNoChildren\\) "/" "${use}"`, "u"));
+  }
+});
