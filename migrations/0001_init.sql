@@ -15,6 +15,9 @@ insert into tenants (name) values ('main');
 
 create table domains (
   name         text primary key check (name = lower(name) and name <> ''),
+  -- who made it: a configuration file, or somebody by command; what a file no longer names is switched off
+  origin       text not null default 'created' check (origin in ('file', 'created')),
+  enabled      boolean not null default true,
   tenant       text not null default 'main' references tenants (name),
   -- the current stage; a config file gives the initial value only
   stage        text not null default 'store' check (stage in ('observe', 'hooks', 'mirror', 'store')),
@@ -245,7 +248,10 @@ begin
     from removed group by mailbox_id
   ) s
   where m.id = s.mailbox_id;
-  -- The last reference is gone from now on, not earlier.
+  -- The last reference is gone from now on, not earlier. In digest order, as deliveries lock them.
+  perform 1 from blobs where digest in (
+    select g.blob_digest from removed r join messages g on g.message_id = r.message_id
+  ) order by digest for no key update;
   update blobs b set touched_at = now()
   from removed r join messages g on g.message_id = r.message_id
   where b.digest = g.blob_digest;

@@ -123,7 +123,6 @@ function deliveryTarget(
       headers: decision?.headers ?? [],
     }),
     metadata: decision?.metadata ?? {},
-    quotaBytes: delivery.account.quotaBytes,
     exactlyOnce: true,
     events: decision?.events ?? [],
   };

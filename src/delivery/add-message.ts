@@ -3,6 +3,7 @@ import { MairustError } from "../core/errors.ts";
 import type { MessageId } from "../core/ids.ts";
 import type { MimeLimits } from "../core/mime/limits.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
+import type { Log } from "../core/ports/log.ts";
 import type { AddedMessage, AddRequest, MessageAdder } from "../core/ports/message-adder.ts";
 import type { MessageStore } from "../core/ports/store.ts";
 import { MessageReceiver, messageColumns, type ReceivedMessage } from "./received-message.ts";
@@ -14,17 +15,19 @@ export interface AdderOptions {
   readonly now: () => Date;
   readonly maxMessageBytes: () => number;
   readonly mimeLimits: () => MimeLimits;
+  readonly log: Log;
 }
 
 export function createMessageAdder(options: AdderOptions): MessageAdder {
   return {
     async add(request) {
-      const receiver = new MessageReceiver(
-        options.blobs,
-        options.newMessageId(),
-        options.now(),
-        options.mimeLimits(),
-      );
+      const receiver = new MessageReceiver({
+        blobs: options.blobs,
+        id: options.newMessageId(),
+        receivedAt: options.now(),
+        limits: options.mimeLimits(),
+        log: options.log,
+      });
       try {
         await takeBytes(receiver, request, options.maxMessageBytes());
       } catch (error) {
@@ -83,7 +86,6 @@ async function store(
         internalDate,
         prefix: new Uint8Array(0),
         metadata: {},
-        quotaBytes: account.quotaBytes,
         exactlyOnce: false,
         events: [],
       },

@@ -10,6 +10,7 @@ import type { Envelope, EnvelopeRecipient, MailAddress } from "../core/envelope.
 import { MairustError, toMairustError } from "../core/errors.ts";
 import type { ResolvedRecipient } from "../core/ports/directory.ts";
 import type { IntakeStream, MessageIntake, RecipientOutcome } from "../core/ports/intake.ts";
+import { within } from "../platform/deadline.ts";
 import { InFlightDeliveries } from "./in-flight.ts";
 import { MessageReceiver } from "./received-message.ts";
 import { type IntakeOptions, Transaction } from "./transaction.ts";
@@ -24,7 +25,18 @@ export class Intake implements MessageIntake {
 
   async checkRecipient(recipient: EnvelopeRecipient, _mailFrom: MailAddress): Promise<ResolvedRecipient> {
     const resolved = await this.#options.directory.resolveRecipient(recipient.address);
-    const { account } = resolved;
+    const { account, domain } = resolved;
+    if (domain.stage !== "store") {
+      // A newer node, or a restored database: mail must wait, not be kept from its real store.
+      throw new MairustError(
+        "not_built",
+        `Cannot deliver to "${account.address}": stage "${domain.stage}" is not built`,
+        {
+          retry: "later",
+          publicText: "not available in this version",
+        },
+      );
+    }
     // The exact check is at commit, under lock; this one only saves the transfer.
     if (account.quotaBytes > 0 && account.usedBytes >= account.quotaBytes) {
       throw new MairustError("over_quota", `Cannot deliver to "${account.address}": the quota is used up`, {
@@ -35,14 +47,25 @@ export class Intake implements MessageIntake {
   }
 
   open(envelope: Envelope, resolved: readonly ResolvedRecipient[]): IntakeStream {
-    const { blobs, newMessageId, now, limits } = this.#options;
-    const receiver = new MessageReceiver(blobs, newMessageId(), now(), limits().mime);
-    return {
+    const { blobs, newMessageId, now, limits, log } = this.#options;
+    const receiver = new MessageReceiver({
+      blobs,
+      id: newMessageId(),
+      receivedAt: now(),
+      limits: limits().mime,
+      log,
+    });
+    const stream = {
       queueId: envelope.client.ident ?? "",
-      write: chunk => receiver.write(chunk),
+      write: (chunk: Uint8Array) => receiver.write(chunk),
       abort: () => receiver.abort(),
-      finish: deadline => this.#finish(receiver, envelope, resolved, deadline),
+      finish: async (deadline: Deadline) => {
+        const { outcomes, queueId } = await this.#finish(receiver, envelope, resolved, deadline);
+        stream.queueId = queueId;
+        return outcomes;
+      },
     };
+    return stream;
   }
 
   async #finish(
@@ -50,20 +73,27 @@ export class Intake implements MessageIntake {
     envelope: Envelope,
     resolved: readonly ResolvedRecipient[],
     deadline: Deadline,
-  ): Promise<readonly RecipientOutcome[]> {
+  ): Promise<{ readonly outcomes: readonly RecipientOutcome[]; readonly queueId: string }> {
     try {
-      const message = await receiver.finish();
-      try {
-        const transaction = new Transaction(this.#options, this.#inFlight, envelope, resolved, message);
-        return await transaction.run(deadline);
-      } finally {
-        await message.staged.discard();
-      }
+      const message = await within(receiver.finish(), deadline);
+      const transaction = new Transaction(this.#options, this.#inFlight, envelope, resolved, message);
+      const outcomes = await transaction.run(deadline);
+      void transaction.settled.then(() => message.staged.discard());
+      return { outcomes, queueId: transaction.queueId };
     } catch (error) {
       await receiver.abort();
       const failure = toMairustError(error, "take the message");
-      this.#options.log.error("message not taken", { id: receiver.id, error: failure });
-      return resolved.map(() => ({ kind: "failed", error: failure, id: receiver.id }));
+      const queueId = envelope.client.ident ?? "";
+      for (const { account } of resolved) {
+        this.#options.log.error("message not taken", {
+          queue_id: queueId,
+          id: receiver.id,
+          to: account.address,
+          status: "deferred",
+          error: failure,
+        });
+      }
+      return { outcomes: resolved.map(() => ({ kind: "failed", error: failure, id: receiver.id })), queueId };
     }
   }
 }

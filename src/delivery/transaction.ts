@@ -13,7 +13,8 @@ import type { HookDecision, HookRunner } from "../core/ports/hooks.ts";
 import type { RecipientOutcome } from "../core/ports/intake.ts";
 import type { Log, LogFields } from "../core/ports/log.ts";
 import type { MessageStore, TargetResult } from "../core/ports/store.ts";
-import { within } from "../platform/deadline.ts";
+import type { TimelineEvent } from "../core/ports/timeline.ts";
+import { deadlineAfter, within } from "../platform/deadline.ts";
 import { type AccountDelivery, accountDeliveries, buildDelivery, messageFacts } from "./account-delivery.ts";
 import type { InFlightDeliveries } from "./in-flight.ts";
 import type { ReceivedMessage } from "./received-message.ts";
@@ -41,6 +42,16 @@ export interface IntakeOptions {
 }
 
 /** One transaction after its last byte: lives until its outcomes are known. */
+interface Decided {
+  readonly delivery: AccountDelivery;
+  readonly decision: HookDecision | undefined;
+}
+
+/** Kept of the transaction's time for the commit, at most. */
+const COMMIT_RESERVE_MS = 5_000;
+/** And never more than this share of what is left. */
+const COMMIT_RESERVE_SHARE = 0.25;
+
 export class Transaction {
   readonly #options: IntakeOptions;
   readonly #inFlight: InFlightDeliveries;
@@ -49,6 +60,8 @@ export class Transaction {
   readonly #message: ReceivedMessage;
   readonly #queueId: string;
   readonly #outcomes = new Map<string, RecipientOutcome>();
+  readonly #background: Promise<void>[] = [];
+  #answered = false;
 
   constructor(
     options: IntakeOptions,
@@ -65,6 +78,20 @@ export class Transaction {
     this.#queueId = envelope.client.ident ?? message.structure.receivedId ?? "";
   }
 
+  /** Postfix's queue id: from XFORWARD, else from the newest Received field; "" when neither has one. */
+  get queueId(): string {
+    return this.#queueId;
+  }
+
+  /**
+   * What still goes on after the answer: a commit that the deadline did not wait for, shadow calls. The message's bytes and the claim
+   * on its recipients are held until then. Never rejects.
+   */
+  get settled(): Promise<void> {
+    return Promise.all(this.#background).then(() => undefined);
+  }
+
+  /** Never rejects. Resolves at the deadline at the latest; who is not finished then gets a `deadline` failure. */
   async run(deadline: Deadline): Promise<readonly RecipientOutcome[]> {
     const accounts = [...new Set(this.#resolved.map(r => r.account.address))];
     try {
@@ -72,22 +99,49 @@ export class Transaction {
       try {
         await this.#deliver(deadline);
       } finally {
-        release();
+        // The same delivery must not run again while this one may still be stored.
+        void this.settled.then(release);
       }
     } catch (error) {
       this.#failRest(toMairustError(error, "deliver the message"));
     }
-    return this.#resolved.map(r => this.#outcomes.get(r.account.address) ?? this.#missing());
+    const outcomes = this.#resolved.map(r => this.#outcomes.get(r.account.address) ?? this.#missing());
+    this.#answered = true;
+    return outcomes;
   }
 
   async #deliver(deadline: Deadline): Promise<void> {
     this.#options.onStep?.("received");
     const pending = this.#withoutLoops(accountDeliveries(this.#envelope, this.#resolved));
-    const fresh = await this.#withoutStored(pending);
-    const decided = await Promise.all(fresh.map(delivery => this.#decide(delivery, fresh, deadline)));
+    const fresh = await within(this.#withoutStored(pending), deadline);
+    const decided = await this.#decideAll(fresh, deadline);
     this.#options.onStep?.("decided");
     const accepted = decided.filter(d => this.#accept(d.delivery, d.decision));
-    if (accepted.length > 0) await within(this.#store(accepted), deadline);
+    if (accepted.length === 0) return;
+    if (deadline.signal.aborted) throw deadline.signal.reason;
+    const stored = this.#store(accepted);
+    this.#background.push(
+      stored.catch(error => {
+        if (this.#answered) this.#failedAfterAnswer(error);
+      }),
+    );
+    await within(stored, deadline);
+  }
+
+  /** Hooks get the chain's time but for what the commit needs: a hook that is cut must not take the store's time with it. */
+  async #decideAll(fresh: readonly AccountDelivery[], deadline: Deadline): Promise<readonly Decided[]> {
+    if (!this.#options.hooks.has("pre_delivery")) {
+      return fresh.map(delivery => ({ delivery, decision: undefined }));
+    }
+    const remainingMs = deadline.remainingMs();
+    const reserveMs = Math.min(COMMIT_RESERVE_MS, remainingMs * COMMIT_RESERVE_SHARE);
+    const hooksDeadline = deadlineAfter(remainingMs - reserveMs, deadline);
+    try {
+      const decided = await Promise.all(fresh.map(delivery => this.#decide(delivery, fresh, hooksDeadline)));
+      return decided.filter(one => one !== undefined);
+    } finally {
+      hooksDeadline.dispose();
+    }
   }
 
   /** RFC 5321 §6.3: too many hops, or a message that was here for this mailbox before. */
@@ -117,10 +171,10 @@ export class Transaction {
     const stored = await this.#options.store.alreadyDelivered(
       this.#queueId,
       this.#message.staged.digest,
-      deliveries.map(d => d.account.address),
+      deliveries.map(d => d.account.id),
     );
     return deliveries.filter(delivery => {
-      const id = stored.get(delivery.account.address);
+      const id = stored.get(delivery.account.id);
       if (id === undefined) return true;
       this.#stored(delivery, id, true, {});
       this.#options.store.recordEvents(id, this.#queueId, [
@@ -135,15 +189,26 @@ export class Transaction {
     });
   }
 
+  /** @returns undefined when the chain itself broke: this recipient alone has failed then */
   async #decide(
     delivery: AccountDelivery,
     all: readonly AccountDelivery[],
     deadline: Deadline,
-  ): Promise<{ readonly delivery: AccountDelivery; readonly decision: HookDecision | undefined }> {
-    const { hooks } = this.#options;
-    if (!hooks.has("pre_delivery")) return { delivery, decision: undefined };
-    const facts = messageFacts(this.#message, this.#envelope, this.#queueId, delivery, all);
-    return { delivery, decision: await hooks.run("pre_delivery", facts, deadline) };
+  ): Promise<Decided | undefined> {
+    try {
+      const facts = messageFacts(this.#message, this.#envelope, this.#queueId, delivery, all);
+      const decision = await this.#options.hooks.run("pre_delivery", facts, deadline);
+      if (decision.late !== undefined) this.#background.push(this.#recordLate(decision.late));
+      return { delivery, decision };
+    } catch (error) {
+      this.#fail(delivery, toMairustError(error, "run the hooks"));
+      return undefined;
+    }
+  }
+
+  async #recordLate(late: Promise<readonly TimelineEvent[]>): Promise<void> {
+    const events = await late;
+    if (events.length > 0) this.#options.store.recordEvents(this.#message.id, this.#queueId, events);
   }
 
   /** @returns true when the message is to be stored for this account */
@@ -158,7 +223,6 @@ export class Transaction {
       id,
       to: recipient,
       status: `${reply.code} ${reply.enhanced}`,
-      reason: reply.text,
     });
     this.#options.store.recordEvents(id, this.#queueId, [
       ...decision.events,
@@ -172,9 +236,16 @@ export class Transaction {
     return false;
   }
 
-  async #store(
-    accepted: readonly { delivery: AccountDelivery; decision: HookDecision | undefined }[],
-  ): Promise<void> {
+  /** The peer was told 451; nothing is stored, and it comes again. */
+  #failedAfterAnswer(error: unknown): void {
+    this.#options.log.error("not stored after the answer", {
+      queue_id: this.#queueId,
+      id: this.#message.id,
+      error: toMairustError(error, "store the message"),
+    });
+  }
+
+  async #store(accepted: readonly Decided[]): Promise<void> {
     const blob = await this.#message.staged.persist();
     this.#options.onStep?.("persisted");
     const results = await this.#options.store.deliver(
@@ -217,7 +288,9 @@ export class Transaction {
 
   #stored(delivery: AccountDelivery, id: MessageId, already: boolean, place: LogFields): void {
     this.#outcomes.set(delivery.account.address, { kind: "stored", already, id });
-    this.#options.log.info(already ? "already stored" : "stored", {
+    // After the answer the peer has a 451 for it and comes again: then it is "already stored".
+    const event = already ? "already stored" : this.#answered ? "stored after the answer" : "stored";
+    this.#options.log.info(event, {
       queue_id: this.#queueId,
       id,
       to: delivery.account.address,
@@ -235,7 +308,7 @@ export class Transaction {
       queue_id: this.#queueId,
       id: this.#message.id,
       to: recipient,
-      status: "deferred",
+      status: error.retry === "later" ? "deferred" : "bounced",
       error,
     });
     this.#options.store.recordEvents(this.#message.id, this.#queueId, [

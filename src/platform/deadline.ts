@@ -4,7 +4,7 @@
  */
 
 import type { Deadline } from "../core/deadline.ts";
-import { MairustError } from "../core/errors.ts";
+import { MairustError, messageOf } from "../core/errors.ts";
 
 /** Longest delay of a Node timer; beyond it fires at once. */
 const MAX_TIMER_MS = 2_147_483_647;
@@ -90,17 +90,26 @@ export function within<T>(work: Promise<T>, deadline: Deadline): Promise<T> {
   });
 }
 
-/** Run `task` every `intervalMs` until the returned function is called. Runs never overlap; the timer does not keep the process alive. */
-export function every(intervalMs: number, task: () => Promise<void> | void): () => void {
+/**
+ * Run `task` every `intervalMs` until the returned function is called. Runs never overlap; the timer does not keep the process alive.
+ * @param onError  hears what a run threw; the next one comes all the same. Default: a process warning.
+ */
+export function every(
+  intervalMs: number,
+  task: () => Promise<void> | void,
+  onError: (error: unknown) => void = error =>
+    process.emitWarning(`a periodic task failed: ${messageOf(error)}`),
+): () => void {
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
   const arm = () => {
     timer = setTimeout(async () => {
       try {
         await task();
-      } finally {
-        if (!stopped) arm();
+      } catch (error) {
+        onError(error);
       }
+      if (!stopped) arm();
     }, intervalMs);
     timer.unref();
   };

@@ -38,13 +38,13 @@ function selectDomains(q: Queryable, rest: Fragment): Promise<readonly DomainRow
   return q.query<DomainRow>`
     select d.name, d.tenant, d.stage, d.accounts, d.quota_bytes, d.created_at,
            (select count(*) from accounts a where a.domain = d.name) as account_count
-    from domains d ${rest}`;
+    from domains d where d.enabled ${rest}`;
 }
 
 export async function listDomains(db: Db, page: PageRequest): Promise<Page<DomainRecord>> {
   const rows = await selectDomains(
     db,
-    sql`where d.name > ${page.after ?? ""} order by d.name limit ${page.limit + 1}`,
+    sql`and d.name > ${page.after ?? ""} order by d.name limit ${page.limit + 1}`,
   );
   return pageOf(rows, page, toRecord, item => item.name);
 }
@@ -52,7 +52,7 @@ export async function listDomains(db: Db, page: PageRequest): Promise<Page<Domai
 /** @throws {MairustError} `unknown_domain` */
 export async function getDomain(q: Queryable, name: string): Promise<DomainRecord> {
   const canonical = readDomain(name);
-  const [row] = await selectDomains(q, sql`where d.name = ${canonical}`);
+  const [row] = await selectDomains(q, sql`and d.name = ${canonical}`);
   if (row !== undefined) return toRecord(row);
   const text = `no such domain "${canonical}"`;
   throw new MairustError("unknown_domain", `Cannot find the domain: ${text}`, { publicText: text });
@@ -64,7 +64,10 @@ export async function addDomain(db: Db, domain: NewDomain, options: ChangeOption
   return change(db, options, async tx => {
     const [row] = await tx.query<{ name: string }>`
       insert into domains (name, accounts, quota_bytes) values (${name}, ${domain.accounts}, ${domain.quotaBytes})
-      on conflict (name) do nothing returning name`;
+      on conflict (name) do update
+        set accounts = excluded.accounts, quota_bytes = excluded.quota_bytes, enabled = true, origin = 'created'
+        where not domains.enabled
+      returning name`;
     if (row === undefined) {
       const text = `domain "${name}" is there already`;
       throw new MairustError("already_exists", `Cannot add: ${text}`, { publicText: text });

@@ -1,15 +1,20 @@
 /**
  * Group commit without an added wait (message path, step 7): one flush is in flight, the next takes what queued meanwhile.
- * A failed batch is tried again one by one, so that a poisoned item hurts only itself; when the store itself is away,
- * everything in the batch fails at once (one by one would only multiply the time-outs).
+ * A failed batch is tried again: once as it is when it only met another transaction, else one by one, so that a poisoned item hurts
+ * only itself. When the store itself is away, everything in the batch fails at once (one by one would only multiply the time-outs).
  */
 import { MairustError, toMairustError } from "../core/errors.ts";
 
-export interface BatcherOptions {
+export interface BatcherOptions<T> {
   /** Items that one flush takes at most. */
   readonly maxBatch: number;
   /** Items that may wait; more are refused with `too_many`. */
   readonly maxWaiting: number;
+  /** What an item weighs, and how much one flush takes at most; a heavier item goes alone. Default: only the count matters. */
+  readonly weigh?: (item: T) => number;
+  readonly maxWeight?: number;
+  /** The failure may pass when the same batch is tried at once again. */
+  readonly isPassing?: (error: MairustError) => boolean;
 }
 
 interface Waiting<T, R> {
@@ -19,13 +24,19 @@ interface Waiting<T, R> {
 }
 
 export class Batcher<T, R> {
-  readonly #flush: (items: readonly T[]) => Promise<readonly R[]>;
-  readonly #options: BatcherOptions;
+  readonly #flush: (items: readonly T[], alone: boolean) => Promise<readonly R[]>;
+  readonly #options: BatcherOptions<T>;
   #waiting: Waiting<T, R>[] = [];
   #running = false;
 
-  /** @param flush  resolves with one result per item, in order; rejecting means that nothing of the batch took effect */
-  constructor(flush: (items: readonly T[]) => Promise<readonly R[]>, options: BatcherOptions) {
+  /**
+   * @param flush  resolves with one result per item, in order; rejecting means that nothing of the batch took effect. `alone`: the
+   *               item is tried by itself because its batch failed
+   */
+  constructor(
+    flush: (items: readonly T[], alone: boolean) => Promise<readonly R[]>,
+    options: BatcherOptions<T>,
+  ) {
     this.#flush = flush;
     this.#options = options;
   }
@@ -52,26 +63,65 @@ export class Batcher<T, R> {
     this.#running = true;
     // Let everything that arrives in this turn of the event loop into the first batch.
     await Promise.resolve();
-    while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, this.#options.maxBatch);
-      await this.#flushBatch(batch);
-    }
+    while (this.#waiting.length > 0) await this.#flushBatch(this.#take());
     this.#running = false;
+  }
+
+  #take(): readonly Waiting<T, R>[] {
+    const { maxBatch, weigh, maxWeight = Number.POSITIVE_INFINITY } = this.#options;
+    let weight = 0;
+    let count = 0;
+    for (const { item } of this.#waiting.slice(0, maxBatch)) {
+      weight += weigh?.(item) ?? 0;
+      if (count > 0 && weight > maxWeight) break;
+      count++;
+    }
+    return this.#waiting.splice(0, count);
   }
 
   async #flushBatch(batch: readonly Waiting<T, R>[]): Promise<void> {
     try {
-      const results = await this.#flush(batch.map(w => w.item));
-      batch.forEach((w, i) => {
-        w.resolve(results[i] as R);
-      });
+      await this.#attempt(batch, false);
+      return;
     } catch (error) {
       const failure = toMairustError(error, "write a batch");
-      if (batch.length === 1 || failure.code === "store_unavailable") {
-        for (const w of batch) w.reject(failure);
+      const passing = this.#isPassing(failure);
+      if (!passing && (failure.code === "store_unavailable" || batch.length === 1)) {
+        for (const one of batch) one.reject(failure);
         return;
       }
-      for (const w of batch) await this.#flushBatch([w]);
+      if (passing && (await this.#succeeds(batch))) return;
     }
+    for (const one of batch) await this.#flushAlone(one);
+  }
+
+  async #flushAlone(one: Waiting<T, R>): Promise<void> {
+    try {
+      await this.#attempt([one], true);
+    } catch (error) {
+      one.reject(toMairustError(error, "write one item"));
+    }
+  }
+
+  async #succeeds(batch: readonly Waiting<T, R>[]): Promise<boolean> {
+    try {
+      await this.#attempt(batch, false);
+      return true;
+    } catch {
+      // Each item is tried alone now, and hears its own error.
+      return false;
+    }
+  }
+
+  async #attempt(batch: readonly Waiting<T, R>[], alone: boolean): Promise<void> {
+    const results = await this.#flush(
+      batch.map(one => one.item),
+      alone,
+    );
+    for (const [i, one] of batch.entries()) one.resolve(results[i] as R);
+  }
+
+  #isPassing(error: MairustError): boolean {
+    return this.#options.isPassing?.(error) ?? false;
   }
 }

@@ -34,6 +34,8 @@ export interface Tx extends Queryable {
 export interface TransactionOptions {
   /** Instead of the pool's statement time-out; 0: none. */
   readonly statementTimeoutMs?: number;
+  /** Longest wait for a lock that another transaction holds; default: as long as the statement may run. */
+  readonly lockTimeoutMs?: number;
   /** Default `read committed`. */
   readonly isolation?: "repeatable read" | "serializable";
 }
@@ -96,7 +98,13 @@ class Transaction implements Tx {
 
   async begin(options: TransactionOptions): Promise<void> {
     const isolation = options.isolation === undefined ? "" : ` isolation level ${options.isolation}`;
-    await this.#connection.run(plain(`begin${isolation}`));
+    const { lockTimeoutMs } = options;
+    if (lockTimeoutMs === undefined) await this.#connection.run(plain(`begin${isolation}`));
+    else {
+      const limit = Math.max(1, Math.trunc(lockTimeoutMs));
+      // In one text: a round trip less. Numbers cannot be parameters of SET.
+      await this.#connection.run(plain(`begin${isolation}; set local lock_timeout = ${limit}`), true);
+    }
     const limitMs = options.statementTimeoutMs;
     if (limitMs === undefined) return;
     this.#connection.limitMs = limitMs;

@@ -5,7 +5,7 @@
 import type { MailboxId, MessageId } from "../core/ids.ts";
 import type { Delivery, DeliveryTarget, TargetResult } from "../core/ports/store.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
-import { pgText, type Tx } from "./db.ts";
+import { jsonText, type Tx } from "./db.ts";
 
 /** Where one target goes, once its locks are held. */
 export interface PlacedTarget {
@@ -41,7 +41,8 @@ export async function insertDelivered(
       insert into blobs (digest, size_bytes, stored_bytes, codec)
       select decode(d, 'hex'), s, t, c
       from json_to_recordset(${jsonText(blobRows(deliveries))}::text::json) as b(d text, s bigint, t bigint, c text)
-      on conflict (digest) do update set touched_at = now()
+      on conflict (digest) do update
+        set touched_at = now(), stored_bytes = excluded.stored_bytes, codec = excluded.codec
     ), new_messages as (
       insert into messages (message_id, blob_digest, size_bytes, header_bytes, structure, header, message_id_header, subject,
                             from_text, thread_key, attachments, queue_id, mail_from, received_at)
@@ -142,9 +143,4 @@ function entryRows(placed: readonly PlacedTarget[]) {
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex");
-}
-
-/** JSON that PostgreSQL takes: no U+0000, no lone surrogate anywhere (mail can hold both). */
-function jsonText(value: unknown): string {
-  return JSON.stringify(value, (_key, v: unknown) => (typeof v === "string" ? pgText(v) : v));
 }

@@ -5,20 +5,28 @@
  * taken under the mailbox lock. A redelivery is settled by the primary key of `deliveries`; because the account is locked first,
  * two transactions never wait for each other's keys. A failure means that nothing of the batch was stored.
  */
-import { MairustError } from "../core/errors.ts";
-import type { BlobDigest, MailboxId, MessageId } from "../core/ids.ts";
+import { MairustError, toMairustError } from "../core/errors.ts";
+import type { AccountId, BlobDigest, MailboxId, MessageId } from "../core/ids.ts";
 import { mailboxId, messageId } from "../core/ids.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Delivery, DeliveryTarget, MessageStore, TargetResult } from "../core/ports/store.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import { Batcher } from "./batcher.ts";
 import type { MailboxChanges } from "./changes.ts";
-import type { Db, Tx } from "./db.ts";
+import { type Db, jsonText, sqlstateOf, type Tx } from "./db.ts";
 import { insertDelivered, insertEvents, type PlacedTarget } from "./deliver-insert.ts";
 import { createMailboxes, normalizeMailboxName } from "./mailbox-names.ts";
 
 /** Deliveries per transaction. */
 const MAX_BATCH = 100;
+/** Octets of structure, header and prefixes per transaction: they travel as text in one statement. */
+const MAX_BATCH_BYTES = 8 * 1024 * 1024;
+/** It only met another transaction: serialization_failure, deadlock_detected. */
+const PASSING: ReadonlySet<string> = new Set(["40001", "40P01"]);
+/** How long a batch waits for an account that somebody holds (its removal, another node); longer makes everybody wait. */
+const LOCK_MS = 1_000;
+/** And a delivery that is tried alone, because its batch waited in vain. */
+const LOCK_ALONE_MS = 200;
 /** Deliveries that may wait for the next transaction: far beyond `lmtp.connections`. */
 const MAX_WAITING = 5000;
 /** Event batches of messages that were not stored. */
@@ -48,10 +56,16 @@ interface UnstoredEvents {
 
 export function createMessageStore(options: StoreOptions): MessageStore {
   const { db, log } = options;
-  const batcher = new Batcher<Delivery, readonly TargetResult[]>(batch => storeBatch(options, batch), {
-    maxBatch: MAX_BATCH,
-    maxWaiting: MAX_WAITING,
-  });
+  const batcher = new Batcher<Delivery, readonly TargetResult[]>(
+    (batch, alone) => storeBatch(options, batch, alone ? LOCK_ALONE_MS : LOCK_MS),
+    {
+      maxBatch: MAX_BATCH,
+      maxWaiting: MAX_WAITING,
+      weigh: weightOf,
+      maxWeight: MAX_BATCH_BYTES,
+      isPassing: error => PASSING.has(sqlstateOf(error) ?? ""),
+    },
+  );
   const events = new Batcher<UnstoredEvents, void>(
     async batch => {
       await db.begin(tx => insertEvents(tx, batch));
@@ -61,8 +75,8 @@ export function createMessageStore(options: StoreOptions): MessageStore {
   );
   return {
     deliver: delivery => batcher.add({ ...delivery, targets: delivery.targets.map(withUsableMailbox) }),
-    alreadyDelivered: (queueId, digest, recipients) =>
-      alreadyDelivered(db, queueId, digest, recipients, options.redeliveryWindowS()),
+    alreadyDelivered: (queueId, digest, accounts) =>
+      alreadyDelivered(db, queueId, digest, accounts, options.redeliveryWindowS()),
     recordEvents(id, queueId, list) {
       events.add({ messageId: id, queueId, events: list }).catch(error => {
         log.error("timeline events lost", {
@@ -85,53 +99,79 @@ function withUsableMailbox(target: DeliveryTarget): DeliveryTarget {
   }
 }
 
+function weightOf(delivery: Delivery): number {
+  const prefixes = delivery.targets.reduce((sum, target) => sum + target.prefix.length, 0);
+  return delivery.structure.length + (delivery.header?.length ?? 0) + prefixes;
+}
+
+/** The recipient's part of a redelivery key. By id: an account that was removed and made again is another one. */
+const recipientKey = (account: AccountId) => `account:${account}`;
+
 async function alreadyDelivered(
   db: Db,
   queueId: string,
   digest: BlobDigest,
-  recipients: readonly string[],
+  accounts: readonly AccountId[],
   windowS: number,
-): Promise<ReadonlyMap<string, MessageId>> {
+): Promise<ReadonlyMap<AccountId, MessageId>> {
   if (queueId === "") return new Map();
+  const byKey = new Map(accounts.map(account => [recipientKey(account), account]));
   const rows = await db.query<{ recipient: string; message_id: string }>`
     select recipient, message_id from deliveries
-    where queue_id = ${queueId} and recipient = any(${[...recipients]}::text[]) and digest = decode(${digest}, 'hex')
+    where queue_id = ${queueId} and recipient = any(${[...byKey.keys()]}::text[]) and digest = decode(${digest}, 'hex')
       and created_at > now() - make_interval(secs => ${windowS}::float8)`;
-  return new Map(rows.map(row => [row.recipient, messageId(row.message_id)]));
+  return new Map(
+    rows.flatMap(row => {
+      const account = byKey.get(row.recipient);
+      return account === undefined ? [] : [[account, messageId(row.message_id)] as const];
+    }),
+  );
 }
 
 async function storeBatch(
   options: StoreOptions,
   batch: readonly Delivery[],
+  lockTimeoutMs: number,
 ): Promise<readonly (readonly TargetResult[])[]> {
   const started = performance.now();
-  const touched = new Set<MailboxId>();
-  const results = await options.db.begin(async tx => {
-    touched.clear();
-    const targets = batch.flatMap(delivery => delivery.targets.map(target => ({ delivery, target })));
-    const { accounts, mailboxes } = await lockPlaces(tx, targets);
-    // A statement of its own: its snapshot must be younger than the locks, or it would miss what their last holder claimed.
-    const earlier = await claimDeliveries(tx, targets, options.redeliveryWindowS());
-    await addMissingMailboxes(tx, targets, accounts, mailboxes);
-    const placed: PlacedTarget[] = [];
-    const outcomes = batch.map(delivery =>
-      delivery.targets.map(target => place(delivery, target, accounts, mailboxes, earlier, placed)),
-    );
-    await insertDelivered(tx, batch, placed, outcomes);
-    await forgetDeliveries(tx, targets, outcomes.flat());
-    for (const { mailboxId } of placed) touched.add(mailboxId);
-    return outcomes;
-  });
-  const bytes = batch.reduce((sum, delivery) => sum + delivery.blob.sizeBytes, 0);
-  options.onCommit((performance.now() - started) / 1000, batch.length, bytes);
-  if (touched.size > 0) options.changes.publish([...touched]);
-  return results;
+  const { outcomes, placed } = await options.db.begin(
+    async tx => {
+      const targets = batch.flatMap(delivery => delivery.targets.map(target => ({ delivery, target })));
+      const places = await lockPlaces(tx, targets);
+      // A statement of its own: its snapshot must be younger than the locks, or it would miss what their last holder claimed.
+      const keys = await claimDeliveries(tx, targets, options.redeliveryWindowS());
+      await addMissingMailboxes(tx, targets, places);
+      const placer = new Placer(places, keys);
+      const results = batch.map(delivery => delivery.targets.map(target => placer.place(delivery, target)));
+      await insertDelivered(tx, batch, placer.placed, results);
+      await forgetDeliveries(tx, targets, results.flat());
+      return { outcomes: results, placed: placer.placed };
+    },
+    { lockTimeoutMs },
+  );
+  afterCommit(options, placed, (performance.now() - started) / 1000);
+  return outcomes;
+}
+
+/** Nothing here may fail the batch: it is stored. */
+function afterCommit(options: StoreOptions, placed: readonly PlacedTarget[], seconds: number): void {
+  try {
+    const messages = new Map(placed.map(({ delivery }) => [delivery.messageId, delivery.blob.sizeBytes]));
+    const bytes = [...messages.values()].reduce((sum, size) => sum + size, 0);
+    options.onCommit(seconds, messages.size, bytes);
+    const touched = [...new Set(placed.map(one => one.mailboxId))];
+    if (touched.length > 0) options.changes.publish(touched);
+  } catch (error) {
+    options.log.error("stored mail not announced", { error: toMairustError(error, "announce stored mail") });
+  }
 }
 
 type Target = { readonly delivery: Delivery; readonly target: DeliveryTarget };
 
 interface LockedAccount {
   usedBytes: number;
+  /** 0: none. */
+  readonly quotaBytes: number;
 }
 
 interface LockedPlaces {
@@ -152,18 +192,22 @@ async function lockPlaces(tx: Tx, targets: readonly Target[]): Promise<LockedPla
   const rows = await tx.query<{
     account_id: number;
     used_bytes: number;
+    quota_bytes: number;
     id: number;
     name: string;
     uidnext: number;
     highest_modseq: number;
   }>`
-    select a.id as account_id, a.used_bytes, m.id, m.name, m.uidnext, m.highest_modseq
-    from json_to_recordset(${JSON.stringify([...wanted.values()])}::text::json) as w(a bigint, n text)
+    select a.id as account_id, a.used_bytes, coalesce(a.quota_bytes, d.quota_bytes) as quota_bytes, m.id, m.name, m.uidnext, m.highest_modseq
+    from json_to_recordset(${jsonText([...wanted.values()])}::text::json) as w(a bigint, n text)
     join accounts a on a.id = w.a
+    join domains d on d.name = a.domain
     join mailboxes m on m.account_id = a.id and m.name = w.n
     order by a.id, m.id for no key update of a, m`;
   return {
-    accounts: new Map(rows.map(row => [row.account_id, { usedBytes: row.used_bytes }])),
+    accounts: new Map(
+      rows.map(row => [row.account_id, { usedBytes: row.used_bytes, quotaBytes: row.quota_bytes }]),
+    ),
     mailboxes: new Map(
       rows.map(row => [
         mailboxKey(row.account_id, row.name),
@@ -177,8 +221,7 @@ async function lockPlaces(tx: Tx, targets: readonly Target[]): Promise<LockedPla
 async function addMissingMailboxes(
   tx: Tx,
   targets: readonly Target[],
-  accounts: ReadonlyMap<number, unknown>,
-  mailboxes: Map<string, LockedMailbox>,
+  { accounts, mailboxes }: LockedPlaces,
 ): Promise<void> {
   const missing = targets
     .map(t => t.target)
@@ -197,7 +240,8 @@ async function addMissingMailboxes(
   for (const [key, mailbox] of locked.mailboxes) mailboxes.set(key, mailbox);
 }
 
-const deliveryKey = (d: Delivery, t: DeliveryTarget) => `${d.queueId}\0${t.recipient}\0${d.blob.digest}`;
+const deliveryKey = (d: Delivery, t: DeliveryTarget) =>
+  `${d.queueId}\0${recipientKey(t.accountId)}\0${d.blob.digest}`;
 
 /** Which of these deliveries were stored before: key → the message they were stored as. The others are claimed by this transaction. */
 async function claimDeliveries(
@@ -215,7 +259,7 @@ async function claimDeliveries(
         keyed.map(({ delivery, target }, o) => ({
           o,
           q: delivery.queueId,
-          r: target.recipient,
+          r: recipientKey(target.accountId),
           d: delivery.blob.digest,
           m: delivery.messageId,
         })),
@@ -251,7 +295,7 @@ async function forgetDeliveries(
   if (refused.length === 0) return;
   const rows = refused.map(({ delivery, target }) => ({
     q: delivery.queueId,
-    r: target.recipient,
+    r: recipientKey(target.accountId),
     m: delivery.messageId,
   }));
   await tx.query`
@@ -259,36 +303,50 @@ async function forgetDeliveries(
     where k.queue_id = w.q and k.recipient = w.r and k.message_id = w.m`;
 }
 
-function place(
-  delivery: Delivery,
-  target: DeliveryTarget,
-  accounts: ReadonlyMap<number, { usedBytes: number }>,
-  mailboxes: ReadonlyMap<string, LockedMailbox>,
-  keys: ReadonlyMap<string, MessageId>,
-  placed: PlacedTarget[],
-): TargetResult {
-  if (target.exactlyOnce && delivery.queueId !== "") {
-    const owner = keys.get(deliveryKey(delivery, target));
+/** Gives each target of a batch its place, under the locks. Order counts: what one takes of a quota the next does not have. */
+class Placer {
+  readonly placed: PlacedTarget[] = [];
+  readonly #places: LockedPlaces;
+  readonly #keys: ReadonlyMap<string, MessageId>;
+  /** What became of the message that claimed a key in this batch. */
+  readonly #owners = new Map<string, TargetResult>();
+
+  constructor(places: LockedPlaces, keys: ReadonlyMap<string, MessageId>) {
+    this.#places = places;
+    this.#keys = keys;
+  }
+
+  place(delivery: Delivery, target: DeliveryTarget): TargetResult {
+    if (!target.exactlyOnce || delivery.queueId === "") return this.#find(delivery, target);
+    const key = deliveryKey(delivery, target);
+    const owner = this.#keys.get(key);
     if (owner === undefined)
       throw new MairustError("internal", "Cannot claim a delivery: its key is not there");
-    if (owner !== delivery.messageId) return { kind: "duplicate", messageId: owner };
+    if (owner === delivery.messageId) {
+      const result = this.#find(delivery, target);
+      this.#owners.set(key, result);
+      return result;
+    }
+    const ownersResult = this.#owners.get(key);
+    // The same delivery twice in one batch, and the first was not stored: then the second is not "already stored" either.
+    if (ownersResult !== undefined && ownersResult.kind !== "stored") return ownersResult;
+    return { kind: "duplicate", messageId: owner };
   }
-  const account = accounts.get(target.accountId);
-  const mailbox =
-    mailboxes.get(mailboxKey(target.accountId, target.mailbox)) ??
-    (target.ifMissing === "inbox" ? mailboxes.get(mailboxKey(target.accountId, "INBOX")) : undefined);
-  if (account === undefined || mailbox === undefined) return { kind: "gone" };
-  const size = delivery.blob.sizeBytes + target.prefix.length;
-  if (target.quotaBytes > 0 && account.usedBytes + size > target.quotaBytes) return { kind: "over_quota" };
-  account.usedBytes += size;
-  const uid = mailbox.uidNext++;
-  placed.push({
-    delivery,
-    target,
-    mailboxId: mailbox.id,
-    mailbox: mailbox.name,
-    uid,
-    modseq: ++mailbox.modseq,
-  });
-  return { kind: "stored", mailboxId: mailbox.id, mailbox: mailbox.name, uid };
+
+  #find(delivery: Delivery, target: DeliveryTarget): TargetResult {
+    const { accounts, mailboxes } = this.#places;
+    const account = accounts.get(target.accountId);
+    const mailbox =
+      mailboxes.get(mailboxKey(target.accountId, target.mailbox)) ??
+      (target.ifMissing === "fail" ? undefined : mailboxes.get(mailboxKey(target.accountId, "INBOX")));
+    if (account === undefined || mailbox === undefined) return { kind: "gone" };
+    const size = delivery.blob.sizeBytes + target.prefix.length;
+    if (account.quotaBytes > 0 && account.usedBytes + size > account.quotaBytes)
+      return { kind: "over_quota" };
+    account.usedBytes += size;
+    const uid = mailbox.uidNext++;
+    const modseq = ++mailbox.modseq;
+    this.placed.push({ delivery, target, mailboxId: mailbox.id, mailbox: mailbox.name, uid, modseq });
+    return { kind: "stored", mailboxId: mailbox.id, mailbox: mailbox.name, uid };
+  }
 }

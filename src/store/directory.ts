@@ -137,7 +137,7 @@ async function lookUp(db: Db, batch: readonly MailAddress[]): Promise<readonly L
     select w.o as ord, d.name as domain, d.tenant, d.stage, d.accounts, d.quota_bytes as domain_quota,
            a.id as account_id, a.domain as account_domain, a.local_part, a.quota_bytes, a.used_bytes, a.used_messages, hit.matched
     from json_to_recordset(${JSON.stringify(wanted)}::text::json) as w(o int, d text, l text, b text)
-    left join domains d on d.name = w.d
+    left join domains d on d.name = w.d and d.enabled
     left join lateral (
       select id, matched from (
         select id, 'exact' as matched, 1 as rank from accounts where domain = w.d and local_part = w.l
@@ -146,7 +146,7 @@ async function lookUp(db: Db, batch: readonly MailAddress[]): Promise<readonly L
         union all select account_id, 'base', 4 from aliases where w.b is distinct from w.l and domain = w.d and local_part = w.b
       ) candidates order by rank limit 1
     ) hit on true
-    left join accounts a on a.id = hit.id
+    left join accounts a on a.id = hit.id and d.name is not null
     order by w.o`;
   return batch.map((address, ord) => lookup(rows[ord], address));
 }

@@ -5,6 +5,8 @@ import type { Tx } from "./db.ts";
 
 /** Octets of UTF-8 in a whole mailbox name. */
 const MAX_NAME_BYTES = 1000;
+/** Mailboxes of one account: past it nothing is made, and hooks' folders become INBOX. */
+const MAX_MAILBOXES = 5_000;
 /** Levels in a mailbox name. */
 const MAX_LEVELS = 20;
 
@@ -28,7 +30,7 @@ export function normalizeMailboxName(name: string): string {
   const levels = nfc.split("/");
   const bad =
     levels.some(level => level === "" || level === "." || level === "..") ||
-    /\p{Cc}/u.test(nfc) ||
+    /[\p{Cc}\p{Cs}]/u.test(nfc) ||
     levels.length > MAX_LEVELS ||
     Buffer.byteLength(nfc) > MAX_NAME_BYTES;
   if (bad) {
@@ -56,7 +58,9 @@ export async function createMailboxes(
   const rows = JSON.stringify(mailboxes.map(m => ({ a: m.accountId, n: m.name, s: m.specialUse ?? null })));
   await tx.query`
     insert into mailboxes (account_id, name, special_use)
-    select distinct on (a, n) a, n, s from json_to_recordset(${rows}::text::json) as w(a bigint, n text, s text) order by a, n
+    select distinct on (a, n) a, n, s from json_to_recordset(${rows}::text::json) as w(a bigint, n text, s text)
+    where (select count(*) from mailboxes m where m.account_id = w.a) < ${MAX_MAILBOXES}
+    order by a, n
     on conflict (account_id, name) do nothing`;
   await tx.query`
     insert into subscriptions (account_id, name)

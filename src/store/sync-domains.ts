@@ -2,12 +2,14 @@
 
 import type { Domain } from "../core/ports/directory.ts";
 import { canonicalDomain } from "./addresses.ts";
-import type { Db } from "./db.ts";
+import { type Db, jsonText } from "./db.ts";
 
-/** Add what is missing; tenant, account policy and quota follow the file, the stage of an existing domain stays. */
+/**
+ * Add what is missing; tenant, account policy and quota follow the file, the stage of an existing domain stays. A domain that only a
+ * file made and that no file names any more takes no mail from now on; its mail stays, and it is back when a file names it again.
+ */
 export async function syncDomains(db: Db, domains: readonly Domain[]): Promise<void> {
-  if (domains.length === 0) return;
-  const rows = JSON.stringify(
+  const rows = jsonText(
     domains.map(d => ({
       n: canonicalDomain(d.name) ?? d.name,
       t: d.tenant,
@@ -20,10 +22,16 @@ export async function syncDomains(db: Db, domains: readonly Domain[]): Promise<v
     await tx.query`
       insert into tenants (name) select distinct t from json_to_recordset(${rows}::text::json) as d(t text) on conflict do nothing`;
     await tx.query`
-      insert into domains as d (name, tenant, stage, accounts, quota_bytes)
-      select n, t, s, a, q from json_to_recordset(${rows}::text::json) as w(n text, t text, s text, a text, q bigint)
+      insert into domains as d (name, tenant, stage, accounts, quota_bytes, origin)
+      select n, t, s, a, q, 'file' from json_to_recordset(${rows}::text::json) as w(n text, t text, s text, a text, q bigint)
       order by n
-      on conflict (name) do update set tenant = excluded.tenant, accounts = excluded.accounts, quota_bytes = excluded.quota_bytes
-        where (d.tenant, d.accounts, d.quota_bytes) is distinct from (excluded.tenant, excluded.accounts, excluded.quota_bytes)`;
+      on conflict (name) do update
+        set tenant = excluded.tenant, accounts = excluded.accounts, quota_bytes = excluded.quota_bytes, enabled = true
+        where (d.tenant, d.accounts, d.quota_bytes, d.enabled)
+          is distinct from (excluded.tenant, excluded.accounts, excluded.quota_bytes, true)`;
+    await tx.query`
+      update domains set enabled = false
+      where origin = 'file' and enabled
+        and name not in (select n from json_to_recordset(${rows}::text::json) as w(n text))`;
   });
 }

@@ -54,6 +54,11 @@ export interface HookDecision {
   /** Header fields to add, in order; `X-MaiRust-Skipped` marks among them. */
   readonly headers: ReadonlyArray<readonly [name: string, value: string]>;
   readonly events: readonly TimelineEvent[];
+  /**
+   * Events of calls that the decision did not wait for (shadow). Never rejects, and settles within the hooks' own time-outs; the
+   * message's content must stay readable until then.
+   */
+  readonly late?: Promise<readonly TimelineEvent[]>;
 }
 
 export interface HookRunner {

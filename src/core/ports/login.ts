@@ -12,6 +12,11 @@ export interface LoginRequest {
 }
 
 export interface Authenticator {
-  /** @throws {MairustError} `auth_failed`, `store_unavailable`, `too_many` (throttled) */
-  login(request: LoginRequest): Promise<Account>;
+  /**
+   * May wait before it looks at the password, when many were wrong of late.
+   * @param gone  aborts when nobody waits for the answer any more; its reason is thrown
+   * @throws {MairustError} `auth_failed` (`context.reason`, for the log only: `bad_password` or `unknown_account`),
+   *   `store_unavailable`, `too_many` (throttled)
+   */
+  login(request: LoginRequest, gone?: AbortSignal): Promise<Account>;
 }

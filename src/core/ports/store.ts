@@ -46,7 +46,7 @@ export interface Delivery {
 
 export interface DeliveryTarget {
   readonly accountId: AccountId;
-  /** Canonical address of the account: the recipient's part of the redelivery key. */
+  /** Canonical address of the account, for the timeline. */
   readonly recipient: string;
   /** Folder as the decision named it. */
   readonly mailbox: string;
@@ -57,7 +57,6 @@ export interface DeliveryTarget {
   /** Bytes in front of the blob for this entry only: Return-Path, Delivered-To, Received, hook headers (CRLF). */
   readonly prefix: Uint8Array;
   readonly metadata: Readonly<Record<string, unknown>>;
-  readonly quotaBytes: number;
   /** Recognise the same delivery again (LMTP); false for `msg add`. */
   readonly exactlyOnce: boolean;
   readonly events: readonly TimelineEvent[];
@@ -76,12 +75,12 @@ export interface MessageStore {
    * @throws {MairustError} `store_unavailable`, `internal`: nothing of this delivery is stored
    */
   deliver(delivery: Delivery): Promise<readonly TargetResult[]>;
-  /** Which recipients of a queue id and digest were stored already, within the redelivery window: canonical address → message. */
+  /** Which accounts got a queue id and digest already, within the redelivery window, and as which message. */
   alreadyDelivered(
     queueId: string,
     digest: BlobDigest,
-    recipients: readonly string[],
-  ): Promise<ReadonlyMap<string, MessageId>>;
+    accounts: readonly AccountId[],
+  ): Promise<ReadonlyMap<AccountId, MessageId>>;
   /** Record steps of a message that was not stored (refused, deferred). Best effort: a failure is logged by the store. */
   recordEvents(messageId: MessageId, queueId: string, events: readonly TimelineEvent[]): void;
 }

@@ -6,6 +6,7 @@ import { type AccountId, blobDigest, type MailboxId, messageId } from "../../../
 import type { Delivery, DeliveryTarget, MessageStore, TargetResult } from "../../../src/core/ports/store.ts";
 import { uuid7Generator } from "../../../src/platform/uuid7.ts";
 import { createAccount } from "../../../src/store/accounts.ts";
+import { createAccountAdmin } from "../../../src/store/admin.ts";
 import { MailboxChanges } from "../../../src/store/changes.ts";
 import type { Db } from "../../../src/store/db.ts";
 import { createMessageStore } from "../../../src/store/deliver.ts";
@@ -61,7 +62,6 @@ function target(
     internalDate: new Date("2026-11-21T00:00:00Z"),
     prefix: Buffer.from("Return-Path: <>\r\n"),
     metadata: {},
-    quotaBytes: 0,
     exactlyOnce: true,
     events: [],
     ...changes,
@@ -141,8 +141,8 @@ test("deliver() recognises a redelivery, also within one batch, and answers with
   assert.deepEqual(await deliverOne(node.store, again), { kind: "duplicate", messageId: first.messageId });
   assert.equal((await counters(account.id))?.used_messages, 1);
   assert.deepEqual(
-    [...(await node.store.alreadyDelivered(first.queueId, first.blob.digest, [account.address]))],
-    [[account.address, first.messageId]],
+    [...(await node.store.alreadyDelivered(first.queueId, first.blob.digest, [account.id]))],
+    [[account.id, first.messageId]],
   );
 });
 
@@ -166,13 +166,21 @@ test("deliver() stores again under another queue id, without a queue id, and pas
 
 test("deliver() refuses over quota, stores nothing of it and forgets the try", async () => {
   const account = await newAccount();
-  const message = delivery([target(account, { quotaBytes: 150 })]);
-  const second = delivery([target(account, { quotaBytes: 150 })]);
+  await db.query`update accounts set quota_bytes = 150 where id = ${account.id}`;
+  const message = delivery([target(account)]);
+  const second = delivery([target(account)]);
   assert.equal((await deliverOne(node.store, message)).kind, "stored");
   assert.equal((await deliverOne(node.store, second)).kind, "over_quota");
   assert.equal((await counters(account.id))?.used_messages, 1);
-  const bigger = { ...second, targets: [target(account, { quotaBytes: 1000 })] };
-  assert.equal((await deliverOne(node.store, bigger)).kind, "stored");
+  // The same delivery twice in one batch: the second is not "already stored" when the first was not stored.
+  const twice = [second, { ...second, messageId: messageId(newId()) }];
+  const results = await Promise.all(twice.map(one => deliverOne(node.store, one)));
+  assert.deepEqual(
+    results.map(result => result.kind),
+    ["over_quota", "over_quota"],
+  );
+  await db.query`update accounts set quota_bytes = 1000 where id = ${account.id}`;
+  assert.equal((await deliverOne(node.store, second)).kind, "stored");
 });
 
 test("deliver() falls back to INBOX or fails when the mailbox is missing, as the target says", async () => {
@@ -208,6 +216,42 @@ test("deliver() in a batch with a poisoned message stores the others", async () 
     ["fulfilled", "fulfilled", "fulfilled", "rejected"],
   );
   assert.equal((await counters(account.id))?.used_messages, 3);
+});
+
+test("an account that somebody holds does not keep mail for others", async () => {
+  const [held, free] = [await newAccount(), await newAccount()];
+  let release = () => undefined as unknown;
+  const holder = db.begin(async tx => {
+    await tx.query`select 1 as one from accounts where id = ${held.id} for update`;
+    await new Promise(resolve => {
+      release = () => resolve(undefined);
+    });
+  });
+  await new Promise(resolve => setTimeout(resolve, 50));
+  const results = await Promise.allSettled(
+    [held, free].map(account => deliverOne(node.store, delivery([target(account)]))),
+  );
+  assert.deepEqual(
+    results.map(result => result.status),
+    ["rejected", "fulfilled"],
+  );
+  release();
+  await holder;
+});
+
+test("an account that was removed and made again is another one to a redelivery", async () => {
+  const account = await newAccount();
+  const message = delivery([target(account)]);
+  await deliverOne(node.store, message);
+  const admin = createAccountAdmin({
+    db,
+    onDirectoryChange: () => undefined,
+    onMailboxesGone: () => undefined,
+  });
+  await admin.removeAccount(account.address, { dryRun: false });
+  const { id } = await db.begin(tx => createAccount(tx, parseMailAddress(account.address)));
+  const again = { ...message, messageId: messageId(newId()), targets: [target({ ...account, id })] };
+  assert.equal((await deliverOne(node.store, again)).kind, "stored");
 });
 
 test("two nodes that deliver to the same accounts at once never deadlock and never share a UID", async () => {

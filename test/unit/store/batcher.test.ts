@@ -62,3 +62,30 @@ test("Batcher refuses items past its limit with too_many", async () => {
   release();
   assert.deepEqual(await Promise.all([first, ...waiting]), [0, 1, 2, 3, 4, 5]);
 });
+
+test("Batcher tries the same batch once more when the failure only met another transaction", async () => {
+  const sizes: number[] = [];
+  const batcher = new Batcher<number, number>(
+    async items => {
+      sizes.push(items.length);
+      if (sizes.length === 1) throw new Error("deadlock");
+      return [...items];
+    },
+    { ...LIMITS, isPassing: error => /deadlock/u.test(error.message) },
+  );
+  assert.deepEqual(await Promise.all([1, 2, 3].map(i => batcher.add(i))), [1, 2, 3]);
+  assert.deepEqual(sizes, [3, 3]);
+});
+
+test("Batcher bounds a batch by weight, and takes an item that is too heavy alone", async () => {
+  const batches: number[][] = [];
+  const batcher = new Batcher<number, number>(
+    async items => {
+      batches.push([...items]);
+      return [...items];
+    },
+    { maxBatch: 10, maxWaiting: 10, weigh: item => item, maxWeight: 10 },
+  );
+  await Promise.all([4, 5, 3, 50, 1].map(i => batcher.add(i)));
+  assert.deepEqual(batches, [[4, 5], [3], [50], [1]]);
+});
