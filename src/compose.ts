@@ -137,7 +137,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     messages: createMessageAdmin(db),
     directory,
     blobs,
-    adder: createMessageAdder({ ...arrival, maxMessageBytes, mimeLimits }),
+    adder: createMessageAdder({ ...arrival, maxMessageBytes, mimeLimits, log }),
     system: systemControl({ settings, registry, metrics, reread: options.reread, apply: reload }),
     maxMessageBytes,
   };

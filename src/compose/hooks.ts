@@ -1,14 +1,21 @@
-/** Component "plugins": the plugin host and the hook chain over it. A reload starts the new plugins beside the old, switches, then ends the old. */
+/**
+ * Component "plugins": the plugin host and the hook chain over it. A reload has two steps: the new
+ * plugins are checked and started beside the old; then the hooks are switched and the old plugins ended.
+ */
+import { MairustError, messageOf } from "../core/errors.ts";
 import { callId } from "../core/ids.ts";
 import type { HookPoint, HookRunner } from "../core/ports/hooks.ts";
+import { compileHooks } from "../hooks/hook-set.ts";
 import { createHookRunner, type HookMetrics, type ReloadableHookRunner } from "../hooks/runner.ts";
 import { type Component, component } from "../platform/component.ts";
 import { deadlineAfter } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { uuid7Generator } from "../platform/uuid7.ts";
-import { loadPlugins, type PluginHost } from "../plugins/host.ts";
+import { loadPlugins, type PluginHost, type StartFailure } from "../plugins/host.ts";
+import { createPluginLogs } from "../plugins/plugin-logs.ts";
 import { createScriptWorker } from "../runtimes/script-worker.ts";
+import type { Config } from "../wire/config/schema.ts";
 import { type Cell, cell } from "./cell.ts";
 import type { Settings } from "./settings.ts";
 
@@ -28,27 +35,33 @@ export interface HooksHandle {
   readonly component: Component;
   /** For those that run chains; before the component runs it has no hooks. */
   readonly runner: HookRunner;
-  /** Use the plugins and hooks of the settings in effect. */
-  reload(): Promise<void>;
+  /**
+   * Make plugins and hooks ready to take over: checked, compiled, started beside those in use, which are not touched.
+   * @param config  default: the settings in effect
+   * @throws {MairustError} `config_invalid`, `context.problems` as a list: a hook that cannot be used, or a plugin that was asked
+   * for and is refused or does not start. Nothing that was started is left then.
+   */
+  prepare(config?: Config): Promise<PreparedHooks>;
+}
+
+/** Call one of both, once. Neither rejects. */
+export interface PreparedHooks {
+  /** Use them from the next chain on, and end the plugins before. */
+  commit(): Promise<void>;
+  /** End them; those in use stay. */
+  abort(): Promise<void>;
 }
 
 export function hooksComponent(parts: HookParts): HooksHandle {
   const { settings, log, metrics, version } = parts;
   const runner = cell<ReloadableHookRunner>("hooks");
   const host = cell<PluginHost>("plugins");
-  const load = () =>
-    loadPlugins({
-      config: settings.config,
-      hostVersion: version,
-      createTransport: createScriptWorker,
-      log,
-    });
+  /** Prepared, and neither committed nor aborted: they end with the service. */
+  const prepared = new Set<PluginHost>();
+  const logs = createPluginLogs({ logDir: settings.config.log_dir, log, now: () => new Date() });
+  const load = (config: Config) =>
+    loadPlugins({ config, hostVersion: version, createTransport: createScriptWorker, log, logs });
   const newId = uuid7Generator();
-  const start = async (one: PluginHost) => {
-    const deadline = deadlineAfter(START_MS);
-    await one.start(deadline);
-    deadline.dispose();
-  };
   return {
     runner: runnerOf(runner),
     component: component({
@@ -59,7 +72,7 @@ export function hooksComponent(parts: HookParts): HooksHandle {
         type: "plugin_host",
       },
       async init() {
-        const loaded = await load();
+        const loaded = await load(settings.config);
         host.set(loaded.host);
         runner.set(
           createHookRunner({
@@ -73,23 +86,68 @@ export function hooksComponent(parts: HookParts): HooksHandle {
           }),
         );
       },
-      start: () => start(host.get()),
+      async start() {
+        await startHost(host.get());
+      },
       async stop(deadline) {
-        await host.peek()?.stop(deadline);
+        await Promise.all([host.peek(), ...prepared].map(one => one?.stop(deadline)));
+        await logs.close();
       },
       health: () => host.get().health(),
     }),
-    async reload() {
-      const loaded = await load();
-      await start(loaded.host);
-      runner.get().replace(loaded.hooks, loaded.host);
-      const old = host.get();
-      host.set(loaded.host);
-      const deadline = deadlineAfter(EXCHANGE_MS);
-      await old.stop(deadline);
-      deadline.dispose();
+    async prepare(config = settings.config) {
+      const loaded = await load(config);
+      refuse(loaded.refused);
+      const hooks = compileHooks(loaded.hooks, loaded.host);
+      prepared.add(loaded.host);
+      const failures = await startHost(loaded.host);
+      const abort = async () => {
+        await stopHost(loaded.host);
+        prepared.delete(loaded.host);
+      };
+      if (failures.length > 0) {
+        await abort();
+        refuse(failures.map(({ error }) => error));
+      }
+      return {
+        abort,
+        async commit() {
+          runner.get().replace(hooks);
+          const old = host.get();
+          host.set(loaded.host);
+          prepared.delete(loaded.host);
+          await stopHost(old);
+        },
+      };
     },
   };
+}
+
+/** @throws {MairustError} `config_invalid` unless the list is empty */
+function refuse(errors: readonly unknown[]): void {
+  if (errors.length === 0) return;
+  const problems = errors.map(messageOf);
+  throw new MairustError("config_invalid", `Cannot use the plugins: ${problems.join("; ")}`, {
+    context: { problems },
+  });
+}
+
+async function startHost(host: PluginHost): Promise<readonly StartFailure[]> {
+  const deadline = deadlineAfter(START_MS);
+  try {
+    return await host.start(deadline);
+  } finally {
+    deadline.dispose();
+  }
+}
+
+async function stopHost(host: PluginHost): Promise<void> {
+  const deadline = deadlineAfter(EXCHANGE_MS);
+  try {
+    await host.stop(deadline);
+  } finally {
+    deadline.dispose();
+  }
 }
 
 function runnerOf(current: Cell<ReloadableHookRunner>): HookRunner {
@@ -103,12 +161,13 @@ function hookMetrics(metrics: Metrics): HookMetrics {
   return {
     call({ hook, plugin, outcome, seconds }) {
       metrics.hookCalls.inc({ hook, plugin, outcome });
+      if (outcome === "skipped") return;
       metrics.hookDuration.observe({ hook, plugin }, seconds);
       metrics.pluginCalls.inc({ plugin });
       metrics.pluginDuration.observe({ plugin }, seconds);
       if (outcome === "ok") metrics.hookLastSuccess.set({ hook, plugin }, Date.now() / 1000);
       else metrics.pluginErrors.inc({ plugin, kind: outcome });
     },
-    denied: plugin => metrics.pluginDeniedActions.inc({ plugin }),
+    denied: (plugin, item) => metrics.pluginDeniedActions.inc({ plugin, item }),
   };
 }

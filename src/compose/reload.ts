@@ -1,5 +1,6 @@
 /** Puts another configuration into effect while the service runs: what is read at each use changes by itself, the rest is done here. */
 import type { ReloadResult } from "../core/admin-ports.ts";
+import { messageOf } from "../core/errors.ts";
 import { diffConfig } from "../platform/config/diff.ts";
 import type { LoadedConfig } from "../platform/config/load.ts";
 import type { RootLog } from "../platform/log.ts";
@@ -32,17 +33,30 @@ export function reloader(parts: ReloadParts): (next: LoadedConfig, dryRun: boole
 }
 
 async function apply(parts: ReloadParts, next: LoadedConfig, dryRun: boolean): Promise<ReloadResult> {
-  const { settings, log, hooks } = parts;
+  const { settings, log } = parts;
   const before = settings.loaded;
-  const { live, restart } = diffConfig(before.config, next.config);
+  const { live } = diffConfig(before.config, next.config);
+  // What still waits for a restart is told again each time: compared with what the service was started with.
+  const { restart } = diffConfig(settings.startup, next.config);
   const result = { applied: live, needRestart: restart };
-  if (dryRun) return result;
-  settings.replace(next);
   try {
-    if (live.some(key => DOMAIN_KEYS.test(key))) await parts.syncDomains();
-    if (live.some(key => HOOK_KEYS.test(key))) await hooks.reload();
+    // Whatever can be refused is found out first, and leaves everything as it was.
+    const hooks = live.some(key => HOOK_KEYS.test(key)) ? await parts.hooks.prepare(next.config) : undefined;
+    if (dryRun) {
+      await hooks?.abort();
+      return result;
+    }
+    settings.replace(next);
+    try {
+      if (live.some(key => DOMAIN_KEYS.test(key))) await parts.syncDomains();
+    } catch (error) {
+      settings.replace(before);
+      await hooks?.abort();
+      throw error;
+    }
+    await hooks?.commit();
   } catch (error) {
-    settings.replace(before);
+    log.error("configuration not reloaded", { reason: messageOf(error) });
     throw error;
   }
   log.configure(next.config.log);

@@ -5,12 +5,15 @@ import type { Config } from "../wire/config/schema.ts";
 export interface Settings {
   readonly loaded: LoadedConfig;
   readonly config: Config;
+  /** What the service was started with: what a reload cannot change is compared with it. */
+  readonly startup: Config;
   replace(loaded: LoadedConfig): void;
 }
 
 export function createSettings(first: LoadedConfig): Settings {
   let current = first;
   return {
+    startup: first.config,
     get loaded() {
       return current;
     },

@@ -24,7 +24,8 @@ export function blobsComponent(
   { settings, log, version }: StorageParts,
   blobs: Cell<FsBlobStore>,
 ): Component {
-  const minFreeBytes = settings.config.limits.min_free_disk_mb * BYTES_PER_MB;
+  // Read anew each time: a reload may change it.
+  const minFreeBytes = () => settings.config.limits.min_free_disk_mb * BYTES_PER_MB;
   return component({
     info: { name: "blobs", version, description: "message bytes, as files", type: "store" },
     async init() {
@@ -37,7 +38,7 @@ export function blobsComponent(
     },
     async health() {
       const free = await blobs.get().freeBytes();
-      if (free >= minFreeBytes) return { status: "ok" };
+      if (free >= minFreeBytes()) return { status: "ok" };
       return { status: "error", detail: `${Math.floor(free / BYTES_PER_MB)} MB free: new mail is deferred` };
     },
   });

@@ -89,7 +89,30 @@ test("reload applies a valid configuration, and keeps the old one when the new o
   assert.notEqual(bad.code, 0);
   assert.match(bad.stdout.toString() + bad.stderr, /acounts[\s\S]*accounts/u, "says what is meant");
   assert.match(await deliver("still there", "x@new.test"), /250 2\.0\.0/u);
+  // A domain that only the file made, and that it no longer names, takes no mail any more.
   writeFileSync(sidecar.configFile, text);
+  assert.equal((await sidecar.mairust(["reload"])).code, 0);
+  await assert.rejects(deliver("no longer", "x@new.test"), /550 5\.1\.2/u);
+});
+
+test("a reload that is refused changes nothing, leaves no process, and what needs a restart is told each time", async () => {
+  const text = readFileSync(sidecar.configFile, "utf8");
+  const children = () =>
+    readFileSync(`/proc/${sidecar.pid}/task/${sidecar.pid}/children`, "utf8").trim().split(" ").length;
+  const before = children();
+  const hook =
+    '[[hooks]]\nname = "x"\npoint = "pre_delivery"\nplugin = "com.example.nobody"\nmode = "enforce"\n';
+  writeFileSync(sidecar.configFile, `${text}\n[domains."half.test"]\naccounts = "auto"\n${hook}`);
+  for (let i = 0; i < 3; i++) assert.notEqual((await sidecar.mairust(["reload"])).code, 0);
+  assert.equal(children(), before);
+  await assert.rejects(deliver("half", "x@half.test"), /550 5\.1\.2/u);
+  writeFileSync(sidecar.configFile, text.replace("[imap]", "[imap]\nconnections = 77"));
+  for (let i = 0; i < 2; i++) {
+    const { stdout, stderr } = await sidecar.mairust(["reload"]);
+    assert.match(stdout.toString() + stderr, /imap\.connections/u);
+  }
+  writeFileSync(sidecar.configFile, text);
+  await sidecar.mairust(["reload"]);
 });
 
 test("a wrong configuration is refused with every problem at once, file, line and column, and exit code 78", async () => {
