@@ -19,6 +19,7 @@ import { accountRoutesOf } from "./routes/accounts.ts";
 import { domainRoutesOf } from "./routes/domains.ts";
 import { messageRoutesOf } from "./routes/messages.ts";
 import { systemRoutesOf } from "./routes/system.ts";
+import { discardRest } from "./upload.ts";
 
 /** What a listener's connections may ask for. */
 export type Access = "admin" | "health" | "metrics";
@@ -74,7 +75,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   domainRoutesOf(app, options.ports);
   accountRoutesOf(app, options.ports);
   messageRoutesOf(app, options.ports);
-  systemRoutesOf(app, options.ports);
+  systemRoutesOf(app, options.ports, request => options.accessOf(request.raw.socket) === "admin");
   await app.ready();
   return app;
 }
@@ -111,8 +112,7 @@ function sendProblem(
       error: error instanceof Error ? error : String(error),
     });
   }
-  // A body that was not read to its end would stand in front of the next request.
-  if (!request.raw.complete) reply.header("connection", "close");
+  if (!request.raw.complete) discardRest(request.raw);
   return reply
     .code(problem.status)
     .header("content-type", "application/problem+json; charset=utf-8")

@@ -102,12 +102,19 @@ function details(error: unknown): NonNullable<Problem["errors"]> {
   if (error instanceof ConfigError) {
     return error.problems.map(p => ({ pointer: p.key, detail: `${originText(p.origin)}: ${p.text}` }));
   }
+  if (error instanceof MairustError && error.code === "config_invalid") return reasons(error);
   if (!isHttpError(error) || error.validation === undefined) return [];
   const context = error.validationContext ?? "body";
   return error.validation.map(v => ({
     pointer: `/${context}${v.instancePath}`,
     detail: v.message ?? "is not valid",
   }));
+}
+
+/** Whether hooks and plugins fit each other shows only when they are put together: `compileHooks` gives what does not as texts. */
+function reasons({ context }: MairustError): NonNullable<Problem["errors"]> {
+  const texts: readonly unknown[] = Array.isArray(context.problems) ? context.problems : [];
+  return texts.filter(text => typeof text === "string").map(detail => ({ pointer: "hooks", detail }));
 }
 
 /** RFC 9110 §12.5.4, for two languages: the one named first with a quality above 0. */

@@ -8,7 +8,7 @@ import { pipeline } from "node:stream/promises";
 import { type LoadedConfig, type LoadOptions, loadConfig } from "../platform/config/load.ts";
 import { deadlineAfter } from "../platform/deadline.ts";
 import type { Problem } from "../wire/api/common.ts";
-import { CommandError, EXIT, exitCodeOf } from "./exit-codes.ts";
+import { CommandError, EXIT, exitCodeOf, serviceAway } from "./exit-codes.ts";
 import { printable } from "./text.ts";
 
 export interface CallOptions {
@@ -32,6 +32,8 @@ const ANSWER_MS = 60_000;
 const UPLOAD_MS = 600_000;
 /** Largest JSON answer. */
 const MAX_JSON_BYTES = 67_108_864;
+/** What a write says when the other end has closed: the service was there, so it is not "away". */
+const BROKEN_OFF: ReadonlySet<unknown> = new Set(["EPIPE", "ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"]);
 
 export class Client {
   readonly #socketPath: string;
@@ -67,6 +69,8 @@ export class Client {
     const response = await this.#send(method, path, options);
     const status = response.statusCode ?? 0;
     const body = await readJson(response);
+    // Answered before it had everything: what is left of the message is of no use.
+    if (options.message !== undefined) options.message.destroy();
     if (status >= 400 && options.accept?.includes(status) !== true) throw problemError(body);
     return { status, headers: response.headers, body: body as T };
   }
@@ -95,13 +99,13 @@ export class Client {
       else await Promise.race([answered, upload(options.message, sent)]);
       return await answered;
     } catch (error) {
-      throw this.#explain(error, deadline.signal.aborted);
+      throw this.#explain(error, deadline.signal.aborted, options.message !== undefined);
     } finally {
       deadline.dispose();
     }
   }
 
-  #explain(error: unknown, timedOut: boolean): unknown {
+  #explain(error: unknown, timedOut: boolean, isUpload: boolean): unknown {
     const socket = this.#socketPath;
     if (error instanceof CommandError) return error;
     if (timedOut)
@@ -111,14 +115,11 @@ export class Client {
       const text = `this user may not use ${socket}; run the command as the user of the service, or as root`;
       return new CommandError(EXIT.notAllowed, text, error);
     }
-    const reason =
-      code === "ENOENT"
-        ? "there is no such socket"
-        : code === "ECONNREFUSED"
-          ? "nobody listens there"
-          : String(code);
-    const text = `the service is away: cannot reach ${socket} (${reason}). Start it with "mairust serve", or name its configuration with --config`;
-    return new CommandError(EXIT.serviceAway, text, error);
+    if (isUpload && BROKEN_OFF.has(code)) {
+      const text = `the service at ${socket} broke off the upload (${code}); its log says why, and whether the message is stored`;
+      return new CommandError(EXIT.tryLater, text, error);
+    }
+    return serviceAway(socket, error);
   }
 }
 
@@ -128,10 +129,8 @@ async function upload(source: Readable, sent: NodeJS.WritableStream): Promise<ne
     await pipeline(source, sent);
   } catch (error) {
     const errno = error instanceof Error && "code" in error ? error.code : undefined;
-    // The service answered before it had everything (too large): the answer says why.
-    const answeredEarly =
-      errno === "EPIPE" || errno === "ECONNRESET" || errno === "ERR_STREAM_PREMATURE_CLOSE";
-    if (!answeredEarly)
+    // The service answered before it had everything (too large), and reads on for a while: the answer says why.
+    if (!BROKEN_OFF.has(errno))
       throw new CommandError(EXIT.inputOutput, "cannot read the message from standard input", error);
   }
   return new Promise<never>(() => undefined);

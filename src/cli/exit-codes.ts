@@ -79,3 +79,16 @@ export class CommandError extends Error {
 export function usageError(message: string): CommandError {
   return new CommandError(EXIT.usage, message);
 }
+
+/** Nobody answers at `where`, a socket or an address: 69. @param error  why, as the system says it */
+export function serviceAway(where: string, error: unknown): CommandError {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const known: Readonly<Record<string, string>> = {
+    ENOENT: "there is no such socket",
+    ECONNREFUSED: "nobody listens there",
+  };
+  const reason =
+    known[String(code)] ?? (code === undefined && error instanceof Error ? error.message : String(code));
+  const text = `the service is away: cannot reach ${where} (${reason}). Start it with "mairust serve", or name its configuration with --config`;
+  return new CommandError(EXIT.serviceAway, text, error);
+}

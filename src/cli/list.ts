@@ -14,7 +14,7 @@ export async function printList<T>(
   client: Client,
   path: string,
   query: Readonly<Record<string, string | undefined>>,
-  columns: readonly Column<T>[],
+  columns: readonly Column<T>[] | ((rows: readonly T[]) => readonly Column<T>[]),
   fallbackLimit: number = DEFAULT_PAGE_ITEMS,
 ): Promise<void> {
   const { terminal, format, options } = context;
@@ -32,6 +32,6 @@ export async function printList<T>(
     rows.push(...page.body.items);
     cursor = page.body.next_cursor;
   } while (cursor !== null && rows.length < limit);
-  printRows(terminal, format, rows, columns);
+  printRows(terminal, format, rows, typeof columns === "function" ? columns(rows) : columns);
   if (cursor !== null) terminal.err(`there are more: shown are ${rows.length}, --limit shows others\n`);
 }

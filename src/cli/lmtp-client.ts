@@ -6,7 +6,7 @@ import { connect, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { deadlineAfter, within } from "../platform/deadline.ts";
 import { parseListenSpec } from "../platform/listen-spec.ts";
-import { CommandError, EXIT } from "./exit-codes.ts";
+import { CommandError, EXIT, serviceAway } from "./exit-codes.ts";
 import { printable } from "./text.ts";
 
 export interface LmtpMessage {
@@ -18,13 +18,16 @@ export interface LmtpMessage {
   readonly timeoutMs: number;
 }
 
+/** RFC 3463 §3.2: bad destination mailbox address, bad destination system address. */
+const NO_USER = /^5\d\d 5\.1\.[12] /u;
+
 /** Longest reply, in lines. */
 const MAX_REPLY_LINES = 100;
 
 /**
  * @param listener  as in `lmtp.listen`
  * @returns the reply after the message: 2xx
- * @throws {CommandError} 69 nobody listens, 75 a 4xx reply or the time is over, 1 a 5xx reply
+ * @throws {CommandError} 69 nobody listens, 75 a 4xx reply or the time is over, 67 there is no such recipient, 1 another 5xx reply
  */
 export async function sendByLmtp(listener: string, message: LmtpMessage): Promise<string> {
   const address = parseListenSpec(listener);
@@ -39,8 +42,7 @@ export async function sendByLmtp(listener: string, message: LmtpMessage): Promis
     if (error instanceof CommandError) throw error;
     if (deadline.signal.aborted)
       throw new CommandError(EXIT.tryLater, `${listener} gave no answer in time`, error);
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new CommandError(EXIT.serviceAway, `cannot talk to ${listener}: ${printable(reason)}`, error);
+    throw serviceAway(address.kind === "unix" ? address.path : listener, error);
   } finally {
     deadline.dispose();
     socket.destroy();
@@ -85,6 +87,6 @@ async function readReply(lines: AsyncIterator<string>): Promise<string> {
 
 function expectPositive(step: string, reply: string): string {
   if (/^[23]\d\d/u.test(reply)) return reply;
-  const exitCode = reply.startsWith("4") ? EXIT.tryLater : EXIT.failed;
+  const exitCode = reply.startsWith("4") ? EXIT.tryLater : NO_USER.test(reply) ? EXIT.noUser : EXIT.failed;
   throw new CommandError(exitCode, `the LMTP listener refused at ${step}: ${printable(reply)}`);
 }

@@ -5,7 +5,7 @@
 import { Command, CommanderError } from "commander";
 import { type CommandSpec, Options } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
-import { CommandError, EXIT, exitCodeOf } from "./exit-codes.ts";
+import { CommandError, EXIT, exitCodeOf, usageError } from "./exit-codes.ts";
 import { FORMATS, formatOf } from "./output.ts";
 import type { Surroundings } from "./standalone.ts";
 import { printableLines } from "./text.ts";
@@ -70,22 +70,39 @@ function buildProgram(surroundings: Surroundings, setCode: (code: number) => voi
   const program = new Command("mairust")
     .description("Mail sidecar for Postfix and Dovecot.")
     .option("--config <file>", "configuration file (MAIRUST_CONFIG)")
-    .option(
-      "-o <key=value>",
-      "set one key; may be repeated",
-      (value: string, all: string[]) => [...all, value],
-      [],
-    )
-    .option("-f, --format <format>", `output: ${FORMATS.join(", ")}`)
+    .option("-o <key=value>", "set one key; may be repeated", (value: string, all: string[] | undefined) => [
+      ...(all ?? []),
+      value,
+    ])
+    .option("-f, --format <format>", `${FORMATS.join(", ")}; default: table on a terminal, else tab`)
     .option("-V, --version", "print the version")
     .configureHelp({ showGlobalOptions: true, helpWidth: Math.min(terminal.columns, 120) })
     .configureOutput({ writeOut: text => terminal.out(text), writeErr: text => terminal.err(text) })
     .showHelpAfterError("(--help shows how)")
     .exitOverride();
   program.addHelpText("after", EXAMPLES);
+  addHelpCommand(program);
   const groups = new Map<string, Command>([["", program]]);
   for (const spec of COMMANDS) addCommand(groups, spec, surroundings, setCode);
   return program;
+}
+
+/** `help msg add`: commander's own takes one name and shows the group. */
+function addHelpCommand(program: Command): void {
+  program
+    .helpCommand(false)
+    .command("help [command...]")
+    .summary("how to call a command")
+    .action((names: readonly string[]) => {
+      let found = program;
+      for (const name of names) {
+        const next = found.commands.find(command => command.name() === name);
+        if (next === undefined)
+          throw usageError(`there is no command "${names.join(" ")}"; "mairust help" lists them`);
+        found = next;
+      }
+      found.outputHelp();
+    });
 }
 
 function addCommand(
@@ -101,7 +118,7 @@ function addCommand(
   const command = parent.command([names.at(-1) ?? "", ...args].join(" ")).summary(spec.summary);
   command.description(`${spec.summary[0]?.toUpperCase()}${spec.summary.slice(1)}.`);
   for (const option of spec.options ?? []) command.option(option.flags, option.description);
-  command.addHelpText("after", `\nExamples:\n${spec.examples.map(line => `  mairust ${line}\n`).join("")}`);
+  command.addHelpText("after", examplesText(spec.examples));
   command.action(async () => {
     const all: Record<string, unknown> = command.optsWithGlobals();
     const format = typeof all.format === "string" ? all.format : undefined;
@@ -119,12 +136,23 @@ function addCommand(
   });
 }
 
+const examplesText = (lines: readonly string[]) =>
+  `\nExamples:\n${lines.map(line => `  mairust ${line}\n`).join("")}`;
+
+/** One of each command in the group. */
+function groupExamples(group: string): readonly string[] {
+  return COMMANDS.filter(({ usage }) => usage.startsWith(`${group} `)).flatMap(({ examples }) =>
+    examples.slice(0, 1),
+  );
+}
+
 function groupOf(groups: Map<string, Command>, names: readonly string[]): Command {
   const key = names.join(" ");
   const known = groups.get(key);
   if (known !== undefined) return known;
   const parent = groupOf(groups, names.slice(0, -1));
   const group = parent.command(names.at(-1) ?? "").description(GROUPS[key] ?? "");
+  group.addHelpText("after", examplesText(groupExamples(key)));
   groups.set(key, group);
   return group;
 }

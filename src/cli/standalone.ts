@@ -77,6 +77,8 @@ export interface SiteOptions {
   readonly dir: string | undefined;
   /** Its addresses are made when mail arrives. */
   readonly domain: string;
+  /** `log.level` of its configuration. */
+  readonly logLevel: "info" | "warn";
 }
 
 export interface Site {

@@ -6,7 +6,7 @@
  * an encrypted message; with only HTML, text derived from it.
  */
 import { type BodyPreview, MAX_PREVIEW_BYTES } from "../wire/hook-payload.ts";
-import { decodeText, decodeWestern } from "./mime/charset.ts";
+import { decodeTextNamed } from "./mime/charset.ts";
 import type { PackedPart } from "./mime/packed.ts";
 import { textOfHtml } from "./permissions-html.ts";
 import { decodeTransfer } from "./permissions-transfer.ts";
@@ -97,8 +97,8 @@ export function previewOf(octets: Uint8Array, source: PreviewSource): BodyPrevie
   const wanted = source.kind === "html" ? decoded : decoded.subarray(0, MAX_PLAIN_BYTES);
   const cut = source.cut || wanted.length < decoded.length;
   const bytes = cut ? wholeUtf8(wanted) : wanted;
-  const decodedText = decodeText(bytes, source.charset ?? "");
-  const clean = decodedText
+  const { text: read, charset } = decodeTextNamed(bytes, source.charset ?? "");
+  const clean = read
     .replace(/^\ufeff/, "")
     .replaceAll("\u0000", "")
     .replace(/\r\n?/g, "\n");
@@ -109,7 +109,7 @@ export function previewOf(octets: Uint8Array, source: PreviewSource): BodyPrevie
     truncated: cut || text.length < full.length,
     source: source.kind,
     charset_declared: source.charset ?? null,
-    charset_used: charsetOf(bytes, source.charset, decodedText),
+    charset_used: charset,
     decode_errors: text.split("\ufffd").length - 1,
   };
 }
@@ -125,43 +125,4 @@ function wholeUtf8(bytes: Uint8Array): Uint8Array {
     }
   }
   return bytes;
-}
-
-/** Charsets that `decodeText` can end in, besides the declared one and windows-1252. */
-const CHARSETS = [
-  "utf-8",
-  "iso-2022-jp",
-  "shift_jis",
-  "euc-jp",
-  "gbk",
-  "big5",
-  "euc-kr",
-  "windows-1250",
-  "windows-1251",
-  "ibm866",
-];
-
-/** The charset whose reading of the octets is the text: the decoder resolves aliases and detects, and keeps that to itself. */
-function charsetOf(bytes: Uint8Array, declared: string | undefined, text: string): string {
-  if (bytes.every(octet => octet < 0x80 && octet !== 0x1b)) return "us-ascii";
-  const reads = (label: string) => {
-    const decoder = decoderOf(label);
-    return decoder?.decode(bytes) === text ? decoder.encoding : undefined;
-  };
-  const named = (declared === undefined ? undefined : reads(declared.trim())) ?? reads("utf-8");
-  if (named !== undefined || decodeWestern(bytes) === text) return named ?? "windows-1252";
-  for (const label of CHARSETS) {
-    const found = reads(label);
-    if (found !== undefined) return found;
-  }
-  return "windows-1252";
-}
-
-function decoderOf(label: string): InstanceType<typeof TextDecoder> | undefined {
-  try {
-    return new TextDecoder(label, { ignoreBOM: true });
-  } catch {
-    // A RangeError is the answer: the name is none of the decoder's.
-    return undefined;
-  }
 }

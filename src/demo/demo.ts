@@ -86,37 +86,46 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
   const signals = options.signals();
   const undo = new Undo();
   const interrupt = new AbortController();
+  let isStopped = false;
   const ended = signals.next().then(() => interrupt.abort());
   try {
-    const stage = await demonstrate(options, undo, interrupt.signal);
+    const { stage, queueId } = await demonstrate(options, undo, interrupt.signal);
     if (options.once) return true;
-    printGuide(stage);
+    printGuide(stage, queueId);
     await ended;
     options.say("\nstopping …");
+    isStopped = true;
     return true;
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
     options.say("\ninterrupted; stopping …");
+    isStopped = true;
     return false;
   } finally {
     await undo.run();
+    if (isStopped) options.say("stopped, nothing left");
     signals.release();
   }
 }
 
-async function demonstrate(options: DemoOptions, undo: Undo, stop: AbortSignal): Promise<Stage> {
+/** @returns also the queue id of the last message, to ask about */
+async function demonstrate(
+  options: DemoOptions,
+  undo: Undo,
+  stop: AbortSignal,
+): Promise<{ readonly stage: Stage; readonly queueId: string }> {
   const stage = await setUp(options, undo, stop);
   const run = randomBytes(4).toString("hex");
   const messages = demoMessages(run);
   for (const message of messages) await showMessage(stage, message);
   const late = whileDown(run);
-  await showRestart(stage, late);
+  const queueId = await showRestart(stage, late);
   await showNothingLost(stage, [...messages, late]);
   const copies = [...messages, late].reduce((sum, message) => sum + message.accounts.length, 0);
   options.say(
-    `\nAll well: ${messages.length + 1} messages sent, ${copies} copies read back, none lost, none twice.`,
+    `All well: ${messages.length + 1} messages sent, ${copies} copies read back, none lost, none twice.`,
   );
-  return stage;
+  return { stage, queueId };
 }
 
 async function setUp(options: DemoOptions, undo: Undo, stop: AbortSignal): Promise<Stage> {
@@ -199,7 +208,7 @@ async function showArrival(
 }
 
 /** Kill the sidecar, let mail come, start it again: Postfix keeps what came, and nothing that was stored is gone. */
-async function showRestart(stage: Stage, message: DemoMessage): Promise<void> {
+async function showRestart(stage: Stage, message: DemoMessage): Promise<string> {
   const { options, sidecar, postfix } = stage;
   const deadline = deadlineAfter(START_MS, stage.stop);
   await sidecar.kill();
@@ -220,6 +229,7 @@ async function showRestart(stage: Stage, message: DemoMessage): Promise<void> {
   await showArrival(stage, message, queueId, deadline);
   await postfix.waitQueueEmpty(deadline);
   deadline.dispose();
+  return queueId;
 }
 
 /** After all of it, every message once more: there, once, unchanged. */
@@ -232,7 +242,7 @@ async function showNothingLost(stage: Stage, messages: readonly DemoMessage[]): 
   deadline.dispose();
 }
 
-function printGuide({ options, site, postfix, dovecot, password }: Stage): void {
+function printGuide({ options, site, postfix, dovecot, password }: Stage, queueId: string): void {
   const mairust = `npx mairust --config ${site.configFile}`;
   const lines = [
     "",
@@ -243,7 +253,8 @@ function printGuide({ options, site, postfix, dovecot, password }: Stage): void 
     "",
     "Look at it, in another terminal:",
     `  ${mairust} msg search account:${TARO}`,
-    `  ${mairust} explain QUEUE-ID`,
+    `  ${mairust} explain ${queueId}`,
+    `  curl 'imap://127.0.0.1:${dovecot.imapPort}/INBOX;MAILINDEX=1' -u '${TARO}:${password}'`,
     `  ${mairust} account show ${TARO}`,
     "",
     "Ctrl-C ends it and leaves nothing behind.",

@@ -13,6 +13,8 @@ export interface SiteOptions {
   readonly dir: string | undefined;
   /** Its addresses are made when mail arrives. */
   readonly domain: string;
+  /** `log.level`; default: info. */
+  readonly logLevel?: "info" | "warn";
   /** UNIX socket for LMTP and the group that may use it; default: a port. */
   readonly lmtpSocket?: { readonly path: string; readonly group: string };
 }
@@ -78,7 +80,7 @@ function siteConfig(
   dir: string,
   passwordFile: string,
   ports: Ports,
-  { domain, lmtpSocket }: SiteOptions,
+  { domain, lmtpSocket, logLevel = "info" }: SiteOptions,
 ): string {
   const lmtp = lmtpSocket === undefined ? `inet:127.0.0.1:${ports.lmtp}` : `unix:${lmtpSocket.path}`;
   return `# Made by mairust; everything of this run lies in this folder.
@@ -104,6 +106,7 @@ min_free_disk_mb = 64
 
 [log]
 format = "text"
+level = ${text(logLevel)}
 
 [domains.${text(domain)}]
 accounts = "auto"

@@ -22,7 +22,9 @@ export type CallOutcome =
   /** The answer broke the contract. */
   | "malformed"
   /** The answer went beyond the grant, and the plugin's manifest wants that to fail. */
-  | "violation";
+  | "violation"
+  /** In shadow only: not called, because too many shadow calls are under way. */
+  | "skipped";
 
 export interface CallResult {
   readonly callId: CallId;
@@ -56,13 +58,16 @@ export interface CallDeps {
   readonly beforeSend?: (record: EgressRecord, deadline: Deadline) => Promise<void>;
 }
 
-/** Call one hook's plugin once. Never rejects. */
+/**
+ * Call one hook's plugin once. Never rejects.
+ * @param chain  the deadline of the whole chain; undefined: the hook's own time-out alone counts
+ */
 export async function callHook(
   deps: CallDeps,
   hook: Hook,
   facts: MessageFacts,
   state: MessageState,
-  chain: Deadline,
+  chain: Deadline | undefined,
 ): Promise<CallResult> {
   const startedAt = performance.now();
   const callId = deps.newCallId();
@@ -93,6 +98,21 @@ export async function callHook(
   } finally {
     deadline.dispose();
   }
+}
+
+/** The result of a call that was not made. */
+export function skippedCall(callId: CallId, problem: string): CallResult {
+  return {
+    callId,
+    outcome: "skipped",
+    answer: undefined,
+    problem,
+    denied: [],
+    unknownFields: 0,
+    ms: 0,
+    fields: [],
+    bytesSent: 0,
+  };
 }
 
 async function exchange(
@@ -137,10 +157,8 @@ async function exchange(
 
 function loadedTransport({ plugin }: Hook): PluginTransport {
   if (plugin.transport !== undefined) return plugin.transport;
-  throw new MairustError(
-    "plugin_load",
-    `Cannot call plugin "${plugin.id}": ${plugin.failure ?? "it is not loaded"}`,
-  );
+  const why = plugin.failure ?? "it is not loaded";
+  throw new MairustError("plugin_load", `Cannot call plugin "${plugin.id}": ${why}`);
 }
 
 function judge(
@@ -172,6 +190,7 @@ function judge(
   return { outcome: "ok", answer, problem: undefined, denied, unknownFields };
 }
 
+/** Milliseconds, to the microsecond: more digits are noise. */
 function elapsed(startedAt: number): number {
-  return performance.now() - startedAt;
+  return Math.round((performance.now() - startedAt) * 1000) / 1000;
 }

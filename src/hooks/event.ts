@@ -35,7 +35,7 @@ export function callEvent(
       version: hook.plugin.version,
       mode: hook.mode,
       outcome: result.outcome,
-      ms: Math.round(result.ms * 100) / 100,
+      ms: result.ms,
       verdict: answer?.action ?? null,
       code: answer?.reply?.code ?? null,
       tags: { add: answer?.tagsAdd ?? [], remove: answer?.tagsRemove ?? [] },
@@ -55,7 +55,7 @@ export function callEvent(
 }
 
 function policyOf(hook: Hook, result: CallResult): string | null {
-  if (result.outcome === "ok") return null;
+  if (result.outcome === "ok" || result.outcome === "skipped") return null;
   return result.outcome === "timeout" ? hook.onTimeout : hook.onError;
 }
 

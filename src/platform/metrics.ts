@@ -1,5 +1,6 @@
 /**
- * Every metric of the service, as one typed object over a registry of its own. Base units, no addresses as labels.
+ * Every metric of the service, as one typed object over a registry of its own. Base units, no addresses as labels. A metric is
+ * registered when something feeds it: those of the sandbox, the circuit breaker and the job queue come with them.
  * Source: Prometheus naming (prometheus.io/docs/practices/naming).
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
@@ -17,9 +18,6 @@ export interface MetricsOptions {
 }
 
 const STATES: readonly ComponentState[] = ["created", "initialized", "running", "stopped", "failed"];
-
-/** Values of `plugin_circuit_state`. */
-export const CIRCUIT_STATE = { closed: 0, half_open: 1, open: 2 } as const;
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -68,11 +66,11 @@ function pluginMetrics(register: Registrar) {
     pluginCalls: register.counter("plugin_calls_total", "calls of a plugin", ["plugin"]),
     pluginDuration: register.histogram("plugin_duration_seconds", "calls of a plugin", ["plugin"]),
     pluginErrors: register.counter("plugin_errors_total", "failed calls of a plugin", ["plugin", "kind"]),
+    /** `item`: the name of the answer's item. */
     pluginDeniedActions: register.counter("plugin_denied_actions_total", "items beyond the grant", [
       "plugin",
+      "item",
     ]),
-    pluginMemory: register.gauge("plugin_memory_bytes", "memory of a plugin's processes", ["plugin"]),
-    pluginCircuit: register.gauge("plugin_circuit_state", "0 closed, 1 half open, 2 open", ["plugin"]),
   };
 }
 
@@ -81,8 +79,6 @@ function storeMetrics(register: Registrar) {
     storeCommit: register.histogram("store_commit_seconds", "commits of stored messages", []),
     storeMessages: register.counter("store_messages_total", "messages stored", []),
     blobBytes: register.counter("blob_bytes_total", "logical bytes of new blobs", []),
-    jobs: register.gauge("jobs", "jobs", ["queue", "state"]),
-    jobAge: register.gauge("job_age_seconds", "age of the oldest waiting job", ["queue"]),
   };
 }
 

@@ -1,6 +1,8 @@
 /**
  * Holds all components of the process; starts them in the order of their registration and stops them in the reverse.
  * Whatever fails while others are stopped, all are stopped.
+ *
+ * Draining never takes the whole deadline of a stop: a peer that does not finish would else leave no time to end the database cleanly.
  */
 import type { Deadline } from "../core/deadline.ts";
 import {
@@ -12,7 +14,12 @@ import {
   StopFailed,
 } from "../core/errors.ts";
 import type { Component, ComponentInfo, ComponentState } from "./component.ts";
+import { deadlineAfter } from "./deadline.ts";
 import { collectReadiness, type Readiness } from "./health.ts";
+
+/** Kept of a stop's deadline for stopping, after everything drained: so long, but at most this share of what is left. */
+const STOP_RESERVE_MS = 5_000;
+const STOP_RESERVE_SHARE = 0.25;
 
 /** One line of `/admin/components`. */
 export interface ComponentStatus extends ComponentInfo {
@@ -99,6 +106,7 @@ export class ComponentRegistry {
 
   /**
    * Listeners drain first, all at the same time; then each component drains and stops, in the reverse order of the start.
+   * All draining ends early enough to leave {@link STOP_RESERVE_MS} for stopping.
    * @throws {StopFailed} listing every failure, after all were stopped
    */
   async stopAll(deadline: Deadline): Promise<void> {
@@ -118,11 +126,15 @@ export class ComponentRegistry {
     const isRunning = (component: Component) => component.state === "running";
     const backwards = [...this.#components.values()].reverse();
     const listeners = backwards.filter(component => component.info.type === "listener");
-    await Promise.all(listeners.filter(isRunning).map(one => attempt(one, () => one.drain(deadline))));
+    const remainingMs = deadline.remainingMs();
+    const reserveMs = Math.min(STOP_RESERVE_MS, remainingMs * STOP_RESERVE_SHARE);
+    const drained = deadlineAfter(remainingMs - reserveMs, deadline);
+    await Promise.all(listeners.filter(isRunning).map(one => attempt(one, () => one.drain(drained))));
     for (const one of backwards) {
-      if (isRunning(one) && one.info.type !== "listener") await attempt(one, () => one.drain(deadline));
+      if (isRunning(one) && one.info.type !== "listener") await attempt(one, () => one.drain(drained));
       if (one.state !== "created" && one.state !== "stopped") await attempt(one, () => one.stop(deadline));
     }
+    drained.dispose();
     return failures;
   }
 }

@@ -1,13 +1,16 @@
 /**
  * What a valid manifest or grant may ask for and this version cannot do yet: refused by name when the plugin is enabled,
- * never ignored. Who builds a thing deletes its line.
+ * never ignored. Who builds a thing deletes its line. Grants have theirs in `wire/config/not-built.ts`, where `config check` finds
+ * them too.
  */
-import type { Grants } from "../core/permissions-grants.ts";
+import { HOOK_POINTS } from "../wire/config/hooks.ts";
+import { findNotBuilt } from "../wire/config/not-built.ts";
 import type { Manifest } from "../wire/manifest.ts";
+import type { PermissionsInput } from "../wire/permissions.ts";
 
-type Check<T> = readonly [asks: (value: T) => boolean, what: string];
+type Check = readonly [asks: (manifest: Manifest) => boolean, what: string];
 
-const MANIFEST: ReadonlyArray<Check<Manifest>> = [
+const MANIFEST: readonly Check[] = [
   [({ entry }) => entry.type !== "hook", "plugins of type service or ui"],
   [({ entry }) => entry.type === "hook" && entry.protocol !== "script", "every protocol but script"],
   [({ entry }) => entry.mode === "spawn", 'entry.mode "spawn"'],
@@ -15,6 +18,12 @@ const MANIFEST: ReadonlyArray<Check<Manifest>> = [
   [
     ({ entry }) => entry.health_cmd !== undefined || entry.health_endpoint !== undefined,
     "health_cmd and health_endpoint",
+  ],
+  [
+    ({ hooks }) =>
+      hooks !== undefined &&
+      [hooks, ...HOOK_POINTS.map(point => hooks[point])].some(keys => keys?.late_timeout_ms !== undefined),
+    "late_timeout_ms",
   ],
   [({ limits }) => limits?.persistent_dir === true, "limits.persistent_dir"],
   [manifest => manifest.caps !== undefined, "[caps]"],
@@ -24,32 +33,23 @@ const MANIFEST: ReadonlyArray<Check<Manifest>> = [
   [manifest => manifest.actions !== undefined, "[actions]"],
   [manifest => manifest.jobs !== undefined, "[jobs]"],
   [manifest => manifest.ui !== undefined, "[ui]"],
-];
-
-const GRANTS: ReadonlyArray<Check<Grants>> = [
-  [grants => grants.read_body === "full", 'the grant read_body = "full"'],
-  [grants => grants.read_attachments !== "none", "the grant read_attachments"],
-  [grants => grants.decide.has("hold"), 'the grant decide "hold"'],
-  [grants => grants.write_flags, "the grant write_flags"],
-  [grants => grants.write_metadata, "the grant write_metadata"],
-  [grants => grants.write_headers, "the grant write_headers"],
-  [grants => grants.append_text, "the grant append_text"],
-  [grants => grants.add_recipients, "the grant add_recipients"],
-  [grants => grants.send_mail, "the grant send_mail"],
+  [manifest => manifest.logging !== undefined, "[logging]"],
 ];
 
 /** @returns what is missing, each as the subject of "… is not built in this version" */
-export function missingInThisVersion(manifest: Manifest, grants: Grants): readonly string[] {
-  const missing = (asks: boolean, what: string) => (asks ? [what] : []);
+export function missingInThisVersion(manifest: Manifest, grants: PermissionsInput): readonly string[] {
   return [
-    ...MANIFEST.flatMap(([asks, what]) => missing(asks(manifest), what)),
-    ...GRANTS.flatMap(([asks, what]) => missing(asks(grants), what)),
+    ...MANIFEST.flatMap(([asks, what]) => (asks(manifest) ? [what] : [])),
+    ...Object.entries(grants).flatMap(([name, value]) => {
+      const refusal = findNotBuilt(["plugin", manifest.id, "grants", name], value);
+      return refusal === undefined ? [] : [refusal.missing];
+    }),
   ];
 }
 
 /** Limits that a plain child process does not enforce: named in the log when such a plugin starts. */
 export function unenforcedLimits({ limits }: Manifest): readonly string[] {
-  return ["cpu_ms", "memory_mb", "network"].filter(
+  return ["cpu_ms", "memory_mb", "network", "network_allow"].filter(
     name => limits !== undefined && Object.hasOwn(limits, name),
   );
 }

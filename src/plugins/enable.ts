@@ -47,7 +47,8 @@ export interface EnableContext {
 export function enablePlugin({ manifest }: FoundPlugin, context: EnableContext): Enablement {
   const { entry, plugins } = context;
   const grantShape = checkSchema(permissionsSchema, entry?.grants ?? {}, ["grants"]);
-  const grants = grantsOf(grantShape.length === 0 ? (entry?.grants as PermissionsInput | undefined) : {});
+  const granted = grantShape.length === 0 ? ((entry?.grants ?? {}) as PermissionsInput) : {};
+  const grants = grantsOf(granted);
   const settings = resolveSettings(manifest.settings, entry?.settings ?? {});
   const compat = compatFinding(manifest, context.hostVersion, [API_VERSION]);
   const invalid = [...(compat === undefined ? [] : [compat]), ...grantShape, ...settings.findings].map(
@@ -63,7 +64,7 @@ export function enablePlugin({ manifest }: FoundPlugin, context: EnableContext):
     ...missingPrerequisites(grants).map(
       ({ code, text }) => ({ code: "plugin_validation", text: `${code}: ${text}` }) as const,
     ),
-    ...[...missingInThisVersion(manifest, grants), ...missingForHooks(context.hooks)].map(
+    ...[...missingInThisVersion(manifest, granted), ...missingForHooks(context.hooks)].map(
       what => ({ code: "not_built", text: `${what} is not built in this version` }) as const,
     ),
     ...pointRefusals(manifest, context.hooks),
@@ -110,18 +111,25 @@ function trustRefusals(id: string, plugins: Config["plugins"]): readonly Refusal
   return refusals;
 }
 
-/** One error for all refusals of a plugin; its class and code are those of the first. */
+/** One error for all refusals of a plugin; its class and code are those of the first, its text has them all. */
 export function refusalError(id: string, refusals: readonly Refusal[]): PluginError {
   const code = refusals[0]?.code ?? "plugin_load";
-  const text = `Cannot enable plugin "${id}": ${refusals.map(refusal => refusal.text).join("; ")}`;
+  const why = refusals.map(refusal => refusal.text).join("; ");
+  const text = `Cannot enable plugin "${id}": ${why}`;
+  const options = { context: { why } };
   switch (code) {
     case "plugin_security":
-      return new PluginSecurityError(code, text);
+      return new PluginSecurityError(code, text, options);
     case "plugin_validation":
-      return new PluginValidationError(code, text);
+      return new PluginValidationError(code, text, options);
     case "plugin_dependency":
-      return new PluginDependencyError(code, text);
+      return new PluginDependencyError(code, text, options);
     default:
-      return new PluginLoadError(code, text);
+      return new PluginLoadError(code, text, options);
   }
+}
+
+/** The reasons alone, for texts that name the plugin themselves. */
+export function refusalText(error: PluginError): string {
+  return typeof error.context.why === "string" ? error.context.why : error.message;
 }

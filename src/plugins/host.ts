@@ -12,8 +12,10 @@ import type { Config, HookConfig } from "../wire/config/schema.ts";
 import { unenforcedLimits } from "./built.ts";
 import { planDependencies } from "./dependencies.ts";
 import { discoverPlugins, type FoundPlugin, switchedOff } from "./discovery.ts";
-import { type Enablement, enablePlugin, refusalError } from "./enable.ts";
+import { type Enablement, enablePlugin, refusalError, refusalText } from "./enable.ts";
+import { findIdleHooks, healthOfIdle, type IdleHook, logIdleHooks } from "./idle-hooks.ts";
 import { rowsOfManifest, violationPolicy } from "./manifest-hooks.ts";
+import type { PluginLogs } from "./plugin-logs.ts";
 
 export interface PluginHostOptions {
   readonly config: Pick<Config, "plugins" | "plugin" | "hooks">;
@@ -23,6 +25,8 @@ export interface PluginHostOptions {
   readonly hostVersion: string;
   readonly createTransport: CreateTransport;
   readonly log: Log;
+  /** Where the stderr of plugins goes. */
+  readonly logs: Pick<PluginLogs, "write" | "dropped">;
 }
 
 export type PluginState =
@@ -46,8 +50,10 @@ export interface LoadedPlugins {
   readonly host: PluginHost;
   /** Rows for the hook runner: the configuration's, and those of manifests that no row names. */
   readonly hooks: readonly HookConfig[];
-  /** What was asked for and cannot run, one error per plugin: a start may refuse these. */
+  /** What was asked for and cannot run, one error per plugin: a reload refuses these, a start goes on without them. */
   readonly refused: readonly PluginError[];
+  /** Hooks of the configuration whose plugin is switched off or refused. */
+  readonly idleHooks: readonly IdleHook[];
 }
 
 interface Entry {
@@ -55,15 +61,28 @@ interface Entry {
   readonly transport: PluginTransport;
 }
 
+/** A plugin whose process did not come up. */
+export interface StartFailure {
+  readonly plugin: string;
+  readonly error: unknown;
+}
+
 export class PluginHost implements HookPlugins {
   readonly #status: readonly PluginStatus[];
   readonly #plugins: ReadonlyMap<string, HookPlugin>;
   /** In dependency order. */
   readonly #running: readonly Entry[];
+  readonly #idle: readonly IdleHook[];
   readonly #log: Log;
 
-  constructor(status: readonly PluginStatus[], plugins: readonly HookPlugin[], log: Log) {
+  constructor(
+    status: readonly PluginStatus[],
+    plugins: readonly HookPlugin[],
+    idle: readonly IdleHook[],
+    log: Log,
+  ) {
     this.#status = status;
+    this.#idle = idle;
     this.#plugins = new Map(plugins.map(plugin => [plugin.id, plugin]));
     this.#running = plugins.flatMap(plugin =>
       plugin.transport === undefined ? [] : [{ plugin, transport: plugin.transport }],
@@ -80,17 +99,23 @@ export class PluginHost implements HookPlugins {
     return this.#status;
   }
 
-  /** Start all processes. One that fails is logged; its transport goes on trying when it is called. */
-  async start(deadline: Deadline): Promise<void> {
+  /**
+   * Start all processes. Never rejects: one that fails is logged, and its transport goes on trying when it is called.
+   * @returns those that failed
+   */
+  async start(deadline: Deadline): Promise<readonly StartFailure[]> {
+    const failures: StartFailure[] = [];
     const start = async ({ plugin, transport }: Entry) => {
       try {
         await transport.start(deadline);
         this.#log.info("plugin_started", { plugin: plugin.id, version: plugin.version });
       } catch (error) {
+        failures.push({ plugin: plugin.id, error });
         this.#log.error("plugin_start_failed", { plugin: plugin.id, error: messageOf(error) });
       }
     };
     await Promise.all(this.#running.map(start));
+    return failures;
   }
 
   /** End every process; running calls may finish until the deadline. */
@@ -105,11 +130,13 @@ export class PluginHost implements HookPlugins {
     }
   }
 
-  /** Degraded when any plugin is: mail goes on by each hook's policy. */
+  /** Degraded when any plugin is, or when an enforced hook has none: mail goes on by each hook's policy. */
   async health(): Promise<{ readonly status: "ok" | "degraded"; readonly detail?: string }> {
+    const idle = healthOfIdle(this.#idle);
     const troubles = this.#status
       .filter(({ state }) => state === "refused")
       .map(({ id, reason }) => `${id}: ${reason}`);
+    troubles.push(...idle.troubles);
     for (const { plugin, transport } of this.#running) {
       const health = await transport.health();
       if (health.status !== "ok")
@@ -117,7 +144,8 @@ export class PluginHost implements HookPlugins {
           `${plugin.id}: ${health.status}${health.detail === undefined ? "" : ` (${health.detail})`}`,
         );
     }
-    return troubles.length === 0 ? { status: "ok" } : { status: "degraded", detail: troubles.join("; ") };
+    if (troubles.length > 0) return { status: "degraded", detail: troubles.join("; ") };
+    return idle.note === undefined ? { status: "ok" } : { status: "ok", detail: idle.note };
   }
 }
 
@@ -135,17 +163,20 @@ export async function loadPlugins(options: PluginHostOptions): Promise<LoadedPlu
     if (enablement === undefined || enablement.refusals.length > 0) {
       const error = refusalError(id, enablement?.refusals ?? []);
       refusals.set(id, error);
-      return failedPlugin(id, plugin.manifest.version, error.message);
+      return failedPlugin(id, plugin.manifest.version, `it is refused: ${refusalText(error)}`);
     }
     return readyPlugin(plugin, enablement, options);
   });
-  for (const error of refusals.values()) log.error("plugin_refused", { error: error.message });
-  const host = new PluginHost(statusOf(found.plugins, enabled, refusals, config), plugins, log);
+  for (const [id, error] of refusals) log.error("plugin_refused", { plugin: id, reason: refusalText(error) });
+  const reasons = new Map([...refusals].map(([id, error]) => [id, refusalText(error)]));
+  const idleHooks = findIdleHooks(config, reasons);
+  logIdleHooks(idleHooks, log);
+  const host = new PluginHost(statusOf(found.plugins, enabled, reasons, config), plugins, idleHooks, log);
   // Hooks of the administrator stay, so that they fail by their policy; those that only the manifest asks for go.
   const hooks = [...wanted].flatMap(([id, { rows, byManifest }]) =>
     byManifest && refusals.has(id) ? [] : rows,
   );
-  return { host, hooks, refused: [...refusals.values()] };
+  return { host, hooks, refused: [...refusals.values()], idleHooks };
 }
 
 interface Wanted {
@@ -208,7 +239,7 @@ function missingPlugin(id: string, refusals: Map<string, PluginError>): HookPlug
     { code: "plugin_load", text: "there is none in plugins.folders, or its manifest has errors" },
   ]);
   refusals.set(id, error);
-  return failedPlugin(id, "0.0.0", error.message);
+  return failedPlugin(id, "0.0.0", `it is refused: ${refusalText(error)}`);
 }
 
 function failedPlugin(id: string, version: string, failure: string): HookPlugin {
@@ -245,8 +276,8 @@ function readyPlugin(
       folder,
       command: entry.command ?? [],
       workers: entry.workers ?? 1,
-      onLog: line => log.info("plugin_log", { line }),
-      onLogDropped: lines => log.warn("plugin_log_dropped", { lines }),
+      onLog: line => options.logs.write(id, line),
+      onLogDropped: lines => options.logs.dropped(id, lines),
       onNotice: text => log.warn("plugin_process", { text }),
     }),
     failure: undefined,
@@ -256,7 +287,7 @@ function readyPlugin(
 function statusOf(
   found: ReadonlyMap<string, FoundPlugin>,
   checked: ReadonlyMap<string, Checked>,
-  refusals: ReadonlyMap<string, PluginError>,
+  refusals: ReadonlyMap<string, string>,
   config: PluginHostOptions["config"],
 ): readonly PluginStatus[] {
   const ids = [...new Set([...found.keys(), ...checked.keys()])].sort();
@@ -269,7 +300,7 @@ function statusOf(
       version: plugin?.manifest.version ?? "",
       folder: plugin?.folder ?? "",
     };
-    if (refusal !== undefined) return { ...base, state: "refused", reason: refusal.message };
+    if (refusal !== undefined) return { ...base, state: "refused", reason: refusal };
     if (checked.has(id)) return { ...base, state: "enabled", reason: undefined };
     return {
       ...base,

@@ -16,6 +16,11 @@ export class LineReader {
     this.#onLine = onLine;
   }
 
+  /** Octets of a line that has not ended yet. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
   /** @throws {PluginError} `plugin_failed`: a line is too long */
   push(chunk: Uint8Array): void {
     let start = 0;

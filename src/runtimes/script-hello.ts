@@ -1,6 +1,7 @@
 /** The handshake of script plugins: `{"mairust":1}` → `{"mairust":1,"plugin":id,"version":…,"api":["1"]}`; and the health line. */
-import { PluginError } from "../core/errors.ts";
+import type { PluginError } from "../core/errors.ts";
 import { API_VERSION } from "../wire/hook-payload.ts";
+import { callFailure } from "./call-failure.ts";
 
 export const HELLO: Uint8Array = Buffer.from('{"mairust":1}');
 export const HEALTH: Uint8Array = Buffer.from('{"health":true}');
@@ -42,5 +43,5 @@ function parseObject(line: Uint8Array): Readonly<Record<string, unknown>> | unde
 }
 
 function refused(pluginId: string, why: string): PluginError {
-  return new PluginError("plugin_failed", `Cannot talk to plugin "${pluginId}": ${why}`);
+  return callFailure(pluginId, why);
 }

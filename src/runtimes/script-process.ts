@@ -10,10 +10,11 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Deadline } from "../core/deadline.ts";
-import { MairustError, PluginError } from "../core/errors.ts";
+import { MairustError, type PluginError } from "../core/errors.ts";
 import type { ScriptSpec } from "../core/hook-plugin.ts";
 import { deadlineAfter, within } from "../platform/deadline.ts";
 import { MAX_ANSWER_BYTES } from "../wire/answer.ts";
+import { callFailure, reasonOf } from "./call-failure.ts";
 import { LineReader } from "./line-reader.ts";
 import { checkHello, HELLO } from "./script-hello.ts";
 import { StderrLines } from "./stderr-lines.ts";
@@ -153,7 +154,11 @@ export class ScriptProcess {
   #onOutput(chunk: Buffer): void {
     if (this.isEnded) return;
     try {
+      // Nothing may lie about when the next request goes out: a late second answer would be taken for the answer to that.
+      if (this.#pending === undefined) throw this.#failure("it wrote what nobody asked for");
       this.#answers.push(chunk);
+      if (this.#pending === undefined && this.#answers.heldBytes > 0)
+        throw this.#failure("it wrote more than its answer");
     } catch (error) {
       this.#breakOff(error instanceof MairustError ? error : this.#failure(String(error)));
     }
@@ -162,7 +167,7 @@ export class ScriptProcess {
   #onLine(line: Uint8Array): void {
     const pending = this.#pending;
     if (this.isEnded) return;
-    if (pending === undefined) throw this.#failure("it wrote a line that nobody asked for");
+    if (pending === undefined) throw this.#failure("it wrote more than its answer");
     this.#pending = undefined;
     // The line is handed over after the whole chunk was looked at: a second one voids the first.
     queueMicrotask(() =>
@@ -171,7 +176,7 @@ export class ScriptProcess {
   }
 
   #breakOff(error: MairustError): void {
-    this.kill(error.message);
+    this.kill(reasonOf(error));
     this.#pending?.reject(error);
     this.#pending = undefined;
   }
@@ -212,7 +217,7 @@ export class ScriptProcess {
   }
 
   #failure(why: string): PluginError {
-    return new PluginError("plugin_failed", `Cannot call plugin "${this.#spec.pluginId}": ${why}`);
+    return callFailure(this.#spec.pluginId, why);
   }
 }
 

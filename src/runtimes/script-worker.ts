@@ -7,11 +7,12 @@
  * calls fail at once instead of waiting for their time-out.
  */
 import type { Deadline } from "../core/deadline.ts";
-import { MairustError, messageOf, PluginError } from "../core/errors.ts";
+import { MairustError, type PluginError } from "../core/errors.ts";
 import type { ScriptSpec } from "../core/hook-plugin.ts";
 import type { PluginTransport } from "../core/ports/plugin-transport.ts";
 import { deadlineAfter, sleep, within } from "../platform/deadline.ts";
 import { MAX_PAYLOAD_BYTES } from "../wire/hook-payload.ts";
+import { callFailure, reasonOf } from "./call-failure.ts";
 import { HEALTH, readHealth } from "./script-hello.ts";
 import { ScriptProcess } from "./script-process.ts";
 
@@ -108,7 +109,7 @@ class ScriptWorker implements PluginTransport {
     try {
       return readHealth(await process.exchange(HEALTH, deadline));
     } catch (error) {
-      return { status: "error", detail: messageOf(error) };
+      return { status: "error", detail: reasonOf(error) };
     } finally {
       deadline.dispose();
       this.#release(process);
@@ -222,8 +223,8 @@ class ScriptWorker implements PluginTransport {
     try {
       process = new ScriptProcess(this.#spec);
     } catch (error) {
-      this.#onFailure(messageOf(error));
-      throw this.#failure(messageOf(error));
+      this.#onFailure(reasonOf(error));
+      throw this.#failure(reasonOf(error));
     }
     this.#serving.add(process);
     this.#alive.add(process);
@@ -269,7 +270,7 @@ class ScriptWorker implements PluginTransport {
         await this.#launch(ENDLESS);
       } catch (error) {
         // Counted where it happened, or we are being stopped; the loop's condition tells which.
-        this.#lastFailure = messageOf(error);
+        this.#lastFailure = reasonOf(error);
       }
     }
   }
@@ -286,7 +287,7 @@ class ScriptWorker implements PluginTransport {
   }
 
   #failure(why: string): PluginError {
-    return new PluginError("plugin_failed", `Cannot call plugin "${this.#spec.pluginId}": ${why}`);
+    return callFailure(this.#spec.pluginId, why);
   }
 }
 

@@ -81,7 +81,7 @@ export async function addMessage(ports: ServicePorts, asked: AddAsked): Promise<
   const mailboxes = await ports.accounts.listMailboxes(account.address);
   const wanted = asked.mailbox.toUpperCase() === "INBOX" ? "INBOX" : asked.mailbox;
   if (!mailboxes.some(mailbox => mailbox.name === wanted)) {
-    const text = `no mailbox "${asked.mailbox}" in "${account.address}"`;
+    const text = `no mailbox "${asked.mailbox}" in "${account.address}": a mailbox is made when the first hook files mail there`;
     throw new MairustError("not_found", `Cannot add a message: ${text}`, { publicText: text });
   }
   const counter = { bytes: 0 };

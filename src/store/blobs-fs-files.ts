@@ -1,8 +1,10 @@
 /**
  * Blob files under their final names (step 7): published, found, read.
  *
- * Publishing is: temporary file, fsync, rename, fsync of the directory. A blob that is there already and right is used again, with
- * a new modification time (a collector of old files leaves it alone); one that is damaged is replaced.
+ * Publishing is: temporary file, fsync, rename, fsync of the directory. A small blob that is there already and hashes right is used
+ * again, with a new modification time (a collector of old files leaves it alone); one that is damaged is replaced. A large one is
+ * on the disk by the time its digest is known, so it always takes the place of what is there: nobody needs to trust the old file,
+ * and who reads it keeps it.
  * Failures: `disk_full`, `store_unavailable`, `blob_missing`, `blob_damaged`.
  */
 import { MairustError } from "../core/errors.ts";
@@ -49,19 +51,11 @@ export class BlobFiles {
   async publish(digest: BlobDigest, sizeBytes: number, prepared: Prepared): Promise<BlobRecord> {
     try {
       const { dir, path } = this.#layout.place(digest);
-      const reused = await this.#reuse(digest, sizeBytes, prepared.kind === "memory");
-      if (reused === undefined) {
-        if (prepared.kind === "memory") await this.#writeNew(prepared.image, path);
-        else {
-          await prepared.spill.sync();
-          await renameFile(prepared.spill.path, path);
-        }
-      }
+      if (prepared.kind === "file") return await this.#publishSpill(digest, sizeBytes, prepared);
+      const reused = await this.#reuse(digest, sizeBytes);
+      if (reused === undefined) await this.#writeNew(prepared.image, path);
       await this.#dirs.sync(dir);
-      if (prepared.kind === "file") await prepared.spill.close(reused !== undefined);
-      if (reused !== undefined) return reused;
-      const storedBytes = prepared.kind === "memory" ? prepared.image.length : prepared.spill.fileBytes;
-      return { digest, sizeBytes, storedBytes, codec: prepared.codec };
+      return reused ?? { digest, sizeBytes, storedBytes: prepared.image.length, codec: prepared.codec };
     } catch (error) {
       throw blobError(error, `store blob "${digest}"`);
     }
@@ -142,6 +136,19 @@ export class BlobFiles {
     }
   }
 
+  async #publishSpill(
+    digest: BlobDigest,
+    sizeBytes: number,
+    { spill, codec }: Prepared & { readonly kind: "file" },
+  ): Promise<BlobRecord> {
+    const { dir, path } = this.#layout.place(digest);
+    await spill.sync();
+    await renameFile(spill.path, path);
+    await this.#dirs.sync(dir);
+    await spill.close(false);
+    return { digest, sizeBytes, storedBytes: spill.fileBytes, codec };
+  }
+
   async #writeNew(image: Buffer, path: string): Promise<void> {
     const temporary = this.#layout.temporary();
     const fd = await openFile(temporary, CREATE_NEW);
@@ -158,11 +165,8 @@ export class BlobFiles {
     }
   }
 
-  /**
-   * Use the blob that is there: a small one after hashing it, a large one by its size. Whatever is wrong with it, writing it again
-   * is right: so no failure leaves here.
-   */
-  async #reuse(digest: BlobDigest, sizeBytes: number, hash: boolean): Promise<BlobRecord | undefined> {
+  /** Use the blob that is there after hashing it. Whatever is wrong with it, writing it again is right: so no failure leaves here. */
+  async #reuse(digest: BlobDigest, sizeBytes: number): Promise<BlobRecord | undefined> {
     let fd: number;
     try {
       fd = await openFile(this.#layout.place(digest).path, READ_ONLY);
@@ -172,7 +176,7 @@ export class BlobFiles {
     try {
       const file = await inspect(fd, digest);
       if (file.sizeBytes !== sizeBytes) return undefined;
-      if (hash) for await (const _ of readStored(file, digest));
+      for await (const _ of readStored(file, digest));
       await touchFile(fd);
       return recordOf(digest, file);
     } catch {

@@ -41,6 +41,8 @@ export class FsStage implements BlobStage {
   #buffer = Buffer.allocUnsafeSlow(FIRST_BUFFER_BYTES);
   #spill: Spill | undefined;
   #staged: FsStaged | undefined;
+  /** The disk is too full for what came: the bytes are not all here. */
+  #refused: unknown;
 
   constructor(options: StageOptions) {
     this.#options = options;
@@ -48,11 +50,28 @@ export class FsStage implements BlobStage {
 
   write(chunk: Uint8Array): Promise<void> | undefined {
     if (this.#state !== "open") return Promise.reject(outOfOrder("write to a blob", this.#state));
+    let room: Promise<void> | undefined;
     try {
-      this.#options.space.take(chunk.length);
+      room = this.#options.space.take(chunk.length);
     } catch (error) {
+      this.#refused ??= error;
       return Promise.reject(error);
     }
+    const taken = this.#take(chunk);
+    // Both, and the bytes first: they are taken in order, and the next may come before the answer.
+    return room === undefined ? taken : this.#whenRoom(room, taken);
+  }
+
+  async #whenRoom(room: Promise<void>, taken: Promise<void> | undefined): Promise<void> {
+    const [judged, written] = await Promise.allSettled([room, taken]);
+    if (judged.status === "rejected") {
+      this.#refused ??= judged.reason;
+      throw judged.reason;
+    }
+    if (written.status === "rejected") throw written.reason;
+  }
+
+  #take(chunk: Uint8Array): Promise<void> | undefined {
     this.#hash.update(chunk);
     const before = this.#sizeBytes;
     this.#sizeBytes += chunk.length;
@@ -65,6 +84,7 @@ export class FsStage implements BlobStage {
 
   async finish(): Promise<StagedBlob> {
     if (this.#state !== "open") throw outOfOrder("finish a blob", this.#state);
+    if (this.#refused !== undefined) throw this.#refused;
     this.#state = "finished";
     const digest = blobDigest(this.#hash.digest("hex"));
     const prepared = this.#spill === undefined ? await this.#inMemory() : await this.#onDisk(this.#spill);

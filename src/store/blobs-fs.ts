@@ -11,7 +11,7 @@ import type { BlobRecord, BlobStage, BlobStore, ByteRange } from "../core/ports/
 import type { Log } from "../core/ports/log.ts";
 import { DirectorySync } from "./blobs-fs-dirs.ts";
 import { BlobFiles } from "./blobs-fs-files.ts";
-import { blobError, closeFile, openFile, READ_ONLY, syncFile } from "./blobs-fs-io.ts";
+import { blobError, closeFile, errnoOf, openFile, READ_ONLY, syncFile } from "./blobs-fs-io.ts";
 import { BlobLayout } from "./blobs-fs-layout.ts";
 import { FreeSpace } from "./blobs-fs-space.ts";
 import { FsStage } from "./blobs-fs-stage.ts";
@@ -20,8 +20,8 @@ export interface FsBlobOptions {
   /** `blobs.path`, absolute; made when missing. */
   readonly path: string;
   readonly compression: "brotli" | "none";
-  /** `limits.min_free_disk_mb` in octets: below it nothing is taken. */
-  readonly minFreeBytes: number;
+  /** `limits.min_free_disk_mb` in octets: below it nothing is taken. Asked for each judgement, so that it may change. */
+  readonly minFreeBytes: () => number;
   readonly log: Log;
 }
 
@@ -39,14 +39,21 @@ export async function openFsBlobs(options: FsBlobOptions): Promise<FsBlobStore> 
   const dirs = new DirectorySync();
   const space = new FreeSpace(options.path, options.minFreeBytes);
   try {
-    const { made, removed } = await layout.prepare();
-    if (made > 0) await syncFolder(options.path);
+    const { above, removed } = await layout.prepare();
+    // Always: who made the folders may have died before they were durable, and a blob is not more durable than its folder.
+    await syncFolder(options.path);
+    for (const folder of above) await syncFolder(folder).catch(unlessForbidden);
     if (removed > 0) options.log.info("unfinished blobs removed", { count: removed });
     await space.refresh();
   } catch (error) {
     throw blobError(error, `open the blob folder "${options.path}"`);
   }
   return new FsBlobs(new BlobFiles(layout, dirs), dirs, space, options.compression === "brotli");
+}
+
+/** A folder above ours that we may not read is somebody else's to have made durable. */
+function unlessForbidden(error: unknown): void {
+  if (errnoOf(error) !== "EACCES") throw error;
 }
 
 async function syncFolder(path: string): Promise<void> {

@@ -1,8 +1,9 @@
 /**
  * What the database or the way to it says, as the one error family (step 7, below `db.ts`). Pure.
  *
- * The rule: what may heal by itself (connection, shutdown, failover, load) is `store_unavailable`, so that mail waits in
- * Postfix's queue; what a statement did wrong is `internal`, transient too, because a bug of ours must never bounce mail.
+ * The rule: when the server cannot be used now (connection, shutdown, failover, no more connections) it is `store_unavailable`,
+ * and whoever has more to store need not try; what happened to one statement (a mistake, a deadlock, memory) is `internal`, and says
+ * nothing about the next. Both are transient: a bug of ours must never bounce mail.
  * Source: PostgreSQL manual, appendix A (SQLSTATE).
  */
 import { type ErrorCode, MairustError, messageOf } from "../core/errors.ts";
@@ -15,6 +16,8 @@ export interface DatabaseErrorContext {
   readonly table?: string;
   /** True when the connection cannot be used again. */
   readonly dropConnection?: boolean;
+  /** True when the same transaction may succeed at once: see {@link isSerializationFailure}. */
+  readonly retryStatement?: boolean;
 }
 
 /** Codes of Node and the driver that mean "no way to the server now". */
@@ -47,15 +50,18 @@ const BY_SQLSTATE: ReadonlyArray<readonly [prefix: string, code: ErrorCode, drop
   ["26000", "store_unavailable", true], // prepared statement is gone: a pooler between us and the server
   ["28", "store_unavailable", true], // login refused
   ["3D000", "store_unavailable", true], // no such database
-  ["40", "store_unavailable", false], // serialization failure, deadlock
   ["53100", "disk_full", false],
-  ["53", "store_unavailable", false], // out of memory, too many connections
-  ["55P03", "store_unavailable", false], // lock not available
+  ["53200", "internal", false], // out of memory: this statement's
+  ["53", "store_unavailable", false], // too many connections
   ["57014", "deadline", false], // cancelled: statement_timeout
   ["57P", "store_unavailable", true], // shutdown, crash, starting up
   ["58", "store_unavailable", true], // the server's own input/output
-  ["XX", "store_unavailable", true], // corruption, internal error of the server
 ];
+
+/** Others were in the way: serialization failure, deadlock (class 40), lock not available. */
+const OTHERS_IN_THE_WAY = ["40", "55P03"];
+/** Severities after which the server ends the connection, whatever the code. */
+const ENDS_CONNECTION: ReadonlySet<string> = new Set(["FATAL", "PANIC"]);
 
 /** Routines whose failure means that a cached plan is out of date (another node migrated the schema). */
 const STALE_PLAN = "RevalidateCachedQuery";
@@ -73,6 +79,7 @@ export function databaseError(error: unknown, action: string): MairustError {
     ...field("constraint", textOf(error, "constraint_name")),
     ...field("table", textOf(error, "table_name")),
     dropConnection: drop,
+    ...(code === "internal" && isInTheWay(error) ? { retryStatement: true } : {}),
   };
   const publicText = code === "internal" ? "" : "mail storage is not available";
   return new MairustError(code, `Cannot ${action}: ${messageOf(error)}`, {
@@ -87,7 +94,14 @@ function classify(error: unknown): { readonly code: ErrorCode; readonly drop: bo
   if (CONNECTION_CODES.has(sqlstate)) return { code: "store_unavailable", drop: true };
   if (textOf(error, "routine") === STALE_PLAN) return { code: "store_unavailable", drop: true };
   const found = BY_SQLSTATE.find(([prefix]) => sqlstate.startsWith(prefix));
-  return found === undefined ? { code: "internal", drop: false } : { code: found[1], drop: found[2] };
+  const [, code = "internal", drop = false] = found ?? [];
+  if (!ENDS_CONNECTION.has(textOf(error, "severity") ?? "")) return { code, drop };
+  return { code: code === "internal" ? "store_unavailable" : code, drop: true };
+}
+
+function isInTheWay(error: unknown): boolean {
+  const sqlstate = textOf(error, "code") ?? "";
+  return OTHERS_IN_THE_WAY.some(prefix => sqlstate.startsWith(prefix));
 }
 
 function textOf(error: unknown, name: string): string | undefined {
@@ -103,6 +117,11 @@ function field(name: "sqlstate" | "constraint" | "table", value: string | undefi
 /** The SQLSTATE behind an error of `db.ts`, or undefined. */
 export function sqlstateOf(error: unknown): string | undefined {
   return error instanceof MairustError ? textOf(error.context, "sqlstate") : undefined;
+}
+
+/** True when other transactions were in the way (deadlock, serialization failure, lock): nothing is stored, the same again may succeed. */
+export function isSerializationFailure(error: unknown): boolean {
+  return error instanceof MairustError && error.context.retryStatement === true;
 }
 
 /** True when a unique constraint or index refused the row. @param constraint  only this one, by name */

@@ -23,9 +23,9 @@ import { type Queryable, type TransactionOptions, type Tx, transaction } from ".
 import { type DatabaseTarget, parseDatabaseUrl } from "./db-url.ts";
 import { type SqlValue, type Statement, statementOf, TYPES } from "./db-values.ts";
 
-export { isForeignKeyViolation, isUniqueViolation, sqlstateOf } from "./db-errors.ts";
+export { isForeignKeyViolation, isSerializationFailure, isUniqueViolation, sqlstateOf } from "./db-errors.ts";
 export type { Queryable, TransactionOptions, Tx } from "./db-transaction.ts";
-export { json, pgText, type SqlValue, sql } from "./db-values.ts";
+export { json, jsonText, pgText, type SqlValue, sql } from "./db-values.ts";
 
 /** PostgreSQL 15: the oldest that the schema is written for and tested with. */
 export const OLDEST_SERVER = 150_000;
@@ -277,6 +277,8 @@ function driverOptions(
       application_name: "mairust",
       statement_timeout: limitMs,
       idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
+      // "250" promises durability: a default of the role or the database must not take it back.
+      synchronous_commit: "on",
       TimeZone: "UTC",
       DateStyle: "ISO",
       bytea_output: "hex",

@@ -5,7 +5,18 @@
  * initdb's own words.
  * Sources: PostgreSQL src/include/utils/pidfile.h (lines of postmaster.pid), src/backend/utils/init/miscinit.c CreateLockFile().
  */
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { chown, mkdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Deadline } from "../core/deadline.ts";
@@ -114,47 +125,69 @@ export function disarmStalePid(clusterDir: string): void {
 
 /** A service that was just killed may take this long to be gone. */
 const DYING_MS = 1_000;
+/** Between two attempts, plus up to as much again by chance: two services that got in each other's way must not do so again. */
+const CLAIM_PAUSE_MS = 50;
+const CLAIM_PREFIX = "postgres.owner";
 
 /**
- * Claim the data folder for this process.
+ * Claim the data folder for this process: each claimant puts up a file of its own, and holds the folder when it then sees no file of
+ * another that lives. Whoever comes second sees the first, so two can never hold it, at whatever moment a dead owner's file is
+ * removed; two that come together may both see the other, step back and try again.
+ *
+ * @returns the claim, for {@link releaseCluster}
  * @throws {MairustError} `invalid_state`: another live process holds it
  */
-export async function claimCluster(dataDir: string): Promise<void> {
-  const path = join(dataDir, "postgres.owner");
+export async function claimCluster(dataDir: string): Promise<string> {
+  const claim = `${CLAIM_PREFIX}.${process.pid}-${randomBytes(8).toString("hex")}`;
+  const partial = join(dataDir, `postgres.claim.${claim.slice(CLAIM_PREFIX.length + 1)}`);
+  const path = join(dataDir, claim);
   for (const until = performance.now() + DYING_MS; ; ) {
-    const holder = liveHolder(path);
-    if (holder === undefined) break;
+    // A claim appears with its content or not at all.
+    writeFileSync(partial, `${process.pid} ${startTimeOf(process.pid)}\n`, { mode: 0o600 });
+    renameSync(partial, path);
+    const holder = otherHolder(dataDir, claim);
+    if (holder === undefined) return path;
+    await releaseCluster(path);
     if (performance.now() > until) {
       throw new MairustError(
         "invalid_state",
         `Cannot use "${dataDir}": process ${holder} of this service uses its embedded database`,
       );
     }
-    await sleep(50);
+    await sleep(CLAIM_PAUSE_MS * (1 + Math.random()));
   }
-  const partial = `${path}.${process.pid}`;
-  writeFileSync(partial, `${process.pid} ${startTimeOf(process.pid)}\n`, { mode: 0o600 });
-  renameSync(partial, path);
 }
 
-/** The process that claimed the folder, if it lives and is another one; a number used again by a later process is none. */
-function liveHolder(path: string): number | undefined {
-  const [pid = "", startTime = ""] = readOwner(path);
-  const holder = Number(pid);
-  const isOther = holder > 0 && holder !== process.pid;
-  return isOther && isAlive(holder) && startTimeOf(holder) === startTime ? holder : undefined;
+/** A live process that claims the folder beside `claim`. Claims of the dead are removed: their names never come again. */
+function otherHolder(dataDir: string, claim: string): number | undefined {
+  for (const name of readdirSync(dataDir)) {
+    if (!name.startsWith(CLAIM_PREFIX) || name === claim) continue;
+    const text = readClaim(join(dataDir, name));
+    if (text === undefined) continue;
+    const [pid = "", startTime = ""] = text.trim().split(" ");
+    if (holds(Number(pid), startTime)) return Number(pid);
+    rmSync(join(dataDir, name), { force: true });
+  }
+  return undefined;
 }
 
-/** Give the folder free again. */
-export async function releaseCluster(dataDir: string): Promise<void> {
-  await rm(join(dataDir, "postgres.owner"), { force: true });
+/** A number that a later process has got again is nobody's claim; without start times our own number is taken for such a one. */
+function holds(pid: number, startTime: string): boolean {
+  if (!Number.isInteger(pid) || pid <= 0 || !isAlive(pid)) return false;
+  return startTimeOf(pid) === startTime && (pid !== process.pid || startTime !== "");
 }
 
-function readOwner(path: string): string[] {
+/** Give the folder free again. @param claim  what {@link claimCluster} returned */
+export async function releaseCluster(claim: string): Promise<void> {
+  await rm(claim, { force: true });
+}
+
+function readClaim(path: string): string | undefined {
   try {
-    return readFileSync(path, "utf8").trim().split(" ");
-  } catch {
-    // No file: nobody holds it.
-    return [];
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    // Given back meanwhile. Anything else must not look like a free folder.
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
   }
 }

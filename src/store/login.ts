@@ -1,38 +1,53 @@
 /**
  * Who may read whose mail over IMAP: the master user with an authorization identity (Dovecot), and later users with passwords of
- * their own. Failed tries are counted per peer address; past the limit that peer is refused for a while. Local peers are not:
- * all of Dovecot comes from one address, and one wrong password there must not lock everybody out (the session slows failures).
+ * their own. Failed tries are counted per peer address, and per peer and user; past the limit they are refused for a while. Local
+ * peers are never refused: all of Dovecot comes from one address, and one wrong password there must not lock everybody out. They
+ * share a pace instead: when many were wrong of late, the next look at a password waits, over all connections.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { parseMailAddress } from "../core/envelope.ts";
 import { MairustError } from "../core/errors.ts";
 import type { Account, Directory } from "../core/ports/directory.ts";
 import type { Authenticator, LoginRequest } from "../core/ports/login.ts";
+import { sleep } from "../platform/deadline.ts";
+import { FailureCounter, FailurePace } from "./login-limits.ts";
 
-/** Failures of one peer within the window after which it is refused without a look at the password. */
-const MAX_FAILURES = 20;
-const FAILURE_WINDOW_MS = 60_000;
-/** Peers whose failures are remembered. */
-const MAX_PEERS = 10_000;
+/** Failures of one peer within a minute after which it is refused without a look at the password. */
+const PEER_FAILURES = 20;
+/** The same of one peer with one user name. */
+const USER_FAILURES = 5;
 
 export interface AuthenticatorOptions {
   readonly directory: Directory;
   readonly masterUser: string;
   /** Empty: no master login at all. */
   readonly masterPassword: string;
+  /** Milliseconds. */
   readonly now: () => number;
+  /** Waits for `ms`; for tests. */
+  readonly wait?: (ms: number, gone: AbortSignal | undefined) => Promise<void>;
 }
 
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
-  const failures = new Map<string, { count: number; since: number }>();
+  const { now, wait = sleep } = options;
+  const ofPeers = new FailureCounter(PEER_FAILURES, now);
+  const ofUsers = new FailureCounter(USER_FAILURES, now);
+  const localPace = new FailurePace(now, wait);
   return {
-    async login(request: LoginRequest): Promise<Account> {
-      refuseAfterFailures(failures, request.peer, options.now());
-      if (!masterLogin(options, request)) {
-        countFailure(failures, request.peer, options.now());
-        throw new MairustError("auth_failed", `Cannot log in "${request.user}": wrong user or password`, {
-          publicText: "authentication failed",
-        });
+    async login(request, gone) {
+      const { peer, user } = request;
+      if (isLocal(peer)) {
+        const isRight = await localPace.check(() => masterLogin(options, request), gone);
+        if (!isRight) throw wrongPassword(request);
+      } else {
+        const withUser = JSON.stringify([peer, user]);
+        ofPeers.refuseIfTooMany(peer, peer);
+        ofUsers.refuseIfTooMany(withUser, peer);
+        if (!masterLogin(options, request)) {
+          ofPeers.count(peer);
+          ofUsers.count(withUser);
+          throw wrongPassword(request);
+        }
       }
       return accountOf(options.directory, request.authorize);
     },
@@ -44,6 +59,13 @@ function masterLogin(options: AuthenticatorOptions, request: LoginRequest): bool
   const user = sameText(request.user, options.masterUser);
   const password = sameText(request.password, options.masterPassword);
   return user && password && options.masterPassword !== "" && request.authorize !== "";
+}
+
+function wrongPassword({ user }: LoginRequest): MairustError {
+  return new MairustError("auth_failed", `Cannot log in "${user}": wrong user or password`, {
+    publicText: "authentication failed",
+    context: { reason: "bad_password" },
+  });
 }
 
 function sameText(a: string, b: string): boolean {
@@ -62,47 +84,12 @@ async function accountOf(directory: Directory, address: string): Promise<Account
     ) {
       throw new MairustError("auth_failed", `Cannot log in to "${address}": no such account`, {
         publicText: "authentication failed",
+        context: { reason: "unknown_account" },
         cause: error,
       });
     }
     throw error;
   }
-}
-
-function refuseAfterFailures(
-  failures: Map<string, { count: number; since: number }>,
-  peer: string,
-  now: number,
-): void {
-  const entry = failures.get(peer);
-  if (entry === undefined || isLocal(peer)) return;
-  if (now - entry.since > FAILURE_WINDOW_MS) failures.delete(peer);
-  else if (entry.count >= MAX_FAILURES) {
-    throw new MairustError(
-      "too_many",
-      `Cannot log in from ${peer}: ${entry.count} failures within a minute`,
-      {
-        publicText: "too many failed logins, try later",
-      },
-    );
-  }
-}
-
-function countFailure(
-  failures: Map<string, { count: number; since: number }>,
-  peer: string,
-  now: number,
-): void {
-  const entry = failures.get(peer);
-  if (entry !== undefined) {
-    entry.count++;
-    return;
-  }
-  if (failures.size >= MAX_PEERS) {
-    const [oldest] = failures.keys();
-    if (oldest !== undefined) failures.delete(oldest);
-  }
-  failures.set(peer, { count: 1, since: now });
 }
 
 function isLocal(peer: string): boolean {

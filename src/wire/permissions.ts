@@ -16,26 +16,40 @@ export const MAX_HEADER_NAMES = 100;
 /** RFC 5322 §3.6.8: a field name is printable US-ASCII without the colon. */
 const headerName = Type.String({ pattern: "^[!-9;-~]{1,128}$", allowed: "a header field name" });
 
+const right = (description: string) => Type.Optional(Type.Boolean({ description }));
+
 export const permissionsSchema = Type.Object(
   {
     read_headers: Type.Optional(
       Type.Union([Type.Boolean(), Type.Array(headerName, { minItems: 1, maxItems: MAX_HEADER_NAMES })], {
         allowed: "true, false, or a list of header field names",
+        description: "see all header fields, none, or these; with any of them the envelope too",
+        examples: [["Subject"]],
       }),
     ),
-    read_body: Type.Optional(Type.Enum([...READ_BODY])),
-    read_attachments: Type.Optional(Type.Enum([...READ_ATTACHMENTS])),
-    write_tags: Type.Optional(Type.Boolean()),
-    write_flags: Type.Optional(Type.Boolean()),
-    move_message: Type.Optional(Type.Boolean()),
-    write_metadata: Type.Optional(Type.Boolean()),
-    decide: Type.Optional(Type.Array(Type.Enum([...DECISIONS]), { maxItems: DECISIONS.length })),
-    write_headers: Type.Optional(Type.Boolean()),
-    append_text: Type.Optional(Type.Boolean()),
-    add_recipients: Type.Optional(Type.Boolean()),
-    send_mail: Type.Optional(Type.Boolean()),
+    read_body: Type.Optional(
+      Type.Enum([...READ_BODY], { description: "see the body: none, its first text, all" }),
+    ),
+    read_attachments: Type.Optional(
+      Type.Enum([...READ_ATTACHMENTS], { description: "see attachments: none, names and sizes, text, all" }),
+    ),
+    write_tags: right("add and remove tags"),
+    write_flags: right("set and clear flags"),
+    move_message: right("choose the folder"),
+    write_metadata: right("attach data of its own"),
+    decide: Type.Optional(
+      Type.Array(Type.Enum([...DECISIONS]), {
+        maxItems: DECISIONS.length,
+        description: "refuse, defer or hold mail",
+        examples: [["tempfail"]],
+      }),
+    ),
+    write_headers: right("add and change header fields"),
+    append_text: right("add text to the body"),
+    add_recipients: right("add recipients"),
+    send_mail: right("send mail of its own"),
   },
-  closed,
+  { ...closed, description: "what it may see and do" },
 );
 
 /** As written: what is left out is not asked for. */

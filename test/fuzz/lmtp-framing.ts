@@ -34,8 +34,8 @@ export function run(input: Uint8Array): void {
   assert.ok(cut.content.equals(whole.content));
   checkEnd(wire, whole.end);
   checkContent(wire, whole);
-  parseMail(wire, ADDRESS_BYTES);
-  parseRcpt(wire, ADDRESS_BYTES);
+  parseMail(wire, { addressBytes: ADDRESS_BYTES, dsn: true });
+  parseRcpt(wire, { addressBytes: ADDRESS_BYTES, dsn: true });
   parseXforward(wire, {});
 }
 

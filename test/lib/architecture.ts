@@ -33,6 +33,7 @@ export const ONLY_IN: Readonly<Record<string, string>> = {
   postgres: "store/db.ts",
   pino: "platform/",
   "prom-client": "platform/",
+  "rotating-file-stream": "platform/rotating-log.ts",
   fastify: "api/",
   "smtp-server": "protocols/lmtp/",
   re2js: "core/",

@@ -133,6 +133,7 @@ function baseConfig(options: SidecarOptions, lmtpPort: number, imapPort: number)
   return `
 data_dir = ${text(join(dir, "data"))}
 runtime_dir = ${text(join(dir, "run"))}
+log_dir = ${text(join(dir, "log"))}
 key_file = ${text(join(dir, "master.key"))}
 hostname = ${text(`mail.${domain}`)}
 [log]

@@ -14,6 +14,7 @@ import {
 } from "../../services/messages.ts";
 import type { ServicePorts } from "../../services/ports.ts";
 import { messageRoutes as routes } from "../../wire/api/messages.ts";
+import { readTime } from "../../wire/message-arguments.ts";
 import type { App } from "../app-type.ts";
 import { eventBodyOf, messageBodyOf } from "../bodies.ts";
 import { uploadedBytes } from "../upload.ts";
@@ -79,13 +80,11 @@ function messageBytes(raw: IncomingMessage, body: unknown): AsyncIterable<Uint8A
   return uploadedBytes(raw);
 }
 
-/** RFC 3339 §5.6. @throws {MairustError} `invalid_argument` */
+/** @throws {MairustError} `invalid_argument` */
 function readDate(text: string): Date {
-  const known = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/u.test(text);
-  const date = new Date(text.replace(" ", "T").toUpperCase());
-  if (known && !Number.isNaN(date.getTime())) return date;
-  const reason = `"${text}" is no RFC 3339 time such as 2026-11-21T08:00:00Z`;
-  throw new MairustError("invalid_argument", `Cannot read a date: ${reason}`, { publicText: reason });
+  const time = readTime(text);
+  if (typeof time !== "string") return time;
+  throw new MairustError("invalid_argument", `Cannot read a date: ${time}`, { publicText: time });
 }
 
 function sendRaw(reply: FastifyReply, { raw, content }: RawContent): FastifyReply {

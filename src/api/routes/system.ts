@@ -1,4 +1,6 @@
 /** `/livez`, `/readyz`, `/metrics`, and `/api/v1/admin/*` about the service itself. */
+import type { FastifyRequest } from "fastify";
+import type { CheckView } from "../../core/admin-ports.ts";
 import type { ServicePorts } from "../../services/ports.ts";
 import {
   listComponents,
@@ -11,12 +13,25 @@ import { systemRoutes as routes } from "../../wire/api/system.ts";
 import type { App } from "../app-type.ts";
 import { listBodyOf } from "../bodies.ts";
 
-export function systemRoutesOf(app: App, ports: ServicePorts): void {
+/** Reasons may hold texts of plugins, paths and host names: whoever has no login gets these instead. */
+const PUBLIC_REASONS: Readonly<Record<CheckView["status"], string>> = {
+  ok: "",
+  degraded: "works in part; the UNIX socket tells more",
+  error: "does not work; the UNIX socket tells more",
+};
+
+/** @param isAdmin  whether a request may see more than its peer has to know */
+export function systemRoutesOf(
+  app: App,
+  ports: ServicePorts,
+  isAdmin: (request: FastifyRequest) => boolean,
+): void {
   app.get("/livez", async (_request, reply) => reply.type("text/plain; charset=utf-8").send("ok\n"));
-  app.get("/readyz", { schema: routes.readyz }, async (_request, reply) => {
+  app.get("/readyz", { schema: routes.readyz }, async (request, reply) => {
     const { ready, checks } = await readiness(ports);
     reply.code(ready ? 200 : 503);
-    return { ready, checks: [...checks] };
+    if (isAdmin(request)) return { ready, checks: [...checks] };
+    return { ready, checks: checks.map(check => ({ ...check, reason: PUBLIC_REASONS[check.status] })) };
   });
   app.get("/metrics", async (_request, reply) => {
     const { contentType, text } = await scrapeMetrics(ports);

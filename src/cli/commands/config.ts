@@ -1,10 +1,10 @@
 /** `mairust config …`: needs no service. */
-import { loadConfig } from "../../platform/config/load.ts";
-import { originText } from "../../platform/config/problem.ts";
+import { DEFAULT_CONFIG_FILE, loadConfig } from "../../platform/config/load.ts";
+import { ConfigError, type ConfigProblem, originText } from "../../platform/config/problem.ts";
 import { configJsonSchema, configReference } from "../../platform/config/reference.ts";
 import { listConfig, type ShowMode, type ShownKey, showConfig } from "../../platform/config/show.ts";
 import type { CommandContext } from "../command.ts";
-import { usageError } from "../exit-codes.ts";
+import { EXIT, type ExitCode, usageError } from "../exit-codes.ts";
 import { type Column, printRows } from "../output.ts";
 
 const COLUMNS: readonly Column<ShownKey>[] = [
@@ -30,15 +30,45 @@ export async function show(context: CommandContext): Promise<void> {
   else printRows(terminal, format, rows.map(plainKey), []);
 }
 
-function plainKey({ key, value, origin }: ShownKey) {
-  return { key, value: value ?? null, origin: originText(origin) };
+function plainKey({ key, data, origin }: ShownKey) {
+  return { key, value: data ?? null, origin: originText(origin) };
 }
 
-/** Exit 78 with every problem when it is wrong. */
-export async function check({ terminal, load }: CommandContext): Promise<void> {
-  const { files, origins } = await loadConfig(load);
-  const from = files.length === 0 ? "no file, defaults only" : files.join(", ");
+const PROBLEM_COLUMNS: readonly Column<ConfigProblem>[] = [
+  { title: "ORIGIN", value: problem => originText(problem.origin) },
+  { title: "KEY", value: problem => problem.key },
+  { title: "PROBLEM", value: problem => problem.text },
+];
+
+/** Exit 78 with every problem when it is wrong: as text on standard error, or with `-f` as data on standard output. */
+export async function check({ terminal, load, format, formatAsked }: CommandContext): Promise<ExitCode> {
+  const loaded = await loadConfig(load).catch((error: unknown) => {
+    if (formatAsked && error instanceof ConfigError) return error;
+    throw error;
+  });
+  if (formatAsked) {
+    const problems = loaded instanceof ConfigError ? loaded.problems : [];
+    if (format === "table" || format === "tab") printRows(terminal, format, problems, PROBLEM_COLUMNS);
+    else printRows(terminal, format, problems.map(plainProblem), []);
+    return problems.length === 0 ? EXIT.ok : EXIT.configuration;
+  }
+  if (loaded instanceof ConfigError) throw loaded;
+  const { files, origins } = loaded;
+  const from = files.length === 0 ? `no file: there is no ${DEFAULT_CONFIG_FILE}` : files.join(", ");
   terminal.out(`the configuration is valid: ${origins.size} keys set (${from})\n`);
+  return EXIT.ok;
+}
+
+/** Line and column are null where a problem has no place in a file. */
+function plainProblem({ origin, line, column, key, text }: ConfigProblem) {
+  const place = line === 0 ? { line: null, column: null } : { line, column };
+  return {
+    origin: originText(origin),
+    file: origin.kind === "file" ? origin.file : null,
+    ...place,
+    key,
+    text,
+  };
 }
 
 export async function schema({ terminal }: CommandContext): Promise<void> {

@@ -13,7 +13,8 @@ const SHOWN_PER_KIND = 2;
 
 export async function dev({ options, load, standalone, terminal }: CommandContext): Promise<number> {
   const domain = options.text("domain") ?? DEFAULT_DOMAIN;
-  const site = await standalone.devSite({ dir: options.text("dataDir"), domain });
+  // Quiet, so that what to do next stays in sight; `-o log.level=info` shows all.
+  const site = await standalone.devSite({ dir: options.text("dataDir"), domain, logLevel: "warn" });
   const reread = () => loadConfig({ ...load, configFile: site.configFile });
   try {
     const loaded = await reread();
@@ -35,20 +36,31 @@ export async function dev({ options, load, standalone, terminal }: CommandContex
 }
 
 function printGuide(terminal: Terminal, service: ServiceHandle, site: Site, domain: string): void {
-  const mairust = `npx mairust --config ${site.configFile}`;
   const listeners = service.addresses().map(({ name, address }) => `  ${name.padEnd(6)} ${address}\n`);
+  const user = `taro@${domain}`;
   terminal.err(
     [
       `\n${bold(terminal, "mairust runs")}, with everything in ${site.dir}\n`,
       ...listeners,
-      `  any user of IMAP: AUTHENTICATE PLAIN as ${site.masterUser}, password ${site.masterPassword}\n`,
-      "\nTry, in another terminal:\n",
-      `  ${mairust} selftest --to taro@${domain}\n`,
-      `  ${mairust} msg search account:taro@${domain}\n`,
-      `  ${mairust} explain ID\n`,
+      `  IMAP for any user: AUTHENTICATE PLAIN as ${site.masterUser}, password ${site.masterPassword}\n`,
+      "\nTry, in another terminal: send, find, read as a mail client would, ask what happened\n",
+      `  export MAIRUST_CONFIG=${site.configFile}\n`,
+      `  npx mairust selftest --to ${user}\n`,
+      `  npx mairust msg search account:${user}\n`,
+      `  ${curlOf(service, site, user)}\n`,
+      `  npx mairust explain $(npx mairust msg search account:${user} -f tab --limit 1 | awk '{print $NF}')\n`,
       "\nCtrl-C ends it.\n",
     ].join(""),
   );
+}
+
+/** Reads the first message of INBOX, logged in as Dovecot does. */
+function curlOf(service: ServiceHandle, site: Site, user: string): string {
+  const imap = service
+    .addresses()
+    .find(({ name }) => name === "imap")
+    ?.address.replace(/^inet:/u, "");
+  return `curl 'imap://${imap}/INBOX;MAILINDEX=1' --login-options AUTH=PLAIN --sasl-authzid ${user} -u '${site.masterUser}:${site.masterPassword}'`;
 }
 
 export async function demo({ options, standalone, terminal }: CommandContext): Promise<number> {

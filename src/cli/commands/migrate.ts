@@ -1,8 +1,9 @@
 /** `mairust migrate …`: database migrations, without the service. */
-import { loadConfig } from "../../platform/config/load.ts";
+import { type LoadedConfig, loadConfig } from "../../platform/config/load.ts";
 import type { CommandContext } from "../command.ts";
+import { CommandError, EXIT } from "../exit-codes.ts";
 import { type Column, printRows } from "../output.ts";
-import type { MigrationState, Migrations } from "../standalone.ts";
+import type { MigrationState, Migrations, Standalone } from "../standalone.ts";
 
 const COLUMNS: readonly Column<MigrationState>[] = [
   { title: "VERSION", value: m => m.version, right: true },
@@ -10,11 +11,22 @@ const COLUMNS: readonly Column<MigrationState>[] = [
   { title: "APPLIED", value: m => m.applied, shown: m => (m.applied ? "yes" : "no") },
 ];
 
+/** @throws {CommandError} 75: a running service has the embedded database for itself */
+async function opened(standalone: Standalone, loaded: LoadedConfig): Promise<Migrations> {
+  try {
+    return await standalone.migrations(loaded);
+  } catch (error) {
+    const inUse = error instanceof Error && "code" in error && error.code === "invalid_state";
+    if (!inUse || loaded.config.database.url !== undefined) throw error;
+    throw new CommandError(EXIT.tryLater, `${error.message}: stop the service first`, error);
+  }
+}
+
 async function withMigrations<T>(
   { standalone, load }: CommandContext,
   work: (migrations: Migrations) => Promise<T>,
 ): Promise<T> {
-  const migrations = await standalone.migrations(await loadConfig(load));
+  const migrations = await opened(standalone, await loadConfig(load));
   try {
     return await work(migrations);
   } finally {

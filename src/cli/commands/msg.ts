@@ -1,6 +1,7 @@
 /** `mairust msg …`: put one message in, find, show and read messages, through the API. */
 import { pipeline } from "node:stream/promises";
 import type { AddedBody, MessageBody, PlaceBody } from "../../wire/api/messages.ts";
+import { readFlagNames, readTime } from "../../wire/message-arguments.ts";
 import { connect, segment } from "../client.ts";
 import type { CommandContext } from "../command.ts";
 import { usageError } from "../exit-codes.ts";
@@ -15,19 +16,42 @@ const placeText = (place: PlaceBody | undefined): string =>
   place === undefined ? "" : `${place.account} ${place.mailbox}/${place.uid}`;
 
 /** The first copy, and how many more there are. */
-const placesText = (message: MessageBody): string =>
-  placeText(message.places[0]) + (message.places_total > 1 ? ` +${message.places_total - 1}` : "");
+const placesText = (message: MessageBody): string => placeText(message.places[0]) + morePlaces(message);
+
+const morePlaces = ({ places_total: total }: MessageBody): string => (total > 1 ? ` +${total - 1}` : "");
+
+/** As {@link placesText}, where everybody knows whose mail it is. */
+const mailboxText = (message: MessageBody): string => {
+  const [place] = message.places;
+  return place === undefined ? "" : `${place.mailbox}/${place.uid}${morePlaces(message)}`;
+};
+
+const WHERE: Column<MessageBody> = { title: "WHERE", value: placesText, min: 20 };
+const QUEUE_ID: Column<MessageBody> = { title: "QUEUE ID", value: m => m.queue_id };
 
 const LIST_COLUMNS: readonly Column<MessageBody>[] = [
   { title: "RECEIVED", value: m => m.received_at, shown: m => timeText(m.received_at) },
   { title: "FROM", value: m => m.from, min: 16 },
   { title: "SUBJECT", value: m => m.subject, min: 16 },
   { title: "SIZE", value: m => m.size_bytes, shown: m => sizeText(m.size_bytes), right: true },
-  { title: "WHERE", value: placesText, min: 20 },
+  WHERE,
   { title: "TAGS", value: m => m.places[0]?.tags.join(",") ?? "", min: 8 },
-  { title: "QUEUE ID", value: m => m.queue_id },
+  QUEUE_ID,
   { title: "ID", value: m => m.id },
 ];
+
+/** A table leaves out what says nothing: the account that was asked for, and queue ids of mail that has none (`msg add`). */
+function listColumns(q: string): (rows: readonly MessageBody[]) => readonly Column<MessageBody>[] {
+  return rows => {
+    const ofOneAccount = /(?:^|\s)account:\S/iu.test(q) && new Set(rows.flatMap(accountsOf)).size <= 1;
+    const hasQueueId = rows.some(row => row.queue_id !== "");
+    return LIST_COLUMNS.filter(column => column !== QUEUE_ID || hasQueueId).map(column =>
+      column === WHERE && ofOneAccount ? { ...WHERE, shown: mailboxText } : column,
+    );
+  };
+}
+
+const accountsOf = (message: MessageBody): string[] => message.places.map(place => place.account);
 
 const SHOW_COLUMNS: readonly Column<MessageBody>[] = [
   { title: "id", value: m => m.id },
@@ -64,6 +88,12 @@ const ADDED_COLUMNS: readonly Column<AddedBody>[] = [
 export async function add({ options, terminal, format, load }: CommandContext): Promise<void> {
   const account = options.text("account");
   if (account === undefined) throw usageError("--account is missing: whose message is it?");
+  const [date, flags] = [options.text("date"), options.text("flags")];
+  // Before anything is sent: the message may be large.
+  const time = date === undefined ? undefined : readTime(date);
+  if (typeof time === "string") throw usageError(`--date: ${time}`);
+  const names = readFlagNames(flags ?? "");
+  if (typeof names === "string") throw usageError(`--flags: ${names}`);
   if (terminal.canAsk) terminal.err("reading the message from the terminal; end it with Ctrl-D\n");
   const mailbox = options.text("mailbox") ?? "INBOX";
   const dryRun = options.has("dryRun");
@@ -71,7 +101,7 @@ export async function add({ options, terminal, format, load }: CommandContext): 
   const path = `/api/v1/accounts/${segment(account)}/mailboxes/${segment(mailbox)}/messages`;
   const { body } = await client.post<AddedBody>(path, {
     message: terminal.stdin,
-    query: { date: options.text("date"), flags: options.text("flags"), dry_run: dryRun },
+    query: { date, flags, dry_run: dryRun },
   });
   if (dryRun) terminal.err(`would add ${body.size_bytes} octets to ${printable(body.mailbox)}\n`);
   printRecord(terminal, format, body, ADDED_COLUMNS);
@@ -81,7 +111,9 @@ export async function add({ options, terminal, format, load }: CommandContext): 
 export async function search(context: CommandContext): Promise<void> {
   const { client } = await connect(context.load);
   const q = context.args.filter(word => word !== undefined).join(" ");
-  await printList(context, client, BASE, { q }, LIST_COLUMNS);
+  // Only a table may leave something out: scripts count columns.
+  const columns = context.format === "table" ? listColumns(q) : LIST_COLUMNS;
+  await printList(context, client, BASE, { q }, columns);
 }
 
 export async function show({ args, terminal, format, load }: CommandContext): Promise<void> {

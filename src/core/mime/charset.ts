@@ -95,10 +95,11 @@ function validUtf8(bytes: Uint8Array): string | undefined {
   }
 }
 
-function decodeLabel(bytes: Uint8Array, label: string): string | undefined {
+function decodeLabel(bytes: Uint8Array, label: string): NamedText | undefined {
   try {
     // One decoder per use: a shared one would keep shift states from a message that broke off.
-    return new TextDecoder(label, { ignoreBOM: true }).decode(bytes);
+    const decoder = new TextDecoder(label, { ignoreBOM: true });
+    return { text: decoder.decode(bytes), charset: decoder.encoding };
   } catch {
     // RangeError: a name nobody knows. The caller detects instead.
     return undefined;
@@ -115,16 +116,31 @@ function hasJapaneseEscape(bytes: Uint8Array): boolean {
   );
 }
 
+/** Text and the charset that it was read as, by its WHATWG name; `us-ascii` for octets that read the same in every charset. */
+export interface NamedText {
+  readonly text: string;
+  readonly charset: string;
+}
+
 /**
  * Decode bytes of unknown charset: ISO-2022-JP when 7-bit with its escapes, else UTF-8 if valid, else windows-1252.
  * (An escape sequence is valid UTF-8 too, so it is asked first, and only of 7-bit content.)
  */
 export function detectText(bytes: Uint8Array): string {
+  return detectNamed(bytes).text;
+}
+
+function detectNamed(bytes: Uint8Array): NamedText {
   const buffer = bufferOf(bytes);
   if (bytes.indexOf(ESC) !== -1 && hasJapaneseEscape(bytes) && !buffer.some(octet => octet > 0x7f)) {
-    return decodeLabel(bytes, "iso-2022-jp") ?? decodeWestern(bytes);
+    return decodeLabel(bytes, "iso-2022-jp") ?? westernNamed(bytes);
   }
-  return validUtf8(bytes) ?? decodeWestern(bytes);
+  const utf8 = validUtf8(bytes);
+  return utf8 === undefined ? westernNamed(bytes) : { text: utf8, charset: "utf-8" };
+}
+
+function westernNamed(bytes: Uint8Array): NamedText {
+  return { text: decodeWestern(bytes), charset: "windows-1252" };
 }
 
 /**
@@ -135,9 +151,19 @@ export function detectText(bytes: Uint8Array): string {
  * @returns        Unicode; a BOM is kept, undecodable bytes are U+FFFD
  */
 export function decodeText(bytes: Uint8Array, charset: string): string {
+  return decodeNamed(bytes, charset).text;
+}
+
+/** As {@link decodeText}, with the charset that was used: aliases resolved, detection's finding, `us-ascii` where it is the same. */
+export function decodeTextNamed(bytes: Uint8Array, charset: string): NamedText {
+  const named = decodeNamed(bytes, charset);
+  return bytes.every(octet => octet < 0x80 && octet !== ESC) ? { ...named, charset: "us-ascii" } : named;
+}
+
+function decodeNamed(bytes: Uint8Array, charset: string): NamedText {
   const name = charset.trim().toLowerCase();
-  if (UNINFORMATIVE.has(name)) return detectText(bytes);
-  if (WESTERN.has(name)) return decodeWestern(bytes);
+  if (UNINFORMATIVE.has(name)) return detectNamed(bytes);
+  if (WESTERN.has(name)) return westernNamed(bytes);
   const alias = ALIASES.get(name) ?? (name.startsWith("iso-2022-jp") ? "iso-2022-jp" : name);
-  return decodeLabel(bytes, alias) ?? detectText(bytes);
+  return decodeLabel(bytes, alias) ?? detectNamed(bytes);
 }

@@ -1,95 +1,101 @@
-/** Checks one value against its schema. Pure. */
+/** Checks one value against its schema: every element of a list and of a table by itself, so that no error hides another. Pure. */
 import { checkFormat } from "./formats.ts";
+import type { KeyPath } from "./problem.ts";
 import { allowedText, foundText, isTable, recordValue, type SchemaNode } from "./schema-node.ts";
 
-interface Refused {
-  readonly found: string;
-  readonly allowed: string;
+/** What is wrong with a value, or with a part of it. */
+export interface WrongValue {
+  /** Below the value: empty for the value itself, an index or a name for an element. */
+  readonly path: KeyPath;
+  /** "found …; allowed: …". A key that may hold a secret is not quoted. */
+  readonly text: string;
 }
 
-/** @returns what is wrong ("found …; allowed: …"), or undefined. A key that may hold a secret is not quoted. */
-export function checkLeaf(node: SchemaNode, value: unknown): string | undefined {
-  const refused = refuse(node, value);
-  if (refused === undefined) return undefined;
-  const found = node.secret === true && typeof value === "string" ? "a text" : refused.found;
-  return `found ${found}; allowed: ${refused.allowed}`;
+/** @returns everything that is wrong, in the order of the elements; empty: the value fits */
+export function checkLeaf(node: SchemaNode, value: unknown): readonly WrongValue[] {
+  if (node.anyOf !== undefined) return checkUnion(node, node.anyOf, value);
+  if (node.enum !== undefined) return wrongUnless(node.enum.includes(value), node, value);
+  switch (node.type) {
+    case "boolean":
+      return wrongUnless(typeof value === "boolean", node, value);
+    case "integer":
+      return checkInteger(node, value);
+    case "string":
+      return checkText(node, value);
+    case "array":
+      return checkList(node, value);
+    case "object":
+      return checkTable(node, value);
+    default:
+      return [];
+  }
 }
 
-function refuseUnless(
+function wrongUnless(
   fits: boolean,
   node: SchemaNode,
   value: unknown,
   allowed = allowedText(node),
-): Refused | undefined {
-  return fits ? undefined : { found: foundText(value), allowed };
+): readonly WrongValue[] {
+  return fits ? [] : [{ path: [], text: `found ${foundAt(node, value)}; allowed: ${allowed}` }];
 }
 
-function refuse(node: SchemaNode, value: unknown): Refused | undefined {
-  if (node.anyOf !== undefined) return refuseUnion(node, node.anyOf, value);
-  if (node.enum !== undefined) return refuseUnless(node.enum.includes(value), node, value);
-  switch (node.type) {
-    case "boolean":
-      return refuseUnless(typeof value === "boolean", node, value);
-    case "integer":
-      return refuseInteger(node, value);
-    case "string":
-      return refuseText(node, value);
-    case "array":
-      return refuseList(node, value);
-    case "object":
-      return refuseTable(node, value);
-    default:
-      return undefined;
-  }
+/** @returns a value as an error may show it */
+export function foundAt(node: SchemaNode, value: unknown): string {
+  return node.secret === true && typeof value === "string" ? "a text" : foundText(value);
 }
+
+const below = (segment: string | number, wrong: readonly WrongValue[]): readonly WrongValue[] =>
+  wrong.map(({ path, text }) => ({ path: [segment, ...path], text }));
 
 /** The list among the options speaks for a list, else all of them. */
-function refuseUnion(node: SchemaNode, options: readonly SchemaNode[], value: unknown): Refused | undefined {
-  if (options.some(option => refuse(option, value) === undefined)) return undefined;
-  const lists = Array.isArray(value) ? options.find(option => option.type === "array") : undefined;
-  return lists === undefined ? refuseUnless(false, node, value) : refuse(lists, value);
+function checkUnion(node: SchemaNode, options: readonly SchemaNode[], value: unknown): readonly WrongValue[] {
+  if (options.some(option => checkLeaf(option, value).length === 0)) return [];
+  const list = Array.isArray(value) ? options.find(option => option.type === "array") : undefined;
+  return list === undefined ? wrongUnless(false, node, value) : checkLeaf(list, value);
 }
 
-function refuseInteger(node: SchemaNode, value: unknown): Refused | undefined {
+function checkInteger(node: SchemaNode, value: unknown): readonly WrongValue[] {
   const fits =
     typeof value === "number" &&
     Number.isSafeInteger(value) &&
     value >= (node.minimum ?? Number.MIN_SAFE_INTEGER) &&
     value <= (node.maximum ?? Number.MAX_SAFE_INTEGER);
-  return refuseUnless(fits, node, value);
+  return wrongUnless(fits, node, value);
 }
 
-function refuseText(node: SchemaNode, value: unknown): Refused | undefined {
-  if (typeof value !== "string") return refuseUnless(false, node, value);
-  if (value === "" && node.default === "") return undefined;
+function checkText(node: SchemaNode, value: unknown): readonly WrongValue[] {
+  if (typeof value !== "string") return wrongUnless(false, node, value);
+  if (value === "" && node.default === "") return [];
   const { minLength = 0, maxLength = Number.POSITIVE_INFINITY } = node;
-  if (value.length < minLength) return refuseUnless(false, node, value, "text that is not empty");
-  if (value.length > maxLength) return refuseUnless(false, node, value, `at most ${maxLength} characters`);
+  if (value.length < minLength) return wrongUnless(false, node, value, "text that is not empty");
+  if (value.length > maxLength) return wrongUnless(false, node, value, `at most ${maxLength} characters`);
+  if (node.pattern !== undefined && !new RegExp(node.pattern, "u").test(value))
+    return wrongUnless(false, node, value);
   const allowed = node.format === undefined ? undefined : checkFormat(node.format, value);
-  return allowed === undefined ? undefined : refuseUnless(false, node, value, allowed);
+  return allowed === undefined ? [] : wrongUnless(false, node, value, allowed);
 }
 
-function refuseList(node: SchemaNode, value: unknown): Refused | undefined {
-  if (!Array.isArray(value)) return refuseUnless(false, node, value);
-  const { minItems = 0, maxItems = Number.POSITIVE_INFINITY } = node;
-  if (value.length < minItems || value.length > maxItems)
-    return { found: `a list of ${value.length}`, allowed: `${minItems} to ${maxItems} elements` };
-  for (const [i, element] of value.entries()) {
-    const refused = refuse(node.items ?? {}, element);
-    if (refused !== undefined) return { ...refused, found: `${refused.found} in the list` };
-    if (node.uniqueItems === true && value.indexOf(element) !== i)
-      return { found: `${foundText(element)} twice`, allowed: "each once" };
+function checkList(node: SchemaNode, value: unknown): readonly WrongValue[] {
+  if (!Array.isArray(value)) return wrongUnless(false, node, value);
+  const { minItems = 0, maxItems = Number.POSITIVE_INFINITY, items = {} } = node;
+  const wrong: WrongValue[] = [];
+  if (value.length < minItems || value.length > maxItems) {
+    const text = `found a list of ${value.length}; allowed: ${minItems} to ${maxItems} elements`;
+    wrong.push({ path: [], text });
   }
-  return undefined;
+  const looked = value.slice(0, maxItems);
+  for (const [i, element] of looked.entries()) {
+    wrong.push(...below(i, checkLeaf(items, element)));
+    if (node.uniqueItems === true && looked.indexOf(element) !== i)
+      wrong.push({ path: [i], text: `found ${foundText(element)} twice; allowed: each once` });
+  }
+  return wrong;
 }
 
-function refuseTable(node: SchemaNode, value: unknown): Refused | undefined {
-  if (!isTable(value)) return refuseUnless(false, node, value);
+function checkTable(node: SchemaNode, value: unknown): readonly WrongValue[] {
+  if (!isTable(value)) return wrongUnless(false, node, value);
   const entry = recordValue(node);
-  if (entry === undefined) return undefined;
-  for (const [key, child] of Object.entries(value)) {
-    const refused = refuse(entry, child);
-    if (refused !== undefined) return { ...refused, found: `${refused.found} at ${foundText(key)}` };
-  }
-  return undefined;
+  if (entry === undefined) return [];
+  return Object.entries(value).flatMap(([key, child]) => below(key, checkLeaf(entry, child)));
 }

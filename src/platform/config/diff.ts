@@ -11,20 +11,33 @@ export interface ConfigDiff {
   readonly restart: readonly string[];
 }
 
-/** Sections, or keys, that are read anew for each message or connection. */
-const LIVE: readonly string[] = [
-  "log",
+/**
+ * Keys whose new value counts at once: read at each use, or put into effect by the reload itself. Of a key with tables below it
+ * all of them. A test holds this list together with the places that read them; whatever is not here waits for a restart.
+ */
+export const LIVE: readonly string[] = [
+  "log.level",
+  "log.format",
+  "log.hash_addresses",
   "hooks",
   "plugin",
-  "plugins",
+  "plugins.folders",
+  "plugins.enabled",
+  "plugins.allow",
+  "plugins.deny",
+  "plugins.allow_unsigned",
+  "plugins.allow_unsandboxed",
   "domains",
   "defaults",
-  "limits",
-  "retention",
+  "limits.message_bytes",
+  "limits.received_headers",
+  "limits.min_free_disk_mb",
+  "limits.mime_depth",
+  "limits.mime_parts",
+  "retention.events_days",
   "lmtp.redelivery_window_s",
   "lmtp.chain_timeout_ms",
   "lmtp.detail_folder",
-  "drain_timeout_s",
 ];
 
 /** @returns the keys that differ: of named tables and hooks the keys inside, of a table that came or went its own */

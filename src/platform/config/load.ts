@@ -53,7 +53,7 @@ export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfi
   deriveDefaults(state);
   // The tree is a Config by construction: it began with every default, and each value put in was checked against the same schema.
   const config = state.tree as unknown as Config;
-  const problems = [...state.problems, ...checkRules(config, state.origins)];
+  const problems = [...state.problems, ...(await checkRules(config, state.origins))];
   if (problems.length > 0) throw new ConfigError(problems);
   return { config: freeze(config), origins: state.origins, files };
 }
@@ -92,7 +92,7 @@ async function mergeFile(state: MergeState, file: string, mustExist: boolean): P
   try {
     const { size } = statSync(file);
     if (size > MAX_FILE_BYTES) {
-      state.problems.push(problem(at(1, 1), "", `found ${size} bytes; allowed: ${MAX_FILE_BYTES}`));
+      state.problems.push(problem(at(0, 0), "", `found ${size} bytes; allowed: ${MAX_FILE_BYTES}`));
       return false;
     }
     const source = readFileSync(file, "utf8");
@@ -105,7 +105,7 @@ async function mergeFile(state: MergeState, file: string, mustExist: boolean): P
       const { line, column } = error.position;
       state.problems.push(problem(at(line, column), "", `is no valid TOML: ${error.message}`));
     } else if (!isMissing(error) || mustExist) {
-      state.problems.push(problem(at(1, 1), "", `cannot be read: ${messageOf(error)}`));
+      state.problems.push(problem(at(0, 0), "", `cannot be read: ${messageOf(error)}`));
     }
     return false;
   }

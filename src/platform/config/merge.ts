@@ -2,8 +2,8 @@
  * Puts one layer of the configuration over what is there: checks every value against the schema, notes where each came from, and
  * goes on after an error, so that all of them are reported together. Values that fail leave the one below in place.
  */
-import { findNotBuilt } from "../../wire/config/not-built.ts";
-import { checkLeaf } from "./check-value.ts";
+import { findNotBuilt, isKeyRefused, type NotBuilt } from "../../wire/config/not-built.ts";
+import { checkLeaf, foundAt, type WrongValue } from "./check-value.ts";
 import { checkFormat } from "./formats.ts";
 import { type ConfigProblem, type KeyPath, keyText, type Origin, problem } from "./problem.ts";
 import { defaultsOf, foundText, isTable, requiredKeys, type SchemaNode, shapeOf } from "./schema-node.ts";
@@ -99,11 +99,12 @@ class LayerMerge {
   }
 
   #leaf(node: SchemaNode, parent: Record<string, unknown>, key: string, value: unknown, at: Cursor): void {
-    const wrong = checkLeaf(node, value) ?? notBuiltText(at.path, value);
-    if (wrong === undefined) {
+    const wrong = wrongIn(node, value, at.path);
+    if (wrong.length === 0) {
       parent[key] = value;
       this.#state.origins.set(keyText(at.path), this.#layer.locate(at.local));
-    } else this.#fail(at, wrong);
+    }
+    for (const { path, text } of wrong) this.#fail(path.reduce(step, at), text);
   }
 
   #namedTables(
@@ -118,7 +119,9 @@ class LayerMerge {
       const allowed = names?.format === undefined ? undefined : checkFormat(names.format, name);
       if (allowed !== undefined)
         this.#fail(entryAt, `found the name ${foundText(name)}; allowed: ${allowed}`);
-      else if (!isTable(table)) this.#wrongKind(entryAt, table, "a table");
+      if (!isTable(table)) this.#wrongKind(entryAt, table, "a table");
+      // What is wrong inside is said as well, but the table itself goes nowhere.
+      else if (allowed !== undefined) this.table(entry, defaultsOf(entry), table, entryAt);
       else {
         const origin = this.#layer.locate(entryAt.local);
         if (!Object.hasOwn(target, name)) this.#state.origins.set(keyText(entryAt.path), origin);
@@ -172,11 +175,23 @@ class LayerMerge {
   }
 }
 
-function notBuiltText(path: KeyPath, value: unknown): string | undefined {
-  const entry = findNotBuilt(path, value);
-  return entry === undefined
-    ? undefined
-    : `found ${foundText(value)}: ${entry.missing} is not built in this version`;
+/** A value that its schema refuses or that asks for what is not built, element by element. */
+function wrongIn(node: SchemaNode, value: unknown, path: KeyPath): readonly WrongValue[] {
+  const refusal = findNotBuilt(path, value);
+  if (refusal !== undefined && isKeyRefused(refusal)) return [notBuilt([], node, value, refusal)];
+  const wrong = checkLeaf(node, value);
+  if (refusal === undefined) return wrong;
+  if (!Array.isArray(value)) return wrong.length > 0 ? wrong : [notBuilt([], node, value, refusal)];
+  const missing = value.flatMap((element: unknown, i) => {
+    const refused = findNotBuilt(path, [element]);
+    return refused === undefined ? [] : [notBuilt([i], node.items ?? {}, element, refused)];
+  });
+  // An element with an error of its own has one already.
+  return [...wrong, ...missing.filter(one => !wrong.some(other => other.path[0] === one.path[0]))];
+}
+
+function notBuilt(path: KeyPath, node: SchemaNode, value: unknown, { missing }: NotBuilt): WrongValue {
+  return { path, text: `found ${foundAt(node, value)}: ${missing} is not built in this version` };
 }
 
 /** The table at `parent[key]`, made with the defaults of `node` when it is not there yet. */

@@ -6,7 +6,7 @@ export type KeyPath = readonly (string | number)[];
 
 export type Origin =
   | { readonly kind: "default" }
-  /** `line` from 1, `column` from 1 in UTF-16 units. */
+  /** `line` from 1, `column` from 1 in UTF-16 units; both 0: the file as a whole. */
   | { readonly kind: "file"; readonly file: string; readonly line: number; readonly column: number }
   | { readonly kind: "environment"; readonly name: string; readonly secretFile?: string }
   | { readonly kind: "option"; readonly text: string };
@@ -34,13 +34,13 @@ export function keyText(path: KeyPath): string {
   return out;
 }
 
-/** `/etc/mairust/mairust.toml:12:1`, `environment MAIRUST_LOG__LEVEL`, `-o log.level=x`, `default`. */
+/** `/etc/mairust/mairust.toml:12:1` (without a place: the file alone), `environment MAIRUST_LOG__LEVEL`, `-o log.level=x`, `default`. */
 export function originText(origin: Origin): string {
   switch (origin.kind) {
     case "default":
       return "default";
     case "file":
-      return `${origin.file}:${origin.line}:${origin.column}`;
+      return origin.line === 0 ? origin.file : `${origin.file}:${origin.line}:${origin.column}`;
     case "environment":
       return `environment ${origin.name}`;
     case "option":

@@ -21,6 +21,9 @@ export interface SchemaNode {
   readonly examples?: readonly unknown[];
   readonly secret?: boolean;
   readonly format?: string;
+  /** With `allowed`, which says it in words. */
+  readonly pattern?: string;
+  readonly allowed?: string;
   readonly minimum?: number;
   readonly maximum?: number;
   readonly minLength?: number;
@@ -98,6 +101,7 @@ const words = (values: readonly unknown[]): string => values.map(value => JSON.s
 
 /** @returns what the node allows, as the end of a sentence */
 export function allowedText(node: SchemaNode): string {
+  if (node.allowed !== undefined) return node.allowed;
   if (node.enum !== undefined)
     return node.enum.length === 1 ? words(node.enum) : `one of ${words(node.enum)}`;
   if (node.anyOf !== undefined) return node.anyOf.map(allowedText).join(", or ");

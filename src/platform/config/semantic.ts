@@ -3,6 +3,7 @@ import { MAX_SYNC_TIMEOUT_MS } from "../../wire/config/hooks.ts";
 import type { Config, HookConfig } from "../../wire/config/schema.ts";
 import { isLoopback, parseListenSpec } from "../listen-spec.ts";
 import { type ConfigProblem, type KeyPath, keyText, type Origin, problem } from "./problem.ts";
+import { foundText } from "./schema-node.ts";
 
 type Report = (path: KeyPath, text: string) => void;
 
@@ -10,7 +11,10 @@ type Report = (path: KeyPath, text: string) => void;
 const LISTENERS = ["lmtp", "imap", "api", "metrics"] as const;
 
 /** @returns the problems of a configuration whose single values are right */
-export function checkRules(config: Config, origins: ReadonlyMap<string, Origin>): readonly ConfigProblem[] {
+export async function checkRules(
+  config: Config,
+  origins: ReadonlyMap<string, Origin>,
+): Promise<readonly ConfigProblem[]> {
   const problems: ConfigProblem[] = [];
   const report: Report = (path, text) => {
     const key = keyText(path);
@@ -18,6 +22,7 @@ export function checkRules(config: Config, origins: ReadonlyMap<string, Origin>)
     problems.push(problem(origin, key, text));
   };
   checkHooks(config.hooks, report);
+  await checkPatterns(config.hooks, report);
   checkPlainHttp(config, report);
   checkSharedListeners(config, report);
   if (config.roles.length === 0) report(["roles"], "found an empty list; allowed: at least one role");
@@ -31,7 +36,8 @@ function checkHooks(hooks: readonly HookConfig[], report: Report): void {
       report(["hooks", i, "name"], `found "${hook.name}" a second time; allowed: one hook of each name`);
     // A hook whose own name was refused has none: that is reported already.
     if (hook.name !== undefined) names.add(hook.name);
-    if (hook.point !== "post_receive" && hook.timeout_ms > MAX_SYNC_TIMEOUT_MS)
+    // Nor has one whose point was refused a limit.
+    if (hook.point !== undefined && hook.point !== "post_receive" && hook.timeout_ms > MAX_SYNC_TIMEOUT_MS)
       report(
         ["hooks", i, "timeout_ms"],
         `found ${hook.timeout_ms}; allowed at ${hook.point}: at most ${MAX_SYNC_TIMEOUT_MS}, mail waits for it`,
@@ -45,6 +51,24 @@ function checkHooks(hooks: readonly HookConfig[], report: Report): void {
   }
 }
 
+/** The engine is loaded only when there is a pattern: every command reads the configuration. */
+async function checkPatterns(hooks: readonly HookConfig[], report: Report): Promise<void> {
+  const patterns = hooks.flatMap(({ filter }, i) =>
+    [
+      [["recipient"], filter.recipient] as const,
+      [["sender"], filter.sender] as const,
+      ...Object.entries(filter.header).map(([name, pattern]) => [["header", name], pattern] as const),
+    ].map(([key, pattern]) => ({ path: ["hooks", i, "filter", ...key], pattern })),
+  );
+  if (patterns.every(({ pattern }) => pattern === "")) return;
+  const { patternProblem } = await import("../../core/hook-filter.ts");
+  for (const { path, pattern } of patterns) {
+    const reason = patternProblem(pattern)?.replace(`Cannot use pattern "${pattern}": `, "");
+    if (reason !== undefined)
+      report(path, `found ${foundText(pattern)}; allowed: an RE2 pattern (${reason})`);
+  }
+}
+
 /** Passwords and tokens do not cross a network in the clear: plain HTTP only on loopback, or behind a proxy that ends TLS. */
 function checkPlainHttp(config: Config, report: Report): void {
   if (config.api.trust_proxy) return;
@@ -53,7 +77,7 @@ function checkPlainHttp(config: Config, report: Report): void {
     if (address.kind === "inet" && !isLoopback(address))
       report(
         ["api", "listen"],
-        `found "${spec}", plain HTTP off loopback; allowed: a loopback address or a UNIX socket, unless api.trust_proxy is true`,
+        `found "${spec}", plain HTTP off loopback; allowed: a loopback address or a UNIX socket`,
       );
   }
 }

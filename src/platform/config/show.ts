@@ -14,7 +14,9 @@ export const MASK = "********";
 /** One key with its value, ready to print. */
 export interface ShownKey {
   readonly key: string;
-  /** TOML text of the value; secrets are masked. Undefined: not set, and there is no default. */
+  /** Secrets are masked. Undefined: not set, and there is no default. */
+  readonly data: unknown;
+  /** The same as TOML text. */
   readonly value: string | undefined;
   readonly origin: Origin;
 }
@@ -60,12 +62,12 @@ class Collector {
       const before = this.shown.length;
       this.table(node, value, path);
       // A domain that stands in a file without any key exists all the same.
-      if (this.shown.length === before && this.#originOf(path).kind !== "default") this.#add(path, "{}");
+      if (this.shown.length === before && this.#originOf(path).kind !== "default") this.#add(path, {});
     } else if (value === undefined) this.#add(path, undefined);
     else
       this.#add(
         path,
-        shownValue(node, this.#mode === "n" ? withoutDefaults(node, value) : value, this.#originOf(path)),
+        masked(node, this.#mode === "n" ? withoutDefaults(node, value) : value, this.#originOf(path)),
       );
   }
 
@@ -75,10 +77,15 @@ class Collector {
     );
   }
 
-  #add(path: KeyPath, value: string | undefined): void {
+  #add(path: KeyPath, data: unknown): void {
     const origin = this.#originOf(path);
     if (this.#mode !== "n" || origin.kind !== "default")
-      this.shown.push({ key: keyText(path), value, origin });
+      this.shown.push({
+        key: keyText(path),
+        data,
+        value: data === undefined ? undefined : tomlText(data),
+        origin,
+      });
   }
 }
 
@@ -95,11 +102,11 @@ function withoutDefaults(node: SchemaNode, value: unknown): unknown {
   return Object.fromEntries(kept);
 }
 
-function shownValue(node: SchemaNode, value: unknown, origin: Origin): string {
+function masked(node: SchemaNode, value: unknown, origin: Origin): unknown {
   const readFromFile = origin.kind === "environment" && origin.secretFile !== undefined;
-  if (typeof value === "string" && value !== "" && readFromFile) return tomlText(MASK);
-  if (typeof value === "string" && node.secret === true) return tomlText(maskUrl(value));
-  return tomlText(maskNames(value));
+  if (typeof value === "string" && value !== "" && readFromFile) return MASK;
+  if (typeof value === "string" && node.secret === true) return maskUrl(value);
+  return maskNames(value);
 }
 
 /** The password of a URL, in both places where libpq takes one. */

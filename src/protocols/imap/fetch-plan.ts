@@ -34,7 +34,9 @@ export function planFetch(items: readonly FetchItem[], uid: boolean): FetchPlan 
   const nested = sections.some(section => section.path.length > 0);
   const structure = nested || wants("ENVELOPE") || wants("BODY") || wants("BODYSTRUCTURE");
   const header = sections.some(section => section.path.length === 0 && section.part === "header");
-  const prefix = sections.some(section => section.path.length === 0 && section.part !== "text");
+  const prefix = sections.some(section =>
+    section.path.length === 0 ? section.part !== "text" : section.part === "mime",
+  );
   return {
     items: rest,
     uid: uid || wants("UID"),
@@ -119,6 +121,13 @@ async function nestedSource(item: SectionItem, row: MessageRow, read: ReadBlob):
   const section = item.part === "all" ? "body" : item.part;
   const range = findPart(row.structure ?? new Uint8Array(0), item.path, section);
   if (range === undefined) return undefined;
+  // MIME of a part that is the whole message: its header is the message's, which begins with the prefix.
+  if (section === "mime" && range.start === 0) {
+    return [
+      { kind: "bytes", bytes: row.prefix ?? new Uint8Array(0) },
+      { kind: "blob", range },
+    ];
+  }
   if (item.fields === undefined) return [{ kind: "blob", range }];
   const { names, not } = item.fields;
   return [{ kind: "bytes", bytes: selectHeaderFields(await read(range), names, not) }];

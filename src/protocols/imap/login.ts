@@ -5,6 +5,7 @@
  */
 import { MairustError } from "../../core/errors.ts";
 import { sleep } from "../../platform/deadline.ts";
+import { LOGIN_FAILED } from "../../platform/log-text.ts";
 import { capabilities } from "./capability.ts";
 import type { Connection } from "./connection.ts";
 import type { SessionContext } from "./context.ts";
@@ -39,7 +40,10 @@ export function loginRefusal(context: SessionContext): Completion | undefined {
  */
 export async function login(context: SessionContext, credentials: Credentials): Promise<Completion> {
   const { user, password, authorize } = credentials;
-  const account = await context.authenticator.login({ user, password, authorize, peer: context.peer });
+  const request = { user, password, authorize, peer: context.peer };
+  const account = await context.authenticator.login(request, context.gone).catch((error: unknown) => {
+    throw context.gone.aborted ? new ConnectionGone() : error;
+  });
   if (!context.admit(account)) return no("Too many connections of this account", "LIMIT");
   context.account = account;
   context.log.info("imap login", { account: account.address, user: oneLine(user), peer: context.peer });
@@ -59,11 +63,15 @@ export class LoginFailures {
    * @returns false when the error says nothing about the credentials
    * @throws {ConnectionGone} the peer left while it had to wait
    */
-  async slowDown(context: SessionContext, user: string, error: unknown): Promise<boolean> {
+  async slowDown(context: SessionContext, asked: Credentials, error: unknown): Promise<boolean> {
     if (!(error instanceof MairustError) || !GUESSES.has(error.code)) return false;
     this.#count += 1;
     context.metrics.loginFailed();
-    context.log.warn("imap login failed", { user: oneLine(user), peer: context.peer, reason: error.code });
+    // The authenticator tells the log more than the peer: whether it was the password or the account.
+    const reason = typeof error.context.reason === "string" ? error.context.reason : error.code;
+    const account = asked.authorize === "" ? {} : { account: oneLine(asked.authorize) };
+    const fields = { service: "imap", user: oneLine(asked.user), ...account, ip: context.peer, reason };
+    context.log.warn(LOGIN_FAILED, fields);
     context.output.flush();
     const delayMs = context.limits.loginDelayMs * 2 ** (this.#count - 1);
     await sleep(delayMs, context.gone).catch(() => {

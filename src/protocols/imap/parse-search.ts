@@ -204,8 +204,16 @@ function parseDay(text: string): number {
   const match = /^(\d{1,2})-([A-Za-z]{3})-(\d{4})$/u.exec(text);
   const day = Number(match?.[1]);
   const month = MONTHS.indexOf(match?.[2]?.toLowerCase() ?? "");
-  if (match === null || month < 0 || day < 1 || day > 31) throw new ImapSyntaxError("Invalid date");
-  return dayNumber(Number(match[3]), month, day);
+  const year = Number(match?.[3]);
+  if (match === null || month < 0 || day < 1 || day > daysOfMonth(year, month)) {
+    throw new ImapSyntaxError("Invalid date");
+  }
+  return dayNumber(year, month, day);
+}
+
+/** @param month  0..11 */
+function daysOfMonth(year: number, month: number): number {
+  return new Date(Date.UTC(year, month + 1, 0)).getUTCDate();
 }
 
 /** @param month  0..11  @returns days since 1970-01-01 */

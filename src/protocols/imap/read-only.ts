@@ -17,7 +17,7 @@ const SUBJECTS: Readonly<Record<WriteName, string>> = {
   "UID EXPUNGE": "Messages cannot be deleted here",
 };
 
-const DEFAULT_HINT = "use the mail server's administration page or its mairust command";
+const DEFAULT_HINT = "save and change mail in the mail server's own mailboxes (Local/)";
 
 /** Write commands that need a selected mailbox. */
 export const NEED_MAILBOX: ReadonlySet<WriteName> = new Set<WriteName>([

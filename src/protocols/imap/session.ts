@@ -246,7 +246,7 @@ export class Session {
     try {
       return await login(this.#context, credentials);
     } catch (error) {
-      const guessed = await this.#loginFailures.slowDown(this.#context, credentials.user, error);
+      const guessed = await this.#loginFailures.slowDown(this.#context, credentials, error);
       if (guessed && this.#loginFailures.count >= this.#context.limits.loginFailures) {
         this.#end("Too many failed logins");
       }

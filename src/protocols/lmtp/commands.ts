@@ -30,12 +30,19 @@ export type Parsed<T> =
 const ENVID_CHARS = 100;
 /** RFC 3461 §4.2. */
 const ORCPT_CHARS = 500;
+/** RFC 3461 §4. */
+const DSN_PARAMETERS: ReadonlySet<string> = new Set(["RET", "ENVID", "NOTIFY", "ORCPT"]);
 
-/**
- * @param line          `MAIL FROM:<…> …` without CRLF
- * @param addressBytes  longest address taken
- */
-export function parseMail(line: Buffer, addressBytes: number): Parsed<MailCommand> {
+/** What a command line may hold. */
+export interface CommandRules {
+  /** Longest address taken. */
+  readonly addressBytes: number;
+  /** DSN was announced: without that its parameters are unknown ones (RFC 3461 §4). */
+  readonly dsn: boolean;
+}
+
+/** @param line  `MAIL FROM:<…> …` without CRLF */
+export function parseMail(line: Buffer, { addressBytes, dsn }: CommandRules): Parsed<MailCommand> {
   const split = splitCommand(line, MAIL_PREFIX, addressBytes, "5.1.7");
   if (split.kind === "bad") return split;
   const { path, parameters } = split.value;
@@ -45,6 +52,7 @@ export function parseMail(line: Buffer, addressBytes: number): Parsed<MailComman
   let ret: MailCommand["ret"];
   let envid: string | undefined;
   for (const [key, value] of parameters) {
+    if (!dsn && DSN_PARAMETERS.has(key)) return unknownParameter(key);
     switch (key) {
       case "SIZE":
         if (!/^\d{1,20}$/u.test(value)) return badParameter("SIZE");
@@ -76,13 +84,14 @@ export function parseMail(line: Buffer, addressBytes: number): Parsed<MailComman
 }
 
 /** @param line  `RCPT TO:<…> …` without CRLF */
-export function parseRcpt(line: Buffer, addressBytes: number): Parsed<EnvelopeRecipient> {
+export function parseRcpt(line: Buffer, { addressBytes, dsn }: CommandRules): Parsed<EnvelopeRecipient> {
   const split = splitCommand(line, RCPT_PREFIX, addressBytes, "5.1.3");
   if (split.kind === "bad") return split;
   const { path, parameters } = split.value;
   if (path === "") return bad(501, "5.1.3", "recipient is empty");
   let recipient: EnvelopeRecipient = { address: parseMailAddress(path) };
   for (const [key, value] of parameters) {
+    if (!dsn && DSN_PARAMETERS.has(key)) return unknownParameter(key);
     switch (key) {
       case "ORCPT": {
         const decoded = /^[\w!#$%&'*+/=?^`{|}~.-]+;./u.test(value)

@@ -10,6 +10,8 @@ export interface LmtpLimits {
   readonly addressBytes: number;
   /** RCPT TO accepted in one transaction; more: `452 4.5.3` (RFC 5321 §4.5.3.1.8 asks for at least 100). */
   readonly recipients: number;
+  /** One recipient check; longer: `451 4.3.0`. Postfix waits 300 s for a reply to RCPT (lmtp_rcpt_timeout). */
+  readonly recipientCheckMs: number;
   /** Silence of the peer. RFC 5321 §4.5.3.2.7 asks a server for at least five minutes. */
   readonly idleMs: number;
   /** How many idle periods we may owe the peer an answer (a recipient check or a write that hangs) before the connection is given up. */
@@ -30,6 +32,7 @@ export const DEFAULT_LIMITS: LmtpLimits = {
   commandLineBytes: 4096,
   addressBytes: 1024,
   recipients: 1000,
+  recipientCheckMs: 10_000,
   idleMs: 300_000,
   busyPeriods: 2,
   uploadMs: 3_600_000,

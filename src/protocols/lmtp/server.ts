@@ -30,6 +30,8 @@ export interface LmtpServerConfig {
   readonly connections: number;
   /** CIDR networks that may send XFORWARD; peers on UNIX sockets always may. */
   readonly xforwardFrom: readonly string[];
+  /** Announce DSN. Only for a service that sends the SUCCESS notices itself: Postfix then leaves them to us. Default false. */
+  readonly dsn?: boolean;
   /** From the final dot to the replies. */
   readonly chainTimeoutMs: number;
   /** Largest message taken. */
@@ -47,7 +49,7 @@ export interface LmtpServer {
   /** Open connections. */
   connections(): number;
   /**
-   * Take nothing new, finish running transactions, close with 421.
+   * Take nothing new, finish messages whose content is under way, close with 421.
    * Resolves when all connections are gone or the deadline is over; what is left then is for {@link close}.
    */
   drain(deadline: Deadline): Promise<void>;
@@ -93,6 +95,7 @@ class Connections implements LmtpServer {
     this.#isTrusted = trustedPeers(config.xforwardFrom);
     this.#sessionOptions = {
       hostname: config.hostname,
+      dsn: config.dsn ?? false,
       get messageBytes() {
         return config.messageBytes;
       },

@@ -11,7 +11,8 @@
  * XFORWARD facts live until the transaction ends (replies, RSET, LHLO): Postfix leaves IDENT out for local mail on a
  * reused connection, and it must not inherit the queue id before.
  * Recipients are our own list in RCPT order with all doubles: Postfix counts replies, not addresses.
- * Draining: a running transaction is finished, then the connection is closed with 421.
+ * Draining: message content that is under way is taken and answered, then the connection is closed with 421; in any other state it
+ * is closed at once, since nothing has been promised before 354.
  *
  * Sources: RFC 2033; RFC 5321 §4.1.4; RFC 2920; RFC 3461; Postfix src/smtpd/smtpd.c (mail_reset clears XFORWARD)
  */
@@ -20,7 +21,8 @@ import { MairustError, toMairustError } from "../../core/errors.ts";
 import type { ResolvedRecipient } from "../../core/ports/directory.ts";
 import type { MessageIntake } from "../../core/ports/intake.ts";
 import type { Log } from "../../core/ports/log.ts";
-import { type MailCommand, type Parsed, parseMail, parseRcpt } from "./commands.ts";
+import { deadlineAfter, within } from "../../platform/deadline.ts";
+import { type CommandRules, type MailCommand, type Parsed, parseMail, parseRcpt } from "./commands.ts";
 import type { LineFault } from "./input.ts";
 import type { LmtpLimits } from "./limits.ts";
 import * as replies from "./reply.ts";
@@ -48,6 +50,8 @@ export interface LmtpMetrics {
 
 export interface SessionOptions extends TransferOptions {
   readonly hostname: string;
+  /** Announce DSN and take its parameters: the duty to send notices then is ours (RFC 3461 §5.2). */
+  readonly dsn: boolean;
   readonly limits: LmtpLimits;
   readonly intake: MessageIntake;
   readonly log: Log;
@@ -73,6 +77,7 @@ export class LmtpSession {
   readonly #port: SessionPort;
   readonly #options: SessionOptions;
   readonly #peer: SessionPeer;
+  readonly #rules: CommandRules;
   #helo = "";
   #client: ClientFacts = NO_FACTS;
   #transaction: OpenTransaction | undefined;
@@ -81,12 +86,15 @@ export class LmtpSession {
   #pending = 0;
   #errors = 0;
   #draining = false;
+  /** The last reply is out. Input that was pipelined behind it is not handed over any more (`input.ts`). */
+  #left = false;
   #closed = false;
 
   constructor(port: SessionPort, peer: SessionPeer, options: SessionOptions) {
     this.#port = port;
     this.#peer = peer;
     this.#options = options;
+    this.#rules = { addressBytes: options.limits.addressBytes, dsn: options.dsn };
   }
 
   /** The peer waits for us, so its silence is no idling. */
@@ -120,7 +128,7 @@ export class LmtpSession {
       "SMTPUTF8",
       "ENHANCEDSTATUSCODES",
       `SIZE ${this.#options.messageBytes}`,
-      "DSN",
+      ...(this.#options.dsn ? ["DSN"] : []),
       ...(this.#peer.trusted ? [XFORWARD_CAPABILITY] : []),
       ...(starttls ? ["STARTTLS"] : []),
     ];
@@ -149,15 +157,11 @@ export class LmtpSession {
   }
 
   mail(line: Buffer): void {
-    if (this.#draining) {
-      this.#leave(replies.DRAINING);
-      return;
-    }
     if (this.#transaction !== undefined) {
       this.#port.reply(replies.NESTED_MAIL);
       return;
     }
-    const parsed: Parsed<MailCommand> = parseMail(line, this.#options.limits.addressBytes);
+    const parsed: Parsed<MailCommand> = parseMail(line, this.#rules);
     if (parsed.kind === "bad") {
       this.#syntaxError(parsed.reply);
       return;
@@ -182,7 +186,7 @@ export class LmtpSession {
       this.#port.reply(replies.NEED_MAIL);
       return;
     }
-    const parsed = parseRcpt(line, this.#options.limits.addressBytes);
+    const parsed = parseRcpt(line, this.#rules);
     if (parsed.kind === "bad") {
       this.#syntaxError(parsed.reply);
       return;
@@ -192,7 +196,7 @@ export class LmtpSession {
     }
     this.#pending += 1;
     try {
-      const resolved = await this.#options.intake.checkRecipient(parsed.value, transaction.mail.from);
+      const resolved = await this.#checked(parsed.value, transaction);
       transaction.recipients.push(parsed.value);
       transaction.resolved.push(resolved);
       this.#port.reply(replies.ACCEPTED_RECIPIENT);
@@ -235,10 +239,6 @@ export class LmtpSession {
 
   rset(): void {
     this.reset();
-    if (this.#draining) {
-      this.#leave(replies.DRAINING);
-      return;
-    }
     this.#port.reply(replies.OK);
   }
 
@@ -289,11 +289,11 @@ export class LmtpSession {
     this.#endTransaction();
   }
 
-  /** Finish what runs; without a transaction the connection ends now. RFC 5321 §3.8 allows an unasked 421. */
+  /** Finish message content that is under way; otherwise the connection ends now. RFC 5321 §3.8 allows an unasked 421. */
   drain(): void {
     if (this.#closed || this.#draining) return;
     this.#draining = true;
-    if (this.#transaction === undefined && this.#pending === 0) this.#leave(replies.DRAINING);
+    if (this.#transfer === undefined) this.#leave(replies.DRAINING);
   }
 
   /** The connection is gone. A message without its final dot is dropped; one with it is finished. */
@@ -329,6 +329,16 @@ export class LmtpSession {
     this.#client = NO_FACTS;
   }
 
+  async #checked(recipient: EnvelopeRecipient, { mail }: OpenTransaction): Promise<ResolvedRecipient> {
+    const { intake, limits } = this.#options;
+    const deadline = deadlineAfter(limits.recipientCheckMs);
+    try {
+      return await within(intake.checkRecipient(recipient, mail.from), deadline);
+    } finally {
+      deadline.dispose();
+    }
+  }
+
   #refuseRecipient(recipient: EnvelopeRecipient, error: MairustError): void {
     const reply = replies.errorReply(error);
     this.#options.log.info("lmtp.rcpt_refused", {
@@ -357,7 +367,8 @@ export class LmtpSession {
   }
 
   #leave(reply: replies.Reply): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#left) return;
+    this.#left = true;
     this.#port.reply(reply);
     this.#port.close();
   }

@@ -37,7 +37,7 @@ export class Transfer {
   readonly #recipients: number;
   /** Taken at the start: a reload holds from the next message on. */
   readonly #options: TransferOptions;
-  readonly #log: Log;
+  readonly #baseLog: Log;
   readonly #startedAt = performance.now();
   #bytes = 0;
   #failure: MairustError | undefined;
@@ -53,7 +53,13 @@ export class Transfer {
       finishGraceMs: options.finishGraceMs,
       uploadMs: options.uploadMs,
     };
-    this.#log = stream.queueId === "" ? log : log.child({ queue_id: stream.queueId });
+    this.#baseLog = log;
+  }
+
+  /** Asked for each line: without XFORWARD the queue id is known only once the message was read (from its Received field). */
+  get #log(): Log {
+    const { queueId } = this.#stream;
+    return queueId === "" ? this.#baseLog : this.#baseLog.child({ queue_id: queueId });
   }
 
   /** True once the upload has taken longer than it may. */

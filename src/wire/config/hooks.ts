@@ -1,5 +1,6 @@
 /** Configuration of plugins and hooks, as far as files set it. Part of `schema.ts`. */
 import { Type } from "typebox";
+import { permissionsSchema } from "../permissions.ts";
 import { MAX_LIST, oneOf, plainText, text, texts, whole, yesNo } from "./leaf.ts";
 
 const closed = { additionalProperties: false } as const;
@@ -45,10 +46,7 @@ export const pluginsSection = Type.Object(
 
 export const pluginSchema = Type.Object(
   {
-    grants: Type.Record(Type.String(), Type.Unknown(), {
-      default: {},
-      description: "what it may see and do",
-    }),
+    grants: permissionsSchema,
     settings: Type.Record(Type.String(), Type.Unknown(), {
       default: {},
       description: "values of its settings",

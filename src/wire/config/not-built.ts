@@ -2,6 +2,7 @@
  * What the configuration knows and this version cannot do yet. Somebody who sets such a key gets an error with its name,
  * never a service that ignores it; defaults are not touched by this. Who builds a thing deletes its line.
  */
+import type { PermissionName } from "../permissions.ts";
 
 /** Which values of a key are refused. */
 export type Refusal =
@@ -30,6 +31,18 @@ const tls: Refusal = { kind: "prefix", prefix: "tls:" };
 const words = (...list: readonly unknown[]): Refusal => ({ kind: "words", words: list });
 const otherThan = (...list: readonly unknown[]): Refusal => ({ kind: "other_than", words: list });
 
+/** Of `[plugin."…".grants]`: also asked when a plugin is enabled. */
+function grants(refused: Readonly<Partial<Record<PermissionName, Refusal>>>): readonly NotBuilt[] {
+  return Object.entries(refused).map(([name, refusal]) => ({
+    key: ["plugin", "*", "grants", name],
+    refused: refusal,
+    missing:
+      refusal.kind === "words" && !refusal.words.includes(true)
+        ? `the grant ${name} = ${refusal.words.map(word => JSON.stringify(word)).join(", ")}`
+        : `the grant ${name}`,
+  }));
+}
+
 export const NOT_BUILT: readonly NotBuilt[] = [
   { key: ["roles"], refused: words("milter"), missing: "the milter listener" },
   { key: ["milter", "*"], refused: any, missing: "the milter listener" },
@@ -43,6 +56,8 @@ export const NOT_BUILT: readonly NotBuilt[] = [
   { key: ["imap", "client_listen"], refused: nonEmpty, missing: "the IMAP listener for other clients" },
   { key: ["imap", "writable"], refused: words("flags"), missing: "changing flags by IMAP" },
   { key: ["api", "listen"], refused: tls, missing: "TLS on listeners" },
+  { key: ["api", "public_url"], refused: any, missing: "the web interface" },
+  { key: ["api", "trust_proxy"], refused: words(true), missing: "trust in a proxy in front" },
   { key: ["metrics", "listen"], refused: tls, missing: "TLS on listeners" },
   { key: ["tls", "*"], refused: nonEmpty, missing: "TLS on listeners" },
   { key: ["sender_auth", "*"], refused: any, missing: "sender authentication" },
@@ -53,6 +68,8 @@ export const NOT_BUILT: readonly NotBuilt[] = [
   { key: ["defaults", "stage"], refused: otherThan("store"), missing: "every stage but store" },
   { key: ["domains", "*", "stage"], refused: otherThan("store"), missing: "every stage but store" },
   { key: ["domains", "*", "relay", "*"], refused: any, missing: "relaying to a next hop" },
+  { key: ["plugins", "dir"], refused: any, missing: "the installation of plugin packages" },
+  { key: ["plugins", "health_interval_s"], refused: any, missing: "the health check of plugins by interval" },
   { key: ["plugins", "require_limits"], refused: nonEmpty, missing: "the plugin sandbox" },
   { key: ["plugins", "user"], refused: any, missing: "the plugin sandbox" },
   { key: ["plugins", "uid_range"], refused: any, missing: "the plugin sandbox" },
@@ -63,9 +80,32 @@ export const NOT_BUILT: readonly NotBuilt[] = [
     missing: "every hook point but pre_delivery",
   },
   { key: ["hooks", "*", "mode"], refused: words("canary"), missing: "mode canary" },
+  { key: ["hooks", "*", "canary_percent"], refused: any, missing: "mode canary" },
   { key: ["hooks", "*", "late"], refused: words("apply"), missing: "applying late answers" },
+  { key: ["hooks", "*", "late_timeout_ms"], refused: any, missing: "applying late answers" },
   { key: ["hooks", "*", "on_timeout"], refused: words("hold"), missing: "holding mail" },
   { key: ["hooks", "*", "on_error"], refused: words("hold"), missing: "holding mail" },
+  {
+    key: ["hooks", "*", "filter", "direction"],
+    refused: words("outbound"),
+    missing: "hooks on mail that is sent",
+  },
+  {
+    key: ["hooks", "*", "filter", "authenticated"],
+    refused: words(true),
+    missing: "hooks on mail that is sent",
+  },
+  ...grants({
+    read_body: words("full"),
+    read_attachments: otherThan("none"),
+    decide: words("hold"),
+    write_flags: words(true),
+    write_metadata: words(true),
+    write_headers: words(true),
+    append_text: words(true),
+    add_recipients: words(true),
+    send_mail: words(true),
+  }),
   { key: ["outbound", "*"], refused: any, missing: "sending mail" },
   { key: ["alerts", "mail_to"], refused: nonEmpty, missing: "alerts by mail" },
   { key: ["otel", "enabled"], refused: words(true), missing: "the export of traces" },
@@ -96,9 +136,14 @@ function matches(pattern: readonly string[], path: readonly (string | number)[])
   return pattern.every((segment, i) => segment === "*" || segment === path[i]);
 }
 
+/** True when the key itself is refused, whatever its value is: then nothing else about the value matters. */
+export function isKeyRefused({ refused }: NotBuilt): boolean {
+  return refused.kind === "any" || refused.kind === "non_empty";
+}
+
 /**
  * @param path   of a key that somebody set, e.g. `["hooks", 0, "mode"]`
- * @param value  what it was set to
+ * @param value  what it was set to; of a list, all elements or a list with the one in question
  * @returns      the entry that refuses it, or undefined
  */
 export function findNotBuilt(path: readonly (string | number)[], value: unknown): NotBuilt | undefined {

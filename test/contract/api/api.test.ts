@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
+import { component } from "../../../src/platform/component.ts";
 import { type Answer, type RunningService, startService } from "./service.ts";
 
 let running: RunningService;
@@ -181,6 +182,35 @@ test("an address of the network gives health and metrics, and nothing else", asy
     assert.deepEqual([answer.status, answer.body.code], [401, "auth_failed"], `${method} ${path}`);
   }
   assert.equal((await ask("GET", "/api/v1/accounts/first%40example.test")).status, 200);
+});
+
+test("/readyz over the network gives names and status, and nothing that somebody else wrote", async () => {
+  const spec = running.service.addresses().find(a => a.name === "api" && a.address.startsWith("inet:"));
+  const tcp = spec?.address.slice("inet:".length) ?? "";
+  const checksOf = async (options: { readonly tcp?: string }) =>
+    (await ask("GET", "/readyz", options)).body.checks as readonly {
+      name: string;
+      status: string;
+      reason: string;
+    }[];
+  const secret = component({
+    info: { name: "canary", version: "1", description: "canary", type: "service" },
+    health: () => ({ status: "degraded", detail: "CANARY" }),
+  });
+  running.service.registry.register(secret);
+  await secret.init();
+  await secret.start();
+  const [open, own] = [await checksOf({ tcp }), await checksOf({})];
+  assert.deepEqual(
+    open.map(({ name, status }) => [name, status]),
+    own.map(({ name, status }) => [name, status]),
+  );
+  assert.equal(own.find(({ name }) => name === "canary")?.reason, "CANARY");
+  assert.equal(
+    open.find(({ name }) => name === "canary")?.reason,
+    "works in part; the UNIX socket tells more",
+  );
+  assert.ok(!JSON.stringify(open).includes("CANARY"));
 });
 
 test("/readyz names every dependency, /metrics counts requests by route and never by path", async () => {

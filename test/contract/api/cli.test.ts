@@ -1,6 +1,8 @@
 /** The command line against a whole service: what it prints, its exit codes, and the state of the service agree. */
 import assert from "node:assert/strict";
+import { Readable } from "node:stream";
 import { after, before, test } from "node:test";
+import { Client } from "../../../src/cli/client.ts";
 import { runCommandLine } from "../../../src/cli/run.ts";
 import { captured, surroundings } from "../../unit/cli/terminal.ts";
 import { type RunningService, startService } from "./service.ts";
@@ -12,7 +14,7 @@ before(async () => {
 after(() => running.stop());
 
 async function run(args: readonly string[], stdin?: Buffer) {
-  const terminal = captured(stdin === undefined ? {} : { stdin });
+  const terminal = captured({ columns: 160, ...(stdin === undefined ? {} : { stdin }) });
   const code = await runCommandLine(["--config", running.site.configFile, ...args], surroundings(terminal));
   return { code, out: terminal.printed(), err: terminal.complained() };
 }
@@ -63,6 +65,44 @@ test("msg add, search, show, raw: the same bytes come back", async () => {
   assert.equal((await run(["msg", "add", "--account", "taro@example.test"], Buffer.alloc(0))).code, 65);
 });
 
+test("a message that is refused early ends with the reason, however the upload and the answer meet", async () => {
+  await run(["account", "add", "early@example.test"]);
+  const client = new Client(running.site.apiSocket);
+  const path = "/api/v1/accounts/early%40example.test/mailboxes/INBOX/messages";
+  async function* slowly() {
+    for (let i = 0; i < 40; i += 1) {
+      yield Buffer.alloc(65_536, "x");
+      await new Promise(resolve => setImmediate(resolve));
+    }
+  }
+  const refused = async () => {
+    const options = { message: Readable.from(slowly()), query: { date: "yesterday" } };
+    await assert.rejects(client.post(path, options), { exitCode: 64, message: /no RFC 3339 time/u });
+  };
+  for (let round = 0; round < 4; round += 1) await Promise.all(Array.from({ length: 50 }, refused));
+  const gone = await run(
+    ["msg", "add", "--account", "early@example.test", "--mailbox", "New"],
+    Buffer.from("a"),
+  );
+  assert.equal(gone.code, 66);
+  assert.match(gone.err, /no mailbox "New" .*made when the first hook files mail there/u);
+});
+
+test("a table of one account's mail does not repeat the account, nor show an empty column; tab output keeps both", async () => {
+  await run(["account", "add", "table@example.test"]);
+  await run(["msg", "add", "--account", "table@example.test"], Buffer.from("Subject: one\r\n\r\n"));
+  const table = (await run(["msg", "search", "account:table@example.test", "-f", "table"])).out;
+  assert.match(table, /INBOX\/1/u);
+  assert.doesNotMatch(table, /table@example\.test|QUEUE ID/u);
+  assert.match(
+    (await run(["msg", "search", "subject:one", "-f", "table"])).out,
+    /table@example\.test INBOX\/1/u,
+  );
+  const tab = (await run(["msg", "search", "account:table@example.test", "-f", "tab"])).out;
+  assert.equal(tab.split("\t").length, 8);
+  assert.match(tab, /\ttable@example\.test INBOX\/1\t/u);
+});
+
 test("lists longer than a page are read to the end, and --limit says that there is more", async () => {
   for (let n = 0; n < 12; n += 1) await run(["account", "add", `list${n}@example.test`]);
   assert.equal(
@@ -78,7 +118,7 @@ test("selftest sends one message through LMTP and shows it stored; readyz and re
   const sent = await run(["selftest", "--to", "selftest@example.test", "-f", "json"]);
   assert.equal(sent.code, 0, sent.err);
   assert.ok(JSON.parse(sent.out).events.some((event: { kind: string }) => event.kind === "stored"));
-  assert.equal((await run(["selftest", "--to", "x@unknown.example"])).code, 1);
+  assert.equal((await run(["selftest", "--to", "x@unknown.example"])).code, 67);
   assert.equal((await run(["readyz"])).code, 0);
   assert.match((await run(["reload"])).err, /nothing changed/u);
 });

@@ -41,6 +41,7 @@ async function load(
     hostVersion: packageVersion(),
     createTransport: createScriptWorker,
     log,
+    logs: { write() {}, dropped() {} },
   });
 }
 

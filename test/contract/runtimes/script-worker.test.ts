@@ -151,6 +151,41 @@ test("a line that nobody asked for ends the process", async t => {
   await ask(transport, "empty");
 });
 
+test("the start of a second answer ends the process, before the rest can be taken for the next answer", async t => {
+  const { transport, seen } = await started(t);
+  const first = await explanation(transport, "pid");
+  await ask(transport, "tail");
+  await sleep(100);
+  const second = await explanation(transport, "slow", { ms: 300 });
+  assert.notEqual(second, "", "the answer was another one's");
+  assert.notEqual(second, first);
+  assert.match(seen.notices[0] ?? "", /nobody asked for/);
+  await assert.rejects(ask(transport, "tail_at_once"), hasCode("plugin_failed"));
+  assert.notEqual(await explanation(transport, "slow", { ms: 300 }), second);
+});
+
+test("no text names the plugin twice", async t => {
+  const { transport, seen } = await started(t, {
+    limits: { backOffMs: failures => (failures > 0 ? 300 : 0) },
+  });
+  const texts: string[] = [];
+  for (const behaviour of ["again", "twice", "crash", "full", "empty", "empty"]) {
+    try {
+      await ask(transport, behaviour, { bytes: 1024 * 1024 });
+    } catch (error) {
+      texts.push(error instanceof Error ? error.message : "");
+    }
+    await sleep(100);
+  }
+  texts.push((await transport.health()).detail ?? "", ...seen.notices);
+  assert.ok(
+    texts.some(text => text.includes("no process runs")),
+    texts.join("\n"),
+  );
+  for (const text of texts) assert.ok(text.split(FIXTURE_ID).length <= 2, text);
+  for (const notice of seen.notices) assert.ok(!notice.includes("Cannot call"), notice);
+});
+
 test("a plugin that keeps crashing is started again with a growing pause, and calls in between fail at once", async t => {
   const delays: number[] = [];
   const backOffMs = (failures: number) => {

@@ -58,6 +58,23 @@ const driver = (max: number) =>
     max,
   });
 
+test("what is committed is on the disk, whatever the role's and the database's defaults say", async () => {
+  const [name] = await db.query<{
+    role: string;
+    db: string;
+  }>`select current_user as role, current_database() as db`;
+  const script = (text: string) => db.begin(tx => tx.script(text));
+  await script(`alter role "${name?.role}" set synchronous_commit = off`);
+  await script(`alter database "${name?.db}" set synchronous_commit = off`);
+  const other = await open();
+  assert.deepEqual(await other.query`select current_setting('synchronous_commit') as value`, [
+    { value: "on" },
+  ]);
+  await close(other);
+  await script(`alter role "${name?.role}" reset synchronous_commit`);
+  await script(`alter database "${name?.db}" reset synchronous_commit`);
+});
+
 test("values go in and come out as they are", async () => {
   const at = new Date("2026-11-21T01:02:03.456Z");
   const bytes = Buffer.from([0, 1, 255, 92, 34]);

@@ -110,7 +110,9 @@ test("a second service on the same folder is refused while the first one lives",
   const holder = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { stdio: "ignore" });
   await until(() => existsSync(`/proc/${holder.pid}/stat`));
   const startTime = readFileSync(`/proc/${holder.pid}/stat`, "utf8").split(" ")[21];
-  writeFileSync(join(folder.path, "postgres.owner"), `${holder.pid} ${startTime}\n`);
+  await assert.rejects(() => start(folder), { code: "invalid_state" }, "this process counts too");
+  await stop(server);
+  writeFileSync(join(folder.path, "postgres.owner.holder"), `${holder.pid} ${startTime}\n`);
   // Twice: a refused start must not give the owner's claim away.
   for (let i = 0; i < 2; i++) {
     await assert.rejects(() => start(folder), {
@@ -120,7 +122,6 @@ test("a second service on the same folder is refused while the first one lives",
   }
   holder.kill("SIGKILL");
   await until(() => !isAlive(holder.pid ?? 0));
-  await stop(server);
   const again = await start(folder);
   await stop(again.server);
   folder.remove();
@@ -258,6 +259,18 @@ test("an initdb that was cut short leaves nothing in the way", async () => {
   const { server } = await start(folder);
   await stop(server);
   assert.ok(!existsSync(join(folder.path, "postgres.partial")));
+  folder.remove();
+});
+
+test("a short deadline leaves time for a clean shutdown", async () => {
+  const folder = makeFolder();
+  const { server } = await start(folder);
+  const deadline = deadlineAfter(1_900);
+  await server.stop(deadline);
+  deadline.dispose();
+  const log = readFileSync(join(folder.path, "postgres.log"), "utf8");
+  assert.match(log, /received fast shutdown request/);
+  assert.doesNotMatch(log, /immediate shutdown/);
   folder.remove();
 });
 

@@ -37,6 +37,21 @@ test("what fastify refuses keeps its status, with pointers", () => {
   );
 });
 
+test("hooks that do not fit together are listed with their reasons", () => {
+  const refused = new MairustError("config_invalid", "Cannot use the hooks: a; b", {
+    context: {
+      problems: ['hook "a": there is no plugin "x"', 'hook "b": the name is taken'],
+      other: "/secret",
+    },
+  });
+  const { status, errors } = problemOf(refused, "t", undefined);
+  assert.equal(status, 422);
+  assert.deepEqual(errors, [
+    { pointer: "hooks", detail: 'hook "a": there is no plugin "x"' },
+    { pointer: "hooks", detail: 'hook "b": the name is taken' },
+  ]);
+});
+
 test("titles are Japanese when Japanese is wanted more than English", () => {
   const title = (accept: string | undefined) =>
     problemOf(new MairustError("not_found", "x"), "t", accept).title;

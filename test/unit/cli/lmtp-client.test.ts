@@ -49,7 +49,7 @@ test("sendByLmtp() sends one transaction, doubles dots, and gives the last reply
   );
 });
 
-test("sendByLmtp() ends with 1 for 5xx, 75 for 4xx or silence, 69 when nobody listens", async () => {
+test("sendByLmtp() ends with 67 for an unknown recipient, 1 for another 5xx, 75 for 4xx or silence, 69 when nobody listens", async () => {
   const codeOf = (work: Promise<unknown>) =>
     work.then(
       () => 0,
@@ -57,9 +57,15 @@ test("sendByLmtp() ends with 1 for 5xx, 75 for 4xx or silence, 69 when nobody li
     );
   const refused = (reply: string) =>
     withPeer(["220 hi", "250 ok", "250 ok", reply], spec => codeOf(sendByLmtp(spec, message)));
-  assert.equal((await refused("550 5.1.1 no such user")).result, 1);
+  assert.equal((await refused("550 5.1.1 no such user")).result, 67);
+  assert.equal((await refused("550 5.1.2 no such domain")).result, 67);
+  assert.equal((await refused("554 5.7.1 refused")).result, 1);
   assert.equal((await refused("451 4.3.0 later")).result, 75);
   const silent = await withPeer([""], spec => codeOf(sendByLmtp(spec, { ...message, timeoutMs: 50 })));
   assert.notEqual(silent.result, 0);
-  assert.equal(await codeOf(sendByLmtp("unix:/nonexistent/lmtp.sock", message)), 69);
+  await assert.rejects(sendByLmtp("unix:/nonexistent/lmtp.sock", message), {
+    exitCode: 69,
+    message:
+      /^the service is away: cannot reach \/nonexistent\/lmtp\.sock \(there is no such socket\)\. Start it/u,
+  });
 });

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MairustError } from "../../../src/core/errors.ts";
 import type { HookDecision, MessageFacts } from "../../../src/core/ports/hooks.ts";
+import { compileHooks } from "../../../src/hooks/hook-set.ts";
+import { MAX_SHADOW_CALLS } from "../../../src/hooks/runner.ts";
 import { deadlineAfter, sleep } from "../../../src/platform/deadline.ts";
 import { awake } from "./awake.ts";
 import { factsOf } from "./message.ts";
@@ -25,6 +27,7 @@ const hang: Behaviour = (_, deadline) =>
   new Promise((_, reject) => deadline.signal.addEventListener("abort", () => reject(deadline.signal.reason)));
 const rigWith = (behave: Behaviour, row = {}, plugin = {}) =>
   rigOf([pluginOf("a", behave, EVERYTHING, plugin)], [rowOf("a", row)]);
+const lateEvents = (decision: HookDecision) => awake(decision.late ?? Promise.resolve([]));
 const data = (decision: HookDecision, i = 0): Readonly<Record<string, unknown>> =>
   decision.events[i]?.data ?? {};
 
@@ -106,35 +109,128 @@ test("a hook in shadow is called and recorded, and nothing of it is applied", as
   ] satisfies Behaviour[]) {
     const rig = rigWith(behave, { mode: "shadow", timeout_ms: 30, on_error: "reject", on_timeout: "reject" });
     const decision = await run(rig);
-    assert.deepEqual([decision.action, decision.tags, decision.headers], ["deliver", [], []]);
-    assert.equal(decision.events.length, 1);
-    assert.equal(data(decision).mode, "shadow");
+    assert.deepEqual(
+      [decision.action, decision.tags, decision.headers, decision.events],
+      ["deliver", [], [], []],
+    );
+    const [event, ...rest] = await lateEvents(decision);
+    assert.deepEqual([event?.data.mode, rest], ["shadow", []]);
   }
 });
 
-test("a hook in shadow holds up no other hook, and others do not see it", async () => {
-  let askedAfterMs = 0;
-  const began = performance.now();
+test("a chain without hooks in shadow has nothing late", async () => {
+  assert.equal((await run(rigWith(() => ({})))).late, undefined);
+});
+
+test("the decision does not wait for hooks in shadow, and they see what they would see in their place", async () => {
+  const asked: string[] = [];
+  const watch: Behaviour = async ({ plugin, context, body_preview }) => {
+    asked.push(`${plugin.id} ${context?.tags} ${body_preview?.text}`);
+    await sleep(plugin.id === "slow" ? 150 : 0);
+    return { tags: { add: [plugin.id] } };
+  };
   const rig = rigOf(
+    ["slow", "b", "after"].map(id => pluginOf(id, watch)),
     [
-      pluginOf("a", async () => {
-        await sleep(80);
-        return { tags: { add: ["x"] } };
-      }),
-      pluginOf("b", ({ context }) => {
-        askedAfterMs = performance.now() - began;
-        return { explanation: String(context?.tags) };
-      }),
+      rowOf("slow", { mode: "shadow", priority: 1 }),
+      rowOf("b", { priority: 2 }),
+      rowOf("after", { mode: "shadow", priority: 3 }),
     ],
-    [rowOf("a", { mode: "shadow" }), rowOf("b")],
   );
+  const began = performance.now();
   const decision = await run(rig);
-  assert.ok(askedAfterMs < 60, `${askedAfterMs} ms`);
+  assert.ok(performance.now() - began < 100, "the decision waited");
+  assert.deepEqual([asked, decision.tags], [["b  body"], ["b"]]);
+  const late = await lateEvents(decision);
   assert.deepEqual(
-    decision.events.map(event => event.data.hook),
-    ["b", "a"],
+    late.map(({ data }) => [data.hook, data.outcome]),
+    [
+      ["slow", "ok"],
+      ["after", "ok"],
+    ],
   );
-  assert.equal(data(decision).explanation, "");
+  assert.deepEqual(asked.slice(1).sort(), ["after b body", "slow  body"]);
+});
+
+test("after a final verdict the hooks in shadow before it are still called, within their own time-out", async () => {
+  const rig = rigOf(
+    [pluginOf("a", hang), pluginOf("b", () => ({ action: "reject" })), pluginOf("c", hang)],
+    [
+      rowOf("a", { mode: "shadow", timeout_ms: 60 }),
+      rowOf("b"),
+      rowOf("c", { mode: "shadow", timeout_ms: 60 }),
+    ],
+  );
+  const began = performance.now();
+  const decision = await run(rig, factsOf(MESSAGE), 20);
+  assert.ok(performance.now() - began < 50, "the verdict waited");
+  assert.equal(decision.action, "reject");
+  const late = await lateEvents(decision);
+  assert.deepEqual(
+    late.map(({ data }) => [data.hook, data.outcome]),
+    [["a", "timeout"]],
+  );
+  assert.ok(performance.now() - began < 500);
+});
+
+test("shadow calls beyond the cap are not made, recorded as skipped, and counted", async () => {
+  let calls = 0;
+  const behave: Behaviour = async () => {
+    calls++;
+    await sleep(50);
+    return {};
+  };
+  const rig = rigWith(behave, { mode: "shadow" });
+  const decisions = await Promise.all(Array.from({ length: MAX_SHADOW_CALLS + 3 }, () => run(rig)));
+  const events = (await Promise.all(decisions.map(lateEvents))).flat();
+  assert.deepEqual([calls, events.length], [MAX_SHADOW_CALLS, MAX_SHADOW_CALLS + 3]);
+  const skipped = events.filter(({ data }) => data.outcome === "skipped");
+  assert.deepEqual(
+    skipped.map(({ data }) => [data.policy, data.bytes_sent]),
+    Array(3).fill([null, 0]),
+  );
+  assert.equal(rig.calls.filter(({ outcome }) => outcome === "skipped").length, 3);
+  await lateEvents(await run(rig));
+  assert.equal(calls, MAX_SHADOW_CALLS + 1);
+});
+
+test("lines about a failed or denied call name the message, its recipient and the call", async () => {
+  const behave: Behaviour = ({ envelope }) => (envelope === undefined ? "garbage" : { folder: "x" });
+  const rig = rigOf(
+    [pluginOf("a", behave, {}), pluginOf("b", behave, TAGGER)],
+    [rowOf("a", { on_error: "allow" }), rowOf("b")],
+  );
+  await run(rig);
+  await run(rig, factsOf(MESSAGE, { queueId: "" }));
+  const lines = rig.log.map(line => [line.split(" ")[0], JSON.parse(line.slice(line.indexOf("{")))]);
+  assert.deepEqual(
+    lines.map(([event, { queue_id, id, to, hook, call_id }]) => [
+      event,
+      queue_id,
+      id,
+      to,
+      hook,
+      typeof call_id,
+    ]),
+    ["4XyZ1234", undefined].flatMap(queueId =>
+      [
+        ["hook_failed", "a"],
+        ["hook_denied", "b"],
+      ].map(([event, hook]) => [
+        event,
+        queueId,
+        "0190a000-0000-7000-8000-00000000000a",
+        "user@example.com",
+        hook,
+        "string",
+      ]),
+    ),
+  );
+});
+
+test("times in events have three decimals at most", async () => {
+  const { ms } = data(await run(rigWith(hang, { timeout_ms: 20 })));
+  assert.match(String(ms), /^\d+(?:\.\d{1,3})?$/);
 });
 
 test("a time-out follows on_timeout, every other failure on_error", async () => {
@@ -337,10 +433,10 @@ test("replace() takes effect for the next chain; one that runs keeps its hooks",
   const b = pluginOf("b", tagger("second"));
   const rig = rigOf([a, b], [rowOf("a"), rowOf("b")]);
   const running = run(rig);
-  rig.runner.replace([rowOf("b", { priority: 1 })], { find: () => b });
+  rig.runner.replace(compileHooks([rowOf("b", { priority: 1 })], { find: () => b }));
   assert.deepEqual((await running).tags, ["first", "second"]);
   assert.deepEqual((await run(rig)).tags, ["second"]);
-  assert.throws(() => rig.runner.replace([rowOf("b"), rowOf("b")], { find: () => b }), {
+  assert.throws(() => compileHooks([rowOf("b"), rowOf("b")], { find: () => b }), {
     code: "config_invalid",
   });
   assert.deepEqual((await run(rig)).tags, ["second"]);

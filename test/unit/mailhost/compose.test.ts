@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { COMMANDS } from "../../../src/cli/commands.ts";
 import { loadConfig } from "../../../src/platform/config/load.ts";
 import { packageRoot } from "../../../src/platform/package-root.ts";
 import { parseYamlSubset, type Yaml } from "./yaml-subset.ts";
@@ -79,6 +80,29 @@ test("docker-compose.yml waits for health, asks the sidecar by its own binary, a
   for (const name of ["seed", "secrets"]) assert.deepEqual(service(name).build, service("sidecar").build);
   for (const [name, value] of Object.entries(services)) {
     for (const port of strings(map(value).ports)) assert.ok(port.startsWith("127.0.0.1:"), `${name} ${port}`);
+  }
+});
+
+test("docker-compose.yml and dovecot/README.md call only commands and options that there are", () => {
+  const text = file("docker-compose.yml") + file("dovecot", "README.md");
+  const global = ["--config", "--format", "-f", "-o"];
+  const calls = [
+    ...text.matchAll(/(?<=[ #]|npx )mairust ((?:account|msg|domain|readyz|serve|selftest)\b[^|`\n]*)/gu),
+  ];
+  assert.ok(calls.length >= 6, String(calls.length));
+  for (const [, call = ""] of calls) {
+    const spec = COMMANDS.find(({ usage }) => {
+      const names = usage.split(" ").filter(word => !/^[<[]/u.test(word));
+      return call.split(" ").slice(0, names.length).join(" ") === names.join(" ");
+    });
+    assert.ok(spec !== undefined, call);
+    const known = [
+      ...global,
+      ...(spec.options ?? []).flatMap(({ flags }) => flags.match(/--?[a-z][a-z-]*/gu) ?? []),
+    ];
+    for (const [option] of call.matchAll(/(?<= )--?[a-z][a-z-]*/gu)) {
+      assert.ok(known.includes(option), `${call}: ${option}`);
+    }
   }
 });
 

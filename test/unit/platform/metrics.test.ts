@@ -12,15 +12,11 @@ const NAMES = [
   "mairust_plugin_calls_total",
   "mairust_plugin_duration_seconds",
   "mairust_plugin_errors_total",
-  "mairust_plugin_memory_bytes",
-  "mairust_plugin_circuit_state",
   "mairust_store_commit_seconds",
   "mairust_store_messages_total",
   "mairust_blob_bytes_total",
   "mairust_imap_commands_total",
   "mairust_imap_duration_seconds",
-  "mairust_jobs",
-  "mairust_job_age_seconds",
   "mairust_http_request_duration_seconds",
   "mairust_component_state",
 ];
@@ -36,7 +32,9 @@ test("values carry their labels", async () => {
   metrics.lmtpMessages.inc({ result: "stored" }, 2);
   metrics.hookCalls.inc({ hook: "spam", plugin: "com.example.x", outcome: "ok" });
   metrics.httpRequestDuration.observe({ route: "/livez" }, 0.002);
+  metrics.pluginDeniedActions.inc({ plugin: "com.example.x", item: "folder" });
   const text = await metrics.render();
+  assert.match(text, /^mairust_plugin_denied_actions_total\{plugin="com\.example\.x",item="folder"\} 1$/m);
   assert.match(text, /^mairust_lmtp_messages_total\{result="stored"\} 2$/m);
   assert.match(text, /^mairust_hook_calls_total\{hook="spam",plugin="com\.example\.x",outcome="ok"\} 1$/m);
   assert.match(text, /^mairust_http_request_duration_seconds_bucket\{le="0\.0025",route="\/livez"\} 1$/m);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Deadline } from "../../../src/core/deadline.ts";
 import { AlreadyRegistered, InvalidState, NotFound, StopFailed } from "../../../src/core/errors.ts";
 import { type ComponentParts, type ComponentType, component } from "../../../src/platform/component.ts";
 import { deadlineAfter, sleep } from "../../../src/platform/deadline.ts";
@@ -143,6 +144,50 @@ test("stopAll() stops all of them even when one fails, and StopFailed lists each
     return true;
   });
   assert.deepEqual(calls, ["drain c", "stop c", "drain b", "stop b", "drain a", "stop a"]);
+});
+
+test("draining leaves a part of the deadline for stopping, however long a peer takes", async () => {
+  const registry = new ComponentRegistry();
+  const left: Record<string, number> = {};
+  const hangs = async (name: string, deadline: Deadline) => {
+    left[name] = deadline.remainingMs();
+    await sleep(60_000, deadline.signal).catch(() => {});
+  };
+  const part = (name: string, type: ComponentType) =>
+    component({
+      info: { name, version: "1", description: name, type },
+      drain: deadline => hangs(`drain ${name}`, deadline),
+      stop: deadline => {
+        left[`stop ${name}`] = deadline.remainingMs();
+      },
+    });
+  registry.register(part("db", "store"));
+  registry.register(part("lmtp", "listener"));
+  await registry.initAll(soon());
+  await registry.startAll(soon());
+  await registry.stopAll(deadlineAfter(200));
+  assert.ok((left["drain lmtp"] ?? 0) > 140, "three quarters for draining");
+  assert.equal(left["drain db"], 0);
+  for (const name of ["stop lmtp", "stop db"]) assert.ok((left[name] ?? 0) > 30, `${name}: ${left[name]} ms`);
+});
+
+test("no more than five seconds are kept from draining", async () => {
+  const registry = new ComponentRegistry();
+  let remainingMs = 0;
+  registry.register(
+    component({
+      info: { name: "lmtp", version: "1", description: "", type: "listener" },
+      drain: deadline => {
+        remainingMs = deadline.remainingMs();
+      },
+    }),
+  );
+  await registry.initAll(soon());
+  await registry.startAll(soon());
+  const deadline = deadlineAfter(100_000);
+  await registry.stopAll(deadline);
+  deadline.dispose();
+  assert.ok(remainingMs > 94_000 && remainingMs <= 95_000, `${remainingMs} ms`);
 });
 
 test("healthAll() asks all at once, takes the worst, and does not wait for one that hangs", async () => {

@@ -56,7 +56,17 @@ interface Setup {
 }
 
 async function load({ folder, grants = {}, settings = {}, plugins = {}, hooks = [] }: Setup) {
-  const log: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => log };
+  const lines: string[] = [];
+  const level = (name: string) => (event: string, fields?: object) =>
+    lines.push(`${name} ${event} ${JSON.stringify(fields)}`);
+  const log: Log = {
+    debug: level("debug"),
+    info: level("info"),
+    warn: level("warn"),
+    error: level("error"),
+    child: () => log,
+  };
+  const written: string[] = [];
   const specs: ScriptSpec[] = [];
   const calls: string[] = [];
   const loaded = await loadPlugins({
@@ -94,9 +104,15 @@ async function load({ folder, grants = {}, settings = {}, plugins = {}, hooks = 
       };
     },
     log,
+    logs: {
+      write: (id, line) => written.push(`${id} ${line}`),
+      dropped: (id, lost) => written.push(`${id} ${lost}`),
+    },
   });
   return {
     ...loaded,
+    lines,
+    written,
     specs,
     calls,
     states: loaded.host.list().map(({ id, state }) => `${id} ${state}`),
@@ -216,7 +232,7 @@ test("what is valid but not built is refused by name when the plugin is enabled,
   assert.match(await refusal({ ...read, read_body: "full" }), notBuilt('read_body = "full"'));
   assert.match(await refusal({ ...read, read_attachments: "metadata" }), notBuilt("read_attachments"));
   assert.match(await refusal({ ...read, write_flags: true }), notBuilt("write_flags"));
-  assert.match(await refusal({ ...read, decide: ["hold"] }), notBuilt('decide "hold"'));
+  assert.match(await refusal({ ...read, decide: ["hold"] }), notBuilt('decide = "hold"'));
   assert.match(
     await refusal(read, text =>
       text.replace(/protocol[\s\S]*?(?=\[hooks\])/, 'protocol = "http"\nendpoint = "http://a"\n'),
@@ -236,6 +252,9 @@ test("what is valid but not built is refused by name when the plugin is enabled,
     notBuilt("holding mail"),
   );
   assert.match(await refusal(read, text => `${text}[caps]\nreject_per_hour = 1\n`), notBuilt("\\[caps\\]"));
+  assert.match(await refusal(read, text => `${text}[logging]\nlevel = "debug"\n`), notBuilt("\\[logging\\]"));
+  for (const line of ["$&\nlate_timeout_ms = 5", "$&\n[hooks.pre_delivery]\nlate_timeout_ms = 5"])
+    assert.match(await refusal(read, text => text.replace(/^on = .*$/m, line)), notBuilt("late_timeout_ms"));
 });
 
 test("a hook at a point that the manifest does not name is refused", async () => {
@@ -305,4 +324,79 @@ test("a broken manifest, a missing folder and an id twice are told and stop noth
 test("a folder can be a plugin itself", async () => {
   const folder = folderOf({ [A]: same });
   assert.deepEqual((await load({ folder: join(folder, A), grants: { [A]: READ } })).states, [`${A} enabled`]);
+});
+
+test("what a plugin writes to stderr goes to the plugin's log, not to that of the service", async () => {
+  const { specs, lines, written } = await load({ folder: folderOf({ [A]: same }), grants: { [A]: READ } });
+  specs[0]?.onLog("Subject: CANARY");
+  specs[0]?.onLogDropped(7);
+  assert.deepEqual(written, [`${A} Subject: CANARY`, `${A} 7`]);
+  assert.ok(!lines.join().includes("CANARY"));
+});
+
+test("an enforced hook whose plugin is switched off is told by name, and the health says so", async () => {
+  const folder = folderOf({ [A]: same, [B]: same });
+  const hooks = [
+    rowOf("x", { plugin: A }),
+    rowOf("y", { plugin: B }),
+    rowOf("z", { plugin: A, mode: "shadow" }),
+  ];
+  const cases: ReadonlyArray<readonly [NonNullable<Setup["plugins"]>, string]> = [
+    [{ deny: [A] }, "plugins.deny names it"],
+    [{ allow: [B] }, "plugins.allow does not name it"],
+    [{ enabled: [B] }, "plugins.enabled does not name it"],
+  ];
+  for (const [plugins, reason] of cases) {
+    const { lines, host } = await load({ folder, hooks, plugins });
+    const told = lines.filter(line => line.includes("hook_off"));
+    assert.equal(told.length, 1, lines.join("\n"));
+    assert.match(told[0] ?? "", /^warn hook_off .*"hook":"x","plugin":"com\.example\.a"/);
+    assert.ok(told[0]?.includes(reason));
+    const health = await host.health();
+    assert.equal(health.status, "degraded");
+    assert.ok(health.detail?.includes(`hook x is off: ${A}: ${reason}`), health.detail);
+  }
+});
+
+test("all plugins switched off is somebody's will: one line, and the health stays ok and names the hooks", async () => {
+  const { lines, host } = await load({
+    folder: folderOf({ [A]: same }),
+    hooks: [rowOf("x", { plugin: A }), rowOf("y", { plugin: A })],
+    plugins: { enabled: false },
+  });
+  assert.deepEqual(
+    lines.map(line => line.split(" ", 2).join(" ")),
+    ["info hooks_off"],
+  );
+  assert.deepEqual(await host.health(), { status: "ok", detail: "hooks off: x, y" });
+});
+
+test("a hook whose plugin is refused is an error that says what happens to mail", async () => {
+  const hooks = [
+    rowOf("x", { plugin: A }),
+    rowOf("y", { plugin: A, on_error: "allow" }),
+    rowOf("z", { plugin: A, mode: "shadow" }),
+    rowOf("w", { plugin: "com.example.none", on_error: "reject" }),
+  ];
+  const { lines, host, idleHooks } = await load({
+    folder: folderOf({ [A]: same }),
+    hooks,
+    plugins: { allow_unsandboxed: [] },
+  });
+  const told = lines.filter(line => line.startsWith("error hook_refused"));
+  const fields = told.map(line => JSON.parse(line.slice(line.indexOf("{"))));
+  assert.deepEqual(
+    fields.map(({ hook, plugin, mail }) => [hook, plugin, mail]),
+    [
+      ["x", A, 'is deferred: on_error is "tempfail"'],
+      ["y", A, 'passes unchecked: on_error is "allow"'],
+      ["z", A, "is not changed: the hook is in shadow"],
+      ["w", "com.example.none", 'is rejected: on_error is "reject"'],
+    ],
+  );
+  assert.match(fields[0].reason, /^this version runs scripts as plain child processes/);
+  assert.equal(idleHooks.length, 4);
+  const health = await host.health();
+  assert.equal(health.status, "degraded");
+  assert.equal(health.detail?.split(A).length, 3, health.detail);
 });

@@ -321,7 +321,7 @@ test("compat: the host's version and contract are compared with the range", asyn
 
 test("the schema uses only keywords that the check knows", () => {
   const known = new Set(
-    "type const enum anyOf properties patternProperties required items minItems maxItems minLength maxLength maxProperties pattern minimum maximum allowed allowedKeys additionalProperties $id title".split(
+    "type const enum anyOf properties patternProperties required items minItems maxItems minLength maxLength maxProperties pattern minimum maximum allowed allowedKeys additionalProperties $id title description examples".split(
       " ",
     ),
   );

@@ -4,10 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { DirectorySync } from "../../../src/store/blobs-fs-dirs.ts";
+import { BlobFiles } from "../../../src/store/blobs-fs-files.ts";
 import { isWorthIt, readHeader, writeHeader } from "../../../src/store/blobs-fs-format.ts";
 import { blobError, syncFile } from "../../../src/store/blobs-fs-io.ts";
+import { BlobLayout } from "../../../src/store/blobs-fs-layout.ts";
 import { clamp } from "../../../src/store/blobs-fs-read.ts";
 import { FreeSpace } from "../../../src/store/blobs-fs-space.ts";
+import { FsStage } from "../../../src/store/blobs-fs-stage.ts";
 
 test("a blob's header says codec and size, and nothing else is one", () => {
   const bytes = Buffer.alloc(20);
@@ -48,13 +51,127 @@ test("disk, quota and file size limits are disk_full, the rest is store_unavaila
 });
 
 test("free space goes down with what was taken since the file system was asked", async () => {
-  const all = await new FreeSpace(tmpdir(), 0).refresh();
-  const space = new FreeSpace(tmpdir(), all - 1_000_000_000);
+  const all = await new FreeSpace(tmpdir(), () => 0).refresh();
+  const space = new FreeSpace(tmpdir(), () => all - 1_000_000_000);
   await space.refresh();
   space.take(600_000_000);
   assert.throws(() => space.take(600_000_000), { code: "disk_full", retry: "later" });
   await space.refresh();
   space.take(600_000_000);
+});
+
+/** A file system whose free room and clock the test sets; each answer waits for `answer()`. */
+function fakeDisk(freeBytes: number) {
+  const waiting: Array<() => void> = [];
+  const disk = {
+    freeBytes,
+    now: 0,
+    fails: false,
+    asked: 0,
+    answer: () => {
+      for (const one of waiting.splice(0)) one();
+    },
+    probe: {
+      now: () => disk.now,
+      freeBytes: (_path: string) => {
+        disk.asked += 1;
+        return new Promise<number>((resolve, reject) => {
+          waiting.push(() => (disk.fails ? reject(new Error("stale handle")) : resolve(disk.freeBytes)));
+        });
+      },
+    },
+  };
+  return disk;
+}
+
+test("after idle hours the first message waits for the disk's answer, and all that come share one question", async () => {
+  const disk = fakeDisk(1_000);
+  const space = new FreeSpace("/", () => 500, disk.probe);
+  const first = space.refresh();
+  disk.answer();
+  await first;
+  disk.now = 5 * 3_600_000;
+  disk.freeBytes = 10;
+  const judged = [space.take(1), space.take(1), space.take(1)];
+  assert.equal(disk.asked, 2);
+  disk.answer();
+  for (const one of judged) await assert.rejects(async () => one, { code: "disk_full" });
+});
+
+test("within the age limit a message is judged at once, and the disk is asked beside it", async () => {
+  const disk = fakeDisk(1_000);
+  const space = new FreeSpace("/", () => 500, disk.probe);
+  const first = space.refresh();
+  disk.answer();
+  await first;
+  disk.now = 2_000;
+  assert.equal(space.take(100), undefined);
+  assert.equal(space.take(100), undefined);
+  assert.equal(disk.asked, 2);
+  disk.answer();
+});
+
+test("a disk that cannot be asked refuses nobody and is not asked by every message", async () => {
+  const disk = fakeDisk(1_000);
+  const space = new FreeSpace("/", () => 500, disk.probe);
+  disk.fails = true;
+  const first = space.take(100);
+  disk.answer();
+  await first;
+  assert.equal(space.take(100), undefined);
+  assert.equal(disk.asked, 1);
+});
+
+test("another minimum of free disk counts from the next message on", async () => {
+  const disk = fakeDisk(1_000);
+  let minimum = 500;
+  const space = new FreeSpace("/", () => minimum, disk.probe);
+  const first = space.refresh();
+  disk.answer();
+  await first;
+  assert.equal(space.take(100), undefined);
+  minimum = 5_000;
+  assert.throws(() => space.take(100), { code: "disk_full" });
+});
+
+test("a stage whose room was refused cannot be finished with bytes missing", async () => {
+  const disk = fakeDisk(10);
+  const space = new FreeSpace("/", () => 500, disk.probe);
+  const layout = new BlobLayout("/nowhere");
+  const stage = new FsStage({
+    files: new BlobFiles(layout, new DirectorySync()),
+    space,
+    compress: false,
+  });
+  const refused = stage.write(Buffer.from("x"));
+  disk.answer();
+  await assert.rejects(async () => refused, { code: "disk_full" });
+  await assert.rejects(() => stage.finish(), { code: "disk_full" });
+  await stage.abort();
+});
+
+test("a directory whose fsync failed once takes nothing more, and the others do", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "mairust-dirs-"));
+  const other = mkdtempSync(join(tmpdir(), "mairust-dirs-"));
+  let fails = true;
+  const dirs = new DirectorySync(fd =>
+    fails ? Promise.reject(Object.assign(new Error("i/o error"), { code: "EIO" })) : syncFile(fd),
+  );
+  const first = dirs.sync(folder);
+  const shared = dirs.sync(folder);
+  await assert.rejects(first, { code: "EIO" });
+  await assert.rejects(shared, { code: "store_unavailable" });
+  fails = false;
+  await assert.rejects(dirs.sync(folder), { code: "store_unavailable", message: /i\/o error/ });
+  await dirs.sync(other);
+  await dirs.close();
+  rmSync(folder, { recursive: true });
+  rmSync(other, { recursive: true });
+});
+
+test("temporary names differ between instances of one host and process number", () => {
+  const names = [new BlobLayout("/b"), new BlobLayout("/b")].map(layout => layout.temporary());
+  assert.notEqual(names[0], names[1]);
 });
 
 test("directory fsyncs that come while one runs share the next", async () => {

@@ -5,6 +5,7 @@ import {
   databaseError,
   dropsConnection,
   isForeignKeyViolation,
+  isSerializationFailure,
   isUniqueViolation,
   sqlstateOf,
 } from "../../../src/store/db-errors.ts";
@@ -22,12 +23,16 @@ test("what may heal by itself is store_unavailable, and the connection goes wher
     ["25006", "store_unavailable", true],
     ["53300", "store_unavailable", false],
     ["53100", "disk_full", false],
-    ["40P01", "store_unavailable", false],
+    ["40P01", "internal", false],
+    ["40001", "internal", false],
+    ["55P03", "internal", false],
+    ["53200", "internal", false],
+    ["XX000", "internal", false],
     ["57014", "deadline", false],
     ["28P01", "store_unavailable", true],
     ["23505", "internal", false],
     ["22P02", "internal", false],
-    ["XX001", "store_unavailable", true],
+    ["XX001", "internal", false],
   ];
   for (const [code, expected, drops] of cases) {
     const error = from(code);
@@ -36,6 +41,23 @@ test("what may heal by itself is store_unavailable, and the connection goes wher
     assert.equal(dropsConnection(error), drops, code);
     assert.equal(sqlstateOf(error), code);
   }
+});
+
+test("what met another transaction may be tried again, and nothing else", () => {
+  for (const code of ["40P01", "40001", "55P03"]) assert.ok(isSerializationFailure(from(code)), code);
+  for (const code of ["23505", "53200", "57P01", "XX000"])
+    assert.ok(!isSerializationFailure(from(code)), code);
+  assert.ok(!isSerializationFailure(new Error("x")));
+});
+
+test("an error after which the server ends the connection means that it is away", () => {
+  for (const code of ["53200", "XX000", "22023", "40P01"]) {
+    const error = from(code, { severity: "FATAL" });
+    assert.equal(error.code, "store_unavailable", code);
+    assert.ok(dropsConnection(error) && !isSerializationFailure(error), code);
+  }
+  assert.equal(from("53100", { severity: "PANIC" }).code, "disk_full");
+  assert.equal(from("XX000", { severity: "ERROR" }).code, "internal");
 });
 
 test("a plan that is out of date drops the connection", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decodeText, detectText } from "../../../../src/core/mime/charset.ts";
+import { decodeText, decodeTextNamed, detectText } from "../../../../src/core/mime/charset.ts";
 import { octets } from "./support.ts";
 
 test("decodeText() knows the names that mail uses and TextDecoder does not", () => {
@@ -38,4 +38,18 @@ test("detectText() takes ISO-2022-JP by its escapes, valid UTF-8, else windows-1
   assert.equal(detectText(octets('\x1b$B$"\x1b(B')), "あ");
   assert.equal(detectText(octets("\xc3\xa9")), "é");
   assert.equal(detectText(octets("\xe9\x80")), "é€");
+});
+
+test("decodeTextNamed() says what the text was read as", () => {
+  const cases: ReadonlyArray<readonly [Uint8Array, string, string, string]> = [
+    [Buffer.from("abc"), "shift_jis", "abc", "us-ascii"],
+    [Buffer.from([0x82, 0xa0]), "cp932", "あ", "shift_jis"],
+    [Buffer.from("é"), "no-such-charset", "é", "utf-8"],
+    [Buffer.from([0x80]), "iso-8859-1", "€", "windows-1252"],
+    [Buffer.from([0x80]), "", "€", "windows-1252"],
+    [Buffer.from('\x1b$B$"\x1b(B', "latin1"), "us-ascii", "あ", "iso-2022-jp"],
+    [Buffer.from([0xc4]), "iso-8859-2", "Ä", "iso-8859-2"],
+  ];
+  for (const [bytes, declared, text, charset] of cases)
+    assert.deepEqual(decodeTextNamed(bytes, declared), { text, charset });
 });

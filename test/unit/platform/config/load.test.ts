@@ -20,7 +20,10 @@ test("loadConfig() gives every default when the default file is missing", async 
 test("loadConfig() refuses a named file that is missing", async t => {
   const folder = folderWith(t, {});
   const file = join(folder, "none.toml");
-  assert.match((await problemsOf(loadConfig({ configFile: file, env: {} })))[0] ?? "", /cannot be read/);
+  assert.match(
+    (await problemsOf(loadConfig({ configFile: file, env: {} })))[0] ?? "",
+    /^none\.toml : cannot be read/,
+  );
   assert.match((await problemsOf(loadConfig({ env: { MAIRUST_CONFIG: file } })))[0] ?? "", /cannot be read/);
 });
 
@@ -134,7 +137,7 @@ test("all problems are reported at once, with place, key, found and allowed", as
   assert.deepEqual(await problemsOf(loading), [
     'mairust.toml:1:1 hostnam: unknown key; did you mean "hostname"?',
     'mairust.toml:3:1 lmtp.connections: found "many"; allowed: a whole number from 1 to 100000',
-    'mairust.toml:4:1 lmtp.listen: found "tcp:1" in the list; allowed: unix:/path, inet:host:port or inet:[::1]:port (it does not begin with unix:, inet: or tls:)',
+    'mairust.toml:4:31 lmtp.listen[1]: found "tcp:1"; allowed: unix:/path, inet:host:port or inet:[::1]:port (it does not begin with unix:, inet: or tls:)',
     'mairust.toml:5:1 lmtp.writable: unknown key; did you mean "imap.writable"?',
     'mairust.toml:6:10 domains."Example.com": found the name "Example.com"; allowed: a domain name in lower case, A-labels (xn--…) for others than ASCII',
     "mairust.toml:7:1 hooks[0].plugin: is missing",
@@ -164,11 +167,9 @@ test("rules between keys are checked", async t => {
     "mairust.toml:4:1 hooks[0].timeout_ms: found 5001; allowed at pre_delivery: at most 5000, mail waits for it",
     'mairust.toml:8:1 hooks[1].name: found "a" a second time; allowed: one hook of each name',
     "mairust.toml:11:12 hooks[1].filter.size_min_bytes: found 9; allowed: at most size_max_bytes, 8",
-    'mairust.toml:13:1 api.listen: found "inet:0.0.0.0:80", plain HTTP off loopback; allowed: a loopback address or a UNIX socket, unless api.trust_proxy is true',
+    'mairust.toml:13:1 api.listen: found "inet:0.0.0.0:80", plain HTTP off loopback; allowed: a loopback address or a UNIX socket',
     'mairust.toml:15:1 imap.listen: found "inet:127.0.0.1:2424", which lmtp.listen uses already',
   ]);
-  const behindProxy = '[api]\nlisten = ["inet:0.0.0.0:80"]\ntrust_proxy = true';
-  assert.deepEqual(await problemsOf(loadText(t, behindProxy)), []);
 });
 
 test("what is not built is refused by name when it is set, whatever sets it", async t => {
@@ -180,8 +181,81 @@ test("what is not built is refused by name when it is set, whatever sets it", as
     "mairust.toml:2:1 milter.connections: found 5: the milter listener is not built in this version",
     "environment MAIRUST_OTEL__ENABLED otel.enabled: found true: the export of traces is not built in this version",
     '-o domains."a.example".stage domains."a.example".stage: found "mirror": every stage but store is not built in this version',
-    "-o roles roles: found a list: the milter listener is not built in this version",
+    '-o roles roles[0]: found "milter": the milter listener is not built in this version',
   ]);
+});
+
+test("no error hides another: elements of a list, a table of a wrong name, a key that is refused as a whole", async t => {
+  const toml = [
+    'roles = ["milter", "lmpt"]', // 1
+    "[lmtp]", // 2
+    'listen = ["inet:127.0.0.1:99999", "tls:127.0.0.1:1", "inet:127.0.0.1:1"]', // 3
+    '[domains."Example.com"]', // 4
+    'stage = "mirror"', // 5
+    'relay.lmtp = "nowhere"', // 6
+    "[plugins]", // 7
+    "uid_range = [1]", // 8
+    "[[hooks]]", // 9
+    'name = "a"', // 10
+    'point = "pre_deliver"', // 11
+    'plugin = "com.example.x"', // 12
+    "timeout_ms = 6000", // 13
+    "filter.header = { A = 1, B = 2 }", // 14
+  ].join("\n");
+  assert.deepEqual(await problemsOf(loadText(t, toml)), [
+    'mairust.toml:1:10 roles[0]: found "milter": the milter listener is not built in this version',
+    'mairust.toml:1:20 roles[1]: found "lmpt"; allowed: one of "milter", "lmtp", "imap", "api", "worker"',
+    'mairust.toml:3:11 lmtp.listen[0]: found "inet:127.0.0.1:99999"; allowed: unix:/path, inet:host:port or inet:[::1]:port (the port is over 65535)',
+    'mairust.toml:3:35 lmtp.listen[1]: found "tls:127.0.0.1:1": TLS on listeners is not built in this version',
+    'mairust.toml:4:10 domains."Example.com": found the name "Example.com"; allowed: a domain name in lower case, A-labels (xn--…) for others than ASCII',
+    'mairust.toml:5:1 domains."Example.com".stage: found "mirror": every stage but store is not built in this version',
+    'mairust.toml:6:7 domains."Example.com".relay.lmtp: found "nowhere": relaying to a next hop is not built in this version',
+    "mairust.toml:8:1 plugins.uid_range: found a list: the plugin sandbox is not built in this version",
+    'mairust.toml:11:1 hooks[0].point: found "pre_deliver"; allowed: one of "pre_receive", "pre_delivery", "post_receive", "pre_send"',
+    "mairust.toml:14:19 hooks[0].filter.header.A: found 1; allowed: text",
+    "mairust.toml:14:26 hooks[0].filter.header.B: found 2; allowed: text",
+  ]);
+});
+
+test("grants are checked by name and value, and those that are not built are refused", async t => {
+  const toml = [
+    '[plugin."com.example.x"]', // 1
+    '[plugin."com.example.x".grants]', // 2
+    'read_header = ["Subject"]', // 3
+    'read_headers = ["Sub ject", "To"]', // 4
+    'read_body = "full"', // 5
+    "write_tags = 1", // 6
+    'decide = ["hold", "rejct", "reject"]', // 7
+    "send_mail = true", // 8
+  ].join("\n");
+  const key = 'plugin."com.example.x".grants';
+  assert.deepEqual(await problemsOf(loadText(t, toml)), [
+    `mairust.toml:3:1 ${key}.read_header: unknown key; did you mean "${key}.read_headers"?`,
+    `mairust.toml:4:17 ${key}.read_headers[0]: found "Sub ject"; allowed: a header field name`,
+    `mairust.toml:5:1 ${key}.read_body: found "full": the grant read_body = "full" is not built in this version`,
+    `mairust.toml:6:1 ${key}.write_tags: found 1; allowed: true or false`,
+    `mairust.toml:7:11 ${key}.decide[0]: found "hold": the grant decide = "hold" is not built in this version`,
+    `mairust.toml:7:19 ${key}.decide[1]: found "rejct"; allowed: one of "reject", "tempfail", "hold"`,
+    `mairust.toml:8:1 ${key}.send_mail: found true: the grant send_mail is not built in this version`,
+  ]);
+  const good = '[plugin."com.example.x"]\ngrants = { read_headers = ["Subject"], read_body = "preview" }';
+  const { config } = await loadText(t, good);
+  assert.deepEqual(config.plugin["com.example.x"]?.grants, {
+    read_headers: ["Subject"],
+    read_body: "preview",
+  });
+});
+
+test("patterns of filters that the engine does not take are found when the configuration is checked", async t => {
+  const hook = '[[hooks]]\nname = "a"\npoint = "pre_delivery"\nplugin = "com.example.x"\n';
+  const toml = `${hook}[hooks.filter]\nrecipient = "(?=x)"\nsender = "ok.*"\nheader = { Subject = "(", To = "" }`;
+  const problems = await problemsOf(loadText(t, toml));
+  assert.equal(problems.length, 2, problems.join("\n"));
+  assert.match(
+    problems[0] ?? "",
+    /^mairust\.toml:6:1 hooks\[0\]\.filter\.recipient: found "\(\?=x\)"; allowed: an RE2 pattern \(/,
+  );
+  assert.match(problems[1] ?? "", /^mairust\.toml:8:\d+ hooks\[0\]\.filter\.header\.Subject: found "\("/);
 });
 
 test("ConfigError.format() prints one line for each problem and the count", async t => {
@@ -201,7 +275,7 @@ test("a loaded configuration cannot be changed", async t => {
 
 test("a configuration file over its limit is refused unread", async t => {
   const problems = await problemsOf(loadText(t, `#${"x".repeat(1_048_576)}`));
-  assert.deepEqual(problems, ["mairust.toml:1:1 : found 1048577 bytes; allowed: 1048576"]);
+  assert.deepEqual(problems, ["mairust.toml : found 1048577 bytes; allowed: 1048576"]);
 });
 
 test("a domain cannot be found by a name that every object has", async t => {
@@ -219,20 +293,16 @@ test("every list and text has a limit", async t => {
     "mairust.toml:4001:1 hooks[1000]: found one more; allowed: at most 1000",
   ]);
   const ids = Array.from({ length: 1001 }, (_, i) => `"a.b${i}"`).join(",");
-  const long = `[plugins]\ndeny = [${ids}]\nuid_range = [1]\ndir = "/${"x".repeat(4096)}"`;
+  const long = `[plugins]\ndeny = [${ids}]\nfolders = ["/${"x".repeat(4096)}"]`;
   const problems = await problemsOf(loadText(t, long));
   assert.equal(
     problems[0],
     "mairust.toml:2:1 plugins.deny: found a list of 1001; allowed: 0 to 1000 elements",
   );
-  assert.equal(
-    problems[1],
-    "mairust.toml:3:1 plugins.uid_range: found a list of 1; allowed: 2 to 2 elements",
-  );
-  assert.match(problems[2] ?? "", /allowed: at most 4096 characters$/);
+  assert.match(problems[1] ?? "", /allowed: at most 4096 characters$/);
   const many = Object.fromEntries(Array.from({ length: 257 }, (_, i) => [`conf.d/${i}.toml`, ""]));
   const configFile = join(folderWith(t, { ...many, "mairust.toml": "" }), "mairust.toml");
   assert.deepEqual(await problemsOf(loadConfig({ configFile, env: {} })), [
-    "conf.d:0:0 : found 257 files; allowed: 256",
+    "conf.d : found 257 files; allowed: 256",
   ]);
 });

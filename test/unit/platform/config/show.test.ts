@@ -59,7 +59,10 @@ test("secrets are masked: passwords in URLs, values from secret files, settings 
 
 test("listConfig() gives the same as data", async t => {
   const [shown] = listConfig(await loadText(t, "log.level = 'warn'"), "n");
-  assert.deepEqual([shown?.key, shown?.value, shown?.origin.kind], ["log.level", '"warn"', "file"]);
+  assert.deepEqual(
+    [shown?.key, shown?.value, shown?.data, shown?.origin.kind],
+    ["log.level", '"warn"', "warn", "file"],
+  );
 });
 
 test("diffConfig() parts what applies at once from what needs a restart", async t => {
@@ -75,11 +78,10 @@ test("diffConfig() parts what applies at once from what needs a restart", async 
       "lmtp.chain_timeout_ms",
       'domains."a.example".quota_mb',
       'domains."b.example"',
-      "plugins.dir",
       "hooks",
       "log.level",
     ],
-    restart: ["data_dir", "blobs.path", "lmtp.connections"],
+    restart: ["data_dir", "blobs.path", "lmtp.connections", "plugins.dir"],
   });
   assert.deepEqual(diffConfig(after, after), { live: [], restart: [] });
 });

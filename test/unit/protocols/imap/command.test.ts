@@ -233,6 +233,10 @@ test("parseCommand() refuses what is no command", () => {
     'LOGIN "a\\b" c',
     "ID (x)",
     "LOGIN {3}\r\nab c",
+    "SEARCH BEFORE 31-Feb-2020",
+    "SEARCH SENTON 29-Feb-2023",
+    "SEARCH SINCE 31-Apr-2020",
+    "SEARCH ON 0-Jan-2020",
   ]) {
     refused(text);
   }

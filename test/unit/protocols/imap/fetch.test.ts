@@ -42,6 +42,26 @@ test("FETCH gives every section of a message, prefix first, with exact sizes", a
   assert.equal(flags, "* 1 FETCH (FLAGS ())", "a body was fetched and \\Seen was not set");
 });
 
+test("BODY[1.MIME] of a message that is no multipart is its whole header, prefix first, as BODY[HEADER] is", async () => {
+  const { store, user } = await started();
+  store.inbox.deliver(`${HEADER}body`, { prefix: PREFIX });
+  store.inbox.deliver(
+    "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nX-Part: 1\r\n\r\nbody\r\n--x--\r\n",
+    {
+      prefix: PREFIX,
+    },
+  );
+  const client = await user();
+  await client.command("SELECT INBOX");
+  const literal = (text: string) => `{${text.length}}\r\n${text}`;
+  const cases = [
+    ["FETCH 1 BODY.PEEK[1.MIME]", `* 1 FETCH (BODY[1.MIME] ${literal(PREFIX + HEADER)})`],
+    ["FETCH 1 BODY.PEEK[1.MIME]<3.9>", `* 1 FETCH (BODY[1.MIME]<3> ${literal(PREFIX.slice(3, 12))})`],
+    ["FETCH 2 BODY.PEEK[1.MIME]", `* 2 FETCH (BODY[1.MIME] ${literal("X-Part: 1\r\n\r\n")})`],
+  ] as const;
+  for (const [command, answer] of cases) assert.equal((await client.command(command))[0], answer, command);
+});
+
 test("partial FETCH gives the same octets as cutting the whole section", async () => {
   const { store, user } = await started();
   const text = `${HEADER}${"0123456789".repeat(20)}`;

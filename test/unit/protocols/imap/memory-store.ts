@@ -248,7 +248,8 @@ export class MemoryStore implements MailboxReader, Authenticator {
     const own = request.user === this.account.address && request.password === PASSWORD;
     const authorize = request.authorize === "" ? request.user : request.authorize;
     if ((asMaster || own) && authorize === this.account.address) return this.account;
-    throw new MairustError("auth_failed", "Cannot log in: wrong password");
+    const context = asMaster ? { reason: "unknown_account" } : {};
+    throw new MairustError("auth_failed", "Cannot log in: wrong password", { context });
   }
 
   async list(): Promise<readonly MailboxInfo[]> {

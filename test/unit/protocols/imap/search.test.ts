@@ -58,6 +58,7 @@ test("SEARCH answers every kind of key exactly", async () => {
     ["NOT UID 1:2", "9"],
     ["ON 1-Feb-2026", "1"],
     ["BEFORE 1-Feb-2026", "9"],
+    ["SINCE 29-Feb-2024 BEFORE 31-Jan-2026", ""],
     ["SINCE 1-Feb-2026", "1 2"],
     ["SENTON 21-Nov-1997", "1"],
     ["SENTSINCE 1-Jan-2026", "2"],

@@ -69,12 +69,33 @@ test("a failed login is slowed, logged in one form, counted, and ends the connec
   assert.equal(await guesser.line(), "* BYE Too many failed logins");
   assert.equal(await guesser.rest(), "");
   assert.equal(recorded.loginFailures, 3);
-  const failures = recorded.logs.filter(line => line.startsWith("warn imap login failed"));
+  const failures = recorded.logs.filter(line => line.startsWith("warn login failed "));
   assert.equal(
     failures[0],
-    'warn imap login failed {"user":"x?y","peer":"127.0.0.1","reason":"auth_failed"}',
+    'warn login failed {"service":"imap","user":"x?y","ip":"127.0.0.1","reason":"auth_failed"}',
   );
   assert.ok(!recorded.logs.some(line => line.includes("wrong")), "no password in the log");
+});
+
+test("the log names the account that a master user asked for, and what was wrong; the peer hears the same of both", async () => {
+  const { client, recorded } = await started();
+  const guesser = await client();
+  for (const credentials of [
+    ["nobody@a.test", MASTER.user, MASTER.password],
+    ["ann@a.test", MASTER.user, "wrong"],
+  ]) {
+    assert.deepEqual(await guesser.command(`AUTHENTICATE PLAIN ${plain(...credentials)}`), [
+      "NO [AUTHENTICATIONFAILED] Authentication failed",
+    ]);
+  }
+  const common = 'warn login failed {"service":"imap","user":"dovecot"';
+  assert.deepEqual(
+    recorded.logs.filter(line => line.startsWith("warn login failed ")),
+    [
+      `${common},"account":"nobody@a.test","ip":"127.0.0.1","reason":"unknown_account"}`,
+      `${common},"account":"ann@a.test","ip":"127.0.0.1","reason":"auth_failed"}`,
+    ],
+  );
 });
 
 test("commands are refused in the wrong state", async () => {

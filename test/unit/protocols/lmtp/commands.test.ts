@@ -3,9 +3,10 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { parseMail, parseRcpt } from "../../../../src/protocols/lmtp/commands.ts";
 
+const RULES = { addressBytes: 1024, dsn: true };
 const rcpt = (text: string, encoding: BufferEncoding = "utf8") =>
-  parseRcpt(Buffer.from(text, encoding), 1024);
-const mail = (text: string) => parseMail(Buffer.from(text), 1024);
+  parseRcpt(Buffer.from(text, encoding), RULES);
+const mail = (text: string) => parseMail(Buffer.from(text), RULES);
 
 /** Path as sent → raw, local part, domain. */
 const ACCEPTED: ReadonlyArray<readonly [path: string, raw: string, local: string, domain: string]> = [
@@ -81,6 +82,18 @@ test("parseMail() refuses an ENVID that hides a line break", () => {
   assert.equal(mail("MAIL FROM:<> ENVID=a+0D+0Ab").kind, "bad");
 });
 
+test("DSN parameters are unknown ones unless DSN was announced", () => {
+  const rules = { addressBytes: 1024, dsn: false };
+  for (const text of ["RET=FULL", "ENVID=x"]) {
+    const parsed = parseMail(Buffer.from(`MAIL FROM:<> ${text}`), rules);
+    assert.equal(parsed.kind === "bad" && parsed.reply.code, 555, text);
+  }
+  for (const text of ["NOTIFY=NEVER", "ORCPT=rfc822;a@b"]) {
+    const parsed = parseRcpt(Buffer.from(`RCPT TO:<a@b> ${text}`), rules);
+    assert.equal(parsed.kind === "bad" && parsed.reply.code, 555, text);
+  }
+});
+
 test("whatever Postfix quotes comes out as it went in", () => {
   // RFC 5321 §4.1.2 quoted-string over printable ASCII.
   const local = fc.string({
@@ -105,8 +118,8 @@ test("no command line makes the parsers throw", () => {
       fc.uint8Array({ maxLength: 200 }),
       (prefix, bytes) => {
         const line = Buffer.concat([Buffer.from(prefix), bytes]);
-        parseMail(line, 100);
-        parseRcpt(line, 100);
+        parseMail(line, { addressBytes: 100, dsn: true });
+        parseRcpt(line, { addressBytes: 100, dsn: true });
       },
     ),
     { numRuns: 500 },

@@ -57,7 +57,17 @@ export class MemoryIntake implements MessageIntake {
   /** Replaces the outcomes, to break the contract. */
   outcomes: ((normal: RecipientOutcome[]) => RecipientOutcome[] | Promise<RecipientOutcome[]>) | undefined;
 
+  /** Set to hold every recipient check back. */
+  rcptGate: Promise<void> | undefined;
+  /** Recipient checks and messages begun. */
+  checks = 0;
+  opened = 0;
+  /** Queue id that is known once the message was read. */
+  receivedQueueId = "";
+
   async checkRecipient(recipient: EnvelopeRecipient): Promise<ResolvedRecipient> {
+    this.checks += 1;
+    await this.rcptGate;
     const { local, domain } = recipient.address;
     if (domain === "elsewhere.example") throw new MairustError("unknown_domain", "no such domain");
     if (local === "thrower") throw new TypeError("a bug");
@@ -79,16 +89,18 @@ export class MemoryIntake implements MessageIntake {
   open(envelope: Envelope): IntakeStream {
     const has = (local: string) => envelope.recipients.some(recipient => recipient.address.local === local);
     if (has("nodisk")) throw new MairustError("disk_full", "no room");
+    this.opened += 1;
     const chunks: Buffer[] = [];
-    return {
+    const stream = {
       queueId: envelope.client.ident ?? "",
-      write: chunk => {
+      write: (chunk: Uint8Array) => {
         if (has("writefail")) return Promise.reject(new MairustError("disk_full", "no room"));
         chunks.push(Buffer.from(chunk));
         return this.writeGate;
       },
-      finish: async deadline => {
+      finish: async (deadline: Deadline) => {
         this.lastDeadline = deadline;
+        if (this.receivedQueueId !== "") stream.queueId = this.receivedQueueId;
         await this.gate;
         this.taken.push({ envelope, content: Buffer.concat(chunks).toString("latin1") });
         const normal = envelope.recipients.map(outcomeOf);
@@ -98,6 +110,7 @@ export class MemoryIntake implements MessageIntake {
         this.aborted.push(envelope);
       },
     };
+    return stream;
   }
 }
 
@@ -197,15 +210,15 @@ export class Harness {
     await once(this.#server, "close");
   }
 
-  #log(): Log {
+  #log(bound: LogFields = {}): Log {
     const push = (level: string) => (event: string, fields?: LogFields) =>
-      void this.logged.push({ level, event, fields });
+      void this.logged.push({ level, event, fields: { ...bound, ...fields } });
     const log: Log = {
       debug: push("debug"),
       info: push("info"),
       warn: push("warn"),
       error: push("error"),
-      child: () => log,
+      child: fields => this.#log({ ...bound, ...fields }),
     };
     return log;
   }

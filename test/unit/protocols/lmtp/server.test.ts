@@ -52,7 +52,7 @@ test("a message is stored byte for byte", () =>
   }));
 
 test("the envelope carries what the peer said", () =>
-  Harness.with({}, async harness => {
+  Harness.with({ dsn: true }, async harness => {
     const peer = await harness.greet();
     await peer.ask(
       "XFORWARD NAME=client.example ADDR=IPV6:2001:db8::1 PORT=4711\r\n" +
@@ -113,9 +113,9 @@ test("XFORWARD is neither announced to nor taken from a peer that is not trusted
   Harness.with({ xforwardFrom: ["10.0.0.0/8"] }, async harness => {
     const peer = await harness.dial();
     await peer.read(1);
-    const lhlo = await peer.ask("LHLO c\r\n", 7);
+    const lhlo = await peer.ask("LHLO c\r\n", 6);
     assert.ok(!lhlo.join("\n").includes("XFORWARD"), lhlo.join("\n"));
-    assert.match(lhlo[6] ?? "", /^250 /u);
+    assert.match(lhlo[5] ?? "", /^250 /u);
     assert.deepEqual(await peer.ask("XFORWARD IDENT=forged\r\n"), ["550 5.7.0 not permitted"]);
   }));
 
@@ -367,6 +367,59 @@ test("draining finishes running transactions, closes idle connections and refuse
     assert.equal(harness.lmtp.connections(), 0);
   }));
 
+test("draining does not wait for a peer that is between MAIL and DATA, whatever it pipelined", () =>
+  Harness.with({}, async harness => {
+    const hold = gate();
+    const between = await harness.greet();
+    await between.ask("MAIL FROM:<a@example.com>\r\nRCPT TO:<user@example.com>\r\n", 2);
+    const checking = await harness.greet();
+    await checking.ask("MAIL FROM:<a@example.com>\r\nRCPT TO:<user@example.com>\r\n", 2);
+    harness.intake.rcptGate = hold.promise;
+    checking.send("RCPT TO:<user@example.com>\r\nRCPT TO:<nobody@example.com>\r\nDATA\r\nx\r\n.\r\n");
+    while (harness.intake.checks < 3) await new Promise(resolve => setImmediate(resolve));
+    const startedAt = performance.now();
+    const deadline = deadlineAfter(5000);
+    const drained = harness.lmtp.drain(deadline);
+    for (const peer of [between, checking]) {
+      assert.equal(await peer.line(), "421 4.3.2 service is stopping");
+      assert.equal(await peer.rest(), "");
+    }
+    hold.open();
+    await drained;
+    deadline.dispose();
+    assert.ok(performance.now() - startedAt < 2000);
+    assert.equal(harness.intake.opened, 0, "nothing is begun after the 421");
+  }));
+
+test("a recipient check that does not come back is answered 451, and the next command goes on", () =>
+  Harness.with({ limits: { recipientCheckMs: 30 } }, async harness => {
+    const hold = gate();
+    harness.intake.rcptGate = hold.promise;
+    const peer = await harness.greet();
+    const [, reply] = await peer.ask("MAIL FROM:<>\r\nRCPT TO:<user@example.com>\r\n", 2);
+    assert.equal(reply, "451 4.3.0 not finished in time");
+    harness.intake.rcptGate = undefined;
+    assert.deepEqual(await peer.ask("RCPT TO:<user@example.com>\r\n"), ["250 2.1.5 ok"]);
+    hold.open();
+    await peer.ask("DATA\r\n");
+    assert.deepEqual(await peer.ask("x\r\n.\r\nNOOP\r\n", 2), [
+      `250 2.0.0 stored id=${MESSAGE_ID}`,
+      "250 2.0.0 ok",
+    ]);
+    assert.equal(harness.intake.taken[0]?.envelope.recipients.length, 1, "the late answer counts no more");
+  }));
+
+test("a queue id that only the message tells is in the log line of its failure", () =>
+  Harness.with({}, async harness => {
+    harness.intake.receivedQueueId = "4Received";
+    harness.intake.outcomes = () => Promise.reject(new Error("broken contract"));
+    const peer = await harness.greet();
+    await startData(peer);
+    assert.match((await peer.ask("x\r\n.\r\n"))[0] ?? "", /^451 /u);
+    const failed = harness.logged.find(line => line.event === "lmtp.failed");
+    assert.equal(failed?.fields?.queue_id, "4Received");
+  }));
+
 test("drain() ends with its deadline when a peer does not", () =>
   Harness.with({}, async harness => {
     const peer = await harness.greet();
@@ -419,7 +472,7 @@ test("STARTTLS forgets what was said in the clear and drops what was pipelined b
     // Not "503 a transaction is open": the one from before is forgotten.
     assert.deepEqual(await peer.ask("XFORWARD SOURCE=LOCAL\r\n"), ["250 2.0.0 ok"]);
     assert.deepEqual(await peer.ask("MAIL FROM:<a@example.com>\r\n"), ["503 5.5.1 send LHLO first"]);
-    const lhlo = await peer.ask("LHLO c\r\n", 8);
+    const lhlo = await peer.ask("LHLO c\r\n", 7);
     assert.ok(!lhlo.join().includes("STARTTLS"), "announced twice");
     await peer.ask(`${START}x\r\n.\r\n`, 4);
     assert.deepEqual(harness.intake.taken[0]?.envelope.client, {});

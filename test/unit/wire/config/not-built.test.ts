@@ -39,6 +39,23 @@ const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> =
   [["plugins", "user"], "x"],
   [["plugins", "auto_approve"], "headers"],
   [["outbound", "smtp"], "inet:127.0.0.1:25"],
+  [["plugins", "dir"], "/var/lib/mairust/plugins"],
+  [["plugins", "health_interval_s"], 30],
+  [["api", "public_url"], "http://127.0.0.1:8025"],
+  [["api", "trust_proxy"], true],
+  [["hooks", 0, "canary_percent"], 10],
+  [["hooks", 0, "late_timeout_ms"], 60_000],
+  [["hooks", 0, "filter", "direction"], "outbound"],
+  [["hooks", 0, "filter", "authenticated"], true],
+  [["plugin", "com.example.x", "grants", "read_body"], "full"],
+  [["plugin", "com.example.x", "grants", "read_attachments"], "metadata"],
+  [
+    ["plugin", "com.example.x", "grants", "decide"],
+    ["reject", "hold"],
+  ],
+  ...["write_flags", "write_metadata", "write_headers", "append_text", "add_recipients", "send_mail"].map(
+    name => [["plugin", "com.example.x", "grants", name], true] as const,
+  ),
 ];
 
 test("what is not built is refused", () => {
@@ -61,6 +78,16 @@ test("the harmless values of the same keys are allowed", () => {
     [["hooks", 0, "mode"], "shadow"],
     [["lmtp", "late_reject"], "hold"],
     [["metrics", "listen"], ["inet:127.0.0.1:9"]],
+    [["api", "trust_proxy"], false],
+    [["hooks", 0, "filter", "direction"], "inbound"],
+    [["hooks", 0, "filter", "authenticated"], false],
+    [["plugin", "com.example.x", "grants", "read_body"], "preview"],
+    [["plugin", "com.example.x", "grants", "read_attachments"], "none"],
+    [
+      ["plugin", "com.example.x", "grants", "decide"],
+      ["reject", "tempfail"],
+    ],
+    [["plugin", "com.example.x", "grants", "send_mail"], false],
   ];
   for (const [path, value] of allowed) assert.equal(findNotBuilt(path, value), undefined, path.join("."));
 });

@@ -1,0 +1,275 @@
+/** The component of plugins and hooks with real plugin processes: its start, its two-step reload, and where a plugin's words go. */
+import assert from "node:assert/strict";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { hooksComponent } from "../../../src/compose/hooks.ts";
+import { createSettings } from "../../../src/compose/settings.ts";
+import { MairustError } from "../../../src/core/errors.ts";
+import { loadConfig } from "../../../src/platform/config/load.ts";
+import { deadlineAfter } from "../../../src/platform/deadline.ts";
+import { createLog } from "../../../src/platform/log.ts";
+import { createMetrics } from "../../../src/platform/metrics.ts";
+import { awake } from "../../unit/hooks/awake.ts";
+import { factsOf } from "../../unit/hooks/message.ts";
+
+const ID = "com.example.talker";
+const OTHER = "com.example.other";
+const MANIFEST = `id = "${ID}"
+name = "Talker"
+version = "1.0.0"
+[entry]
+type = "hook"
+protocol = "script"
+command = ["node", "main.mjs"]
+[hooks]
+on = ["pre_delivery"]
+[permissions]
+read_headers = ["Subject"]
+write_tags = true
+decide = ["reject"]
+`;
+/** Leaves a file with its process id in `pids`, and says all it knows: to its log, and in its answer. */
+const PROGRAM = `
+import { mkdirSync, writeFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+mkdirSync("pids", { recursive: true });
+writeFileSync("pids/" + process.pid, "");
+for await (const line of createInterface({ input: process.stdin })) {
+  const request = JSON.parse(line);
+  if (request.mairust) {
+    console.log(JSON.stringify({ mairust: 1, plugin: "${ID}", version: "1.0.0", api: ["1"] }));
+    continue;
+  }
+  const subject = request.headers?.[0]?.value;
+  console.error("subject is " + subject);
+  const answers = {
+    tag: { tags: { add: [request.settings.tag] } },
+    reject: { action: "reject", reason: subject },
+    wrong: { action: subject, explanation: subject },
+    beyond: { folder: subject, tags: { add: [subject + " \\u0000"] } },
+  };
+  console.log(JSON.stringify({ call_id: request.call_id, ...answers[request.settings.answer] }));
+}
+`;
+
+interface Change {
+  readonly manifest?: string;
+  readonly answer?: string;
+  readonly tag?: string;
+  readonly plugins?: string;
+  /** More of the configuration. */
+  readonly more?: string;
+}
+
+interface Rig {
+  readonly dir: string;
+  readonly lines: string[];
+  readonly hooks: ReturnType<typeof hooksComponent>;
+  configOf(change?: Change): Promise<Awaited<ReturnType<typeof loadConfig>>>;
+  /** Ids of plugin processes that live. */
+  pids(): readonly string[];
+  tags(): Promise<readonly string[]>;
+}
+
+async function rigOf(t: TestContext, change: Change = {}): Promise<Rig> {
+  const dir = mkdtempSync(join(tmpdir(), "mairust-hooks-"));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  const folder = join(dir, "plugins", ID);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "main.mjs"), PROGRAM);
+  let files = 0;
+  const configOf = async ({
+    manifest = MANIFEST,
+    answer = "tag",
+    tag = "old",
+    plugins,
+    more,
+  }: Change = {}) => {
+    const settings = `[settings.answer]\ntype = "string"\n[settings.tag]\ntype = "string"\n`;
+    writeFileSync(join(folder, "plugin.toml"), `${manifest}${settings}`);
+    const configFile = join(dir, `mairust${files++}.toml`);
+    writeFileSync(
+      configFile,
+      `log_dir = ${JSON.stringify(join(dir, "log"))}
+[plugins]
+folders = [${JSON.stringify(join(dir, "plugins"))}]
+allow_unsigned = ["${ID}", "${OTHER}"]
+${plugins ?? `allow_unsandboxed = ["${ID}", "${OTHER}"]`}
+[plugin."${ID}"]
+grants = { read_headers = ["Subject"], write_tags = true, decide = ["reject"] }
+settings = { answer = "${answer}", tag = "${tag}" }
+[[hooks]]
+name = "talk"
+point = "pre_delivery"
+plugin = "${ID}"
+mode = "enforce"
+${more ?? ""}
+`,
+    );
+    return loadConfig({ configFile, env: {} });
+  };
+  const lines: string[] = [];
+  const log = createLog({
+    level: "debug",
+    format: "json",
+    hash_addresses: false,
+    write: line => lines.push(line),
+  });
+  const hooks = hooksComponent({
+    settings: createSettings(await configOf(change)),
+    log,
+    metrics: createMetrics({ process: false }),
+    version: "0.3.0",
+  });
+  await hooks.component.init();
+  await hooks.component.start();
+  t.after(async () => {
+    if (hooks.component.state === "running") await hooks.component.stop(deadlineAfter(5000));
+  });
+  return {
+    dir,
+    lines,
+    hooks,
+    configOf,
+    pids: () => {
+      const made = join(folder, "pids");
+      return existsSync(made) ? readdirSync(made).filter(pid => existsSync(`/proc/${pid}`)) : [];
+    },
+    tags: async () => (await runChain(hooks)).tags,
+  };
+}
+
+async function runChain(hooks: Rig["hooks"], subject = "hello") {
+  const deadline = deadlineAfter(8000);
+  try {
+    return await awake(hooks.runner.run("pre_delivery", factsOf(`Subject: ${subject}\n\nbody`), deadline));
+  } finally {
+    deadline.dispose();
+  }
+}
+
+/** Waits until the spare of each worker is there too. */
+async function settled(rig: Rig): Promise<readonly string[]> {
+  for (let i = 0; i < 200 && rig.pids().length !== 2; i++) await new Promise(done => setTimeout(done, 20));
+  return rig.pids();
+}
+
+const refusal = (problem: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof MairustError && error.code === "config_invalid", String(error));
+  assert.match(String(error.context.problems), problem);
+  return true;
+};
+
+test("prepare() and commit() exchange plugins; prepare() and abort() leave everything as it was", async t => {
+  const rig = await rigOf(t);
+  const before = await settled(rig);
+  const given = await rig.configOf({ tag: "new" });
+  const prepared = await rig.hooks.prepare(given.config);
+  assert.ok(rig.pids().length > before.length);
+  assert.deepEqual(await rig.tags(), ["old"]);
+  await prepared.abort();
+  assert.deepEqual([...(await settled(rig))].sort(), [...before].sort());
+  assert.deepEqual(await rig.tags(), ["old"]);
+  await (await rig.hooks.prepare(given.config)).commit();
+  assert.deepEqual(await rig.tags(), ["new"]);
+  const after = await settled(rig);
+  assert.ok(
+    before.every(pid => !after.includes(pid)),
+    "an old process is left",
+  );
+});
+
+test("what cannot be used is refused with its problems, and leaves no process", async t => {
+  const rig = await rigOf(t);
+  const before = [...(await settled(rig))].sort();
+  const bad: ReadonlyArray<readonly [Change, RegExp]> = [
+    [{ plugins: "" }, /allow_unsandboxed/],
+    [{ manifest: MANIFEST.replace("main.mjs", "missing.mjs") }, new RegExp(`"${ID}"`)],
+    [{ manifest: "nonsense" }, /there is none in plugins\.folders/],
+  ];
+  for (const [change, problem] of bad) {
+    const given = await rig.configOf(change);
+    await assert.rejects(rig.hooks.prepare(given.config), refusal(problem));
+    assert.deepEqual([...(await settled(rig))].sort(), before);
+  }
+  assert.deepEqual(await rig.tags(), ["old"]);
+});
+
+test("hooks that do not compile are refused before any plugin is started", async t => {
+  const rig = await rigOf(t);
+  const before = [...(await settled(rig))].sort();
+  const made = () => readdirSync(join(rig.dir, "plugins", ID, "pids")).length;
+  const started = made();
+  const { config } = await rig.configOf();
+  const twice = { ...config, hooks: [...config.hooks, ...config.hooks] };
+  await assert.rejects(rig.hooks.prepare(twice), refusal(/hook "talk": the name is taken/));
+  assert.deepEqual([[...rig.pids()].sort(), made()], [before, started]);
+});
+
+test("where one plugin does not start, those that did are ended again", async t => {
+  const rig = await rigOf(t);
+  const before = [...(await settled(rig))].sort();
+  const folder = join(rig.dir, "plugins", OTHER);
+  mkdirSync(folder);
+  writeFileSync(join(folder, "plugin.toml"), MANIFEST.replace(ID, OTHER).replace("main.mjs", "missing.mjs"));
+  const more = `[[hooks]]\nname = "other"\npoint = "pre_delivery"\nplugin = "${OTHER}"\nmode = "enforce"\n`;
+  const given = await rig.configOf({ more });
+  await assert.rejects(rig.hooks.prepare(given.config), refusal(/com\.example\.other/));
+  assert.deepEqual([...rig.pids()].sort(), before);
+});
+
+test("what was prepared and not committed ends with the service", async t => {
+  const rig = await rigOf(t);
+  await settled(rig);
+  await rig.hooks.prepare((await rig.configOf({ tag: "new" })).config);
+  await rig.hooks.component.stop(deadlineAfter(5000));
+  assert.deepEqual(rig.pids(), []);
+});
+
+test("a start goes on without a refused plugin: mail is deferred, the log and the health say why", async t => {
+  const rig = await rigOf(t, { plugins: "" });
+  const decision = await runChain(rig.hooks);
+  assert.equal(decision.action, "tempfail");
+  const problem = String(decision.events[0]?.data.problem);
+  assert.match(problem, /^Cannot call plugin "com\.example\.talker": it is refused: this version runs/);
+  assert.ok(
+    rig.lines.some(line => /"level":"error".*hook_refused/.test(line) && line.includes("is deferred")),
+  );
+  const { status, detail } = await rig.hooks.component.health();
+  assert.equal(status, "degraded");
+  assert.match(detail ?? "", /com\.example\.talker: .*allow_unsandboxed/);
+});
+
+test("a subject that a plugin repeats everywhere is in its own log file, and never in the log of the service", async t => {
+  for (const answer of ["tag", "reject", "wrong", "beyond"]) {
+    const rig = await rigOf(t, { answer });
+    await runChain(rig.hooks, `CANARY ${answer}`);
+    await rig.hooks.component.stop(deadlineAfter(5000));
+    const file = readFileSync(join(rig.dir, "log/plugins", `${ID}.log`), "utf8");
+    assert.match(file, new RegExp(`^\\S+Z subject is CANARY ${answer}\n$`));
+    assert.ok(rig.lines.length > 0 && !rig.lines.join().includes("CANARY"), rig.lines.join(""));
+  }
+});
+
+test("a log folder that cannot be made stops nothing: one error, and a count", async t => {
+  const rig = await rigOf(t);
+  writeFileSync(join(rig.dir, "log"), "");
+  for (let i = 0; i < 5; i++) assert.deepEqual(await rig.tags(), ["old"]);
+  await rig.hooks.component.stop(deadlineAfter(5000));
+  const of = (event: string) => rig.lines.filter(line => line.includes(event)).map(line => JSON.parse(line));
+  assert.equal(of("plugin_log_failed").length, 1);
+  assert.equal(
+    of("plugin_log_dropped").reduce((sum, { lines }) => sum + lines, 0),
+    5,
+  );
+});
