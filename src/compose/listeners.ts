@@ -1,6 +1,7 @@
 /** The listener components: LMTP, IMAP and the HTTP API. They start last and drain first. */
 import { createServer } from "node:net";
 import { type ApiServer, startApi } from "../api/server.ts";
+import type { Deadline } from "../core/deadline.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { MessageIntake } from "../core/ports/intake.ts";
 import type { Authenticator } from "../core/ports/login.ts";
@@ -28,7 +29,10 @@ export interface ListenerComponent {
   addresses(): readonly string[];
 }
 
-export function lmtpComponent(parts: ListenerParts, intake: MessageIntake): ListenerComponent {
+/** `drain`: what goes on after the answers. */
+type DrainableIntake = MessageIntake & { drain(deadline: Deadline): Promise<void> };
+
+export function lmtpComponent(parts: ListenerParts, intake: DrainableIntake): ListenerComponent {
   const { settings, log, metrics, version } = parts;
   const server = cell<LmtpServer>("lmtp");
   const listeners = cell<ListenerSet>("lmtp.listen");
@@ -75,6 +79,7 @@ export function lmtpComponent(parts: ListenerParts, intake: MessageIntake): List
       async drain(deadline) {
         listeners.peek()?.stopAccepting();
         await server.get().drain(deadline);
+        await intake.drain(deadline);
       },
       async stop() {
         await server.peek()?.close();

@@ -18,6 +18,8 @@ import { type IntakeOptions, Transaction } from "./transaction.ts";
 export class Intake implements MessageIntake {
   readonly #options: IntakeOptions;
   readonly #inFlight = new InFlightDeliveries();
+  /** Of messages that were answered: late commits, shadow calls. Each is bounded by the store's and the hooks' own time-outs. */
+  readonly #background = new Set<Promise<void>>();
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -44,6 +46,11 @@ export class Intake implements MessageIntake {
       });
     }
     return resolved;
+  }
+
+  /** Wait for what goes on after the answers, until the deadline. Never rejects. */
+  async drain(deadline: Deadline): Promise<void> {
+    await within(Promise.all(this.#background), deadline).catch(() => undefined);
   }
 
   open(envelope: Envelope, resolved: readonly ResolvedRecipient[]): IntakeStream {
@@ -78,7 +85,9 @@ export class Intake implements MessageIntake {
       const message = await within(receiver.finish(), deadline);
       const transaction = new Transaction(this.#options, this.#inFlight, envelope, resolved, message);
       const outcomes = await transaction.run(deadline);
-      void transaction.settled.then(() => message.staged.discard());
+      const rest = transaction.settled.then(() => message.staged.discard());
+      this.#background.add(rest);
+      void rest.finally(() => this.#background.delete(rest));
       return { outcomes, queueId: transaction.queueId };
     } catch (error) {
       await receiver.abort();

@@ -13,7 +13,7 @@ import type { Delivery, DeliveryTarget, MessageStore, TargetResult } from "../co
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import { Batcher } from "./batcher.ts";
 import type { MailboxChanges } from "./changes.ts";
-import { type Db, jsonText, sqlstateOf, type Tx } from "./db.ts";
+import { type Db, isSerializationFailure, jsonText, type Tx } from "./db.ts";
 import { insertDelivered, insertEvents, type PlacedTarget } from "./deliver-insert.ts";
 import { createMailboxes, normalizeMailboxName } from "./mailbox-names.ts";
 
@@ -21,10 +21,8 @@ import { createMailboxes, normalizeMailboxName } from "./mailbox-names.ts";
 const MAX_BATCH = 100;
 /** Octets of structure, header and prefixes per transaction: they travel as text in one statement. */
 const MAX_BATCH_BYTES = 8 * 1024 * 1024;
-/** It only met another transaction: serialization_failure, deadlock_detected. */
-const PASSING: ReadonlySet<string> = new Set(["40001", "40P01"]);
-/** How long a batch waits for an account that somebody holds (its removal, another node); longer makes everybody wait. */
-const LOCK_MS = 1_000;
+/** How long a batch waits, twice, for an account that somebody holds (its removal, another node); longer makes everybody wait. */
+const LOCK_MS = 500;
 /** And a delivery that is tried alone, because its batch waited in vain. */
 const LOCK_ALONE_MS = 200;
 /** Deliveries that may wait for the next transaction: far beyond `lmtp.connections`. */
@@ -63,7 +61,7 @@ export function createMessageStore(options: StoreOptions): MessageStore {
       maxWaiting: MAX_WAITING,
       weigh: weightOf,
       maxWeight: MAX_BATCH_BYTES,
-      isPassing: error => PASSING.has(sqlstateOf(error) ?? ""),
+      isPassing: isSerializationFailure,
     },
   );
   const events = new Batcher<UnstoredEvents, void>(
