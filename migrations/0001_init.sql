@@ -86,8 +86,12 @@ create table blobs (
   stored_bytes  bigint not null check (stored_bytes >= 0),
   codec         text not null check (codec in ('none', 'brotli')),
   -- last put or last lost reference: a blob is collectable only long after it
-  touched_at    timestamptz not null default now()
+  touched_at    timestamptz not null default now(),
+  -- the collector has claimed it, and removed its file; see src/store/blob-gc.ts
+  claimed_at    timestamptz,
+  removed_at    timestamptz check (removed_at is null or claimed_at is not null)
 );
+create index blobs_claimed on blobs (digest) where claimed_at is not null;
 
 create table messages (
   message_id         uuid primary key,
@@ -303,7 +307,8 @@ create trigger entries_changed after update on entries
 --   stored (mailbox_id, mailbox, uid), duplicate (stored_as), over_quota, gone (no such account, or mailbox with t_missing = 'fail').
 --
 -- Locks are taken in one order, accounts by id and then mailboxes by id, so two nodes never deadlock; what is read after them is
--- read by statements of their own, whose snapshots are younger than the locks. Raises MRBOX when a mailbox has to be made first.
+-- read by statements of their own, whose snapshots are younger than the locks. Raises MRBOX when a mailbox has to be made first,
+-- MRBLB when the collector may have removed a blob's file since it was written (src/store/blob-gc.ts).
 create function store_deliveries(
   window_s float8, lock_ms integer, make_missing boolean, decided_at timestamptz,
   m_id uuid[], m_digest bytea[], m_size bigint[], m_stored bigint[], m_codec text[], m_header_bytes integer[], m_structure bytea[],
@@ -333,7 +338,7 @@ declare
   o_as uuid[] := array_fill(null::uuid, array[n]);
   -- per message: at least one target is stored
   m_stored_once boolean[] := array_fill(false, array[cardinality(m_id)]);
-  account integer; box integer; size bigint;
+  account integer; box integer; size bigint; refused integer;
 begin
   perform set_config('lock_timeout', lock_ms::text, true);
 
@@ -415,13 +420,23 @@ begin
 
   if 'stored' = any (o_kind) then
     -- In digest order: two nodes that store the same blobs lock them alike.
-    insert into blobs (digest, size_bytes, stored_bytes, codec)
-    select distinct on (d) d, s, b, c
-    from unnest(m_digest, m_size, m_stored, m_codec) with ordinality as m (d, s, b, c, i)
-    where m_stored_once[i]
-    order by d
-    on conflict (digest) do update
-      set touched_at = now(), stored_bytes = excluded.stored_bytes, codec = excluded.codec;
+    with wanted as (
+      select distinct on (d) d, s, b, c
+      from unnest(m_digest, m_size, m_stored, m_codec) with ordinality as m (d, s, b, c, i)
+      where m_stored_once[i]
+      order by d
+    ), put as (
+      insert into blobs as k (digest, size_bytes, stored_bytes, codec)
+      select d, s, b, c from wanted order by d
+      on conflict (digest) do update
+        set touched_at = now(), stored_bytes = excluded.stored_bytes, codec = excluded.codec
+        where k.claimed_at is null
+      returning 1
+    )
+    select (select count(*) from wanted) - (select count(*) from put) into refused;
+    if refused > 0 then
+      raise exception 'the collector has claimed a blob' using errcode = 'MRBLB';
+    end if;
 
     insert into messages (message_id, blob_digest, size_bytes, header_bytes, structure, header, message_id_header, subject, from_text,
                           thread_key, attachments, queue_id, mail_from, received_at)

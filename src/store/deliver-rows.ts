@@ -12,6 +12,9 @@ import { arrayText, json, pgText, type Queryable } from "./db.ts";
 /** SQLSTATE of "a mailbox has to be made first"; nothing was stored. */
 export const MAILBOX_MISSING = "MRBOX";
 
+/** SQLSTATE of "the collector has claimed a blob, its file may be gone"; nothing was stored. */
+export const BLOB_CLAIMED = "MRBLB";
+
 /** The recipient's part of a redelivery key. By id: an account that was removed and made again is another one. */
 export const recipientKey = (account: AccountId) => `account:${account}`;
 
