@@ -36,6 +36,7 @@ import { StoreDirectory } from "./store/directory.ts";
 import { createAuthenticator } from "./store/login.ts";
 import { MailboxHub } from "./store/mailbox-hub.ts";
 import { createMailboxReader } from "./store/mailboxes.ts";
+import { createScrub } from "./store/scrub.ts";
 import { syncDomains } from "./store/sync-domains.ts";
 
 export interface ComposeOptions {
@@ -140,13 +141,21 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     adder: createMessageAdder({ ...arrival, maxMessageBytes, mimeLimits, log }),
     system: systemControl({ settings, registry, metrics, reread: options.reread, apply: reload }),
     maxMessageBytes,
+    scrub: createScrub({
+      db,
+      blobs,
+      onFinding(finding) {
+        metrics.scrubFindings.inc({ kind: finding.kind });
+        log.error("scrub found a fault", { ...finding });
+      },
+    }),
   };
 
   registry.register(databaseComponent({ ...common, db: dbCell }));
   registry.register(blobsComponent(common, blobCell));
   registry.register(storeComponent(common, changes, hub));
   registry.register(hooks.component);
-  if (config.roles.includes("worker")) registry.register(workerComponent(common, db));
+  if (config.roles.includes("worker")) registry.register(workerComponent(common, db, blobs));
   const listeners: ListenerComponent[] = [];
   if (config.roles.includes("imap")) {
     const authenticator = createAuthenticator({

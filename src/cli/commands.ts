@@ -77,6 +77,13 @@ const SERVICE: readonly CommandSpec[] = [
     examples: ["selftest", "selftest --to taro@example.test"],
     load: async () => (await import("./commands/selftest.ts")).selftest,
   },
+  {
+    usage: "scrub",
+    summary: "read every stored message again and compare all rows: exit 1 when something is wrong",
+    options: [{ flags: "--quick", description: "rows and files' sizes only, nothing is read" }],
+    examples: ["scrub", "scrub --quick -f json"],
+    load: async () => (await import("./commands/scrub.ts")).scrub,
+  },
 ];
 
 const CONFIG: readonly CommandSpec[] = [

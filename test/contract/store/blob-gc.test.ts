@@ -1,100 +1,26 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, mkdtempSync, rmSync, utimesSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { existsSync, utimesSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { parseMailAddress } from "../../../src/core/envelope.ts";
-import { type AccountId, type BlobDigest, blobDigest, messageId } from "../../../src/core/ids.ts";
+import { type BlobDigest, blobDigest } from "../../../src/core/ids.ts";
 import type { BlobRecord } from "../../../src/core/ports/blobs.ts";
-import type { MessageStore } from "../../../src/core/ports/store.ts";
-import { uuid7Generator } from "../../../src/platform/uuid7.ts";
-import { createAccount } from "../../../src/store/accounts.ts";
 import { collectBlobs } from "../../../src/store/blob-gc.ts";
-import { type FsBlobStore, openFsBlobs } from "../../../src/store/blobs-fs.ts";
-import { MailboxChanges } from "../../../src/store/changes.ts";
+import type { FsBlobStore } from "../../../src/store/blobs-fs.ts";
 import type { Db } from "../../../src/store/db.ts";
-import { createMessageStore } from "../../../src/store/deliver.ts";
-import { silentLog, startTestDatabase, type TestDatabase } from "../../lib/database.ts";
+import { openStoredMail, type StoredMail } from "./stored-mail.ts";
 
-const newId = uuid7Generator();
-let database: TestDatabase;
+let mail: StoredMail;
 let db: Db;
-let folder: string;
 let blobs: FsBlobStore;
-let store: MessageStore;
-let account: AccountId;
-
 before(async () => {
-  database = await startTestDatabase();
-  db = database.db;
-  folder = mkdtempSync(join(tmpdir(), "mr-gc-"));
-  blobs = await openFsBlobs({ path: folder, compression: "none", minFreeBytes: () => 0, log: silentLog });
-  store = storeOver(db);
-  await db.query`insert into domains (name, accounts) values ('example.test', 'auto')`;
-  account = (await db.begin(tx => createAccount(tx, parseMailAddress("user@example.test")))).id;
+  mail = await openStoredMail();
+  ({ db, blobs } = mail);
 });
-after(async () => {
-  await blobs.close();
-  await database.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
+after(() => mail.stop());
 
-function storeOver(one: Db): MessageStore {
-  const changes = new MailboxChanges(one, silentLog);
-  return createMessageStore({
-    db: one,
-    changes,
-    log: silentLog,
-    redeliveryWindowS: () => 60,
-    onCommit: () => undefined,
-  });
-}
-
-async function put(bytes: Uint8Array): Promise<BlobRecord> {
-  const stage = blobs.stage();
-  await stage.write(bytes);
-  const staged = await stage.finish();
-  const record = await staged.persist();
-  await staged.discard();
-  return record;
-}
-
-async function deliver(blob: BlobRecord, over: MessageStore = store): Promise<void> {
-  const [result] = await over.deliver({
-    messageId: messageId(newId()),
-    receivedAt: new Date(),
-    blob,
-    structure: Buffer.alloc(1),
-    header: undefined,
-    headerBytes: 0,
-    messageIdHeader: undefined,
-    subject: "",
-    from: "",
-    threadKey: undefined,
-    attachments: 0,
-    queueId: "",
-    mailFrom: "",
-    events: [],
-    targets: [
-      {
-        accountId: account,
-        recipient: "user@example.test",
-        mailbox: "INBOX",
-        ifMissing: "fail",
-        flags: { system: 0, keywords: [] },
-        internalDate: new Date(),
-        prefix: Buffer.alloc(0),
-        metadata: {},
-        exactlyOnce: false,
-        events: [],
-      },
-    ],
-  });
-  assert.equal(result?.kind, "stored");
-}
-
-const fileOf = (digest: BlobDigest) => join(folder, digest.slice(0, 2), digest.slice(2));
+const put = (bytes: Uint8Array): Promise<BlobRecord> => mail.put(bytes);
+const deliver: StoredMail["deliver"] = (blob, over) => mail.deliver(blob, over);
+const fileOf = (digest: BlobDigest) => mail.fileOf(digest);
 const stored = (digest: BlobDigest) => existsSync(fileOf(digest));
 const collect = (changes: Partial<Parameters<typeof collectBlobs>[0]> = {}) =>
   collectBlobs({ db, blobs, orphans: true, ...changes });
@@ -167,7 +93,7 @@ test("a put that began before the removal waits for it and is refused", async ()
   const pausing = {
     ...lateDelete(async () => {
       // The collector holds the row and is about to unlink: this put's file is there, its row has to wait.
-      delivering ??= assert.rejects(deliver(await put(bytes), storeOver(await database.open())), {
+      delivering ??= assert.rejects(deliver(await put(bytes), mail.storeOver(await mail.open())), {
         code: "store_unavailable",
       });
     }),
@@ -228,7 +154,7 @@ test("a second collector does nothing while one is at work", async () => {
 test("whatever meets whatever: no message ever lacks its bytes", async () => {
   const contents = Array.from({ length: 6 }, () => randomBytes(40));
   const digests = contents.map(bytes => blobDigest(createHash("sha256").update(bytes).digest("hex")));
-  const nodes = [store, storeOver(await database.open())];
+  const nodes = [undefined, mail.storeOver(await mail.open())];
   const until = Date.now() + 4_000;
   let refused = 0;
   let accepted = 0;
@@ -247,7 +173,7 @@ test("whatever meets whatever: no message ever lacks its bytes", async () => {
     while (Date.now() < until)
       await expunge(digests[Math.floor(Math.random() * digests.length)] ?? (digests[0] as BlobDigest));
   })();
-  const collectors = [db, await database.open()].map(async one => {
+  const collectors = [db, await mail.open()].map(async one => {
     while (Date.now() < until) {
       const orphans = Math.random() < 0.3;
       // A row must stay for longer than a delivery needs from its file to its row, on a busy machine too.
