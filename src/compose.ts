@@ -36,6 +36,7 @@ import { StoreDirectory } from "./store/directory.ts";
 import { createAuthenticator } from "./store/login.ts";
 import { MailboxHub } from "./store/mailbox-hub.ts";
 import { createMailboxReader } from "./store/mailboxes.ts";
+import { createUserPasswords } from "./store/passwords.ts";
 import { createScrub } from "./store/scrub.ts";
 import { syncDomains } from "./store/sync-domains.ts";
 
@@ -159,6 +160,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const listeners: ListenerComponent[] = [];
   if (config.roles.includes("imap")) {
     const authenticator = createAuthenticator({
+      users: createUserPasswords(db, Date.now),
       directory,
       masterUser: config.imap.master_user,
       masterPassword: loadOrMakeSecret("imap.master_password_file", config.imap.master_password_file).secret,

@@ -192,6 +192,17 @@ const ACCOUNTS: readonly CommandSpec[] = [
     load: account(m => m.quota),
   },
   {
+    usage: "account passwd <address>",
+    summary: "set the password for logins by IMAP: asked for, or one line of standard input",
+    options: [
+      { flags: "--hash <phc>", description: "an Argon2id hash instead, as Dovecot stores it" },
+      { flags: "--clear", description: "no password any more" },
+      DRY_RUN,
+    ],
+    examples: ["account passwd taro@example.com", "account passwd taro@example.com --clear"],
+    load: account(m => m.passwd),
+  },
+  {
     usage: "account rm <address>",
     summary: "remove an account with all its mail",
     options: [DRY_RUN, YES],
