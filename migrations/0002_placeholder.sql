@@ -1,0 +1,2 @@
+-- local placeholder
+select 1;
