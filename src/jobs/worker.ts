@@ -10,7 +10,7 @@ import { MairustError, messageOf, toMairustError } from "../core/errors.ts";
 import type { JobData, JobEnd, JobQueue, LeasedJob } from "../core/ports/jobs.ts";
 import type { Log } from "../core/ports/log.ts";
 import { deadlineAfter, every, type TimedDeadline, within } from "../platform/deadline.ts";
-import { backOffMs } from "./back-off.ts";
+import { type BackOff, backOffMs } from "./back-off.ts";
 
 /** What a handler works with. */
 export interface JobRun {
@@ -56,6 +56,7 @@ export interface WorkerOptions {
   readonly log: Log;
   readonly random: () => number;
   readonly limits?: Partial<WorkerLimits>;
+  readonly backOff?: BackOff;
 }
 
 /** Why a run was aborted. */
@@ -224,7 +225,7 @@ export class JobWorker {
         attempt: job.attempts,
         reason: failure.message,
       });
-      const delayMs = backOffMs(job.attempts, this.#options.random());
+      const delayMs = backOffMs(job.attempts, this.#options.random(), this.#options.backOff);
       return { kind: "failed", error: failure.message, delayMs, final };
     }
   }

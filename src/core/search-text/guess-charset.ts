@@ -22,6 +22,8 @@ const WRONG_SHARE = 0.01;
 
 interface Candidate {
   readonly label: string;
+  /** Which share of its characters may end in an octet above 0x7F. */
+  readonly pairShare: readonly [least: number, most: number];
   /** Whether the sample, valid in this charset, reads like text of its language. */
   readonly fits: (sample: Sample) => boolean;
 }
@@ -41,14 +43,15 @@ const isKorean = ({ all, hangul }: Sample) => hangul >= all * 0.9;
 const isChinese = ({ all, han, kana }: Sample) => all >= 4 && han >= all * 0.7 && kana <= all * 0.05;
 
 const JAPANESE: readonly Candidate[] = [
-  { label: "shift_jis", fits: isJapanese },
-  { label: "euc-jp", fits: isJapanese },
+  { label: "shift_jis", pairShare: [0, 1], fits: isJapanese },
+  { label: "euc-jp", pairShare: [0.9, 1], fits: isJapanese },
 ];
 const CANDIDATES: readonly Candidate[] = [
   ...JAPANESE,
-  { label: "euc-kr", fits: isKorean },
-  { label: "big5", fits: isChinese },
-  { label: "gb18030", fits: isChinese },
+  { label: "euc-kr", pairShare: [0.8, 1], fits: isKorean },
+  // Two of five of its characters end in an ASCII octet.
+  { label: "big5", pairShare: [0.4, 0.9], fits: isChinese },
+  { label: "gb18030", pairShare: [0.8, 1], fits: isChinese },
 ];
 
 /**
@@ -92,10 +95,13 @@ function isMostlyWrong(text: string): boolean {
 /** The label of the first charset in which the octets are valid and read like text. */
 function guessLabel(bytes: Uint8Array, candidates: readonly Candidate[]): string | undefined {
   const sample = cutAtLine(bytes);
-  const pairs = pairsAreHigh(sample);
-  for (const { label, fits } of candidates) {
-    // Two of five characters of Big5 end in an ASCII octet; none of GB 2312 does.
-    if (label === "big5" && pairs) continue;
+  const pairs = highPairShare(sample);
+  for (const {
+    label,
+    fits,
+    pairShare: [least, most],
+  } of candidates) {
+    if (pairs < least || pairs > most) continue;
     const text = decodeStrictly(sample, label);
     if (text === undefined) continue;
     const counted = count(text);
@@ -104,12 +110,16 @@ function guessLabel(bytes: Uint8Array, candidates: readonly Candidate[]): string
   return undefined;
 }
 
-/** Whether every octet above 0x7F has another behind it: the form of EUC. */
-function pairsAreHigh(bytes: Uint8Array): boolean {
+/** How many of the octets above 0x7F have another such behind them: all in EUC, few in western text, where letters stand between them. */
+function highPairShare(bytes: Uint8Array): number {
+  let pairs = 0;
+  let high = 0;
   for (let i = 0; i < bytes.length; i++) {
-    if ((bytes[i] ?? 0) > 0x7f && (bytes[++i] ?? 0) <= 0x7f) return false;
+    if ((bytes[i] ?? 0) <= 0x7f) continue;
+    pairs++;
+    if ((bytes[++i] ?? 0) > 0x7f) high++;
   }
-  return true;
+  return pairs === 0 ? 0 : high / pairs;
 }
 
 /** No character is cut in two at a line end. */
