@@ -102,7 +102,7 @@ function guessLabel(bytes: Uint8Array, candidates: readonly Candidate[]): string
     pairShare: [least, most],
   } of candidates) {
     if (pairs < least || pairs > most) continue;
-    const text = decodeStrictly(sample, label);
+    const text = decodeNearly(sample, label);
     if (text === undefined) continue;
     const counted = count(text);
     if (counted.all > 0 && fits(counted)) return label;
@@ -130,13 +130,10 @@ function cutAtLine(bytes: Uint8Array): Uint8Array {
   return lf === -1 ? head : head.subarray(0, lf + 1);
 }
 
-function decodeStrictly(bytes: Uint8Array, label: string): string | undefined {
-  try {
-    return new TextDecoder(label, { fatal: true }).decode(bytes);
-  } catch {
-    // Not this charset: that is the question asked, not a failure.
-    return undefined;
-  }
+/** Undefined unless nearly all of it is valid: one broken octet does not make it another charset. */
+function decodeNearly(bytes: Uint8Array, label: string): string | undefined {
+  const text = new TextDecoder(label).decode(bytes);
+  return isMostlyWrong(text) ? undefined : text;
 }
 
 function count(text: string): Sample {
