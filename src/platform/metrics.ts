@@ -138,8 +138,10 @@ function registerJobs(registry: Registry, jobs: () => Promise<readonly JobGauges
     async collect() {
       const counts = await read();
       this.reset();
-      for (const { kind, state, ageSeconds } of counts) {
-        if (state === "queued") this.set({ queue: kind }, ageSeconds);
+      // Of a kind of which none is due, too: 0.
+      for (const { kind } of counts) {
+        const ages = counts.filter(one => one.kind === kind).map(one => one.ageSeconds);
+        this.set({ queue: kind }, Math.max(...ages));
       }
     },
   });
