@@ -18,6 +18,8 @@ const config = (pick: (m: typeof import("./commands/config.ts")) => Handler) => 
   pick(await import("./commands/config.ts"));
 const migrate = (pick: (m: typeof import("./commands/migrate.ts")) => Handler) => async () =>
   pick(await import("./commands/migrate.ts"));
+const job = (pick: (m: typeof import("./commands/job.ts")) => Handler) => async () =>
+  pick(await import("./commands/job.ts"));
 const system = (pick: (m: typeof import("./commands/system.ts")) => Handler) => async () =>
   pick(await import("./commands/system.ts"));
 
@@ -287,4 +289,36 @@ const MESSAGES: readonly CommandSpec[] = [
   },
 ];
 
-export const COMMANDS: readonly CommandSpec[] = [...SERVICE, ...CONFIG, ...ACCOUNTS, ...MESSAGES];
+const JOBS: readonly CommandSpec[] = [
+  {
+    usage: "job list",
+    summary: "background jobs, newest first",
+    options: [
+      { flags: "--kind <name>", description: "only of this kind" },
+      { flags: "--state <state>", description: "queued, running, done, failed or canceled" },
+      LIMIT,
+    ],
+    examples: ["job list", "job list --state failed"],
+    load: job(m => m.list),
+  },
+  {
+    usage: "job show <id>",
+    summary: "one background job",
+    examples: ["job show 17"],
+    load: job(m => m.show),
+  },
+  {
+    usage: "job cancel <id>",
+    summary: "end a job: at once when it waits, soon when it runs",
+    examples: ["job cancel 17"],
+    load: job(m => m.cancel),
+  },
+  {
+    usage: "job retry <id>",
+    summary: "run a failed or canceled job again",
+    examples: ["job retry 17"],
+    load: job(m => m.retry),
+  },
+];
+
+export const COMMANDS: readonly CommandSpec[] = [...SERVICE, ...CONFIG, ...ACCOUNTS, ...MESSAGES, ...JOBS];

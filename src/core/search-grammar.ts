@@ -1,7 +1,7 @@
 /**
  * The search text that API, web interface and command line take, read into a query. Pure.
  *
- *   words and "phrases"      in subject or From, all of them
+ *   words and "phrases"      in subject, addresses, attachment names or text, all of them; parts of words too
  *   from: subject: tag:      all of them
  *   msgid: queueid: folder: account: domain:   one of them
  *   before: after:           YYYY-MM-DD (UTC) or RFC 3339; after: is that moment or later
@@ -12,6 +12,7 @@
  * A term about a copy (tag, folder, account, domain, is:unread) must hold for one and the same copy.
  */
 import { MairustError } from "./errors.ts";
+import { foldSearchText } from "./search-text/fold.ts";
 
 /** Conditions on one text: all (or one, see above) of `some`, none of `none`. */
 export interface TextTerms {
@@ -176,7 +177,8 @@ function isTextKey(key: string): key is TextKey {
 }
 
 function addText(draft: Draft, field: TextField, term: Term): void {
-  if (term.value === "") throw refuse("an empty value finds everything; leave the term out");
+  // Spaces and invisible marks alone are in every text.
+  if (foldSearchText(term.value) === "") throw refuse("an empty value finds everything; leave the term out");
   draft.texts[field][term.negated ? "none" : "some"].push(term.value);
 }
 
