@@ -8,7 +8,7 @@
 import { type Profiler, Session } from "node:inspector";
 
 /** Only our own compiled source, not the tests and not the libraries. */
-const OURS = /\/src\//u;
+const OURS = /\/src\/|\/test\/fuzz\/planted\//u;
 const NOT_OURS = /\/node_modules\//u;
 
 export type Painted = ReadonlyMap<string, Uint8Array>;

@@ -25,6 +25,7 @@ export class Engine {
   readonly #target: FuzzTarget;
   readonly #random: Random;
   readonly #coverage: Coverage | undefined;
+  readonly #shouldStop: () => boolean;
   readonly #corpus: Uint8Array[] = [];
   readonly #waiting: Uint8Array[];
   /** Inputs of a blind slice that wait for coverage. */
@@ -34,8 +35,17 @@ export class Engine {
   #guided = true;
   #leftOfSlice = GUIDED_FIRST;
 
-  /** @param coverage  absent: blind */
-  constructor(target: FuzzTarget, seed: number, coverage: Coverage | undefined) {
+  /**
+   * @param coverage    absent: blind
+   * @param shouldStop  asked before each input
+   */
+  constructor(
+    target: FuzzTarget,
+    seed: number,
+    coverage: Coverage | undefined,
+    shouldStop: () => boolean = () => false,
+  ) {
+    this.#shouldStop = shouldStop;
     this.#target = target;
     this.#random = new Random(seed);
     this.#coverage = coverage;
@@ -71,6 +81,7 @@ export class Engine {
   async #blindBatch(most: number, runOne: RunOne): Promise<number> {
     const size = Math.min(BATCH_MAX, this.#leftOfSlice, most);
     for (let i = 0; i < size; i++) {
+      if (this.#shouldStop()) return i;
       const input = this.#next();
       if (this.#random.int(BLIND_SLICE) < KEPT_OF_BLIND) this.#again.push(input);
       const running = runOne(input);
@@ -82,7 +93,7 @@ export class Engine {
   async #guidedBatch(most: number, runOne: RunOne): Promise<number> {
     const batch: Uint8Array[] = [];
     const size = Math.min(this.#batch, most);
-    for (let i = 0; i < size; i++) {
+    for (let i = 0; i < size && !this.#shouldStop(); i++) {
       const input = this.#next();
       batch.push(input);
       const running = runOne(input);
@@ -141,6 +152,7 @@ export class Engine {
     if (coverage === undefined) return;
     coverage.take();
     for (const input of inputs) {
+      if (this.#shouldStop()) return;
       const running = runOne(input);
       if (running !== undefined) await running;
     }

@@ -41,6 +41,7 @@ export interface WorkerStats {
 const FINDINGS_MAX = 5;
 /** An input that is too slow must be so each time: a busy machine stops any thread for a while. */
 const SLOW_CONFIRMATIONS = 2;
+const TOO_SLOW = "slow";
 
 class FuzzWorker {
   readonly #job: WorkerJob;
@@ -48,6 +49,7 @@ class FuzzWorker {
   readonly #shared: SharedInput;
   readonly #engine: Engine;
   readonly #known = new Set<string>();
+  readonly #endsAt: number;
   #failedOutside: unknown;
   #inputs = 0;
   #heapBytes = 0;
@@ -55,9 +57,12 @@ class FuzzWorker {
 
   constructor(job: WorkerJob, target: FuzzTarget) {
     this.#job = job;
+    this.#endsAt = performance.now() + job.seconds * 1000;
     this.#target = target;
     this.#shared = new SharedInput(job.memory);
-    this.#engine = new Engine(target, job.seed, job.coverage ? new Coverage() : undefined);
+    this.#engine = new Engine(target, job.seed, job.coverage ? new Coverage() : undefined, () =>
+      this.#over(),
+    );
     for (const event of ["uncaughtException", "unhandledRejection"] as const) {
       process.on(event, (error: unknown) => {
         this.#failedOutside ??= error ?? new Error("rejected with nothing");
@@ -66,22 +71,25 @@ class FuzzWorker {
   }
 
   async work(): Promise<void> {
-    const { replay, inputs, seconds } = this.#job;
-    const end = performance.now() + seconds * 1000;
+    const { replay, inputs } = this.#job;
     const runOne = (input: Uint8Array) => this.#runOne(input);
     for (const input of replay ?? []) await this.#runOne(input);
     this.#inputs = replay?.length ?? 0;
-    while (replay === undefined && this.#inputs < inputs && performance.now() < end) {
+    while (replay === undefined && this.#inputs < inputs && !this.#over()) {
       this.#inputs += await this.#engine.runBatch(inputs - this.#inputs, runOne);
       await turn();
       await this.#outside();
       this.#heapBytes = Math.max(this.#heapBytes, getHeapStatistics().used_heap_size);
       this.#report({ kind: "progress", stats: this.#stats() });
-      if (this.#known.size >= FINDINGS_MAX) break;
     }
     await turn();
     await this.#outside();
     this.#report({ kind: "done", stats: this.#stats() });
+  }
+
+  /** Where one input is too slow many are: they would take all the time there is. */
+  #over(): boolean {
+    return performance.now() >= this.#endsAt || this.#known.size >= FINDINGS_MAX || this.#known.has(TOO_SLOW);
   }
 
   #stats(): WorkerStats {
@@ -141,7 +149,7 @@ class FuzzWorker {
       await this.#target.run(input);
       if (performance.now() - startedAt <= this.#job.slowMs) return;
     }
-    this.#finding(`took ${Math.round(tookMs)} ms`, "slow", input);
+    this.#finding(`took ${Math.round(tookMs)} ms`, TOO_SLOW, input);
   }
 
   async #failed(input: Uint8Array, error: unknown): Promise<void> {
