@@ -35,14 +35,14 @@ function planted(name: string, options: Partial<FuzzOptions>): Promise<FuzzResul
   return run(import.meta.resolve(`../fuzz/planted/${name}.js`), { seconds: 120, ...options });
 }
 
-test("coverage leads the fuzzer to a bug behind five octets, which it does not find without", async () => {
-  const inputs = 150_000;
+test("coverage leads the fuzzer to a bug behind four octets, which it does not find without", async () => {
+  const inputs = 400_000;
   const blind = await planted("rare-bytes", { inputs, coverage: false });
   assert.deepEqual(blind.findings, []);
   const guided = await planted("rare-bytes", { inputs });
   const [finding] = guided.findings;
   assert.match(finding?.what ?? "", /^RangeError: Cannot read property/u);
-  assert.equal(Buffer.from(finding?.input ?? []).toString("hex"), "4d5207b133", "the input is not minimal");
+  assert.equal(Buffer.from(finding?.input ?? []).toString("hex"), "4d5207b1", "the input is not minimal");
   assert.ok(readFileSync(finding?.file ?? "").equals(Buffer.from(finding?.input ?? [])));
 });
 
@@ -68,7 +68,7 @@ test("the fuzzer finds a rejection that nobody waits for", async () => {
 });
 
 test("one input alone is run again from its file", async () => {
-  const input = Buffer.from("xxMR\x07\xb1\x33", "latin1");
+  const input = Buffer.from("xxMR\x07\xb1", "latin1");
   const { findings: found, stats } = await planted("rare-bytes", { replay: [input] });
   assert.equal(stats.inputs, 1);
   assert.equal(found.length, 1);

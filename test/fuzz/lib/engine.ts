@@ -12,8 +12,11 @@ import { type FuzzTarget, INPUT_BYTES_MAX } from "./target.ts";
 const CORPUS_MAX = 4000;
 const BATCH_MIN = 16;
 const BATCH_MAX = 4096;
-/** Inputs with coverage at first, and then in turns without and with: counting costs a factor of four. */
-const GUIDED_FIRST = 20_000;
+/**
+ * Counting costs a factor of four. So it goes on as long as it pays, up to this many inputs without anything new, and then
+ * in turns without and with.
+ */
+const GUIDED_WITHOUT_NEWS = 20_000;
 const BLIND_SLICE = 45_000;
 const GUIDED_SLICE = 5000;
 /** Of a blind slice so many inputs, spread over it, are tried again with coverage. */
@@ -33,7 +36,7 @@ export class Engine {
   readonly #maxBytes: number;
   #batch = BATCH_MIN;
   #guided = true;
-  #leftOfSlice = GUIDED_FIRST;
+  #leftOfSlice = GUIDED_WITHOUT_NEWS;
 
   /**
    * @param coverage    absent: blind
@@ -105,6 +108,7 @@ export class Engine {
       return batch.length;
     }
     this.#batch = Math.max(BATCH_MIN, this.#batch >> 2);
+    this.#leftOfSlice = GUIDED_WITHOUT_NEWS;
     await this.#findNew(batch, runOne);
     // What did not show up again (a first call, a race) counts as seen: it would be looked for for ever.
     this.#coverage.add(painted);

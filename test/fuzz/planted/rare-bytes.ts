@@ -1,4 +1,4 @@
-/** A planted bug, to see that the runner finds one: a parser that throws at five octets in a row that no seed has. */
+/** A planted bug, to see that the runner finds one: a parser that throws at four octets in a row that no seed has. */
 import { octets } from "../lib/target.ts";
 
 export const name = "planted-rare-bytes";
@@ -11,7 +11,6 @@ export function run(input: Uint8Array): void {
     if (input[at] !== 0x4d) continue;
     if (input[at + 1] !== 0x52) continue;
     if (input[at + 2] !== 0x07) continue;
-    if (input[at + 3] !== 0xb1) continue;
-    if (input[at + 4] === 0x33) throw new RangeError("Cannot read property of undefined");
+    if (input[at + 3] === 0xb1) throw new RangeError("Cannot read property of undefined");
   }
 }
