@@ -110,10 +110,10 @@ const simpleKey: fc.Arbitrary<Key> = fc.oneof(
   day.map(at => ({ text: `SENTON ${imapDate(at)}`, matches: (m: Facts) => m.sent === at })),
   day.map(at => ({ text: `SENTSINCE ${imapDate(at)}`, matches: (m: Facts) => m.sent >= at })),
   fc
-    .integer({ min: 100, max: 220 })
+    .integer({ min: 100, max: 130 })
     .map(size => ({ text: `LARGER ${size}`, matches: (m: Facts) => m.sizeBytes > size })),
   fc
-    .integer({ min: 100, max: 220 })
+    .integer({ min: 100, max: 130 })
     .map(size => ({ text: `SMALLER ${size}`, matches: (m: Facts) => m.sizeBytes < size })),
   sequenceSet.map(set => ({
     text: set.text,
@@ -215,6 +215,21 @@ test("SEARCH finds what the model finds, for any mailbox and any key", async () 
       );
     }),
     { numRuns: 300 },
+  );
+});
+
+test("LARGER and SMALLER leave out a message of just that size", async () => {
+  await fc.assert(
+    fc.asyncProperty(mailbox, async messages => {
+      const { client, facts } = await filled(messages);
+      const size = facts[0]?.sizeBytes ?? 0;
+      const answer = (found: readonly Facts[]) => ["* SEARCH", ...found.map(m => m.number)].join(" ");
+      const larger = facts.filter(m => m.sizeBytes > size);
+      const smaller = facts.filter(m => m.sizeBytes < size);
+      assert.equal((await client.command(`SEARCH LARGER ${size}`))[0], answer(larger));
+      assert.equal((await client.command(`SEARCH SMALLER ${size}`))[0], answer(smaller));
+    }),
+    { numRuns: 30 },
   );
 });
 
