@@ -15,6 +15,13 @@ export type Reason = "close" | "break" | "none" | "other";
 
 /** Name of the message → reasons, one for each kind of difference in it. */
 export const DOVECOT_DIFFERS: Readonly<Record<string, readonly Reason[]>> = {
+  "no boundary at all": ["none"],
+  "no boundary parameter": ["none"],
+  "end boundary first": ["none"],
+  "boundary that is the beginning of another": ["close"],
+  "header-only parts": ["break"],
+  "attached message without a header": ["break"],
+  "attached multipart": ["close"],
   // Offsets of the text move with the line ends of the header, which Dovecot counts as CRLF.
   "header lines end in LF": ["other"],
   // Dovecot follows 100 levels; what lies deeper is text to it, with delimiters whose names go on.
