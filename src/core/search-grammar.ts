@@ -111,7 +111,8 @@ function readDate(key: string, value: string): Date {
     value.length === 10 &&
     !Number.isNaN(date.getTime()) &&
     date.toISOString().slice(0, 10) !== value;
-  if (!known || rolled || Number.isNaN(date.getTime())) {
+  // PostgreSQL knows no year 0.
+  if (!known || rolled || Number.isNaN(date.getTime()) || date.getUTCFullYear() < 1) {
     throw refuse(
       `${key}: takes a day such as 2026-11-21 or a time such as 2026-11-21T08:00:00Z, not "${value}"`,
     );
@@ -123,8 +124,11 @@ const UNIT_BYTES: Readonly<Record<string, number>> = { "": 1, k: 1024, m: 1024 *
 
 function readSize(key: string, value: string): number {
   const match = /^(\d{1,12})([kmg]?)b?$/iu.exec(value);
-  if (match === null) throw refuse(`${key}: takes a size such as 20000, 100k or 5M, not "${value}"`);
-  return Number(match[1]) * (UNIT_BYTES[(match[2] ?? "").toLowerCase()] ?? 1);
+  const bytes = Number(match?.[1] ?? Number.NaN) * (UNIT_BYTES[(match?.[2] ?? "").toLowerCase()] ?? 1);
+  // 9999999g would be beyond what can be counted exactly, and beyond a bigint of the database.
+  if (!(bytes < Number.MAX_SAFE_INTEGER))
+    throw refuse(`${key}: takes a size such as 20000, 100k or 5M, not "${value}"`);
+  return bytes;
 }
 
 const later = (a: Date | undefined, b: Date): Date => (a === undefined || b > a ? b : a);
