@@ -19,6 +19,7 @@ import { accountRoutesOf } from "./routes/accounts.ts";
 import { domainRoutesOf } from "./routes/domains.ts";
 import { messageRoutesOf } from "./routes/messages.ts";
 import { systemRoutesOf } from "./routes/system.ts";
+import { transferRoutesOf } from "./routes/transfer.ts";
 import { discardRest } from "./upload.ts";
 
 /** What a listener's connections may ask for. */
@@ -75,6 +76,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   domainRoutesOf(app, options.ports);
   accountRoutesOf(app, options.ports);
   messageRoutesOf(app, options.ports);
+  transferRoutesOf(app, options.ports);
   systemRoutesOf(app, options.ports, request => options.accessOf(request.raw.socket) === "admin");
   await app.ready();
   return app;
