@@ -22,6 +22,7 @@ export type BatchFrame =
 export class BatchSyntaxError extends Error {}
 
 const TYPES = { H: 0x48, D: 0x44, E: 0x45, X: 0x58, Z: 0x5a } as const;
+const KNOWN: ReadonlySet<number> = new Set(Object.values(TYPES));
 
 function frame(type: number, payload: Uint8Array): Uint8Array {
   const out = new Uint8Array(PREFIX_BYTES + payload.length);
@@ -81,6 +82,7 @@ class FrameReader {
     this.#prefix.set(part, this.#prefixBytes);
     this.#prefixBytes += part.length;
     if (this.#prefixBytes === PREFIX_BYTES) {
+      if (!KNOWN.has(this.#prefix[0] ?? 0)) throw new BatchSyntaxError(`there is no frame of type ${this.#prefix[0]}`);
       this.#left = new DataView(this.#prefix.buffer).getUint32(1);
       if (this.#left > MAX_FRAME_BYTES)
         throw new BatchSyntaxError(`a frame of ${this.#left} octets is too long`);
@@ -116,12 +118,9 @@ class FrameReader {
       case TYPES.X:
         yield { kind: "abandon" };
         return;
-      case TYPES.Z:
+      default:
         this.complete = true;
         yield { kind: "last" };
-        return;
-      default:
-        throw new BatchSyntaxError(`there is no frame of type ${this.#prefix[0]}`);
     }
   }
 }

@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -179,4 +180,135 @@ test("a Maildir of Dovecot comes over with bytes, dates, flags, keywords, folder
   const checked = await verify(USER, USER, "--full");
   assert.equal(checked.code, 0, `${checked.stderr}${checked.stdout}`);
   assert.equal((await verify(USER, USER)).code, 0);
+});
+
+test("a second pass copies only what is new, and flags that changed at the source; what changed here stays", async () => {
+  const again = await importInto(USER);
+  assert.equal(again.code, 0, again.err);
+  assert.equal(total(again.report, "copied") + total(again.report, "flags_updated"), 0);
+  assert.equal(total(again.report, "already"), total(again.report, "found"));
+  await withDovecot(async client => {
+    await client.append("仕事", "Subject: later\r\n\r\nnew\r\n", ["\\Seen"]);
+    await client.mailboxOpen("仕事");
+    await client.messageFlagsAdd("1", ["\\Flagged", "urgent"], { uid: true });
+    await client.messageFlagsRemove("2", ["important"], { uid: true });
+    await client.messageDelete("3", { uid: true });
+  });
+  const next = await importInto(USER);
+  assert.equal(next.code, 0, next.err);
+  assert.equal(total(next.report, "copied"), 1);
+  assert.equal(total(next.report, "flags_updated"), 2);
+  assert.equal(next.report.mailboxes.find(mailbox => mailbox.source === "仕事")?.gone_at_source, 1);
+  const checked = await verify(USER, USER, "--full", "-f", "json");
+  assert.equal(checked.code, 1);
+  const differences = JSON.parse(checked.stdout.toString()).differences;
+  assert.deepEqual(
+    differences.map((one: { mailbox: string; kind: string; uid: number }) => [
+      one.mailbox,
+      one.kind,
+      one.uid,
+    ]),
+    [["仕事", "extra", 3]],
+    "the message that was deleted at the source stays here",
+  );
+});
+
+test("verify sees what differs: a flag, a date, bytes, a missing and a further message", async () => {
+  const dir = join(maildir(), ".Lists.dev", "cur");
+  const [flagged, dated, changed] = readdirSync(dir).sort();
+  renameSync(join(dir, flagged ?? ""), join(dir, `${flagged}T`));
+  utimesSync(join(dir, dated ?? ""), 1, 1);
+  writeFileSync(
+    join(dir, changed ?? ""),
+    readFileSync(join(dir, changed ?? ""), "utf8").replace("body", "BODY"),
+  );
+  // What Dovecot remembers of the files.
+  for (const name of readdirSync(join(dir, "..")))
+    if (name.startsWith("dovecot.index")) rmSync(join(dir, "..", name));
+  const checked = await verify(USER, USER, "--full", "-f", "json");
+  const kinds = JSON.parse(checked.stdout.toString())
+    .differences.filter((one: { mailbox: string }) => one.mailbox === "Lists/dev")
+    .map((one: { kind: string }) => one.kind);
+  assert.deepEqual(kinds.sort(), ["bytes", "date", "flags"], checked.stdout.toString());
+  assert.equal(
+    (await verify(USER, USER)).code,
+    1,
+    "headers and sizes are equal but for the date and the flag",
+  );
+});
+
+test("an export is a Maildir that Dovecot serves with the same UIDs, and importing it gives the same set", async () => {
+  const target = maildir(COPY);
+  mkdirSync(dovecot.home(COPY), { recursive: true });
+  chownSync(dovecot.home(COPY), MAIL_UID, MAIL_UID);
+  const args = ["export", "maildir", target, "--account", USER, "--owner", `${MAIL_UID}:${MAIL_UID}`];
+  const written = await sidecar.mairust(args);
+  assert.equal(written.code, 0, written.stderr);
+  const served = await verify(USER, COPY, "--full");
+  assert.equal(served.code, 0, `${served.stderr}${served.stdout}`);
+  const resumed = await sidecar.mairust([...args, "-f", "json"]);
+  assert.equal(resumed.code, 0, resumed.stderr);
+  assert.match(resumed.stderr, /wrote 0 of/u);
+
+  const back = await importInto("again@example.test", target);
+  assert.equal(back.code, 0, `${back.err}${JSON.stringify(back.report.mailboxes)}`);
+  const same = await verify("again@example.test", COPY, "--full");
+  assert.equal(same.code, 0, `${same.stderr}${same.stdout}`);
+  const other = await sidecar.mairust(["export", "maildir", maildir(), "--account", USER]);
+  assert.equal(other.code, 73, "a folder that holds something else is refused");
+  assert.equal(
+    (await sidecar.mairust(["export", "maildir", target, "--account", "again@example.test"])).code,
+    73,
+  );
+});
+
+test("master login, wrong password, no such account, no Maildir: the exit codes say which", async () => {
+  const masterFile = join(scratch.dir, "master");
+  writeFileSync(masterFile, MASTER.password);
+  const url = `imap://${encodeURIComponent(COPY)}@127.0.0.1:${dovecot.imapPort}`;
+  const asMaster = [
+    "verify",
+    USER,
+    "--against",
+    url,
+    "--master-user",
+    MASTER.address,
+    "--password-file",
+    masterFile,
+  ];
+  const checked = await sidecar.mairust(asMaster);
+  assert.equal(checked.code, 0, checked.stderr);
+  assert.equal(
+    (await sidecar.mairust(["verify", USER, "--against", url, "--password-file", masterFile])).code,
+    77,
+  );
+  assert.equal(
+    (
+      await sidecar.mairust([
+        "verify",
+        "nobody@example.test",
+        "--against",
+        url,
+        "--password-file",
+        masterFile,
+      ])
+    ).code,
+    67,
+  );
+  assert.equal(
+    (await sidecar.mairust(["verify", USER, "--against", "http://x", "--password-file", masterFile])).code,
+    64,
+  );
+  assert.equal(
+    (await sidecar.mairust(["verify", USER, "--against", url, "--password-file", "/nowhere"])).code,
+    66,
+  );
+  const away = ["verify", USER, "--against", "imap://x@127.0.0.1:1", "--password-file", masterFile];
+  assert.equal((await sidecar.mairust(away)).code, 69);
+  assert.equal((await importInto("nobody@example.test")).code, 67);
+  assert.equal((await importInto(USER, "/nowhere")).code, 66);
+  assert.equal((await importInto(USER, scratch.dir)).code, 65);
+  assert.equal((await importInto(USER, "--uids", "some")).code, 64);
+  assert.equal((await importInto(USER, "--progress=bar")).code, 64);
+  assert.equal((await sidecar.mairust(["export", "maildir", "/proc/x", "--account", USER])).code, 77);
 });
