@@ -82,7 +82,8 @@ class FrameReader {
     this.#prefix.set(part, this.#prefixBytes);
     this.#prefixBytes += part.length;
     if (this.#prefixBytes === PREFIX_BYTES) {
-      if (!KNOWN.has(this.#prefix[0] ?? 0)) throw new BatchSyntaxError(`there is no frame of type ${this.#prefix[0]}`);
+      if (!KNOWN.has(this.#prefix[0] ?? 0))
+        throw new BatchSyntaxError(`there is no frame of type ${this.#prefix[0]}`);
       this.#left = new DataView(this.#prefix.buffer).getUint32(1);
       if (this.#left > MAX_FRAME_BYTES)
         throw new BatchSyntaxError(`a frame of ${this.#left} octets is too long`);

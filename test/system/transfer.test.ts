@@ -7,6 +7,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -218,10 +219,10 @@ test("verify sees what differs: a flag, a date, bytes, a missing and a further m
   const [flagged, dated, changed] = readdirSync(dir).sort();
   renameSync(join(dir, flagged ?? ""), join(dir, `${flagged}T`));
   utimesSync(join(dir, dated ?? ""), 1, 1);
-  writeFileSync(
-    join(dir, changed ?? ""),
-    readFileSync(join(dir, changed ?? ""), "utf8").replace("body", "BODY"),
-  );
+  const file = join(dir, changed ?? "");
+  const { mtime } = statSync(file);
+  writeFileSync(file, readFileSync(file, "utf8").replace("body", "BODY"));
+  utimesSync(file, mtime, mtime);
   // What Dovecot remembers of the files.
   for (const name of readdirSync(join(dir, "..")))
     if (name.startsWith("dovecot.index")) rmSync(join(dir, "..", name));
