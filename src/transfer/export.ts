@@ -4,7 +4,7 @@
  *
  * Bytes are what a client sees, line ends included; the marker says so, and `import` then takes them as they are.
  */
-import { mkdir, readdir } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { MairustError } from "../core/errors.ts";
 import { encodeModifiedUtf7 } from "../core/modified-utf7.ts";
@@ -15,7 +15,7 @@ import { MARKER_NAME, markerText, readMarker } from "./export-marker.ts";
 import { directoriesOf } from "./export-names.ts";
 import { ExportTally } from "./export-tally.ts";
 import { errnoOf } from "./maildir-folders.ts";
-import { makeFolder, replaceFile } from "./maildir-writer.ts";
+import { makeDirectory, makeFolder, replaceFile } from "./maildir-writer.ts";
 
 /**
  * @throws {MairustError} `already_exists`: the folder holds something else; `not_permitted`, `disk_full`; and what the calls throw
@@ -71,7 +71,7 @@ async function writeRoot(
   mailboxes: readonly MailboxBody[],
   directories: ReadonlyMap<string, string>,
 ): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeDirectory(folder);
   const subscribed = mailboxes.filter(mailbox => mailbox.subscribed).map(mailbox => mailbox.name);
   const folders = Object.fromEntries([...directories].map(([mailbox, name]) => [name, mailbox]));
   await replaceFile(join(folder, MARKER_NAME), markerText({ account, folders, subscribed }), owner, "utf8");
@@ -95,7 +95,7 @@ function explained(error: unknown, folder: string): unknown {
   const text = `cannot write "${folder}": ${code}`;
   if (code === "EACCES" || code === "EPERM" || code === "EROFS")
     return new MairustError("not_permitted", text, { publicText: text, cause: error });
-  if (code === "ENOTDIR" || code === "EEXIST")
+  if (["ENOTDIR", "EEXIST", "ENOENT", "ENAMETOOLONG"].includes(code))
     return new MairustError("already_exists", text, { publicText: text, cause: error });
   if (["ENOSPC", "EDQUOT", "EIO", "EFBIG"].includes(code))
     return new MairustError("disk_full", text, { publicText: text, cause: error });

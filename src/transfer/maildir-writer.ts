@@ -2,17 +2,42 @@
  * Writing a Maildir so that nothing half-written is ever seen: `tmp`, fsync, rename into `cur`, fsync of the directory.
  * Bytes are written as they are. Modes: directories 0700, files 0600.
  */
-import { chown, type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { chown, type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { errnoOf } from "./maildir-folders.ts";
 
 export interface Owner {
   readonly uid: number;
   readonly gid: number;
 }
 
+/**
+ * Make a directory and what is missing above it. Not by `recursive` of Node 20: where the file system answers ENOENT below a
+ * directory that is there (/proc), that never ends.
+ */
+export async function makeDirectory(path: string): Promise<void> {
+  const failure = await mkdirError(path);
+  if (failure === undefined) return;
+  if (errnoOf(failure) !== "ENOENT" || dirname(path) === path) throw failure;
+  await makeDirectory(dirname(path));
+  const again = await mkdirError(path);
+  if (again !== undefined) throw again;
+}
+
+/** @returns undefined: it is there now */
+async function mkdirError(path: string): Promise<unknown> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+    return undefined;
+  } catch (error) {
+    const isThere = errnoOf(error) === "EEXIST" && (await stat(path)).isDirectory();
+    return isThere ? undefined : error;
+  }
+}
+
 export async function makeFolder(dir: string, owner: Owner | undefined): Promise<void> {
   for (const path of [dir, ...["cur", "new", "tmp"].map(sub => join(dir, sub))]) {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    await makeDirectory(path);
     if (owner !== undefined) await chown(path, owner.uid, owner.gid);
   }
 }

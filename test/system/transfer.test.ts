@@ -311,5 +311,5 @@ test("master login, wrong password, no such account, no Maildir: the exit codes 
   assert.equal((await importInto(USER, scratch.dir)).code, 65);
   assert.equal((await importInto(USER, "--uids", "some")).code, 64);
   assert.equal((await importInto(USER, "--progress=bar")).code, 64);
-  assert.equal((await sidecar.mairust(["export", "maildir", "/proc/x", "--account", USER])).code, 77);
+  assert.equal((await sidecar.mairust(["export", "maildir", "/proc/x", "--account", USER])).code, 73);
 });
