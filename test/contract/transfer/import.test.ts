@@ -206,6 +206,20 @@ test("mail that arrived here took a UID: what the source has under it is refused
   assert.deepEqual(await uids(account), [1, 2, 3]);
 });
 
+test("a source that was numbered anew cannot go on in a mailbox that has its old UIDs", async () => {
+  const account = await newAccount();
+  const source = newMaildir();
+  source.add("", { name: "1.a:2,", content: message("a") });
+  source.list("", 5, 2, { "1.a": 1 });
+  assert.equal((await importFrom(source, account)).code, 0);
+  source.add("", { name: "2.b:2,", content: message("b") });
+  source.list("", 6, 3, { "1.a": 1, "2.b": 2 });
+  const refused = await importFrom(source, account);
+  assert.deepEqual([refused.code, refused.report.failed], [1, { uid_taken: 1 }]);
+  assert.match(refused.inbox.uids_reason, /UIDVALIDITY was 5/u);
+  assert.deepEqual(await uids(account), [1]);
+});
+
 test("flags that changed at the source are changed here, those that were changed here stay, and an expunged message stays away", async () => {
   const account = await newAccount();
   const source = newMaildir();
