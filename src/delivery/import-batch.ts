@@ -1,7 +1,7 @@
 /**
- * A batch of imported messages: each is staged as it comes and made durable while the next one comes, then all of them are stored in
- * one transaction. Bytes are kept exactly; no field is added, no hook runs. A batch that breaks off leaves nothing but blobs that
- * nobody points to.
+ * A batch of imported messages: each is staged as it comes and made durable while the next ones come; every hundred are stored in one
+ * transaction, in order, while the next hundred come. Bytes are kept exactly; no field is added, no hook runs. When a batch breaks
+ * off, what was stored stays (and is known by its keys), the rest leaves nothing but blobs that nobody points to.
  */
 import { MairustError } from "../core/errors.ts";
 import type { MessageId } from "../core/ids.ts";
@@ -13,6 +13,7 @@ import type {
   BatchOutcome,
   BatchPart,
   ImportMessage,
+  ImportOutcome,
   ImportStore,
   IncomingMessage,
 } from "../core/ports/transfer.ts";
@@ -20,6 +21,9 @@ import { MessageReceiver, messageColumns, type ReceivedMessage } from "./receive
 
 /** Blobs of one batch that are made durable at a time: they share the fsync of their folder. */
 const MAX_PERSISTING = 16;
+/** Messages of one transaction, and the octets after which it is closed: their structures travel in one statement. */
+const GROUP_MESSAGES = 100;
+const GROUP_BYTES = 8 * 1024 * 1024;
 
 export interface BatchImporterOptions {
   readonly blobs: BlobStore;
@@ -53,11 +57,30 @@ type Taken =
   | { readonly kind: "durable"; readonly message: ImportMessage }
   | { readonly kind: "abandoned" | "too_large"; readonly sizeBytes: number };
 
+/** What goes into one transaction. */
+class Group {
+  readonly taken: Promise<Taken>[] = [];
+  readonly received: ReceivedMessage[] = [];
+  bytes = 0;
+
+  get isFull(): boolean {
+    return this.taken.length >= GROUP_MESSAGES || this.bytes >= GROUP_BYTES;
+  }
+
+  async discard(): Promise<void> {
+    await Promise.all(this.received.splice(0).map(message => message.staged.discard()));
+  }
+}
+
 class Batch {
   readonly #options: BatchImporterOptions;
   readonly #target: Target;
-  readonly #taken: Promise<Taken>[] = [];
-  readonly #received: ReceivedMessage[] = [];
+  readonly #outcomes: BatchOutcome[] = [];
+  #group = new Group();
+  /** The transaction under way: one at a time, UIDs follow from the order. */
+  #storing: Promise<void> = Promise.resolve();
+  #messages = 0;
+  #isOverQuota = false;
   /** Ends of those that are being made durable; none rejects. */
   readonly #persisting = new Set<Promise<unknown>>();
   #head: IncomingMessage | undefined;
@@ -84,31 +107,59 @@ class Batch {
     }
   }
 
-  /** After the last part. @throws what the store or the blobs threw: nothing of the batch is stored */
+  /** After the last part. @throws what the store or the blobs threw: the rest of the batch is not stored */
   async store(): Promise<readonly BatchOutcome[]> {
     if (this.#head !== undefined) throw outOfOrder("it ends inside a message");
-    const taken = await Promise.all(this.#taken);
-    const durable = taken.flatMap(one => (one.kind === "durable" ? [one.message] : []));
-    const { account, mailbox, importId, keep } = this.#target;
-    const outcomes = [...(await this.#options.store.add(account, mailbox, importId, keep, durable))];
-    return taken.map(one => {
-      if (one.kind !== "durable") return one;
-      const outcome = outcomes.shift();
-      if (outcome === undefined) throw new MairustError("internal", "Cannot import: an outcome is missing");
-      return { ...outcome, sizeBytes: one.message.delivery.blob.sizeBytes };
-    });
+    await this.#closeGroup();
+    await this.#storing;
+    return this.#outcomes;
   }
 
   /** Whatever happened: no stage stays open, no temporary file stays. */
   async release(): Promise<void> {
     await this.#receiver?.abort();
+    await this.#storing.catch(() => undefined);
     await Promise.all(this.#persisting);
-    await Promise.all(this.#received.map(message => message.staged.discard()));
+    await this.#group.discard();
+  }
+
+  /** Wait for the transaction before, then start this one: one is under way while the next group fills. */
+  async #closeGroup(): Promise<void> {
+    const group = this.#group;
+    await this.#storing;
+    this.#group = new Group();
+    this.#storing = this.#storeGroup(group).finally(() => group.discard());
+    // Heard by the next wait for it.
+    this.#storing.catch(() => undefined);
+  }
+
+  async #storeGroup(group: Group): Promise<void> {
+    const taken = await Promise.all(group.taken);
+    const durable = taken.flatMap(one => (one.kind === "durable" ? [one.message] : []));
+    const outcomes = [...(await this.#add(durable))];
+    for (const one of taken) {
+      if (one.kind !== "durable") {
+        this.#outcomes.push(one);
+        continue;
+      }
+      const outcome = outcomes.shift();
+      if (outcome === undefined) throw new MairustError("internal", "Cannot import: an outcome is missing");
+      if (outcome.kind === "over_quota") this.#isOverQuota = true;
+      this.#outcomes.push({ ...outcome, sizeBytes: one.message.delivery.blob.sizeBytes });
+    }
+  }
+
+  #add(messages: readonly ImportMessage[]): Promise<readonly ImportOutcome[]> {
+    const { account, mailbox, importId, keep } = this.#target;
+    // Nothing is passed over, in no later transaction either.
+    if (this.#isOverQuota) return Promise.resolve(messages.map(() => ({ kind: "over_quota" })));
+    return this.#options.store.add(account, mailbox, importId, keep, messages);
   }
 
   #begin(message: IncomingMessage): void {
     if (this.#head !== undefined) throw outOfOrder("a message begins inside another");
-    if (this.#taken.length >= this.#options.maxBatch) throw outOfOrder("it has too many messages");
+    this.#messages += 1;
+    if (this.#messages > this.#options.maxBatch) throw outOfOrder("it has too many messages");
     const { blobs, log, newMessageId, mimeLimits } = this.#options;
     this.#head = message;
     this.#sizeBytes = 0;
@@ -142,7 +193,8 @@ class Batch {
     const received = await this.#receiver.finish();
     this.#receiver = undefined;
     this.#head = undefined;
-    this.#received.push(received);
+    this.#group.received.push(received);
+    this.#group.bytes += this.#sizeBytes;
     while (this.#persisting.size >= MAX_PERSISTING) await Promise.race(this.#persisting);
     const persisted = received.staged.persist();
     const settled: Promise<unknown> = persisted
@@ -154,14 +206,15 @@ class Batch {
     );
     // It may fail long before `store` awaits it.
     taken.catch(() => undefined);
-    this.#taken.push(taken);
+    this.#group.taken.push(taken);
+    if (this.#group.isFull) await this.#closeGroup();
   }
 
   async #drop(kind: "abandoned" | "too_large"): Promise<void> {
     const receiver = this.#receiver;
     this.#receiver = undefined;
     this.#head = undefined;
-    this.#taken.push(Promise.resolve({ kind, sizeBytes: this.#sizeBytes }));
+    this.#group.taken.push(Promise.resolve({ kind, sizeBytes: this.#sizeBytes }));
     await receiver?.abort();
   }
 

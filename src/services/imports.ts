@@ -116,7 +116,7 @@ export async function closeImportMailbox(
 }
 
 /**
- * Store a batch: all of it, or none.
+ * Store a batch, in order. When it fails, what came first may be stored: sent again it is `already` there.
  * @param content  see `wire/message-batch.ts`
  * @throws {MairustError} `unknown_account`, `not_found` (mailbox), `invalid_argument` (the batch), `data_invalid` (it broke off), `disk_full`
  */

@@ -1,6 +1,6 @@
 /**
- * Messages of one folder on their way to the service: files are opened ahead, and go in batches that the service stores each in one
- * transaction, in order: UIDs follow from the order. A batch that fails as a whole is sent again message by message.
+ * Messages of one folder on their way to the service: files are opened ahead, and go in batches that the service stores in order: UIDs follow
+ * from the order. A batch that fails as a whole is sent again message by message.
  */
 import { MairustError } from "../core/errors.ts";
 import type { BatchHead, BatchResult } from "../wire/api/transfer.ts";
@@ -14,7 +14,7 @@ const READ_AHEAD = 16;
 /** Frames are put together up to this size: one write each would cost more than what is in them. */
 const WRITE_BYTES = 64 * 1024;
 /** After this many octets a batch ends. */
-const BATCH_BYTES = 8 * 1024 * 1024;
+const BATCH_BYTES = 32 * 1024 * 1024;
 
 export interface PendingMessage {
   readonly entry: SourceEntry;
@@ -44,7 +44,7 @@ export type Sent =
 
 export interface BatchSender {
   readonly load: (entry: SourceEntry) => Promise<LoadedFile>;
-  /** One request. @throws when nothing of it was stored */
+  /** One request. @throws when it failed: what came first may be stored, and is `already` there when it is sent again */
   readonly send: (frames: AsyncIterable<Uint8Array>) => Promise<readonly BatchResult[]>;
   /** A single message of a failed batch may be the reason. */
   readonly isPoison: (error: unknown) => boolean;

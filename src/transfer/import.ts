@@ -1,7 +1,7 @@
 /**
  * `import maildir`: a Maildir into an account of the running service. Runs in the command's process, as the user who called it.
  *
- * Each batch of messages and what is remembered of it are one transaction of the service, so the command and the service may be killed
+ * Messages and what is remembered of them are stored in one transaction of the service, so the command and the service may be killed
  * at any time: the next run goes on. Nothing is written at the source. What fails is counted with its reason; only a source that
  * cannot be read at all, and a service that is away, end the run.
  */

@@ -2,8 +2,8 @@
 
 /** Most messages that one request may ask about. */
 export const MAX_KNOWN_ITEMS = 1000;
-/** Most messages of one batch, and most of its octets before the last message of it. */
-export const MAX_BATCH_MESSAGES = 100;
+/** Most messages of one batch. */
+export const MAX_BATCH_MESSAGES = 500;
 /** Longest source key, in characters: twice a file name. */
 export const MAX_KEY_CHARS = 512;
 /** Files and differences that a report names one by one. */

@@ -157,7 +157,7 @@ export type BatchOutcome =
 /** Takes the messages of one batch; `delivery/import-batch.ts` implements it. No hooks. */
 export interface BatchImporter {
   /**
-   * All of it is stored in one transaction, blobs durable before, or none of it.
+   * Stored in order, in transactions of a hundred or so, blobs durable before. When it fails, what came first may be stored.
    * @returns one outcome per message, in order
    */
   add(
