@@ -17,6 +17,7 @@ import { blobsComponent, storeComponent, workerComponent } from "./compose/stora
 import { systemControl } from "./compose/system-control.ts";
 import { messageId } from "./core/ids.ts";
 import { createMessageAdder } from "./delivery/add-message.ts";
+import { createBatchImporter } from "./delivery/import-batch.ts";
 import { Intake } from "./delivery/intake.ts";
 import type { DeliveryStep } from "./delivery/transaction.ts";
 import type { LoadedConfig } from "./platform/config/load.ts";
@@ -34,12 +35,15 @@ import { MailboxChanges } from "./store/changes.ts";
 import type { Db } from "./store/db.ts";
 import { createMessageStore } from "./store/deliver.ts";
 import { StoreDirectory } from "./store/directory.ts";
+import { createImportStore } from "./store/import.ts";
 import { createAuthenticator } from "./store/login.ts";
 import { MailboxHub } from "./store/mailbox-hub.ts";
 import { createMailboxReader } from "./store/mailboxes.ts";
 import { createUserPasswords } from "./store/passwords.ts";
 import { createScrub } from "./store/scrub.ts";
 import { syncDomains } from "./store/sync-domains.ts";
+import { createVerificationStore } from "./store/verify-results.ts";
+import { MAX_BATCH_MESSAGES } from "./wire/transfer.ts";
 
 export interface ComposeOptions {
   /** Reads the configuration again, from where the first one came. */
@@ -89,17 +93,14 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const hub = new MailboxHub(db, changes, log);
   const reader = createMailboxReader(db, hub);
   const directory = new StoreDirectory(db);
-  const store = createMessageStore({
-    db,
-    changes,
-    log,
-    redeliveryWindowS: () => settings.config.lmtp.redelivery_window_s,
-    onCommit(seconds, messages, bytes) {
-      metrics.storeCommit.observe(seconds);
-      metrics.storeMessages.inc(messages);
-      metrics.blobBytes.inc(bytes);
-    },
-  });
+  const onCommit = (seconds: number, messages: number, bytes: number) => {
+    metrics.storeCommit.observe(seconds);
+    metrics.storeMessages.inc(messages);
+    metrics.blobBytes.inc(bytes);
+  };
+  const redeliveryWindowS = () => settings.config.lmtp.redelivery_window_s;
+  const store = createMessageStore({ db, changes, log, redeliveryWindowS, onCommit });
+  const imports = createImportStore({ db, changes, onCommit });
 
   const jobs = jobsOf({ ...common, db, blobs, changes });
 
@@ -144,6 +145,17 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     directory,
     blobs,
     adder: createMessageAdder({ ...arrival, maxMessageBytes, mimeLimits, log }),
+    mailboxes: reader,
+    imports,
+    batches: createBatchImporter({
+      ...arrival,
+      store: imports,
+      maxMessageBytes,
+      mimeLimits,
+      maxBatch: MAX_BATCH_MESSAGES,
+      log,
+    }),
+    verifications: createVerificationStore(db),
     system: systemControl({ settings, registry, metrics, reread: options.reread, apply: reload }),
     maxMessageBytes,
     scrub: createScrub({

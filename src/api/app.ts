@@ -21,6 +21,7 @@ import { jobRoutesOf } from "./routes/jobs.ts";
 import { messageRoutesOf } from "./routes/messages.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
 import { systemRoutesOf } from "./routes/system.ts";
+import { transferRoutesOf } from "./routes/transfer.ts";
 import { discardRest } from "./upload.ts";
 
 /** What a listener's connections may ask for. */
@@ -79,6 +80,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   messageRoutesOf(app, options.ports);
   scrubRoutesOf(app, options.ports, options.log);
   jobRoutesOf(app, options.ports);
+  transferRoutesOf(app, options.ports);
   systemRoutesOf(app, options.ports, request => options.accessOf(request.raw.socket) === "admin");
   await app.ready();
   return app;

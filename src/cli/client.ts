@@ -17,6 +17,8 @@ export interface CallOptions {
   readonly body?: unknown;
   /** Sent as message/rfc822; an error of the stream cuts the request. */
   readonly message?: Readable;
+  /** What `message` is instead. */
+  readonly messageType?: string;
   /** Statuses above 399 whose JSON body is an answer and no problem. */
   readonly accept?: readonly number[];
 }
@@ -85,7 +87,8 @@ export class Client {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
     const json = options.body === undefined ? undefined : JSON.stringify(options.body);
-    const type = options.message === undefined ? "application/json" : "message/rfc822";
+    const type =
+      options.message === undefined ? "application/json" : (options.messageType ?? "message/rfc822");
     const deadline = deadlineAfter(options.message === undefined ? ANSWER_MS : UPLOAD_MS);
     const sent = request({
       socketPath: this.#socketPath,

@@ -3,6 +3,7 @@
  * called: `--help` loads this file and commander only.
  */
 import type { CommandSpec, Handler, OptionSpec } from "./command.ts";
+import { TRANSFER_COMMANDS } from "./transfer-commands.ts";
 
 const DRY_RUN: OptionSpec = { flags: "--dry-run", description: "say what would happen, change nothing" };
 const YES: OptionSpec = { flags: "--yes", description: "do it without asking" };
@@ -321,4 +322,11 @@ const JOBS: readonly CommandSpec[] = [
   },
 ];
 
-export const COMMANDS: readonly CommandSpec[] = [...SERVICE, ...CONFIG, ...ACCOUNTS, ...MESSAGES, ...JOBS];
+export const COMMANDS: readonly CommandSpec[] = [
+  ...SERVICE,
+  ...CONFIG,
+  ...ACCOUNTS,
+  ...MESSAGES,
+  ...JOBS,
+  ...TRANSFER_COMMANDS,
+];
