@@ -1,5 +1,5 @@
 /**
- * Crash run: `npm run crash -- [--kills 300] [--seed N] [--seconds S] [--every 25]`. Needs root, Postfix and Dovecot. Prints one JSON
+ * Crash run: `npm run crash -- [--kills 300] [--seed N] [--seconds S] [--every 25] [--verbose]`. Needs root, Postfix and Dovecot. Prints one JSON
  * line per phase and a summary; exit code 1 when a promise was not kept or a step was not reached.
  */
 import { parseArgs } from "node:util";
@@ -16,6 +16,7 @@ const { values } = parseArgs({
     seed: { type: "string", default: String(Date.now() % 1_000_000) },
     seconds: { type: "string" },
     every: { type: "string", default: "25" },
+    verbose: { type: "boolean", default: false },
   },
 });
 const seed = Number(values.seed);
@@ -35,11 +36,16 @@ function phaseLine({ phase, kills, seconds, drainSeconds, promises }: PhaseRepor
   };
 }
 
+function killLine(kill: string, reached: boolean, ms: number): void {
+  process.stdout.write(`${JSON.stringify({ kill, reached, ms })}\n`);
+}
+
 const report = await crashRun({
   kills: planKills(Number(values.kills), new SeededRandom(seed)),
   seed,
   every: Number(values.every),
   ...(values.seconds === undefined ? {} : { seconds: Number(values.seconds) }),
+  ...(values.verbose ? { onKill: killLine } : {}),
   onPhase: phase => process.stdout.write(`${JSON.stringify(phaseLine(phase))}\n`),
 });
 const verdict = kept(report);

@@ -248,7 +248,8 @@ export class CrashLoad {
         : kind < 0.96
           ? random.whole(4_000, 30_000)
           : random.whole(30_000, 200_000);
-    const head = `From: ${SENDER}\r\nTo: crash@example.test\r\nSubject: crash ${id}\r\nMessage-ID: <${id}@example.org>\r\n${CONTENT_FIELD}: ${id}\r\n\r\n`;
+    // With every field that Postfix would add.
+    const head = `From: ${SENDER}\r\nTo: crash@example.test\r\nSubject: crash ${id}\r\nMessage-ID: <${id}@example.org>\r\nDate: Mon, 1 Jan 2024 00:00:00 +0000\r\n${CONTENT_FIELD}: ${id}\r\n\r\n`;
     const content = { id, bytes: Buffer.from(head + bodyText(random, sizeBytes), "latin1") };
     ledger.addContent(content);
     return content;

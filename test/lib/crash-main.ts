@@ -5,7 +5,7 @@
  */
 import { compose } from "../../src/compose.ts";
 import { loadConfig } from "../../src/platform/config/load.ts";
-import { CrashProbe, installProbe } from "./crash-probe.ts";
+import { CrashProbe, firedFile, installProbe } from "./crash-probe.ts";
 import { isCrashStep, isCrashVictim } from "./crash-steps.ts";
 
 const [configFile = "", step = "", skip = "0", victim = "sidecar"] = process.argv.slice(2);
@@ -14,7 +14,12 @@ if (!isCrashStep(step) || !isCrashVictim(victim))
 const reread = () => loadConfig({ configFile });
 const loaded = await reread();
 const { data_dir: dataDir, blobs } = loaded.config;
-const probe = new CrashProbe({ plan: { step, skip: Number(skip), victim }, dataDir, blobDir: blobs.path });
+const probe = new CrashProbe({
+  plan: { step, skip: Number(skip), victim },
+  dataDir,
+  blobDir: blobs.path,
+  firedFile: firedFile(configFile),
+});
 installProbe(probe, blobs.path);
 const service = await compose(loaded, { reread, onDeliveryStep: reached => probe.reached(reached) });
 await service.start();

@@ -11,8 +11,10 @@ import type { CrashPlan, CrashStep } from "./crash-steps.ts";
 import { isPostgresStartup, PostgresWire } from "./pg-wire.ts";
 import { killPostgres } from "./postgres-kill.ts";
 
-/** Written to standard error when PostgreSQL alone was killed. */
-export const PROBE_FIRED = "crash probe: PostgreSQL killed at";
+/** Made beside the configuration when PostgreSQL alone was killed: the process lives on, and somebody waits for this. */
+export function firedFile(configFile: string): string {
+  return `${configFile}.fired`;
+}
 
 /** The replies to a message's end: `protocols/lmtp/reply.ts`. */
 const FINAL_REPLY = /^250 2\.0\.0 (?:stored id=|id=\S+ already stored)/u;
@@ -22,6 +24,7 @@ export interface ProbeOptions {
   readonly dataDir: string;
   /** Absolute path of the blob folder. */
   readonly blobDir: string;
+  readonly firedFile: string;
 }
 
 type Call = (...args: unknown[]) => unknown;
@@ -60,10 +63,10 @@ export class CrashProbe {
   }
 
   fire(): void {
-    const { plan, dataDir } = this.#options;
+    const { plan, dataDir, firedFile } = this.#options;
     const victim = plan.victim ?? "sidecar";
     if (victim !== "sidecar") killPostgres(dataDir, "cluster");
-    if (victim === "postgres") process.stderr.write(`${PROBE_FIRED} ${plan.step}\n`);
+    if (victim === "postgres") fs.writeFileSync(firedFile, plan.step);
     else process.kill(process.pid, "SIGKILL");
   }
 }

@@ -34,6 +34,7 @@ export interface CrashRunOptions {
   readonly every: number;
   /** No further kills after this time. */
   readonly seconds?: number;
+  readonly onKill?: (name: string, reached: boolean, ms: number) => void;
   readonly onPhase?: (phase: PhaseReport) => void;
 }
 
@@ -159,14 +160,16 @@ class CrashRun {
 
   async #makeAccounts(): Promise<void> {
     const { sidecar } = this.#site;
-    for (const account of ACCOUNTS) await mustDo(sidecar.mairust(["account", "create", account]), account);
+    for (const account of ACCOUNTS) await mustDo(sidecar.mairust(["account", "add", account]), account);
     for (const [alias, account] of Object.entries(SIDECAR_ALIASES))
       await mustDo(sidecar.mairust(["account", "alias", "add", account, alias]), alias);
   }
 
   async #kill(kill: Kill): Promise<void> {
     const name = killName(kill);
+    const started = performance.now();
     const { reached, recoveryMs } = await this.#killer.kill(kill);
+    this.#options.onKill?.(name, reached, Math.round(performance.now() - started));
     if (!reached) this.#unreached.push(name);
     if (recoveryMs !== undefined) this.#recoveries.push(recoveryMs);
     this.#killsByName.set(name, (this.#killsByName.get(name) ?? 0) + 1);
