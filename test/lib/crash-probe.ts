@@ -19,6 +19,8 @@ export function firedFile(configFile: string): string {
 /** The replies to a message's end: `protocols/lmtp/reply.ts`. */
 const FINAL_REPLY = /^250 2\.0\.0 (?:stored id=|id=\S+ already stored)/u;
 
+const COMMIT = /^commit\b/iu;
+
 export interface ProbeOptions {
   readonly plan: CrashPlan;
   readonly dataDir: string;
@@ -173,7 +175,7 @@ function watchSockets(probe: CrashProbe): void {
       );
     if (peer.kind === "postgres" && Buffer.isBuffer(chunk)) {
       const statements = isPostgresStartup(chunk) ? [] : peer.wire.sent(chunk);
-      const commits = statements.some(text => /^commit\b/iu.test(text));
+      const commits = statements.some(text => COMMIT.test(text));
       if (commits) probe.reached("commit_unsent");
       const written = realWrite.apply(this, args);
       if (commits) probe.reached("commit_sent");
@@ -200,13 +202,17 @@ function firstWords(chunk: unknown): Peer {
   return { kind: typeof chunk === "string" && chunk.startsWith("220 ") ? "lmtp" : "other" };
 }
 
+/** Steps that are reached when a statement was answered; one may hold several. */
+const ANSWERED: ReadonlyArray<readonly [step: CrashStep, statement: RegExp]> = [
+  ["transaction_begun", /^begin\b/iu],
+  ["keys_claimed", /\binto deliveries\b/iu],
+  ["rows_inserted", /\binto entries\b/iu],
+  ["redelivery_recorded", /^(?!.*\binto entries\b).*\binto events\b/isu],
+  ["commit_answered", COMMIT],
+];
+
 function stepsOf(statement: string): readonly CrashStep[] {
-  if (/^begin\b/iu.test(statement)) return ["transaction_begun"];
-  if (/^commit\b/iu.test(statement)) return ["commit_answered"];
-  if (/\binto entries\b/iu.test(statement)) return ["rows_inserted"];
-  if (/\binto deliveries\b/iu.test(statement)) return ["keys_claimed"];
-  if (/\binto events\b/iu.test(statement)) return ["redelivery_recorded"];
-  return [];
+  return ANSWERED.filter(([, pattern]) => pattern.test(statement)).map(([step]) => step);
 }
 
 /** @param sendText  writes a text of its own. @param sendAll  writes what was to be written */
