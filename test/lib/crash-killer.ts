@@ -1,6 +1,6 @@
 /** Makes one planned kill after the other, under load, and brings the sidecar up again. */
 import { existsSync, rmSync } from "node:fs";
-import { deadlineAfter, sleep } from "../../src/platform/deadline.ts";
+import { deadlineAfter, every, sleep } from "../../src/platform/deadline.ts";
 import type { CrashLoad } from "./crash-load.ts";
 import type { Kill } from "./crash-plan.ts";
 import { firedFile } from "./crash-probe.ts";
@@ -21,6 +21,8 @@ const FLUSH_MS = 400;
 const POLL_MS = 10;
 /** New messages per kill. */
 const BUDGET = 20;
+/** A step that was not reached for so long gets as many again. */
+const REFILL_MS = 2_000;
 
 export interface KillerOptions {
   readonly sidecar: Sidecar;
@@ -88,16 +90,20 @@ export class Killer {
       () => undefined,
       (error: unknown) => error,
     );
-    load.feed(CRASH_STEPS[step].redeliveriesOnly ? "redeliveries" : "mixed", BUDGET);
+    const mode = CRASH_STEPS[step].redeliveriesOnly ? "redeliveries" : "mixed";
+    load.feed(mode, BUDGET);
     const failure = await starting;
     if (failure !== undefined && (await sidecar.ended()) !== "SIGKILL") {
       this.failedStarts.push(String(failure).slice(-1500));
       return { reached: false };
     }
+    // Steps that not every message reaches may need more of them.
+    const endFeeding = every(REFILL_MS, () => load.feed(mode, BUDGET));
     const reached = await this.#underLoad(
       STEP_MS,
       () => !sidecar.running() || (victim === "postgres" && existsSync(fired)),
     );
+    endFeeding();
     if (!reached) {
       await sidecar.kill();
       return { reached };

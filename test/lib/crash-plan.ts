@@ -44,10 +44,10 @@ export function stepKills(rounds: number, random: SeededRandom): readonly Kill[]
 }
 
 function stepKill(step: CrashStep, round: number, random: SeededRandom): Kill {
-  const { withoutPostgres, redeliveriesOnly } = CRASH_STEPS[step];
+  const { withoutPostgres, rare } = CRASH_STEPS[step];
   const others: readonly CrashVictim[] = withoutPostgres ? ["postgres", "both"] : ["both"];
   const victim = round % 2 === 0 ? "sidecar" : random.pick(others);
-  return { kind: "step", step, victim, skip: redeliveriesOnly ? 0 : random.whole(0, MAX_SKIP) };
+  return { kind: "step", step, victim, skip: rare ? 0 : random.whole(0, MAX_SKIP) };
 }
 
 /** @returns `count` kills at no particular step */

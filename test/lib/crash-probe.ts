@@ -19,7 +19,10 @@ export function firedFile(configFile: string): string {
 /** The replies to a message's end: `protocols/lmtp/reply.ts`. */
 const FINAL_REPLY = /^250 2\.0\.0 (?:stored id=|id=\S+ already stored)/u;
 
-const COMMIT = /^commit\b/iu;
+/** The statement that stores a batch: `store/deliver-rows.ts`. */
+const STORES = /\bstore_deliveries\(/u;
+/** Longest time from sending it to `statement_running`. */
+const RUNNING_MS = 12;
 
 export interface ProbeOptions {
   readonly plan: CrashPlan;
@@ -115,19 +118,25 @@ function watchFiles(probe: CrashProbe, blobDir: string): void {
       if (kind(fd) === "directory") probe.reached("blob_directory_synced");
     });
   }
-  watchFunction("rename", ([, to]) => {
-    if (kindOf(to) === "blob") probe.reached("blob_renamed");
-  });
-  watchFunction("futimes", ([fd]) => {
-    if (kind(fd) === "blob") probe.reached("blob_reused");
-  });
+  const replaced = new Set<unknown>();
+  watchFunction(
+    "rename",
+    ([from, to]) => {
+      if (kindOf(to) !== "blob") return;
+      probe.reached("blob_renamed");
+      if (replaced.delete(from)) probe.reached("blob_replaced");
+    },
+    ([from, to]) => {
+      if (kindOf(to) === "blob" && fs.existsSync(to as string)) replaced.add(from);
+    },
+  );
   // `import { fsync } from "node:fs"` and `import * as fs` see the functions that were put there.
   syncBuiltinESMExports();
 }
 
 /** Both forms of a function of node:fs: with a callback, and `…Sync`. `after` runs when the system has done it, before anybody hears. */
 function watchFunction(
-  name: "open" | "close" | "write" | "fsync" | "fdatasync" | "rename" | "futimes",
+  name: "open" | "close" | "write" | "fsync" | "fdatasync" | "rename",
   after: (args: readonly unknown[], value: unknown) => void,
   before?: (args: readonly unknown[]) => void,
 ): void {
@@ -173,13 +182,10 @@ function watchSockets(probe: CrashProbe): void {
         chunk,
         () => realWrite.apply(this, args),
       );
-    if (peer.kind === "postgres" && Buffer.isBuffer(chunk)) {
-      const statements = isPostgresStartup(chunk) ? [] : peer.wire.sent(chunk);
-      const commits = statements.some(text => COMMIT.test(text));
-      if (commits) probe.reached("commit_unsent");
-      const written = realWrite.apply(this, args);
-      if (commits) probe.reached("commit_sent");
-      return written;
+    if (peer.kind === "postgres" && Buffer.isBuffer(chunk) && !isPostgresStartup(chunk)) {
+      const stores = peer.wire.sent(chunk).some(text => STORES.test(text));
+      const send = (bytes: Buffer) => realWrite.call(this, bytes);
+      if (stores) return writeStatement(probe, send, chunk, () => realWrite.apply(this, args));
     }
     return realWrite.apply(this, args);
   };
@@ -187,8 +193,10 @@ function watchSockets(probe: CrashProbe): void {
     const [chunk] = args;
     const peer = peers.get(this);
     if (peer?.kind === "postgres" && Buffer.isBuffer(chunk)) {
-      for (const statement of peer.wire.received(chunk))
-        for (const step of stepsOf(statement)) probe.reached(step);
+      if (peer.wire.received(chunk).some(statement => STORES.test(statement))) {
+        probe.reached("statement_answered");
+        probe.reached("redelivery_answered");
+      }
     }
     return realPush.apply(this, args);
   };
@@ -202,17 +210,22 @@ function firstWords(chunk: unknown): Peer {
   return { kind: typeof chunk === "string" && chunk.startsWith("220 ") ? "lmtp" : "other" };
 }
 
-/** Steps that are reached when a statement was answered; one may hold several. */
-const ANSWERED: ReadonlyArray<readonly [step: CrashStep, statement: RegExp]> = [
-  ["transaction_begun", /^begin\b/iu],
-  ["keys_claimed", /\binto deliveries\b/iu],
-  ["rows_inserted", /\binto entries\b/iu],
-  ["redelivery_recorded", /^(?!.*\binto entries\b).*\binto events\b/isu],
-  ["commit_answered", COMMIT],
-];
-
-function stepsOf(statement: string): readonly CrashStep[] {
-  return ANSWERED.filter(([, pattern]) => pattern.test(statement)).map(([step]) => step);
+/** @param send  writes bytes of its own. @param sendAll  writes what was to be written */
+function writeStatement(
+  probe: CrashProbe,
+  send: (bytes: Buffer) => unknown,
+  chunk: Buffer,
+  sendAll: () => unknown,
+): unknown {
+  probe.reached("statement_unsent");
+  if (probe.due("statement_torn")) {
+    send(chunk.subarray(0, Math.ceil(chunk.length / 2)));
+    probe.fire();
+  }
+  const written = sendAll();
+  probe.reached("statement_sent");
+  if (probe.due("statement_running")) setTimeout(() => probe.fire(), Math.random() * RUNNING_MS);
+  return written;
 }
 
 /** @param sendText  writes a text of its own. @param sendAll  writes what was to be written */

@@ -139,6 +139,7 @@ class CrashRun {
     const { kills, every, seconds = Number.POSITIVE_INFINITY, onPhase } = this.#options;
     await this.#makeAccounts();
     this.#load.start();
+    await this.#load.warmUp();
     try {
       let phase = 0;
       let phaseKills = 0;

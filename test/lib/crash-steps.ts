@@ -14,18 +14,17 @@ export type CrashStep =
   | "blob_written"
   | "blob_synced"
   | "blob_renamed"
+  | "blob_replaced"
   | "blob_directory_synced"
-  | "blob_reused"
-  | "transaction_begun"
-  | "keys_claimed"
-  | "rows_inserted"
-  | "commit_unsent"
-  | "commit_sent"
-  | "commit_answered"
+  | "statement_unsent"
+  | "statement_torn"
+  | "statement_sent"
+  | "statement_running"
+  | "statement_answered"
+  | "redelivery_answered"
   | "reply_unsent"
   | "reply_torn"
-  | "reply_sent"
-  | "redelivery_recorded";
+  | "reply_sent";
 
 /**
  * Who is killed. `sidecar`: its PostgreSQL is then told to end by the system, as after a crash of the process alone. `both`: PostgreSQL
@@ -37,8 +36,10 @@ export interface StepFacts {
   readonly what: string;
   /** PostgreSQL alone may be killed here: what the sidecar was about to do depends on it. */
   readonly withoutPostgres: boolean;
-  /** Reached only by mail that comes again; fresh mail in the same batch hides it. */
+  /** Nothing but mail that comes again is sent. */
   readonly redeliveriesOnly?: true;
+  /** Not every message gets there: it is killed at the first that does. */
+  readonly rare?: true;
 }
 
 export const CRASH_STEPS: Readonly<Record<CrashStep, StepFacts>> = {
@@ -46,26 +47,40 @@ export const CRASH_STEPS: Readonly<Record<CrashStep, StepFacts>> = {
   decided: { what: "hooks have run", withoutPostgres: true },
   blob_opened: { what: "the temporary file is there, empty", withoutPostgres: false },
   blob_torn: { what: "half of a write is in the temporary file", withoutPostgres: false },
-  blob_written: { what: "the temporary file was written to", withoutPostgres: false },
-  blob_synced: { what: "the temporary file was fsynced", withoutPostgres: false },
+  blob_written: {
+    what: "the temporary file was written to (durable at once for a small message)",
+    withoutPostgres: false,
+  },
+  blob_synced: { what: "the file of a large message was fsynced", withoutPostgres: false, rare: true },
   blob_renamed: { what: "the file has its final name", withoutPostgres: false },
+  blob_replaced: {
+    what: "the file took the place of one with the same bytes",
+    withoutPostgres: false,
+    rare: true,
+  },
   blob_directory_synced: { what: "its directory was fsynced", withoutPostgres: false },
-  blob_reused: { what: "a file that was there got a new modification time", withoutPostgres: false },
   persisted: { what: "the blob is durable", withoutPostgres: true },
-  transaction_begun: { what: "PostgreSQL answered BEGIN", withoutPostgres: true },
-  keys_claimed: { what: "PostgreSQL answered the insert of redelivery keys", withoutPostgres: true },
-  rows_inserted: { what: "PostgreSQL answered the insert of messages and entries", withoutPostgres: true },
-  redelivery_recorded: {
-    what: "a batch of redeliveries only: PostgreSQL answered the insert of its events",
+  statement_unsent: { what: "the batch's statement is about to be sent", withoutPostgres: true },
+  statement_torn: { what: "half of the statement was handed to the system", withoutPostgres: false },
+  statement_sent: { what: "all of the statement was handed to the system", withoutPostgres: true },
+  statement_running: {
+    what: "some milliseconds later: before, in or after PostgreSQL's commit",
+    withoutPostgres: true,
+  },
+  statement_answered: { what: "its answer is here, nobody has read it", withoutPostgres: true },
+  redelivery_answered: {
+    what: "the same for a batch of redeliveries",
     withoutPostgres: true,
     redeliveriesOnly: true,
+    rare: true,
   },
-  commit_unsent: { what: "COMMIT is about to be sent", withoutPostgres: true },
-  commit_sent: { what: "COMMIT was handed to the system", withoutPostgres: true },
-  commit_answered: { what: "the answer to COMMIT is here, nobody has read it", withoutPostgres: true },
   committed: { what: "the rows are durable, nobody was answered", withoutPostgres: true },
   reply_unsent: { what: "the replies are about to be sent", withoutPostgres: false },
-  reply_torn: { what: "the first of several recipients' replies was sent", withoutPostgres: false },
+  reply_torn: {
+    what: "the first of several recipients' replies was sent",
+    withoutPostgres: false,
+    rare: true,
+  },
   reply_sent: { what: "all replies were handed to the system", withoutPostgres: false },
 };
 

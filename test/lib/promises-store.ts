@@ -93,13 +93,14 @@ const RULES: ReadonlyArray<readonly [promise: string, rows: (db: Db) => Promise<
     db => db.query`
       select e.mailbox_id, e.uid, count(v.id) as events
       from entries e join mailboxes m on m.id = e.mailbox_id join accounts a on a.id = m.account_id
-      left join events v on v.message_id = e.message_id and v.kind = 'stored' and v.recipient = a.address
+      left join events v on v.message_id = e.message_id
+        and v.list @> jsonb_build_array(jsonb_build_object('kind', 'stored', 'recipient', a.address))
       group by 1, 2 having count(v.id) <> 1`,
   ],
   [
     "every event of a stored message has its entry",
     db => db.query`
-      select v.message_id, v.recipient from events v where v.kind = 'stored' and not exists (
+      select v.message_id from events v where v.list @> '[{"kind": "stored"}]' and not exists (
         select 1 from entries e where e.message_id = v.message_id
       )`,
   ],
