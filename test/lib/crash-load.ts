@@ -16,6 +16,7 @@ const SHARED_CONTENTS = 12;
 const SHARED_SHARE = 0.3;
 /** Larger messages go through a file as they come: `store/blobs-fs-stage.ts`. */
 const MEMORY_BYTES = 128 * 1024 + 1;
+const CUT_WINDOW_MS = 100;
 const RETRY_MS = 40;
 const WARM_DOUBLES = 4;
 const SMTP_CLIENTS = 2;
@@ -43,6 +44,8 @@ export interface LoadCounts {
   lmtp250Again: number;
   /** 250s for deliveries that had their 250 before. */
   lmtp250Doubled: number;
+  /** Of all of them, those that came in the last tenth of a second before a connection was cut. */
+  lmtp250BeforeCut: number;
   lmtp4xx: number;
   /** Recipients without an answer: the connection ended. */
   lmtpUnanswered: number;
@@ -64,6 +67,7 @@ export class CrashLoad {
     lmtp250: 0,
     lmtp250Again: 0,
     lmtp250Doubled: 0,
+    lmtp250BeforeCut: 0,
     lmtp4xx: 0,
     lmtpUnanswered: 0,
   };
@@ -72,6 +76,8 @@ export class CrashLoad {
   readonly #options: LoadOptions;
   readonly #shared: Content[] = [];
   readonly #doubles: DirectDelivery[] = [];
+  /** When 250s came, by `performance.now()`, since the last cut. */
+  readonly #answeredAt: number[] = [];
   #mode: LoadMode = "none";
   #budget = 0;
   #contents = 0;
@@ -222,9 +228,10 @@ export class CrashLoad {
     const account = (address: string) => addresses.get(address) ?? address;
     for (const address of to) ledger.tried(account(address), content.id, queueId);
     const replies = await connection.dialog.submit({ from: SENDER, to, message: content.bytes, queueId });
-    return to.filter((address, i) => {
+    const left = to.filter((address, i) => {
       const reply = replies[i];
       if (reply?.startsWith("250")) {
+        this.#answeredAt.push(performance.now());
         this.counts[doubled ? "lmtp250Doubled" : again ? "lmtp250Again" : "lmtp250"] += 1;
         ledger.accepted(account(address), content.id, queueId);
         return false;
@@ -234,6 +241,13 @@ export class CrashLoad {
       else this.violations.push(`LMTP ${queueId} to ${address}: ${reply}`);
       return true;
     });
+    if (replies.includes(undefined)) this.#countBeforeCut();
+    return left;
+  }
+
+  #countBeforeCut(): void {
+    const from = performance.now() - CUT_WINDOW_MS;
+    this.counts.lmtp250BeforeCut += this.#answeredAt.splice(0).filter(at => at >= from).length;
   }
 
   // -------------------------------------------------------------- messages
