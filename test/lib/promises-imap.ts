@@ -3,10 +3,13 @@
  * New messages are read whole; of those seen before a sample, or all of them when asked.
  */
 import type { ImapFlow } from "imapflow";
+import { messageOf } from "../../src/core/errors.ts";
 import { type CrashLedger, digestOf } from "./crash-ledger.ts";
 
 /** Messages seen before that are read again at each look. */
 const SAMPLE = 40;
+/** Messages per FETCH. */
+const GROUP = 500;
 
 interface Seen {
   readonly contentId: string;
@@ -16,6 +19,15 @@ interface Seen {
 interface MailboxMemory {
   readonly uidValidity: string;
   readonly uids: Map<number, Seen>;
+}
+
+interface Look {
+  readonly client: ImapFlow;
+  readonly account: string;
+  readonly memory: MailboxMemory;
+  /** RFC822.SIZE by UID. */
+  readonly sizes: ReadonlyMap<number, number>;
+  readonly problems: string[];
 }
 
 export interface ImapReport {
@@ -63,14 +75,18 @@ export class ImapPromises {
         );
       if (status !== false && (status.uidNext ?? 0) <= (listed.at(-1) ?? 0))
         problems.push(`${account}: UIDNEXT is ${status.uidNext}, and UID ${listed.at(-1)} is there`);
-      for (const uid of memory.uids.keys())
-        if (!sizes.has(uid)) problems.push(`${account}: UID ${uid} was there before and is gone`);
+      for (const uid of [...memory.uids.keys()]) {
+        if (sizes.has(uid)) continue;
+        problems.push(`${account}: UID ${uid} was there before and is gone`);
+        memory.uids.delete(uid);
+      }
       const fresh = listed.filter(uid => !memory.uids.has(uid));
       const last = Math.max(0, ...memory.uids.keys());
       if (fresh.some(uid => uid < last)) problems.push(`${account}: a new message has a UID below ${last}`);
       const old = all ? [...memory.uids.keys()] : everyNth([...memory.uids.keys()], SAMPLE);
       const wanted = [...old, ...fresh];
-      for (const group of chunks(wanted, 500)) await this.#read(client, account, group, sizes, problems);
+      const look = { client, account, memory, sizes, problems };
+      for (const group of chunks(wanted, GROUP)) await this.#read(look, group);
       return { problems, read: wanted.length };
     } finally {
       lock.release();
@@ -90,36 +106,41 @@ export class ImapPromises {
     return sizes;
   }
 
-  async #read(
-    client: ImapFlow,
-    account: string,
-    uids: readonly number[],
-    sizes: ReadonlyMap<number, number>,
-    problems: string[],
-  ): Promise<void> {
-    const memory = this.#mailboxes.get(account);
+  /** One message that cannot be read fails the whole command: then each of the group is read by itself. */
+  async #read(look: Look, uids: readonly number[]): Promise<void> {
     const missing = new Set(uids);
-    for await (const { uid, source } of client.fetch(
-      uids.join(","),
-      { uid: true, source: true },
-      { uid: true },
-    )) {
-      if (source === undefined || memory === undefined) continue;
-      missing.delete(uid);
-      const digest = digestOf(source);
-      const seen = memory.uids.get(uid);
-      if (source.length !== sizes.get(uid))
-        problems.push(`${account}: UID ${uid} has ${source.length} octets, RFC822.SIZE ${sizes.get(uid)}`);
-      if (seen !== undefined) {
-        if (seen.digest !== digest)
-          problems.push(`${account}: UID ${uid} was ${seen.contentId} and has other bytes now`);
-        continue;
+    try {
+      const wanted = { uid: true, source: true };
+      for await (const { uid, source } of look.client.fetch(uids.join(","), wanted, { uid: true })) {
+        if (source === undefined) continue;
+        missing.delete(uid);
+        this.#compare(look, uid, source);
       }
-      const identified = this.#ledger.identify({ account, uid, bytes: source });
-      if ("problem" in identified) problems.push(identified.problem);
-      memory.uids.set(uid, { contentId: "id" in identified ? identified.id : `?${uid}`, digest });
+    } catch (error) {
+      if (uids.length > 1) {
+        for (const uid of missing) await this.#read(look, [uid]);
+        return;
+      }
+      const why = error instanceof Error && "responseText" in error ? error.responseText : messageOf(error);
+      look.problems.push(`${look.account}: UID ${uids[0]} is listed and cannot be read: ${why}`);
+      return;
     }
-    for (const uid of missing) problems.push(`${account}: UID ${uid} is listed and cannot be read`);
+    for (const uid of missing) look.problems.push(`${look.account}: UID ${uid} is listed and was not sent`);
+  }
+
+  #compare({ account, memory, sizes, problems }: Look, uid: number, source: Buffer): void {
+    const digest = digestOf(source);
+    const seen = memory.uids.get(uid);
+    if (source.length !== sizes.get(uid))
+      problems.push(`${account}: UID ${uid} has ${source.length} octets, RFC822.SIZE ${sizes.get(uid)}`);
+    if (seen !== undefined) {
+      if (seen.digest !== digest)
+        problems.push(`${account}: UID ${uid} was ${seen.contentId} and has other bytes now`);
+      return;
+    }
+    const identified = this.#ledger.identify({ account, uid, bytes: source });
+    if ("problem" in identified) problems.push(identified.problem);
+    memory.uids.set(uid, { contentId: "id" in identified ? identified.id : `?${uid}`, digest });
   }
 }
 
