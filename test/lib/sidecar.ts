@@ -122,7 +122,8 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     ready: async () => (await readyz(apiSocket)) === 200,
     running: () => child !== undefined && child.exitCode === null && child.signalCode === null,
     async ended() {
-      if (child === undefined || child.signalCode !== null) return child?.signalCode ?? null;
+      if (child === undefined || child.signalCode !== null || child.exitCode !== null)
+        return child?.signalCode ?? null;
       const [, signal] = (await once(child, "exit")) as [number | null, string | null];
       return signal;
     },
