@@ -1,0 +1,53 @@
+/**
+ * Every promise of stage `store`, checked after kills: what was accepted is there once and byte for byte, UIDs and counters are
+ * consistent, database and blobs agree. All checks of the crash tests meet here.
+ */
+import type { ImapFlow } from "imapflow";
+import type { CrashLedger, Judgement } from "./crash-ledger.ts";
+import { ImapPromises } from "./promises-imap.ts";
+import { checkStore, type StoreReport } from "./promises-store.ts";
+
+export interface PromisesOptions {
+  readonly ledger: CrashLedger;
+  readonly accounts: readonly string[];
+  readonly dataDir: string;
+  /** Work with a client that is logged in as the account. */
+  withImap<T>(account: string, work: (client: ImapFlow) => Promise<T>): Promise<T>;
+}
+
+export interface PromisesReport extends Judgement {
+  /** Everything that was not kept, but for `lost` and `duplicates`. */
+  readonly problems: readonly string[];
+  readonly read: number;
+  readonly store: Omit<StoreReport, "problems">;
+}
+
+export class Promises {
+  readonly #options: PromisesOptions;
+  readonly #imap: ImapPromises;
+  readonly #startedMs = Date.now();
+
+  constructor(options: PromisesOptions) {
+    this.#options = options;
+    this.#imap = new ImapPromises(options.ledger);
+  }
+
+  /**
+   * Needs an empty queue, clients that have their answers, and a sidecar that runs.
+   * @param all  read every message again, not only the new ones and a sample
+   */
+  async check(all: boolean): Promise<PromisesReport> {
+    const { accounts, dataDir, ledger, withImap } = this.#options;
+    const problems: string[] = [];
+    let read = 0;
+    for (const account of accounts) {
+      const report = await withImap(account, client => this.#imap.look(client, account, all));
+      problems.push(...report.problems);
+      read += report.read;
+    }
+    const { problems: storeProblems, ...store } = await checkStore(dataDir, this.#startedMs);
+    problems.push(...storeProblems);
+    // The product's own check of its store belongs here, beside ours: its findings are problems too.
+    return { ...ledger.judge(this.#imap.found), problems, read, store };
+  }
+}
