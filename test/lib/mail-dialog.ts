@@ -56,14 +56,15 @@ export class MailDialog {
    * @returns for each recipient (LMTP; SMTP: one for all) its last reply, undefined when the connection ended before it came
    */
   async submit({ from, to, message, queueId }: Submission): Promise<readonly (string | undefined)[]> {
-    const accepted: number[] = [];
     const replies: (string | undefined)[] = this.#lmtp ? to.map(() => undefined) : [undefined];
     try {
       const xforward = queueId === undefined ? "" : `XFORWARD IDENT=${queueId}\r\n`;
       const recipients = to.map(one => `RCPT TO:<${one}>\r\n`).join("");
       this.#socket.write(`${xforward}MAIL FROM:<${from}>\r\n${recipients}DATA\r\n`);
-      if (xforward !== "") await this.#reply();
-      const mail = await this.#reply();
+      // Under another queue id, or in the transaction before, it would be another delivery.
+      if (xforward !== "") this.#expect(await this.#reply(), "250");
+      this.#expect(await this.#reply(), "250");
+      const accepted: number[] = [];
       for (const i of to.keys()) {
         const reply = await this.#reply();
         if (reply.startsWith("2")) accepted.push(i);
@@ -71,13 +72,15 @@ export class MailDialog {
       }
       const data = await this.#reply();
       if (!data.startsWith("354")) {
-        return replies.map(reply => reply ?? (mail.startsWith("2") ? data : mail));
+        this.#socket.write("RSET\r\n");
+        this.#expect(await this.#reply(), "250");
+        return replies.map(reply => reply ?? data);
       }
       this.#socket.write(stuffed(message));
       if (!this.#lmtp) replies[0] = await this.#reply();
       else for (const i of accepted) replies[i] = await this.#reply();
     } catch {
-      // The connection ended: what came before counts.
+      // The connection ended, or another reply came than the protocol has: what came before counts.
       this.close();
     }
     return replies;

@@ -129,10 +129,28 @@ export async function checkStore(dataDir: string, runStartedMs: number): Promise
       temporaryFiles: readdirSync(join(dataDir, "blobs", "tmp")).length,
     };
   } finally {
-    const now = deadlineAfter(5_000);
-    await db.close(now);
-    now.dispose();
+    await closeDb(db);
   }
+}
+
+/** What the database knows of the messages whose subject holds one of `words`: for whoever looks into a finding. */
+export async function storedAs(dataDir: string, words: readonly string[]): Promise<readonly object[]> {
+  const db = await openEmbedded(dataDir);
+  try {
+    return await db.query`
+      select g.subject, m.account_id, e.uid, g.queue_id, encode(g.blob_digest, 'hex') as digest, g.message_id, g.received_at,
+             (select jsonb_agg(v.list) from events v where v.message_id = g.message_id) as events
+      from messages g join entries e using (message_id) join mailboxes m on m.id = e.mailbox_id
+      where exists (select 1 from unnest(${[...words]}::text[]) as w where g.subject like '%' || w) order by 1, 2, 3`;
+  } finally {
+    await closeDb(db);
+  }
+}
+
+async function closeDb(db: Db): Promise<void> {
+  const now = deadlineAfter(5_000);
+  await db.close(now);
+  now.dispose();
 }
 
 interface BlobRow {

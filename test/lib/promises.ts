@@ -5,7 +5,10 @@
 import type { ImapFlow } from "imapflow";
 import type { CrashLedger, Judgement } from "./crash-ledger.ts";
 import { ImapPromises } from "./promises-imap.ts";
-import { checkStore, type StoreReport } from "./promises-store.ts";
+import { checkStore, type StoreReport, storedAs } from "./promises-store.ts";
+
+/** Findings whose rows are looked up. */
+const EVIDENCE = 5;
 
 export interface PromisesOptions {
   readonly ledger: CrashLedger;
@@ -20,6 +23,8 @@ export interface PromisesOptions {
 export interface PromisesReport extends Judgement {
   /** Everything that was not kept, but for `lost` and `duplicates`. */
   readonly problems: readonly string[];
+  /** Rows about what was lost or is there twice. */
+  readonly evidence: readonly object[];
   readonly read: number;
   readonly store: Omit<StoreReport, "problems">;
 }
@@ -51,6 +56,10 @@ export class Promises {
     problems.push(...storeProblems);
     // The product's own check of its store, beside ours: they must agree that nothing is wrong.
     problems.push(...(await this.#options.scrub()));
-    return { ...ledger.judge(this.#imap.found), problems, read, store };
+    const judgement = ledger.judge(this.#imap.found);
+    const wrong = [...judgement.lost, ...judgement.duplicates].slice(0, EVIDENCE);
+    const contents = wrong.map(text => /^\S+ (\S+):/u.exec(text)?.[1] ?? text);
+    const evidence = wrong.length === 0 ? [] : await storedAs(dataDir, contents);
+    return { ...judgement, problems, evidence, read, store };
   }
 }
