@@ -131,6 +131,12 @@ class CrashRun {
       ledger: this.#ledger,
       accounts: ACCOUNTS,
       dataDir: this.#dataDir,
+      scrub: async () => {
+        const { code, stdout, stderr } = await site.sidecar.mairust(["scrub", "-f", "tab"]);
+        return code === 0
+          ? []
+          : [`scrub ended with ${code}: ${stderr.trim()}`, ...stdout.toString().trim().split("\n")];
+      },
       withImap: (account, work) => site.withImap(account, "direct", work),
     });
   }

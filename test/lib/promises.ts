@@ -11,6 +11,8 @@ export interface PromisesOptions {
   readonly ledger: CrashLedger;
   readonly accounts: readonly string[];
   readonly dataDir: string;
+  /** Findings of `mairust scrub`. */
+  scrub(): Promise<readonly string[]>;
   /** Work with a client that is logged in as the account. */
   withImap<T>(account: string, work: (client: ImapFlow) => Promise<T>): Promise<T>;
 }
@@ -47,7 +49,7 @@ export class Promises {
     }
     const { problems: storeProblems, ...store } = await checkStore(dataDir, this.#startedMs);
     problems.push(...storeProblems);
-    // The product's own check of its store belongs here, beside ours: its findings are problems too.
+    problems.push(...(await this.#options.scrub()));
     return { ...ledger.judge(this.#imap.found), problems, read, store };
   }
 }
