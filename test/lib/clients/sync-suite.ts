@@ -1,0 +1,85 @@
+/**
+ * The tests that every client passes: copy 10 000 messages and the corpus, directly and through Dovecot; then 50 messages and one
+ * mailbox more, and only those are fetched. The account is filled once for all clients of a file.
+ */
+import assert from "node:assert/strict";
+import { after, before, describe, type TestContext, test } from "node:test";
+import { deadlineAfter, type TimedDeadline } from "../../../src/platform/deadline.ts";
+import { type MailClient, missingProgram, type SyncJob } from "./client.ts";
+import { compareKept } from "./compare.ts";
+import { type Credentials, credentials } from "./credentials.ts";
+import { type ClientSite, startClientSite, type Way, WAYS } from "./site.ts";
+import { countOf, FILLED_MAILBOXES, fill, fillMore, MORE_COUNT, type Stored, seenBy } from "./stored.ts";
+
+/** Longest run of one client: the slowest takes a tenth of it on two cores. */
+const SYNC_MS = 300_000;
+
+export interface Suite {
+  readonly client: MailClient;
+  /** Messages of the corpus that the client passes over by its own rules; the names are in the test's diagnostics. */
+  readonly passesOver: number;
+}
+
+export function testSync(suites: readonly Suite[]): void {
+  let site: ClientSite;
+  let login: Credentials;
+  let stored: Stored;
+
+  before(async () => {
+    site = await startClientSite();
+    login = await credentials(site);
+    stored = await fill(site);
+  });
+  after(async () => {
+    for (const { client } of suites) for (const way of WAYS) await client.close?.(await jobOf(client, way));
+    await login?.stop();
+    await site?.stop();
+  });
+
+  const jobOf = async (client: MailClient, way: Way): Promise<SyncJob & { readonly deadline: TimedDeadline }> => ({
+    access: login.access(way, client.login),
+    dir: await site.folder(`c/${client.name.replaceAll(/\W/gu, "-")}-${way}`),
+    mailboxes: FILLED_MAILBOXES,
+    deadline: deadlineAfter(SYNC_MS),
+  });
+
+  const run = async (t: TestContext, { client, passesOver }: Suite, way: Way, fresh: number) => {
+    const missing = await missingProgram(client.programs);
+    if (missing !== undefined) return t.skip(`${missing} is not installed: test/setup-host clients`);
+    const job = await jobOf(client, way);
+    const wire = site.proxies[way];
+    wire.reset();
+    const started = performance.now();
+    await client.sync(job);
+    const ms = performance.now() - started;
+    const counts = wire.counts();
+    const { kept, passedOver } = await compareKept(client, job, seenBy(stored, way));
+    t.diagnostic(`${Math.round(ms)} ms, ${kept} messages, ${JSON.stringify(counts)}`);
+    if (passedOver.length > 0) t.diagnostic(`passed over: ${passedOver.join(", ")}`);
+    assert.equal(passedOver.length, passesOver);
+    assert.equal(counts.bodies, fresh, "messages that were fetched");
+    job.deadline.dispose();
+  };
+
+  for (const suite of suites) {
+    for (const way of WAYS) {
+      test(`${suite.client.name} copies everything ${textOf(way)}, byte for byte`, t =>
+        run(t, suite, way, countOf(stored)));
+    }
+  }
+  describe("after 50 messages and one mailbox more", () => {
+    before(async () => {
+      stored = await fillMore(site, stored);
+    });
+    for (const suite of suites) {
+      for (const way of WAYS) {
+        test(`${suite.client.name} fetches only what is new ${textOf(way)}`, t =>
+          run(t, suite, way, MORE_COUNT));
+      }
+    }
+  });
+}
+
+function textOf(way: Way): string {
+  return way === "direct" ? "directly" : "through Dovecot";
+}
