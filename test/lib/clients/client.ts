@@ -114,7 +114,9 @@ export async function runProgram(
     return { exitCode: result.exitCode, stdout, stderr };
   }
   const said = `${stdout.toString().slice(-QUOTED_CHARS)}\n${stderr.slice(-QUOTED_CHARS)}`;
-  throw new Error(`${file} ${args.join(" ")}: ${result.shortMessage ?? `exit code ${result.exitCode}`}\n${said}`);
+  throw new Error(
+    `${file} ${args.join(" ")}: ${result.shortMessage ?? `exit code ${result.exitCode}`}\n${said}`,
+  );
 }
 
 /** @returns the first program that is not installed; undefined when all are. In CI a missing one is an error. */

@@ -17,7 +17,9 @@ export interface Compared {
 
 export async function compareKept(client: MailClient, job: SyncJob, expected: Stored): Promise<Compared> {
   const kept = await client.read(job);
-  const names = [...expected].filter(([, list]) => client.emptyMailboxes || list.length > 0).map(([name]) => name);
+  const names = [...expected]
+    .filter(([, list]) => client.emptyMailboxes || list.length > 0)
+    .map(([name]) => name);
   const had = [...kept].filter(([, list]) => client.emptyMailboxes || list.length > 0).map(([name]) => name);
   assert.deepEqual(had.sort(), names.sort(), "mailboxes");
   const passedOver: string[] = [];

@@ -1,14 +1,14 @@
 /**
  * `doveadm backup -R` from imapc: into a private Dovecot with Maildir, the way to move away from any IMAP server. UIDs, dates, flags
- * and keywords are kept; line ends become LF, and a NUL is 0x80, since imapc reads it so.
+ * and keywords are kept; line ends become LF. A NUL stays one: 0x80 is what Dovecot's IMAP server makes of it.
  */
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Dovecot, startDovecot } from "../../../src/mailhost/dovecot.ts";
 import { decodeUtf7 } from "../../../src/protocols/imap/utf7.ts";
 import { type Kept, type KeptMessage, type MailClient, runProgram, type SyncJob, withLf } from "./client.ts";
 import { findMaildirs, type MaildirFile, readMaildir } from "./maildir.ts";
-import { nulAs0x80 } from "./stored.ts";
 
 /** Local user of the backup. */
 const OWNER = "backup@example.test";
@@ -24,7 +24,7 @@ export const doveadm: MailClient = {
   dates: true,
   emptyMailboxes: false,
   async writes(messages) {
-    return messages.map(bytes => withLf(nulAs0x80(bytes)));
+    return messages.map(withLf);
   },
   async sync(job) {
     const target = targets.get(job.dir) ?? (await startTarget(job));
@@ -79,9 +79,13 @@ async function readDovecotMaildir(dir: string): Promise<readonly KeptMessage[]> 
   }));
 }
 
+async function readIfThere(file: string): Promise<string> {
+  return existsSync(file) ? readFile(file, "utf8") : "";
+}
+
 /** Version 3: a header line, then "uid [fields] :file name". Source: doc.dovecot.org, Maildir format. */
 async function readUidList(file: string): Promise<ReadonlyMap<string, number>> {
-  const lines = (await readFile(file, "utf8")).split("\n").slice(1);
+  const lines = (await readIfThere(file)).split("\n").slice(1);
   return new Map(
     lines
       .filter(line => line !== "")
@@ -89,10 +93,9 @@ async function readUidList(file: string): Promise<ReadonlyMap<string, number>> {
   );
 }
 
-/** "number name"; the letter `a` in a file name is number 0. Missing: no keyword was ever set. */
+/** "number name"; the letter `a` in a file name is number 0. */
 async function readKeywords(file: string): Promise<readonly string[]> {
-  const text = await readFile(file, "utf8").catch(() => "");
-  return text.split("\n").flatMap(line => line.split(" ")[1] ?? []);
+  return (await readIfThere(file)).split("\n").flatMap(line => line.split(" ")[1] ?? []);
 }
 
 function keywordNames({ keywordLetters }: MaildirFile, keywords: readonly string[]): readonly string[] {

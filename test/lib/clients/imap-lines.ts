@@ -59,7 +59,10 @@ export class ImapLines {
     const literal = LITERAL.exec(this.#tail.trimEnd());
     this.#line = this.#line.replace(/\r?\n$/u, "");
     this.#tail = "";
-    if (literal === null) return this.#end();
+    if (literal === null) {
+      this.#end();
+      return;
+    }
     const octets = Number(literal[1]);
     if (this.#waitsForGo && literal[2] === "" && octets > 0) this.#promised = octets;
     else this.#skip = octets;

@@ -21,7 +21,10 @@ export async function startLmtpSink(): Promise<LmtpSink> {
       buffer(stream).then(
         bytes => {
           messages.push(bytes);
-          callback(null, session.envelope.rcptTo.map(() => "kept"));
+          callback(
+            null,
+            session.envelope.rcptTo.map(() => "kept"),
+          );
         },
         (error: unknown) => callback(error instanceof Error ? error : new Error(String(error))),
       );

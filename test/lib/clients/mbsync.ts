@@ -1,12 +1,12 @@
 /**
- * mbsync (isync 1.4) as a pull into Maildirs. It puts `X-TUID` into the header of each message it copies, writes UNIX line ends, and
- * passes over a message whose header block does not end with an empty line ("incomplete header; skipping"). Its state files tie the
+ * mbsync (isync 1.4) as a pull into Maildirs. It puts `X-TUID` into the header of each message it copies, drops every CR (not only
+ * those of line ends), and passes over a message whose header block does not end with an empty line ("incomplete header; skipping"). Its state files tie the
  * server's UIDs to its own.
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeUtf7 } from "../../../src/protocols/imap/utf7.ts";
-import { type Kept, type KeptMessage, type MailClient, runProgram, type SyncJob, withLf } from "./client.ts";
+import { type Kept, type KeptMessage, type MailClient, runProgram, type SyncJob } from "./client.ts";
 import { findMaildirs, readMaildir, uidInName } from "./maildir.ts";
 
 /** isync's header field for finding a message again; 12 characters (src/sync.c, TUIDL). */
@@ -21,7 +21,7 @@ export const mbsync: MailClient = {
   dates: true,
   emptyMailboxes: true,
   async writes(messages) {
-    return messages.map(withLf).map(bytes => (hasEmptyLine(bytes) ? bytes : undefined));
+    return messages.map(withoutCr).map(bytes => (hasEmptyLine(bytes) ? bytes : undefined));
   },
   async sync(job) {
     const rc = join(job.dir, "mbsyncrc");
@@ -46,6 +46,10 @@ export const mbsync: MailClient = {
     return kept as Kept;
   },
 };
+
+function withoutCr(bytes: Buffer): Buffer {
+  return Buffer.from(bytes.filter(octet => octet !== 0x0d));
+}
 
 function hasEmptyLine(lfBytes: Buffer): boolean {
   return lfBytes[0] === 0x0a || lfBytes.includes("\n\n");

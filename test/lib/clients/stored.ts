@@ -24,8 +24,8 @@ const PREFIX =
 /** Mailbox name → its messages in order of UID. */
 export type Stored = ReadonlyMap<string, readonly StoredMessage[]>;
 
-/** Dovecot shows NUL so (imapc and mail storage alike). */
-export function nulAs0x80(bytes: Buffer): Buffer {
+/** Dovecot's IMAP server shows NUL so. */
+function nulAs0x80(bytes: Buffer): Buffer {
   return bytes.includes(0) ? Buffer.from(bytes.map(octet => (octet === 0 ? 0x80 : octet))) : bytes;
 }
 
@@ -50,10 +50,12 @@ export async function fillMore(site: ClientSite, before: Stored): Promise<Stored
   const lmtp = await LmtpTestClient.open(site.sidecar.lmtpPort);
   const stored = new Map(before);
   const inbox = [...(before.get("INBOX") ?? [])];
-  for (let i = 0; i < MORE.inbox; i++) inbox.push(await deliver(site, lmtp, "INBOX", inbox.length, `news ${i}`));
+  for (let i = 0; i < MORE.inbox; i++)
+    inbox.push(await deliver(site, lmtp, "INBOX", inbox.length, `news ${i}`));
   stored.set("INBOX", inbox);
   const filed: StoredMessage[] = [];
-  for (let i = 0; i < MORE.filed; i++) filed.push(await deliver(site, lmtp, FILED, filed.length, `invoice ${i}`));
+  for (let i = 0; i < MORE.filed; i++)
+    filed.push(await deliver(site, lmtp, FILED, filed.length, `invoice ${i}`));
   stored.set(FILED, filed);
   lmtp.close();
   const fresh = Array.from({ length: MORE.added }, (_, i) => ({

@@ -8,7 +8,7 @@ import { deadlineAfter, type TimedDeadline } from "../../../src/platform/deadlin
 import { type MailClient, missingProgram, type SyncJob } from "./client.ts";
 import { compareKept } from "./compare.ts";
 import { type Credentials, credentials } from "./credentials.ts";
-import { type ClientSite, startClientSite, type Way, WAYS } from "./site.ts";
+import { type ClientSite, startClientSite, WAYS, type Way } from "./site.ts";
 import { countOf, FILLED_MAILBOXES, fill, fillMore, MORE_COUNT, type Stored, seenBy } from "./stored.ts";
 
 /** Longest run of one client: the slowest takes a tenth of it on two cores. */
@@ -36,7 +36,10 @@ export function testSync(suites: readonly Suite[]): void {
     await site?.stop();
   });
 
-  const jobOf = async (client: MailClient, way: Way): Promise<SyncJob & { readonly deadline: TimedDeadline }> => ({
+  const jobOf = async (
+    client: MailClient,
+    way: Way,
+  ): Promise<SyncJob & { readonly deadline: TimedDeadline }> => ({
     access: login.access(way, client.login),
     dir: await site.folder(`c/${client.name.replaceAll(/\W/gu, "-")}-${way}`),
     mailboxes: FILLED_MAILBOXES,
