@@ -102,6 +102,7 @@ export async function runProgram(
     env: { PATH: SYSTEM_PATH, HOME: job.dir, LC_ALL: "C.UTF-8", ...options.env },
     extendEnv: false,
     encoding: "buffer",
+    stripFinalNewline: false,
     maxBuffer: OUTPUT_BYTES,
     reject: false,
     cancelSignal: job.deadline.signal,

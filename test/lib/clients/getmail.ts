@@ -81,6 +81,7 @@ username = ${access.user}
 password = ${access.password}
 mailboxes = ("${mailbox}",)
 use_peek = true
+record_mailbox = false
 timeout = 60
 [destination]
 ${target}

@@ -12,8 +12,6 @@ export const CORPUS_BOX = "Archive";
 /** More for the second run: by LMTP to INBOX, by LMTP filed into a new mailbox, and added to the corpus. */
 const MORE = { inbox: 20, filed: 10, added: 20 };
 export const MORE_COUNT = MORE.inbox + MORE.filed + MORE.added;
-/** Mailboxes with mail after the second run; a client that is told names is told these. */
-export const FILLED_MAILBOXES: readonly string[] = ["INBOX", CORPUS_BOX, FILED];
 /** Every account has these. */
 const EMPTY = ["Drafts", "Junk", "Sent", "Trash"];
 /** Dovecot's own namespace of `dovecot/stage-store.conf`. */

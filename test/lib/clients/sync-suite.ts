@@ -4,15 +4,18 @@
  */
 import assert from "node:assert/strict";
 import { after, before, describe, type TestContext, test } from "node:test";
+import { messageOf } from "../../../src/core/errors.ts";
 import { deadlineAfter, type TimedDeadline } from "../../../src/platform/deadline.ts";
 import { type MailClient, missingProgram, type SyncJob } from "./client.ts";
 import { compareKept } from "./compare.ts";
 import { type Credentials, credentials } from "./credentials.ts";
 import { type ClientSite, startClientSite, WAYS, type Way } from "./site.ts";
-import { countOf, FILLED_MAILBOXES, fill, fillMore, MORE_COUNT, type Stored, seenBy } from "./stored.ts";
+import { countOf, fill, fillMore, MORE_COUNT, type Stored, seenBy } from "./stored.ts";
 
 /** Longest run of one client: the slowest takes a tenth of it on two cores. */
 const SYNC_MS = 300_000;
+/** In the error of a client that failed. */
+const QUOTED_RESPONSES = 8;
 
 export interface Suite {
   readonly client: MailClient;
@@ -42,7 +45,7 @@ export function testSync(suites: readonly Suite[]): void {
   ): Promise<SyncJob & { readonly deadline: TimedDeadline }> => ({
     access: login.access(way, client.login),
     dir: await site.folder(`c/${client.name.replaceAll(/\W/gu, "-")}-${way}`),
-    mailboxes: FILLED_MAILBOXES,
+    mailboxes: [...stored].filter(([, messages]) => messages.length > 0).map(([name]) => name),
     deadline: deadlineAfter(SYNC_MS),
   });
 
@@ -53,7 +56,13 @@ export function testSync(suites: readonly Suite[]): void {
     const wire = site.proxies[way];
     wire.reset();
     const started = performance.now();
-    await client.sync(job);
+    await client.sync(job).catch(async (cause: unknown) => {
+      const responses = wire.responses().slice(-QUOTED_RESPONSES).join("\n");
+      const log = (await site.dovecot.log()).slice(-QUOTED_RESPONSES).join("\n");
+      throw new Error(`${messageOf(cause)}\nLast responses:\n${responses}\nDovecot's log:\n${log}`, {
+        cause,
+      });
+    });
     const ms = performance.now() - started;
     const counts = wire.counts();
     const { kept, passedOver } = await compareKept(client, job, seenBy(stored, way));
