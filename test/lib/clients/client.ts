@@ -51,11 +51,7 @@ export interface MailClient {
   /** Mailboxes without mail are in what it keeps. */
   readonly emptyMailboxes: boolean;
   /** What it makes of each message before it writes it; undefined: it passes over the message, as documented. */
-  writes(
-    messages: readonly Buffer[],
-    job: SyncJob,
-    mailbox: string,
-  ): Promise<ReadonlyArray<Buffer | undefined>>;
+  writes(messages: readonly Buffer[], job: SyncJob): Promise<ReadonlyArray<Buffer | undefined>>;
   /** @throws {Error} it ended in another way than well; with the end of its output */
   sync(job: SyncJob): Promise<void>;
   read(job: SyncJob): Promise<Kept>;
@@ -83,8 +79,6 @@ export interface RunOptions {
   readonly allowed?: readonly number[];
   readonly input?: Buffer;
   readonly env?: Readonly<Record<string, string>>;
-  /** User and group to run as, for programs that refuse to be root. */
-  readonly id?: number;
 }
 
 /**
@@ -106,7 +100,6 @@ export async function runProgram(
     maxBuffer: OUTPUT_BYTES,
     reject: false,
     cancelSignal: job.deadline.signal,
-    ...(options.id === undefined ? {} : { uid: options.id, gid: options.id }),
     ...(options.input === undefined ? { stdin: "ignore" } : { input: options.input }),
   });
   const stdout = Buffer.from(result.stdout);

@@ -31,7 +31,6 @@ export async function compareKept(client: MailClient, job: SyncJob, expected: St
     const written = await client.writes(
       messages.map(({ bytes }) => bytes),
       job,
-      name,
     );
     assert.equal(written.length, messages.length);
     const wanted: Wanted[] = [];

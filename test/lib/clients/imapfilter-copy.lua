@@ -1,6 +1,6 @@
 -- Copies an account with imapfilter: IMAP_HOST, IMAP_PORT, IMAP_USER, IMAP_PASSWORD and COPY_DIR in the environment.
 --
--- Appends what is new since the last run to COPY_DIR/records (test/lib/clients/records.ts says how), and keeps the highest UID
+-- Appends what is new since the last run to COPY_DIR/records (test/lib/clients/records.ts says how; mailbox names in UTF-8), and keeps the highest UID
 -- of each mailbox in COPY_DIR/state. imapfilter reads header and text of a message apart, one message per command; flags come from
 -- one SEARCH for each flag.
 options.info = false
@@ -36,7 +36,7 @@ end
 -- Flags that are asked for, and the search key of each.
 local KEYS = {
     ['\\Seen'] = 'SEEN', ['\\Answered'] = 'ANSWERED', ['\\Flagged'] = 'FLAGGED', ['\\Draft'] = 'DRAFT',
-    ['project-a'] = 'KEYWORD project-a', ['$Forwarded'] = 'KEYWORD $Forwarded',
+    invoice = 'KEYWORD invoice', ['project-a'] = 'KEYWORD project-a', ['$Forwarded'] = 'KEYWORD $Forwarded',
 }
 
 local function flags_of(mailbox, range)
@@ -68,12 +68,8 @@ local function copy(name)
     state[name] = highest
 end
 
-local function walk(folder)
-    local mailboxes, folders = account:list_all(folder)
-    for _, name in ipairs(mailboxes) do copy(name) end
-    for _, name in ipairs(folders) do walk(name) end
-end
-walk('')
+local mailboxes = account:list_all('', '*')
+for _, name in ipairs(mailboxes) do copy(name) end
 out:close()
 
 local kept = assert(io.open(dir .. '/state', 'w'))

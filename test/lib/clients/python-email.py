@@ -37,35 +37,8 @@ def getmail():
     return lambda message: Message(fromstring=message).flatten(False, False)
 
 
-def getmail_lmtp():
-    """getmailcore/destinations.py MDA_lmtp: what smtplib hands to its connection."""
-    import smtplib
-
-    from getmailcore.message import Message
-
-    class Capture(smtplib.LMTP):
-        def __init__(self):
-            smtplib.SMTP.__init__(self)
-            self.message = b""
-
-        def ehlo_or_helo_if_needed(self):
-            pass
-
-        def sendmail(self, from_addr, to_addrs, msg, mail_options=(), rcpt_options=()):
-            self.message = msg
-
-    capture = Capture()
-
-    def write(message):
-        parsed = Message(fromstring=message)
-        capture.send_message(parsed.content(), "sender@example.org", "recipient@example.org")
-        return capture.message
-
-    return write
-
-
 def main():
-    write = {"offlineimap": offlineimap, "getmail": getmail, "getmail-lmtp": getmail_lmtp}[sys.argv[1]]()
+    write = {"offlineimap": offlineimap, "getmail": getmail}[sys.argv[1]]()
     for line in iter(sys.stdin.buffer.readline, b""):
         message = sys.stdin.buffer.read(int(line))
         try:

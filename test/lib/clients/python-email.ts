@@ -8,7 +8,7 @@ const SCRIPT = join(packageRoot(), "test/lib/clients/python-email.py");
 
 /** @returns in the order of `messages`; undefined: the client cannot write it and passes over it */
 export async function asPythonWrites(
-  client: "offlineimap" | "getmail" | "getmail-lmtp",
+  client: "offlineimap" | "getmail",
   messages: readonly Buffer[],
   job: Pick<SyncJob, "dir" | "deadline">,
 ): Promise<ReadonlyArray<Buffer | undefined>> {

@@ -1,5 +1,5 @@
 /**
- * What the small programs over IMAP libraries write, one file for all mailboxes: a line with tabs (mailbox as on the wire, UID, flags
+ * What the small programs over IMAP libraries write, one file for all mailboxes: a line with tabs (mailbox as on the wire or in UTF-8, UID, flags
  * with blanks, INTERNALDATE as on the wire or nothing, octets), the octets, a line break. UID 0 only says that the mailbox is there.
  */
 import { readFile } from "node:fs/promises";
@@ -20,7 +20,7 @@ export async function readRecords(dir: string): Promise<Kept> {
     const [name = "", uid, flags = "", date = "", size] = bytes.toString("utf8", at, lf).split("\t");
     const end = lf + 1 + Number(size);
     if (lf < 0 || !Number.isInteger(end) || bytes[end] !== LF) throw new Error(`bad record at octet ${at}`);
-    const mailbox = decodeUtf7(Buffer.from(name, "latin1"));
+    const mailbox = decodeUtf7(Buffer.from(name));
     const messages = kept.get(mailbox) ?? [];
     kept.set(mailbox, messages);
     if (Number(uid) > 0) {

@@ -16,8 +16,11 @@ import { startWireProxy, type WireProxy } from "./wire-proxy.ts";
 const START_MS = 90_000;
 export const USER = "many@example.test";
 export const PASSWORD = "secret";
-/** Where the hook files what holds "invoice" in its subject; made by the first such message. */
-export const FILED = "請求書/2026";
+/**
+ * Where the hook files what holds "invoice" in its subject; made by the first such message. imapfilter 2.8.1 loses a bit of some
+ * other characters when it decodes modified UTF-7, these it decodes rightly.
+ */
+export const FILED = "日本/2026";
 
 export type Way = "direct" | "dovecot";
 export const WAYS: readonly Way[] = ["direct", "dovecot"];

@@ -1,18 +1,21 @@
-"""Mends the delivery of getmail 6.18.11: it waits for SIGCHLD of the process that writes a message, and when that process ends before
-the wait begins, the signal is lost and getmail stands still for its whole time-out, then gives up. Here it waits for the process
-itself. What getmail does with IMAP is untouched.
+"""Takes a process for each message out of getmail 6.18.11: writing 10 000 messages takes minutes with them, and getmail waits for
+SIGCHLD in a way that loses the signal when the process ends first, then stands still for its whole time-out. getmail's own function
+writes into the Maildir, in getmail's own process and without fsync; what it does with IMAP and with the message is untouched.
 """
 import os
 
 try:
-    from getmailcore.baseclasses import ForkingBase
+    from getmailcore.destinations import Maildir
+    from getmailcore.utilities import deliver_maildir
 except ImportError:  # another Python program
     pass
 else:
 
-    def wait_for_child(_self, pid):
-        _pid, status = os.waitpid(pid, 0)
-        return os.waitstatus_to_exitcode(status)
+    def deliver(self, msg, delivered_to, received):
+        data = msg.flatten(delivered_to, received)
+        deliver_maildir(self.conf["path"], data, self.hostname, self.dcount, self.conf["filemode"])
+        self.dcount += 1
+        return self
 
-    ForkingBase._prepare_child = lambda _self: None
-    ForkingBase._wait_for_child = wait_for_child
+    Maildir._deliver_message = deliver
+    os.fsync = lambda _descriptor: None
