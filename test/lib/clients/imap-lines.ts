@@ -30,6 +30,11 @@ export class ImapLines {
     this.#promised = 0;
   }
 
+  /** The server refused it with its tagged answer. */
+  refused(): void {
+    if (this.#promised > 0) this.#end();
+  }
+
   feed(chunk: Buffer): void {
     let at = 0;
     while (at < chunk.length) {

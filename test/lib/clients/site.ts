@@ -25,10 +25,11 @@ export const FILED = "日本/2026";
 export type Way = "direct" | "dovecot";
 export const WAYS: readonly Way[] = ["direct", "dovecot"];
 
-export interface ClientSiteOptions {
-  /** Lines for the Dovecot in front, set last. */
-  readonly dovecotConfig?: string;
-  readonly users?: readonly string[];
+/** A Dovecot in front of the service, and what it asks there. */
+export interface Front {
+  readonly dovecot: Dovecot;
+  readonly upstream: WireProxy;
+  stop(): Promise<void>;
 }
 
 export interface ClientSite {
@@ -61,51 +62,59 @@ plugin = "${HELLO}"
 mode = "enforce"
 `;
 
-export async function startClientSite(options: ClientSiteOptions = {}): Promise<ClientSite> {
-  const scratch = await makeScratch();
+/**
+ * A Dovecot with `dovecot/stage-store.conf` before a running service, with a recording proxy between the two.
+ * @param config  lines for it, set last
+ */
+export async function startFront(sidecar: Sidecar, dir: string, config = ""): Promise<Front> {
   const deadline = deadlineAfter(START_MS);
+  const upstream = await startWireProxy(sidecar.imapPort);
+  const target = {
+    host: "127.0.0.1",
+    port: upstream.port,
+    masterUser: "dovecot",
+    masterPassword: sidecar.masterPassword,
+  };
+  const users = [{ address: USER, password: PASSWORD }];
+  const mode = { kind: "imapc", upstream: target } as const;
+  const dovecot = await startDovecot({ dir, mode, users, extraConfig: config }, deadline);
+  deadline.dispose();
+  return {
+    dovecot,
+    upstream,
+    async stop() {
+      await dovecot.stop();
+      await upstream.stop();
+    },
+  };
+}
+
+export async function startClientSite(): Promise<ClientSite> {
+  const scratch = await makeScratch();
   const folder = async (name: string) => {
     const dir = join(scratch.dir, name);
     await mkdir(dir, { recursive: true });
     return dir;
   };
   const sidecar = await startSidecar({ dir: await folder("s"), toml: FILING, logLevel: "warn" });
-  const upstream = await startWireProxy(sidecar.imapPort);
-  const dovecot = await startDovecot(
-    {
-      dir: await folder("d"),
-      mode: {
-        kind: "imapc",
-        upstream: {
-          host: "127.0.0.1",
-          port: upstream.port,
-          masterUser: "dovecot",
-          masterPassword: sidecar.masterPassword,
-        },
-      },
-      users: (options.users ?? [USER]).map(address => ({ address, password: PASSWORD })),
-      extraConfig: options.dovecotConfig ?? "",
-    },
-    deadline,
-  );
-  deadline.dispose();
+  const front = await startFront(sidecar, await folder("d"));
   const proxies = {
     direct: await startWireProxy(sidecar.imapPort),
-    dovecot: await startWireProxy(dovecot.imapPort),
+    dovecot: await startWireProxy(front.dovecot.imapPort),
   };
   const api = new Api(sidecar.apiSocket);
   return {
     dir: scratch.dir,
     sidecar,
-    dovecot,
+    dovecot: front.dovecot,
+    upstream: front.upstream,
     api,
     proxies,
-    upstream,
     folder,
     async stop() {
       api.close();
-      await dovecot.stop();
-      for (const proxy of [proxies.direct, proxies.dovecot, upstream]) await proxy.stop();
+      await front.stop();
+      for (const proxy of [proxies.direct, proxies.dovecot]) await proxy.stop();
       await sidecar.stop();
       await scratch.remove();
     },
