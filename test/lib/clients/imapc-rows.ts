@@ -134,7 +134,8 @@ export const READING: readonly ImapcRow[] = [
   },
   {
     client: "THREAD ORDEREDSUBJECT US-ASCII 1:2",
-    upstream: [/^UID FETCH \d \(BODY\.PEEK\[HEADER\]\)$/u, /^UID FETCH \d \(BODY\.PEEK\[HEADER\]\)$/u],
+    // Twice: for the subject, and for the date.
+    upstream: [1, 2, 2, 1].map(uid => `UID FETCH ${uid} (BODY.PEEK[HEADER])`),
     answer: /^\* THREAD \(1\)\(2\)$/mu,
   },
   { client: "NOOP", upstream: [], answer: /^OK/mu },

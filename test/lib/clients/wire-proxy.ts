@@ -34,6 +34,8 @@ export interface WireProxy {
   commands(): readonly WireCommand[];
   responses(): readonly string[];
   reset(): void;
+  /** Break all connections, and go on listening. */
+  cut(): void;
   stop(): Promise<void>;
 }
 
@@ -85,6 +87,9 @@ export async function startWireProxy(target: number): Promise<WireProxy> {
     commands: () => [...recorder.commands],
     responses: () => [...recorder.responses],
     reset: () => recorder.reset(),
+    cut() {
+      for (const socket of open) socket.destroy();
+    },
     async stop() {
       const closed = once(server, "close");
       server.close();
