@@ -8,6 +8,7 @@ import { createHmac } from "node:crypto";
 import { cell } from "./compose/cell.ts";
 import { configuredDomains, databaseComponent } from "./compose/database.ts";
 import { hooksComponent } from "./compose/hooks.ts";
+import { jobsOf } from "./compose/jobs.ts";
 import { lateBlobs, lateDb } from "./compose/late.ts";
 import { apiComponent, imapComponent, type ListenerComponent, lmtpComponent } from "./compose/listeners.ts";
 import { reloader } from "./compose/reload.ts";
@@ -36,6 +37,8 @@ import { StoreDirectory } from "./store/directory.ts";
 import { createAuthenticator } from "./store/login.ts";
 import { MailboxHub } from "./store/mailbox-hub.ts";
 import { createMailboxReader } from "./store/mailboxes.ts";
+import { createUserPasswords } from "./store/passwords.ts";
+import { createScrub } from "./store/scrub.ts";
 import { syncDomains } from "./store/sync-domains.ts";
 
 export interface ComposeOptions {
@@ -74,7 +77,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const masterKey = loadOrMakeSecret("key_file", config.key_file).secret;
   const log = createLog({ ...config.log, hashKey: createHmac("sha256", masterKey).update("log").digest() });
   const registry = new ComponentRegistry();
-  const metrics = createMetrics({ components: () => registry.list() });
+  const metrics = createMetrics({ components: () => registry.list(), jobs: () => jobs.admin.counts() });
   const common = { settings, log, metrics, version };
 
   // The store over a database and a blob folder that open later.
@@ -97,6 +100,8 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
       metrics.blobBytes.inc(bytes);
     },
   });
+
+  const jobs = jobsOf({ ...common, db, blobs, changes });
 
   // A message's way in.
   const newId = uuid7Generator();
@@ -135,21 +140,32 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
       onMailboxesGone: mailboxes => changes.publish(mailboxes),
     }),
     messages: createMessageAdmin(db),
+    jobs: jobs.admin,
     directory,
     blobs,
     adder: createMessageAdder({ ...arrival, maxMessageBytes, mimeLimits, log }),
     system: systemControl({ settings, registry, metrics, reread: options.reread, apply: reload }),
     maxMessageBytes,
+    scrub: createScrub({
+      db,
+      blobs,
+      onFinding(finding) {
+        metrics.scrubFindings.inc({ kind: finding.kind });
+        log.error("scrub found a fault", { ...finding });
+      },
+    }),
   };
 
   registry.register(databaseComponent({ ...common, db: dbCell }));
   registry.register(blobsComponent(common, blobCell));
   registry.register(storeComponent(common, changes, hub));
   registry.register(hooks.component);
-  if (config.roles.includes("worker")) registry.register(workerComponent(common, db));
+  if (config.roles.includes("worker")) registry.register(workerComponent(common, db, blobs));
+  if (config.roles.includes("worker")) registry.register(jobs.component);
   const listeners: ListenerComponent[] = [];
   if (config.roles.includes("imap")) {
     const authenticator = createAuthenticator({
+      users: createUserPasswords(db, Date.now),
       directory,
       masterUser: config.imap.master_user,
       masterPassword: loadOrMakeSecret("imap.master_password_file", config.imap.master_password_file).secret,

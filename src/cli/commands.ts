@@ -18,6 +18,8 @@ const config = (pick: (m: typeof import("./commands/config.ts")) => Handler) => 
   pick(await import("./commands/config.ts"));
 const migrate = (pick: (m: typeof import("./commands/migrate.ts")) => Handler) => async () =>
   pick(await import("./commands/migrate.ts"));
+const job = (pick: (m: typeof import("./commands/job.ts")) => Handler) => async () =>
+  pick(await import("./commands/job.ts"));
 const system = (pick: (m: typeof import("./commands/system.ts")) => Handler) => async () =>
   pick(await import("./commands/system.ts"));
 
@@ -76,6 +78,13 @@ const SERVICE: readonly CommandSpec[] = [
     ],
     examples: ["selftest", "selftest --to taro@example.test"],
     load: async () => (await import("./commands/selftest.ts")).selftest,
+  },
+  {
+    usage: "scrub",
+    summary: "read every stored message again and compare all rows: exit 1 when something is wrong",
+    options: [{ flags: "--quick", description: "rows and files' sizes only, nothing is read" }],
+    examples: ["scrub", "scrub --quick -f json"],
+    load: async () => (await import("./commands/scrub.ts")).scrub,
   },
 ];
 
@@ -185,6 +194,17 @@ const ACCOUNTS: readonly CommandSpec[] = [
     load: account(m => m.quota),
   },
   {
+    usage: "account passwd <address>",
+    summary: "set the password for logins by IMAP: asked for, or one line of standard input",
+    options: [
+      { flags: "--hash <phc>", description: "an Argon2id hash instead, as Dovecot stores it" },
+      { flags: "--clear", description: "no password any more" },
+      DRY_RUN,
+    ],
+    examples: ["account passwd taro@example.com", "account passwd taro@example.com --clear"],
+    load: account(m => m.passwd),
+  },
+  {
     usage: "account rm <address>",
     summary: "remove an account with all its mail",
     options: [DRY_RUN, YES],
@@ -269,4 +289,36 @@ const MESSAGES: readonly CommandSpec[] = [
   },
 ];
 
-export const COMMANDS: readonly CommandSpec[] = [...SERVICE, ...CONFIG, ...ACCOUNTS, ...MESSAGES];
+const JOBS: readonly CommandSpec[] = [
+  {
+    usage: "job list",
+    summary: "background jobs, newest first",
+    options: [
+      { flags: "--kind <name>", description: "only of this kind" },
+      { flags: "--state <state>", description: "queued, running, done, failed or canceled" },
+      LIMIT,
+    ],
+    examples: ["job list", "job list --state failed"],
+    load: job(m => m.list),
+  },
+  {
+    usage: "job show <id>",
+    summary: "one background job",
+    examples: ["job show 17"],
+    load: job(m => m.show),
+  },
+  {
+    usage: "job cancel <id>",
+    summary: "end a job: at once when it waits, soon when it runs",
+    examples: ["job cancel 17"],
+    load: job(m => m.cancel),
+  },
+  {
+    usage: "job retry <id>",
+    summary: "run a failed or canceled job again",
+    examples: ["job retry 17"],
+    load: job(m => m.retry),
+  },
+];
+
+export const COMMANDS: readonly CommandSpec[] = [...SERVICE, ...CONFIG, ...ACCOUNTS, ...MESSAGES, ...JOBS];

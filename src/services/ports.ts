@@ -2,15 +2,19 @@
 import type { AccountAdmin, MessageAdmin, SystemControl } from "../core/admin-ports.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { Directory } from "../core/ports/directory.ts";
+import type { JobAdmin } from "../core/ports/jobs.ts";
 import type { MessageAdder } from "../core/ports/message-adder.ts";
+import type { Scrub } from "../core/ports/scrub.ts";
 
 export interface ServicePorts {
   readonly accounts: AccountAdmin;
   readonly messages: MessageAdmin;
+  readonly jobs: JobAdmin;
   readonly directory: Directory;
   readonly blobs: BlobStore;
   readonly adder: MessageAdder;
   readonly system: SystemControl;
+  readonly scrub: Scrub;
   /** `limits.message_bytes` now in effect. */
   readonly maxMessageBytes: () => number;
 }
