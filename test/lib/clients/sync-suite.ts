@@ -8,7 +8,7 @@ import { messageOf } from "../../../src/core/errors.ts";
 import { deadlineAfter, type TimedDeadline } from "../../../src/platform/deadline.ts";
 import { type MailClient, missingProgram, type SyncJob } from "./client.ts";
 import { compareKept } from "./compare.ts";
-import { type Credentials, credentials } from "./credentials.ts";
+import { credentials, setPassword } from "./credentials.ts";
 import { type ClientSite, startClientSite, WAYS, type Way } from "./site.ts";
 import { countOf, fill, fillMore, MORE_COUNT, type Stored, seenBy } from "./stored.ts";
 
@@ -25,17 +25,16 @@ export interface Suite {
 
 export function testSync(suites: readonly Suite[]): void {
   let site: ClientSite;
-  let login: Credentials;
   let stored: Stored;
+  const ran: { readonly client: MailClient; readonly job: SyncJob }[] = [];
 
   before(async () => {
     site = await startClientSite();
-    login = await credentials(site);
     stored = await fill(site);
+    await setPassword(site);
   });
   after(async () => {
-    for (const { client } of suites) for (const way of WAYS) await client.close?.(await jobOf(client, way));
-    await login?.stop();
+    for (const { client, job } of ran) await client.close?.(job);
     await site?.stop();
   });
 
@@ -43,7 +42,7 @@ export function testSync(suites: readonly Suite[]): void {
     client: MailClient,
     way: Way,
   ): Promise<SyncJob & { readonly deadline: TimedDeadline }> => ({
-    access: login.access(way, client.login),
+    access: credentials(site, way, client.login),
     dir: await site.folder(`c/${client.name.replaceAll(/\W/gu, "-")}-${way}`),
     mailboxes: [...stored].filter(([, messages]) => messages.length > 0).map(([name]) => name),
     deadline: deadlineAfter(SYNC_MS),
@@ -53,6 +52,7 @@ export function testSync(suites: readonly Suite[]): void {
     const missing = await missingProgram(client.programs);
     if (missing !== undefined) return t.skip(`${missing} is not installed: test/setup-host clients`);
     const job = await jobOf(client, way);
+    ran.push({ client, job });
     const wire = site.proxies[way];
     wire.reset();
     const started = performance.now();
