@@ -28,6 +28,16 @@ export const REGRESSIONS: readonly Regression[] = [
   { target: "config-toml", what: "the same in a configuration file", input: Buffer.from("\ufeffx = 1\n") },
   { target: "search-grammar", what: "a size that no bigint holds", input: latin1("-smaller:9999999g") },
   {
+    target: "config-toml",
+    what: "what only the lenient TOML parser takes was an error without a place",
+    input: Buffer.from("a=1979-05- 7\n"),
+  },
+  {
+    target: "manifest",
+    what: "the same in a manifest was no manifest error",
+    input: Buffer.from("a=1979-05- 7\n"),
+  },
+  {
     target: "search-grammar",
     what: "a year that PostgreSQL does not know",
     input: latin1("before:0000-01-01"),
