@@ -53,6 +53,16 @@ export const REGRESSIONS: readonly Regression[] = [
     input: latin1(`a LOGIN ann@a.test secret\r\n${"b SELECT INBOX\r\n".repeat(30)}`),
   },
   {
+    target: "imap-session",
+    what: "a client that ended its side in IDLE lost the answers before it",
+    input: latin1("a LOGIN ann@a.test secret\r\na SELECT INBOX\r\na SEARCH BODY a\r\na IDLE\r\n"),
+  },
+  {
+    target: "imap-session",
+    what: "and in AUTHENTICATE too",
+    input: latin1("a LOGIN ann@a.test wrong\r\nb AUTHENTICATE PLAIN\r\n"),
+  },
+  {
     target: "lmtp-session",
     what: "a message whose write failed",
     input: latin1("LHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<writefail@a>\r\nDATA\r\n\r\n.\r\nNOOP\r\n"),
