@@ -33,6 +33,7 @@ export interface SearchTextLimits {
   readonly lingerMs: number;
   /** While mail comes in, the job rests this many times as long as it worked: storing mail goes first. */
   readonly restShare: number;
+  readonly maxRestMs: number;
   /** Times that a message may be at work when its process ends. */
   readonly crashes: number;
 }
@@ -42,7 +43,8 @@ export const SEARCH_TEXT_LIMITS: SearchTextLimits = {
   batchBytes: 4 * 1024 * 1024,
   readMs: 20_000,
   lingerMs: 10_000,
-  restShare: 1,
+  restShare: 3,
+  maxRestMs: 1_000,
   crashes: 2,
 };
 
@@ -105,7 +107,7 @@ class SearchTextJob implements SearchTextHandler {
         }
         await run.saveCheckpoint({ batch: ids });
         await this.#make(ids, extractor, run.signal);
-        if (this.#nudged) await sleep((performance.now() - startedAt) * this.#limits.restShare, run.signal);
+        if (this.#nudged) await this.#rest(performance.now() - startedAt, run.signal);
       }
     } catch (error) {
       // What was handed out may not be done.
@@ -116,6 +118,12 @@ class SearchTextJob implements SearchTextHandler {
       await extractor.close();
       await this.#forgetBatch(run);
     }
+  }
+
+  /** A quarter of one core at most, as long as mail comes in: what waits gets its text when it is quiet. */
+  #rest(workedMs: number, signal: AbortSignal): Promise<void> {
+    const { restShare, maxRestMs } = this.#limits;
+    return sleep(Math.min(maxRestMs, workedMs * restShare), signal);
   }
 
   #newBacklog(): Backlog {
