@@ -76,6 +76,8 @@ class SearchTextJob implements SearchTextHandler {
   #backlog: Backlog;
   #running = false;
   #nudged = false;
+  /** A batch stands in the checkpoint. */
+  #kept = false;
   #waiting: AbortController | undefined;
 
   constructor(options: SearchTextOptions) {
@@ -106,6 +108,7 @@ class SearchTextJob implements SearchTextHandler {
           return;
         }
         await run.saveCheckpoint({ batch: ids });
+        this.#kept = true;
         await this.#make(ids, extractor, run.signal);
         if (this.#nudged) await this.#rest(performance.now() - startedAt, run.signal);
       }
@@ -133,6 +136,8 @@ class SearchTextJob implements SearchTextHandler {
 
   /** An orderly end is no crash: nothing of this batch is suspect. */
   async #forgetBatch(run: JobRun): Promise<void> {
+    if (!this.#kept && Object.keys(run.job.checkpoint).length === 0) return;
+    this.#kept = false;
     try {
       await run.saveCheckpoint({});
     } catch (error) {
@@ -183,7 +188,8 @@ class SearchTextJob implements SearchTextHandler {
     let bytes = 0;
     for (const message of messages) {
       signal.throwIfAborted();
-      const text = await this.#textOf(message, extractor);
+      const text = await this.#textOf(message, extractor, signal);
+      signal.throwIfAborted();
       texts.push(text);
       bytes += text.folded.length * 2 + text.grams.length * 12;
       if (bytes < this.#limits.batchBytes) continue;
@@ -194,8 +200,8 @@ class SearchTextJob implements SearchTextHandler {
     await this.#save(texts);
   }
 
-  async #textOf(message: Untexted, extractor: Extractor): Promise<MadeText> {
-    const read = await this.#read(message);
+  async #textOf(message: Untexted, extractor: Extractor, signal: AbortSignal): Promise<MadeText> {
+    const read = await this.#read(message, signal);
     if (!("request" in read)) return read;
     const result = await extractor.extract(read.request);
     if (result.kind === "failed") return this.#failed(message, result.reason, false);
@@ -210,8 +216,8 @@ class SearchTextJob implements SearchTextHandler {
     };
   }
 
-  async #read(message: Untexted) {
-    const deadline = deadlineAfter(this.#limits.readMs);
+  async #read(message: Untexted, signal: AbortSignal) {
+    const deadline = deadlineAfter(this.#limits.readMs, signal);
     try {
       const { pieces, cut } = planSearchText(message.structure);
       return { request: await readPieces(this.#options.blobs, message.digest, pieces, deadline), cut };
