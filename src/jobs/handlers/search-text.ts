@@ -33,6 +33,7 @@ export interface SearchTextLimits {
   readonly lingerMs: number;
   /** While mail comes in, the job rests this many times as long as it worked: storing mail goes first. */
   readonly restShare: number;
+  readonly maxRestMs: number;
   /** Times that a message may be at work when its process ends. */
   readonly crashes: number;
 }
@@ -42,7 +43,8 @@ export const SEARCH_TEXT_LIMITS: SearchTextLimits = {
   batchBytes: 4 * 1024 * 1024,
   readMs: 20_000,
   lingerMs: 10_000,
-  restShare: 1,
+  restShare: 3,
+  maxRestMs: 1_000,
   crashes: 2,
 };
 
@@ -74,6 +76,8 @@ class SearchTextJob implements SearchTextHandler {
   #backlog: Backlog;
   #running = false;
   #nudged = false;
+  /** A batch stands in the checkpoint. */
+  #kept = false;
   #waiting: AbortController | undefined;
 
   constructor(options: SearchTextOptions) {
@@ -104,8 +108,9 @@ class SearchTextJob implements SearchTextHandler {
           return;
         }
         await run.saveCheckpoint({ batch: ids });
+        this.#kept = true;
         await this.#make(ids, extractor, run.signal);
-        if (this.#nudged) await sleep((performance.now() - startedAt) * this.#limits.restShare, run.signal);
+        if (this.#nudged) await this.#rest(performance.now() - startedAt, run.signal);
       }
     } catch (error) {
       // What was handed out may not be done.
@@ -118,6 +123,12 @@ class SearchTextJob implements SearchTextHandler {
     }
   }
 
+  /** A quarter of one core at most, as long as mail comes in: what waits gets its text when it is quiet. */
+  #rest(workedMs: number, signal: AbortSignal): Promise<void> {
+    const { restShare, maxRestMs } = this.#limits;
+    return sleep(Math.min(maxRestMs, workedMs * restShare), signal);
+  }
+
   #newBacklog(): Backlog {
     const { store, now, limits } = this.#options;
     return new Backlog(store, now, limits);
@@ -125,6 +136,8 @@ class SearchTextJob implements SearchTextHandler {
 
   /** An orderly end is no crash: nothing of this batch is suspect. */
   async #forgetBatch(run: JobRun): Promise<void> {
+    if (!this.#kept && Object.keys(run.job.checkpoint).length === 0) return;
+    this.#kept = false;
     try {
       await run.saveCheckpoint({});
     } catch (error) {
@@ -175,7 +188,8 @@ class SearchTextJob implements SearchTextHandler {
     let bytes = 0;
     for (const message of messages) {
       signal.throwIfAborted();
-      const text = await this.#textOf(message, extractor);
+      const text = await this.#textOf(message, extractor, signal);
+      signal.throwIfAborted();
       texts.push(text);
       bytes += text.folded.length * 2 + text.grams.length * 12;
       if (bytes < this.#limits.batchBytes) continue;
@@ -186,8 +200,8 @@ class SearchTextJob implements SearchTextHandler {
     await this.#save(texts);
   }
 
-  async #textOf(message: Untexted, extractor: Extractor): Promise<MadeText> {
-    const read = await this.#read(message);
+  async #textOf(message: Untexted, extractor: Extractor, signal: AbortSignal): Promise<MadeText> {
+    const read = await this.#read(message, signal);
     if (!("request" in read)) return read;
     const result = await extractor.extract(read.request);
     if (result.kind === "failed") return this.#failed(message, result.reason, false);
@@ -202,8 +216,8 @@ class SearchTextJob implements SearchTextHandler {
     };
   }
 
-  async #read(message: Untexted) {
-    const deadline = deadlineAfter(this.#limits.readMs);
+  async #read(message: Untexted, signal: AbortSignal) {
+    const deadline = deadlineAfter(this.#limits.readMs, signal);
     try {
       const { pieces, cut } = planSearchText(message.structure);
       return { request: await readPieces(this.#options.blobs, message.digest, pieces, deadline), cut };
