@@ -38,6 +38,8 @@ import { createImportStore } from "./store/import.ts";
 import { createAuthenticator } from "./store/login.ts";
 import { MailboxHub } from "./store/mailbox-hub.ts";
 import { createMailboxReader } from "./store/mailboxes.ts";
+import { createUserPasswords } from "./store/passwords.ts";
+import { createScrub } from "./store/scrub.ts";
 import { syncDomains } from "./store/sync-domains.ts";
 import { createVerificationStore } from "./store/verify-results.ts";
 import { MAX_BATCH_MESSAGES } from "./wire/transfer.ts";
@@ -152,16 +154,25 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     verifications: createVerificationStore(db),
     system: systemControl({ settings, registry, metrics, reread: options.reread, apply: reload }),
     maxMessageBytes,
+    scrub: createScrub({
+      db,
+      blobs,
+      onFinding(finding) {
+        metrics.scrubFindings.inc({ kind: finding.kind });
+        log.error("scrub found a fault", { ...finding });
+      },
+    }),
   };
 
   registry.register(databaseComponent({ ...common, db: dbCell }));
   registry.register(blobsComponent(common, blobCell));
   registry.register(storeComponent(common, changes, hub));
   registry.register(hooks.component);
-  if (config.roles.includes("worker")) registry.register(workerComponent(common, db));
+  if (config.roles.includes("worker")) registry.register(workerComponent(common, db, blobs));
   const listeners: ListenerComponent[] = [];
   if (config.roles.includes("imap")) {
     const authenticator = createAuthenticator({
+      users: createUserPasswords(db, Date.now),
       directory,
       masterUser: config.imap.master_user,
       masterPassword: loadOrMakeSecret("imap.master_password_file", config.imap.master_password_file).secret,

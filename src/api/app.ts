@@ -18,6 +18,7 @@ import { convertQuery } from "./query.ts";
 import { accountRoutesOf } from "./routes/accounts.ts";
 import { domainRoutesOf } from "./routes/domains.ts";
 import { messageRoutesOf } from "./routes/messages.ts";
+import { scrubRoutesOf } from "./routes/scrub.ts";
 import { systemRoutesOf } from "./routes/system.ts";
 import { transferRoutesOf } from "./routes/transfer.ts";
 import { discardRest } from "./upload.ts";
@@ -77,6 +78,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   accountRoutesOf(app, options.ports);
   messageRoutesOf(app, options.ports);
   transferRoutesOf(app, options.ports);
+  scrubRoutesOf(app, options.ports, options.log);
   systemRoutesOf(app, options.ports, request => options.accessOf(request.raw.socket) === "admin");
   await app.ready();
   return app;

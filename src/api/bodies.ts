@@ -33,6 +33,7 @@ export const accountBodyOf = (account: AccountRecord): AccountBody => ({
   used_bytes: account.usedBytes,
   used_messages: account.usedMessages,
   aliases: [...account.aliases],
+  has_password: account.hasPassword,
   created_at: account.createdAt.toISOString(),
 });
 

@@ -52,6 +52,10 @@ export class Client {
     return this.#json<T>("POST", path, options);
   }
 
+  put<T>(path: string, options: CallOptions = {}): Promise<Answer<T>> {
+    return this.#json<T>("PUT", path, options);
+  }
+
   patch<T>(path: string, options: CallOptions = {}): Promise<Answer<T>> {
     return this.#json<T>("PATCH", path, options);
   }

@@ -77,6 +77,13 @@ const SERVICE: readonly CommandSpec[] = [
     examples: ["selftest", "selftest --to taro@example.test"],
     load: async () => (await import("./commands/selftest.ts")).selftest,
   },
+  {
+    usage: "scrub",
+    summary: "read every stored message again and compare all rows: exit 1 when something is wrong",
+    options: [{ flags: "--quick", description: "rows and files' sizes only, nothing is read" }],
+    examples: ["scrub", "scrub --quick -f json"],
+    load: async () => (await import("./commands/scrub.ts")).scrub,
+  },
 ];
 
 const CONFIG: readonly CommandSpec[] = [
@@ -183,6 +190,17 @@ const ACCOUNTS: readonly CommandSpec[] = [
     options: [DRY_RUN],
     examples: ["account quota taro@example.com 2G", "account quota taro@example.com domain"],
     load: account(m => m.quota),
+  },
+  {
+    usage: "account passwd <address>",
+    summary: "set the password for logins by IMAP: asked for, or one line of standard input",
+    options: [
+      { flags: "--hash <phc>", description: "an Argon2id hash instead, as Dovecot stores it" },
+      { flags: "--clear", description: "no password any more" },
+      DRY_RUN,
+    ],
+    examples: ["account passwd taro@example.com", "account passwd taro@example.com --clear"],
+    load: account(m => m.passwd),
   },
   {
     usage: "account rm <address>",

@@ -1,9 +1,12 @@
 /** Components "blobs", "store" and "worker": the blob folder, what stands over the database, and what cleans up. */
 
 import { messageOf } from "../core/errors.ts";
+import type { BlobStore } from "../core/ports/blobs.ts";
 import { type Component, component } from "../platform/component.ts";
 import { every } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
+import type { Metrics } from "../platform/metrics.ts";
+import { collectBlobs } from "../store/blob-gc.ts";
 import { type FsBlobStore, openFsBlobs } from "../store/blobs-fs.ts";
 import type { MailboxChanges } from "../store/changes.ts";
 import type { Db } from "../store/db.ts";
@@ -13,6 +16,8 @@ import type { Cell } from "./cell.ts";
 import { BYTES_PER_MB, type Settings } from "./settings.ts";
 
 const HOUSEKEEPING_MS = 3_600_000;
+/** Looking for files without a row asks for every file's time: once a day is enough. */
+const ORPHANS_EVERY_RUNS = 24;
 
 export interface StorageParts {
   readonly settings: Settings;
@@ -60,32 +65,52 @@ export function storeComponent(
   });
 }
 
-export function workerComponent({ settings, log, version }: StorageParts, db: Db): Component {
-  let end: () => void = () => undefined;
-  let running: Promise<void> = Promise.resolve();
-  const run = async () => {
+export function workerComponent(
+  { settings, log, version, metrics }: StorageParts & { readonly metrics: Metrics },
+  db: Db,
+  blobs: BlobStore,
+): Component {
+  const stopping = new AbortController();
+  const ends: (() => void)[] = [];
+  const running = new Set<Promise<void>>();
+  const repeat = (intervalMs: number, what: string, task: () => Promise<void>) => {
+    ends.push(
+      every(intervalMs, () => {
+        const run = task()
+          .catch(error => log.error(`${what} failed`, { reason: messageOf(error) }))
+          .finally(() => running.delete(run));
+        running.add(run);
+        return run;
+      }),
+    );
+  };
+  const expire = async () => {
     const { retention, lmtp } = settings.config;
-    try {
-      const gone = await deleteExpired(db, {
-        eventsDays: retention.events_days,
-        redeliveryWindowS: lmtp.redelivery_window_s,
-      });
-      if (gone.events + gone.deliveries > 0) log.info("expired rows deleted", gone);
-    } catch (error) {
-      log.error("expired rows not deleted", { reason: messageOf(error) });
-    }
+    const gone = await deleteExpired(db, {
+      eventsDays: retention.events_days,
+      redeliveryWindowS: lmtp.redelivery_window_s,
+    });
+    if (gone.events + gone.deliveries > 0) log.info("expired rows deleted", gone);
+  };
+  let runs = 0;
+  const collect = async () => {
+    const orphans = runs % ORPHANS_EVERY_RUNS === 0;
+    runs += 1;
+    const gone = await collectBlobs({ db, blobs, orphans }, stopping.signal);
+    metrics.blobsRemoved.inc(gone.removed);
+    metrics.blobsRemovedBytes.inc(gone.removedBytes);
+    if (gone.claimed + gone.removed + gone.leftovers > 0) log.info("unused blobs removed", { ...gone });
   };
   return component({
     info: { name: "worker", version, description: "deletes what outlived its retention", type: "worker" },
     start() {
-      end = every(HOUSEKEEPING_MS, () => {
-        running = run();
-        return running;
-      });
+      repeat(HOUSEKEEPING_MS, "deleting expired rows", expire);
+      repeat(HOUSEKEEPING_MS, "removing unused blobs", collect);
     },
     async stop() {
-      end();
-      await running;
+      stopping.abort();
+      for (const end of ends.splice(0)) end();
+      await Promise.all(running);
     },
   });
 }

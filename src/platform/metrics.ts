@@ -78,6 +78,10 @@ function storeMetrics(register: Registrar) {
   return {
     storeCommit: register.histogram("store_commit_seconds", "commits of stored messages", []),
     storeMessages: register.counter("store_messages_total", "messages stored", []),
+    blobsRemoved: register.counter("blobs_removed_total", "blobs that no message had any more", []),
+    blobsRemovedBytes: register.counter("blobs_removed_bytes_total", "their octets as stored", []),
+    /** `kind`: as in the findings of `mairust scrub`. */
+    scrubFindings: register.counter("scrub_findings_total", "what scrub found wrong", ["kind"]),
     blobBytes: register.counter("blob_bytes_total", "logical bytes of new blobs", []),
   };
 }

@@ -4,6 +4,7 @@ import type { BlobStore } from "../core/ports/blobs.ts";
 import type { Directory } from "../core/ports/directory.ts";
 import type { MailboxReader } from "../core/ports/mailboxes.ts";
 import type { MessageAdder } from "../core/ports/message-adder.ts";
+import type { Scrub } from "../core/ports/scrub.ts";
 import type { BatchImporter, ImportStore, VerificationStore } from "../core/ports/transfer.ts";
 
 export interface ServicePorts {
@@ -17,6 +18,7 @@ export interface ServicePorts {
   readonly batches: BatchImporter;
   readonly verifications: VerificationStore;
   readonly system: SystemControl;
+  readonly scrub: Scrub;
   /** `limits.message_bytes` now in effect. */
   readonly maxMessageBytes: () => number;
 }

@@ -7,7 +7,7 @@
  */
 
 import type { BlobDigest } from "../core/ids.ts";
-import type { BlobRecord, BlobStage, BlobStore, ByteRange } from "../core/ports/blobs.ts";
+import type { BlobRecord, BlobStage, BlobStore, ByteRange, StoredBlob } from "../core/ports/blobs.ts";
 import type { Log } from "../core/ports/log.ts";
 import { DirectorySync } from "./blobs-fs-dirs.ts";
 import { BlobFiles } from "./blobs-fs-files.ts";
@@ -48,7 +48,7 @@ export async function openFsBlobs(options: FsBlobOptions): Promise<FsBlobStore> 
   } catch (error) {
     throw blobError(error, `open the blob folder "${options.path}"`);
   }
-  return new FsBlobs(new BlobFiles(layout, dirs), dirs, space, options.compression === "brotli");
+  return new FsBlobs(layout, dirs, space, options.compression === "brotli");
 }
 
 /** A folder above ours that we may not read is somebody else's to have made durable. */
@@ -66,13 +66,15 @@ async function syncFolder(path: string): Promise<void> {
 }
 
 class FsBlobs implements FsBlobStore {
+  readonly #layout: BlobLayout;
   readonly #files: BlobFiles;
   readonly #dirs: DirectorySync;
   readonly #space: FreeSpace;
   readonly #compress: boolean;
 
-  constructor(files: BlobFiles, dirs: DirectorySync, space: FreeSpace, compress: boolean) {
-    this.#files = files;
+  constructor(layout: BlobLayout, dirs: DirectorySync, space: FreeSpace, compress: boolean) {
+    this.#layout = layout;
+    this.#files = new BlobFiles(layout, dirs);
     this.#dirs = dirs;
     this.#space = space;
     this.#compress = compress;
@@ -92,6 +94,22 @@ class FsBlobs implements FsBlobStore {
 
   delete(digest: BlobDigest): Promise<void> {
     return this.#files.remove(digest);
+  }
+
+  async *list(): AsyncGenerator<StoredBlob> {
+    try {
+      yield* this.#layout.list();
+    } catch (error) {
+      throw blobError(error, "list the blobs");
+    }
+  }
+
+  async removeLeftovers(): Promise<number> {
+    try {
+      return await this.#layout.removeLeftovers();
+    } catch (error) {
+      throw blobError(error, "remove unfinished blobs");
+    }
   }
 
   async verify(digest: BlobDigest): Promise<void> {

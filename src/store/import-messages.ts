@@ -6,7 +6,7 @@ import { NotFound } from "../core/errors.ts";
 import { type AccountId, type MailboxId, mailboxId } from "../core/ids.ts";
 import type { ImportMessage, ImportOutcome } from "../core/ports/transfer.ts";
 import { jsonText, type Queryable, sql, type Tx } from "./db.ts";
-import { insertDelivered, type PlacedTarget } from "./deliver-insert.ts";
+import { insertImported, type PlacedMessage } from "./import-insert.ts";
 import { normalizeMailboxName } from "./mailbox-names.ts";
 
 export interface ImportMailbox {
@@ -99,10 +99,7 @@ export async function addMessages(
   const outcomes = messages.map(message => placer.place(message));
   if (placer.placed.length > 0) await settleUidvalidity(tx, mailbox, target.keep);
   const deliveries = placer.placed.map(placed => placed.delivery);
-  const stored = placer.placed.map(({ mailboxId: id, mailbox: name, uid }) => [
-    { kind: "stored" as const, mailboxId: id, mailbox: name, uid },
-  ]);
-  if (deliveries.length > 0) await insertDelivered(tx, deliveries, placer.placed, stored);
+  if (deliveries.length > 0) await insertImported(tx, mailbox, placer.placed);
   await remember(tx, mailbox.id, target.importId, messages, outcomes, placer.renamed);
   const storedBytes = deliveries.reduce((sum, delivery) => sum + delivery.blob.sizeBytes, 0);
   await tx.query`
@@ -147,7 +144,7 @@ async function knownMessages(
 
 /** Gives each message of a batch its place, under the locks. */
 class Placer {
-  readonly placed: PlacedTarget[] = [];
+  readonly placed: PlacedMessage[] = [];
   /** New key → the key that the same message had before. */
   readonly renamed = new Map<string, string>();
   readonly #mailbox: ImportMailbox;
@@ -192,14 +189,7 @@ class Placer {
     this.#usedBytes += size;
     this.#uidNext = uid + 1;
     this.#known.byKey.set(message.key, uid);
-    this.placed.push({
-      delivery,
-      target,
-      mailboxId: mailboxId(this.#mailbox.id),
-      mailbox: this.#mailbox.name,
-      uid,
-      modseq: ++this.#modseq,
-    });
+    this.placed.push({ delivery, target, uid, modseq: ++this.#modseq });
     return { kind: "stored", uid };
   }
 }

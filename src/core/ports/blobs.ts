@@ -15,6 +15,15 @@ export interface BlobRecord {
   readonly codec: "none" | "brotli";
 }
 
+/** A blob as the storage itself knows it. */
+export interface StoredBlob {
+  readonly digest: BlobDigest;
+  /** Last put. */
+  readonly modifiedAt: Date;
+  /** As stored: compressed. */
+  readonly storedBytes: number;
+}
+
 /** Takes a message's bytes as they arrive; memory stays bounded whatever the size. */
 export interface BlobStage {
   /** @returns a promise when the writer must wait (back-pressure), else undefined. Errors: `disk_full`. */
@@ -43,6 +52,10 @@ export interface BlobStore {
   head(digest: BlobDigest): Promise<BlobRecord | undefined>;
   /** Idempotent. */
   delete(digest: BlobDigest): Promise<void>;
+  /** All blobs that are there, in no order, in bounded memory; what comes and goes meanwhile may be left out. */
+  list(): AsyncIterable<StoredBlob>;
+  /** Remove what uploads that ended long ago left behind. @returns how many files */
+  removeLeftovers(): Promise<number>;
   /** Hash the stored bytes again. @throws `blob_missing`, `blob_damaged` */
   verify(digest: BlobDigest): Promise<void>;
   /** Octets free for new blobs. */
