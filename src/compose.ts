@@ -8,6 +8,7 @@ import { createHmac } from "node:crypto";
 import { cell } from "./compose/cell.ts";
 import { configuredDomains, databaseComponent } from "./compose/database.ts";
 import { hooksComponent } from "./compose/hooks.ts";
+import { jobsOf } from "./compose/jobs.ts";
 import { lateBlobs, lateDb } from "./compose/late.ts";
 import { apiComponent, imapComponent, type ListenerComponent, lmtpComponent } from "./compose/listeners.ts";
 import { reloader } from "./compose/reload.ts";
@@ -80,7 +81,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const masterKey = loadOrMakeSecret("key_file", config.key_file).secret;
   const log = createLog({ ...config.log, hashKey: createHmac("sha256", masterKey).update("log").digest() });
   const registry = new ComponentRegistry();
-  const metrics = createMetrics({ components: () => registry.list() });
+  const metrics = createMetrics({ components: () => registry.list(), jobs: () => jobs.admin.counts() });
   const common = { settings, log, metrics, version };
 
   // The store over a database and a blob folder that open later.
@@ -100,6 +101,8 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const redeliveryWindowS = () => settings.config.lmtp.redelivery_window_s;
   const store = createMessageStore({ db, changes, log, redeliveryWindowS, onCommit });
   const imports = createImportStore({ db, changes, onCommit });
+
+  const jobs = jobsOf({ ...common, db, blobs, changes });
 
   // A message's way in.
   const newId = uuid7Generator();
@@ -138,6 +141,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
       onMailboxesGone: mailboxes => changes.publish(mailboxes),
     }),
     messages: createMessageAdmin(db),
+    jobs: jobs.admin,
     directory,
     blobs,
     adder: createMessageAdder({ ...arrival, maxMessageBytes, mimeLimits, log }),
@@ -169,6 +173,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   registry.register(storeComponent(common, changes, hub));
   registry.register(hooks.component);
   if (config.roles.includes("worker")) registry.register(workerComponent(common, db, blobs));
+  if (config.roles.includes("worker")) registry.register(jobs.component);
   const listeners: ListenerComponent[] = [];
   if (config.roles.includes("imap")) {
     const authenticator = createAuthenticator({

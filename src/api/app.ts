@@ -17,6 +17,7 @@ import { problemOf } from "./problem.ts";
 import { convertQuery } from "./query.ts";
 import { accountRoutesOf } from "./routes/accounts.ts";
 import { domainRoutesOf } from "./routes/domains.ts";
+import { jobRoutesOf } from "./routes/jobs.ts";
 import { messageRoutesOf } from "./routes/messages.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
 import { systemRoutesOf } from "./routes/system.ts";
@@ -79,6 +80,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   messageRoutesOf(app, options.ports);
   transferRoutesOf(app, options.ports);
   scrubRoutesOf(app, options.ports, options.log);
+  jobRoutesOf(app, options.ports);
   systemRoutesOf(app, options.ports, request => options.accessOf(request.raw.socket) === "admin");
   await app.ready();
   return app;

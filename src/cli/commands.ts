@@ -3,6 +3,7 @@
  * called: `--help` loads this file and commander only.
  */
 import type { CommandSpec, Handler, OptionSpec } from "./command.ts";
+import { TRANSFER } from "./commands-transfer.ts";
 
 const DRY_RUN: OptionSpec = { flags: "--dry-run", description: "say what would happen, change nothing" };
 const YES: OptionSpec = { flags: "--yes", description: "do it without asking" };
@@ -18,6 +19,8 @@ const config = (pick: (m: typeof import("./commands/config.ts")) => Handler) => 
   pick(await import("./commands/config.ts"));
 const migrate = (pick: (m: typeof import("./commands/migrate.ts")) => Handler) => async () =>
   pick(await import("./commands/migrate.ts"));
+const job = (pick: (m: typeof import("./commands/job.ts")) => Handler) => async () =>
+  pick(await import("./commands/job.ts"));
 const system = (pick: (m: typeof import("./commands/system.ts")) => Handler) => async () =>
   pick(await import("./commands/system.ts"));
 
@@ -287,79 +290,35 @@ const MESSAGES: readonly CommandSpec[] = [
   },
 ];
 
-const PROGRESS: OptionSpec = {
-  flags: "--progress <how>",
-  description: "auto (a bar on a terminal), json (one event per line on standard error), none",
-};
-const MAP: OptionSpec = {
-  flags: "--map <old=new>",
-  description: "a folder there is this mailbox here, with all below it; may be repeated",
-  repeats: true,
-};
-
-const TRANSFER: readonly CommandSpec[] = [
+const JOBS: readonly CommandSpec[] = [
   {
-    usage: "import maildir <folder>",
-    summary: "copy a Maildir into an account; again: only what is new",
+    usage: "job list",
+    summary: "background jobs, newest first",
     options: [
-      { flags: "--account <address>", description: "into whose; required" },
-      { flags: "--layout <layout>", description: "maildir++ (default), or fs for folders within folders" },
-      MAP,
-      {
-        flags: "--uids <whose>",
-        description: "keep the source's where the whole mailbox can (default), or own",
-      },
-      {
-        flags: "--final",
-        description: "the source's server is stopped: mail it has not numbered yet gets the next UIDs",
-      },
-      DRY_RUN,
-      PROGRESS,
+      { flags: "--kind <name>", description: "only of this kind" },
+      { flags: "--state <state>", description: "queued, running, done, failed or canceled" },
+      LIMIT,
     ],
-    examples: [
-      "import maildir /var/vmail/example.com/taro/Maildir --account taro@example.com --dry-run",
-      "import maildir ~taro/Maildir --account taro@example.com --map 'Old Mail=Archive' --progress=json",
-    ],
-    load: async () => (await import("./commands/import.ts")).maildir,
+    examples: ["job list", "job list --state failed"],
+    load: job(m => m.list),
   },
   {
-    usage: "export maildir <folder>",
-    summary: "copy an account into a Maildir that Dovecot can serve; again: only what is new",
-    options: [
-      { flags: "--account <address>", description: "whose; required" },
-      {
-        flags: "--owner <uid:gid>",
-        description: "numbers of the user and group that the files shall belong to",
-      },
-      DRY_RUN,
-      PROGRESS,
-    ],
-    examples: ["export maildir /srv/export/taro --account taro@example.com --owner 5000:5000"],
-    load: async () => (await import("./commands/export.ts")).maildir,
+    usage: "job show <id>",
+    summary: "one background job",
+    examples: ["job show 17"],
+    load: job(m => m.show),
   },
   {
-    usage: "verify <account>",
-    summary: "compare an account with the same one on another IMAP server; exit 0 equal, 1 different",
-    options: [
-      { flags: "--against <url>", description: "imap://user@host:port or imaps://…; required" },
-      { flags: "--password-file <file>", description: "with the password for the other server; required" },
-      {
-        flags: "--master-user <name>",
-        description: "who logs in there; the user of the URL is whose mail is read",
-      },
-      { flags: "--full", description: "compare all bytes, not only headers and sizes" },
-      MAP,
-      { flags: "--ignore-uids", description: "UIDs and UIDVALIDITY may differ" },
-      { flags: "--ignore-dates", description: "dates of arrival may differ" },
-      { flags: "--insecure", description: "take any certificate" },
-      { flags: "--limit <n>", description: "differences that are shown; default 20" },
-      PROGRESS,
-    ],
-    examples: [
-      "verify taro@example.com --against imaps://taro@old.example.com --password-file ./password --full",
-      "verify taro@example.com --against imap://127.0.0.1:1430 --master-user admin --password-file ./master",
-    ],
-    load: async () => (await import("./commands/verify.ts")).verify,
+    usage: "job cancel <id>",
+    summary: "end a job: at once when it waits, soon when it runs",
+    examples: ["job cancel 17"],
+    load: job(m => m.cancel),
+  },
+  {
+    usage: "job retry <id>",
+    summary: "run a failed or canceled job again",
+    examples: ["job retry 17"],
+    load: job(m => m.retry),
   },
 ];
 
@@ -368,5 +327,6 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...CONFIG,
   ...ACCOUNTS,
   ...MESSAGES,
+  ...JOBS,
   ...TRANSFER,
 ];

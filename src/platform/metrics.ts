@@ -1,6 +1,6 @@
 /**
  * Every metric of the service, as one typed object over a registry of its own. Base units, no addresses as labels. A metric is
- * registered when something feeds it: those of the sandbox, the circuit breaker and the job queue come with them.
+ * registered when something feeds it: those of the sandbox and the circuit breaker come with them.
  * Source: Prometheus naming (prometheus.io/docs/practices/naming).
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
@@ -13,8 +13,18 @@ const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 export interface MetricsOptions {
   /** Read when the metrics are asked for. */
   readonly components?: () => ReadonlyArray<{ readonly name: string; readonly state: ComponentState }>;
+  /** Read when the metrics are asked for; when that fails, the others are shown without them. */
+  readonly jobs?: () => Promise<readonly JobGauges[]>;
   /** Memory, CPU, event loop of the process; default true. */
   readonly process?: boolean;
+}
+
+export interface JobGauges {
+  readonly kind: string;
+  readonly state: string;
+  readonly count: number;
+  /** Of the job that is due longest. */
+  readonly ageSeconds: number;
 }
 
 const STATES: readonly ComponentState[] = ["created", "initialized", "running", "stopped", "failed"];
@@ -27,6 +37,7 @@ export function createMetrics(options: MetricsOptions = {}) {
   const register = new Registrar(registry);
   if (options.process !== false) collectDefaultMetrics({ register: registry, prefix: PREFIX });
   registerComponents(registry, options.components);
+  if (options.jobs !== undefined) registerJobs(registry, options.jobs);
   return {
     ...mailMetrics(register),
     ...pluginMetrics(register),
@@ -83,6 +94,8 @@ function storeMetrics(register: Registrar) {
     /** `kind`: as in the findings of `mairust scrub`. */
     scrubFindings: register.counter("scrub_findings_total", "what scrub found wrong", ["kind"]),
     blobBytes: register.counter("blob_bytes_total", "logical bytes of new blobs", []),
+    /** `outcome`: complete, cut, failed. */
+    searchTexts: register.counter("search_texts_total", "texts of messages made for search", ["outcome"]),
   };
 }
 
@@ -99,6 +112,52 @@ function registerComponents(registry: Registry, components: MetricsOptions["comp
       }
     },
   });
+}
+
+function registerJobs(registry: Registry, jobs: () => Promise<readonly JobGauges[]>): void {
+  // Both are collected at the same time: one question answers both.
+  let asked: Promise<readonly JobGauges[]> | undefined;
+  const read = () => {
+    asked ??= readJobs(jobs).finally(() => {
+      asked = undefined;
+    });
+    return asked;
+  };
+  new Gauge({
+    name: `${PREFIX}jobs`,
+    help: "jobs by state",
+    labelNames: ["queue", "state"],
+    registers: [registry],
+    async collect() {
+      const counts = await read();
+      this.reset();
+      for (const { kind, state, count } of counts) this.set({ queue: kind, state }, count);
+    },
+  });
+  new Gauge({
+    name: `${PREFIX}job_age_seconds`,
+    help: "how long the oldest due job waits",
+    labelNames: ["queue"],
+    registers: [registry],
+    async collect() {
+      const counts = await read();
+      this.reset();
+      // Of a kind of which none is due, too: 0.
+      for (const { kind } of counts) {
+        const ages = counts.filter(one => one.kind === kind).map(one => one.ageSeconds);
+        this.set({ queue: kind }, Math.max(...ages));
+      }
+    },
+  });
+}
+
+/** Without a database there are no figures, and the others must still be seen. */
+async function readJobs(jobs: () => Promise<readonly JobGauges[]>): Promise<readonly JobGauges[]> {
+  try {
+    return await jobs();
+  } catch {
+    return [];
+  }
 }
 
 /** Makes metrics in one registry, all with the prefix. */

@@ -2,6 +2,7 @@
 import type { AccountAdmin, MessageAdmin, SystemControl } from "../core/admin-ports.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { Directory } from "../core/ports/directory.ts";
+import type { JobAdmin } from "../core/ports/jobs.ts";
 import type { MailboxReader } from "../core/ports/mailboxes.ts";
 import type { MessageAdder } from "../core/ports/message-adder.ts";
 import type { Scrub } from "../core/ports/scrub.ts";
@@ -10,6 +11,7 @@ import type { BatchImporter, ImportStore, VerificationStore } from "../core/port
 export interface ServicePorts {
   readonly accounts: AccountAdmin;
   readonly messages: MessageAdmin;
+  readonly jobs: JobAdmin;
   readonly directory: Directory;
   readonly blobs: BlobStore;
   readonly adder: MessageAdder;

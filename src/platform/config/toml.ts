@@ -63,11 +63,14 @@ export class PositionIndex {
   }
 }
 
+/** The fast parser passes over it, the one with positions does not. */
+const BYTE_ORDER_MARK = /^\ufeff/u;
+
 /** @param source  a document that {@link parseToml} accepts */
 export async function indexPositions(source: string): Promise<PositionIndex> {
   const { parseTOML } = await import("toml-eslint-parser");
   const index = new PositionIndex();
-  for (const node of parseTOML(source).body[0].body) {
+  for (const node of parseTOML(source.replace(BYTE_ORDER_MARK, "")).body[0].body) {
     if (node.type === "TOMLKeyValue") indexKeyValue(index, [], node);
     else {
       indexKey(index, node.resolvedKey.slice(0, node.resolvedKey.length - node.key.keys.length), node.key);
