@@ -303,7 +303,7 @@ create trigger entries_changed after update on entries
 -- Everything one batch of deliveries writes, as one statement: one round trip, and no moment at which half of it could stay.
 --
 -- m_*: one element per message. t_*: one element per mailbox entry wanted; t_message is the place of its message in m_*, t_once says
--- whether the same delivery is recognised again. Answers one row per t_*, in order:
+-- whether the same delivery is recognised again; t_uid the UID it must get (import), null: the next one. Answers one row per t_*, in order:
 --   stored (mailbox_id, mailbox, uid), duplicate (stored_as), over_quota, gone (no such account, or mailbox with t_missing = 'fail').
 --
 -- Locks are taken in one order, accounts by id and then mailboxes by id, so two nodes never deadlock; what is read after them is
@@ -315,7 +315,7 @@ create function store_deliveries(
   m_header bytea[], m_message_id_header text[], m_subject text[], m_from text[], m_thread text[], m_attachments integer[],
   m_queue text[], m_mail_from text[], m_received timestamptz[], m_events jsonb[],
   t_message integer[], t_account bigint[], t_recipient text[], t_mailbox text[], t_missing text[], t_flags smallint[],
-  t_keywords text[], t_date timestamptz[], t_prefix bytea[], t_metadata jsonb[], t_once boolean[]
+  t_keywords text[], t_date timestamptz[], t_prefix bytea[], t_metadata jsonb[], t_once boolean[], t_uid bigint[]
 ) returns table (outcome text, mailbox_id bigint, mailbox text, uid bigint, stored_as uuid) language plpgsql
 -- Every statement below goes by an index, and planning them anew costs as much as running them. A plan made once must be the right
 -- one for an empty table and for a full one.
@@ -412,10 +412,13 @@ begin
     box_modseq[box] := box_modseq[box] + 1;
     o_kind[i] := 'stored';
     o_box[i] := box;
-    o_uid[i] := box_uid[box];
+    o_uid[i] := coalesce(t_uid[i], box_uid[box]);
     o_modseq[i] := box_modseq[box];
     m_stored_once[t_message[i]] := true;
-    box_uid[box] := box_uid[box] + 1;
+    if o_uid[i] < box_uid[box] then
+      raise exception 'UID % is not free any more', o_uid[i] using errcode = 'integrity_constraint_violation';
+    end if;
+    box_uid[box] := o_uid[i] + 1;
   end loop;
 
   if 'stored' = any (o_kind) then

@@ -78,9 +78,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
   domainRoutesOf(app, options.ports);
   accountRoutesOf(app, options.ports);
   messageRoutesOf(app, options.ports);
-  transferRoutesOf(app, options.ports);
   scrubRoutesOf(app, options.ports, options.log);
   jobRoutesOf(app, options.ports);
+  transferRoutesOf(app, options.ports);
   systemRoutesOf(app, options.ports, request => options.accessOf(request.raw.socket) === "admin");
   await app.ready();
   return app;

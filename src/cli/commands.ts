@@ -3,7 +3,7 @@
  * called: `--help` loads this file and commander only.
  */
 import type { CommandSpec, Handler, OptionSpec } from "./command.ts";
-import { TRANSFER } from "./commands-transfer.ts";
+import { TRANSFER_COMMANDS } from "./transfer-commands.ts";
 
 const DRY_RUN: OptionSpec = { flags: "--dry-run", description: "say what would happen, change nothing" };
 const YES: OptionSpec = { flags: "--yes", description: "do it without asking" };
@@ -328,5 +328,5 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...ACCOUNTS,
   ...MESSAGES,
   ...JOBS,
-  ...TRANSFER,
+  ...TRANSFER_COMMANDS,
 ];

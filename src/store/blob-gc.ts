@@ -11,13 +11,14 @@
  *
  * Why nothing is lost. A delivery that commits a row for digest D wrote D's file at time W, and used the row at time U, W < U.
  * If the file was removed between W and U, the row was claimed before and still is at U unless somebody took the claim away
- * (`reviveBlobs`) or it was forgotten. Forgetting takes an hour from the removal, and from W to U a delivery has minutes (its
- * deadlines), so at U it sees the claim, is refused, and comes again. `reviveBlobs` waits for the lock of step 2, is committed
+ * (`unclaimed`) or it was forgotten. Forgetting takes an hour from the removal, and from W to U a delivery has minutes (its
+ * deadlines), so at U it sees the claim, is refused, and comes again. `unclaimed` waits for the lock of step 2, is committed
  * before the delivery tries again, and that try writes the file anew: W is later then than any removal. A revived row without file has
  * no message; it is collected like any other. So it does not matter which node collects, or where it is killed.
  *
  * Files without a row (a crash between the two) get a claimed row when they are a day old, and go the same way.
  */
+import { MairustError } from "../core/errors.ts";
 import { type BlobDigest, blobDigest } from "../core/ids.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { Db, Queryable } from "./db.ts";
@@ -79,11 +80,23 @@ export async function collectBlobs(options: CollectorOptions, signal?: AbortSign
   };
 }
 
-/** Give claimed blobs back to whoever needs them: waits while one is being removed. Their files have to be written again. */
-export async function reviveBlobs(db: Db, digests: readonly BlobDigest[]): Promise<void> {
+/**
+ * Give claimed blobs back to whoever needs them: waits while one is being removed. Their files have to be written again, so what
+ * comes of this try is "later". Rare: somebody stores bytes anew that nobody had for a day, within the hour in which they are collected.
+ * @returns the error of this try
+ */
+export async function unclaimed(
+  db: Db,
+  digests: readonly BlobDigest[],
+  cause: unknown,
+): Promise<MairustError> {
   await db.query`
     update blobs set claimed_at = null, removed_at = null, touched_at = now()
     where digest = any(${hexOf(digests)}::bytea[]) and claimed_at is not null`;
+  return new MairustError("store_unavailable", "Cannot store yet: the same bytes were being collected", {
+    cause,
+    publicText: "please try again",
+  });
 }
 
 /** Step 1, page by page in digest order: messages that are in no mailbox go, then blobs without messages are claimed. */

@@ -26,6 +26,8 @@ export interface StoreCall {
   readonly windowS: number;
   /** Refuse the batch with {@link MAILBOX_MISSING} instead of falling back to INBOX. */
   readonly makeMissing: boolean;
+  /** UIDs that the targets must get, all of them in order (import); null, or no list: the next one. */
+  readonly uids?: readonly (number | null)[];
 }
 
 interface OutcomeRow {
@@ -39,7 +41,7 @@ interface OutcomeRow {
 /** @returns what became of each target, `[message][target]`. @throws {MairustError} nothing of the batch is stored, see `deliver.ts` */
 export async function storeDeliveries(
   db: Queryable,
-  { batch, lockMs, windowS, makeMissing }: StoreCall,
+  { batch, lockMs, windowS, makeMissing, uids }: StoreCall,
 ): Promise<readonly (readonly TargetResult[])[]> {
   const targets = batch.flatMap(({ targets }, i) => targets.map(target => ({ target, message: i + 1 })));
   const m = <T>(column: (delivery: Delivery) => T) => batch.map(column);
@@ -55,7 +57,8 @@ export async function storeDeliveries(
       ${targets.map(({ message }) => message)}::int[], ${t(x => x.accountId as number)}::bigint[], ${t(x => pgText(x.recipient))}::text[],
       ${t(x => x.mailbox)}::text[], ${t(x => x.ifMissing)}::text[], ${t(x => x.flags.system)}::smallint[],
       ${t(x => arrayText(x.flags.keywords.map(pgText)))}::text[], ${t(x => x.internalDate)}::timestamptz[], ${t(x => x.prefix)}::bytea[],
-      ${t(x => json(x.metadata))}::jsonb[], ${t(x => x.exactlyOnce)}::boolean[])`;
+      ${t(x => json(x.metadata))}::jsonb[], ${t(x => x.exactlyOnce)}::boolean[],
+      ${uids ?? targets.map(() => null)}::bigint[])`;
   let next = 0;
   return batch.map(({ targets }) => targets.map(() => outcomeOf(rows[next++])));
 }

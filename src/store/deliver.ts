@@ -5,13 +5,13 @@
  * MODSEQs and redelivery keys in one go. A failure means that nothing of the batch was stored; `store_unavailable` alone can mean
  * that nobody knows (the connection went while the answer was on its way), and the redelivery key settles that.
  */
-import { MairustError, toMairustError } from "../core/errors.ts";
+import { toMairustError } from "../core/errors.ts";
 import type { AccountId, BlobDigest, MailboxId, MessageId } from "../core/ids.ts";
 import { messageId } from "../core/ids.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Delivery, DeliveryTarget, MessageStore, TargetResult } from "../core/ports/store.ts";
 import { Batcher } from "./batcher.ts";
-import { reviveBlobs } from "./blob-gc.ts";
+import { unclaimed } from "./blob-gc.ts";
 import type { MailboxChanges } from "./changes.ts";
 import { type Db, isSerializationFailure, sqlstateOf } from "./db.ts";
 import {
@@ -129,7 +129,13 @@ async function storeBatch(
   try {
     outcomes = await storeDeliveries(db, { ...call, makeMissing: true });
   } catch (error) {
-    if (sqlstateOf(error) === BLOB_CLAIMED) throw await unclaimed(db, batch, error);
+    if (sqlstateOf(error) === BLOB_CLAIMED) {
+      throw await unclaimed(
+        db,
+        batch.map(delivery => delivery.blob.digest),
+        error,
+      );
+    }
     if (sqlstateOf(error) !== MAILBOX_MISSING) throw error;
     // Folders that a hook named and that are not there yet: rare, so it costs round trips of its own.
     await db.begin(tx => createMailboxes(tx, wantedMailboxes(batch)));
@@ -138,21 +144,6 @@ async function storeBatch(
   }
   afterCommit(options, batch, outcomes, (performance.now() - started) / 1000);
   return outcomes;
-}
-
-/**
- * Take the blobs back from the collector. Their files may be gone, so what comes of this try is "later": the next one writes them
- * again. Rare: somebody stores bytes anew that nobody had for a day, within the hour in which they are collected.
- */
-async function unclaimed(db: Db, batch: readonly Delivery[], cause: unknown): Promise<MairustError> {
-  await reviveBlobs(
-    db,
-    batch.map(delivery => delivery.blob.digest),
-  );
-  return new MairustError("store_unavailable", "Cannot store yet: the same bytes were being collected", {
-    cause,
-    publicText: "please try again",
-  });
 }
 
 function wantedMailboxes(batch: readonly Delivery[]) {

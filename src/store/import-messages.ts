@@ -2,12 +2,16 @@
  * One batch of imported messages in one transaction: entries, and the keys by which a second pass knows them. So a kill at any time
  * leaves both or neither. Locks as in `deliver.ts`: the account, then the mailbox.
  */
-import { NotFound } from "../core/errors.ts";
+import { MairustError, NotFound } from "../core/errors.ts";
 import { type AccountId, type MailboxId, mailboxId } from "../core/ids.ts";
+import type { Delivery, DeliveryTarget } from "../core/ports/store.ts";
 import type { ImportMessage, ImportOutcome } from "../core/ports/transfer.ts";
 import { jsonText, type Queryable, sql, type Tx } from "./db.ts";
-import { insertImported, type PlacedMessage } from "./import-insert.ts";
+import { storeDeliveries } from "./deliver-rows.ts";
 import { normalizeMailboxName } from "./mailbox-names.ts";
+
+/** The locks are held already; blobs may be waited for. */
+const LOCK_MS = 5_000;
 
 export interface ImportMailbox {
   readonly id: number;
@@ -99,13 +103,36 @@ export async function addMessages(
   const outcomes = messages.map(message => placer.place(message));
   if (placer.placed.length > 0) await settleUidvalidity(tx, mailbox, target.keep);
   const deliveries = placer.placed.map(placed => placed.delivery);
-  if (deliveries.length > 0) await insertImported(tx, mailbox, placer.placed);
+  await store(tx, mailbox, placer.placed);
   await remember(tx, mailbox.id, target.importId, messages, outcomes, placer.renamed);
   const storedBytes = deliveries.reduce((sum, delivery) => sum + delivery.blob.sizeBytes, 0);
   await tx.query`
     update imports set copied = copied + ${deliveries.length}, copied_bytes = copied_bytes + ${storedBytes}
     where id = ${target.importId}::bigint`;
   return { mailboxId: mailboxId(mailbox.id), outcomes, stored: deliveries.length, storedBytes };
+}
+
+/** The account and the mailbox are locked already: what the placer gave is still free. */
+async function store(tx: Tx, mailbox: ImportMailbox, placed: readonly Placed[]): Promise<void> {
+  if (placed.length === 0) return;
+  const results = await storeDeliveries(tx, {
+    batch: placed.map(({ delivery, target }) => ({
+      ...delivery,
+      targets: [{ ...target, mailbox: mailbox.name, ifMissing: "fail" }],
+    })),
+    lockMs: LOCK_MS,
+    windowS: 0,
+    makeMissing: false,
+    uids: placed.map(({ uid }) => uid),
+  });
+  if (results.every(([result]) => result?.kind === "stored")) return;
+  throw new MairustError("internal", `Cannot import into "${mailbox.name}": what fitted did not fit`);
+}
+
+interface Placed {
+  readonly delivery: Delivery;
+  readonly target: DeliveryTarget;
+  readonly uid: number;
 }
 
 interface KnownMessages {
@@ -144,14 +171,13 @@ async function knownMessages(
 
 /** Gives each message of a batch its place, under the locks. */
 class Placer {
-  readonly placed: PlacedMessage[] = [];
+  readonly placed: Placed[] = [];
   /** New key → the key that the same message had before. */
   readonly renamed = new Map<string, string>();
   readonly #mailbox: ImportMailbox;
   readonly #known: KnownMessages;
   readonly #uids: "keep" | "own" | "refuse";
   #uidNext: number;
-  #modseq: number;
   #usedBytes: number;
   #isFull = false;
 
@@ -160,7 +186,6 @@ class Placer {
     this.#known = known;
     this.#uids = uids;
     this.#uidNext = mailbox.uidNext;
-    this.#modseq = mailbox.modseq;
     this.#usedBytes = mailbox.usedBytes;
   }
 
@@ -189,7 +214,7 @@ class Placer {
     this.#usedBytes += size;
     this.#uidNext = uid + 1;
     this.#known.byKey.set(message.key, uid);
-    this.placed.push({ delivery, target, uid, modseq: ++this.#modseq });
+    this.placed.push({ delivery, target, uid });
     return { kind: "stored", uid };
   }
 }

@@ -5,18 +5,17 @@
 import { MairustError, NotFound } from "../core/errors.ts";
 import { type AccountId, mailboxId } from "../core/ids.ts";
 import type {
-  ImportMessage,
   ImportRecord,
   ImportState,
   ImportStore,
   OpenedMailbox,
   SourceUids,
 } from "../core/ports/transfer.ts";
-import { reviveBlobs } from "./blob-gc.ts";
+import { unclaimed } from "./blob-gc.ts";
 import type { MailboxChanges } from "./changes.ts";
-import { type Db, jsonText, pgText, type Queryable, sql, type Tx } from "./db.ts";
+import { type Db, jsonText, pgText, type Queryable, sql, sqlstateOf, type Tx } from "./db.ts";
+import { BLOB_CLAIMED } from "./deliver-rows.ts";
 import { compareMessages } from "./import-compare.ts";
-import { BlobClaimed } from "./import-insert.ts";
 import { addMessages, findMailbox, type ImportMailbox, isPristine, lockMailbox } from "./import-messages.ts";
 import { createMailboxes, normalizeMailboxName } from "./mailbox-names.ts";
 
@@ -46,8 +45,17 @@ export function createImportStore({ db, changes, onCommit }: ImportStoreOptions)
     },
     async add(account, mailbox, importId, keep, messages) {
       const started = performance.now();
-      const target = { account, mailbox, importId, keep };
-      const added = await storeOrRevive(db, messages, tx => addMessages(tx, target, messages));
+      const added = await db
+        .begin(tx => addMessages(tx, { account, mailbox, importId, keep }, messages))
+        .catch(async error => {
+          throw sqlstateOf(error) === BLOB_CLAIMED
+            ? await unclaimed(
+                db,
+                messages.map(message => message.digest),
+                error,
+              )
+            : error;
+        });
       onCommit((performance.now() - started) / 1000, added.stored, added.storedBytes);
       if (added.stored > 0) changes.publish([added.mailboxId]);
       return added.outcomes;
@@ -58,24 +66,6 @@ export function createImportStore({ db, changes, onCommit }: ImportStoreOptions)
       return closed;
     },
   };
-}
-
-/** A blob that the collector has claimed is taken back; its file may be gone, so the batch has to come again. */
-async function storeOrRevive<T>(
-  db: Db,
-  messages: readonly ImportMessage[],
-  work: (tx: Tx) => Promise<T>,
-): Promise<T> {
-  try {
-    return await db.begin(work);
-  } catch (error) {
-    if (!(error instanceof BlobClaimed)) throw error;
-    await reviveBlobs(
-      db,
-      messages.map(message => message.digest),
-    );
-    throw error;
-  }
 }
 
 interface ImportRow {

@@ -1,4 +1,4 @@
-/** Import, export and verify, as rows of the table of commands. */
+/** The part of the command table that moves whole accounts: import, export, verify. */
 import type { CommandSpec, OptionSpec } from "./command.ts";
 
 const DRY_RUN: OptionSpec = { flags: "--dry-run", description: "say what would happen, change nothing" };
@@ -12,7 +12,7 @@ const MAP: OptionSpec = {
   repeats: true,
 };
 
-export const TRANSFER: readonly CommandSpec[] = [
+export const TRANSFER_COMMANDS: readonly CommandSpec[] = [
   {
     usage: "import maildir <folder>",
     summary: "copy a Maildir into an account; again: only what is new",
