@@ -7,6 +7,9 @@ import { type RunningService, startService } from "./service.ts";
 
 /** Not fed by one message that goes well, each with the reason. */
 const EXCEPTIONS: Readonly<Record<string, string>> = {
+  mairust_blobs_removed_bytes_total: "a blob has to be unused for a day",
+  mairust_blobs_removed_total: "a blob has to be unused for a day",
+  mairust_scrub_findings_total: "a stored message has to be damaged and scrub to run",
   mairust_imap_unreadable_total: "counts damaged or missing blobs",
   mairust_plugin_errors_total: "counts calls that fail",
   mairust_plugin_denied_actions_total: "counts items beyond the grant; the sample plugin keeps to its own",
