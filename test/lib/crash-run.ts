@@ -12,6 +12,7 @@ import { type Kill, killName } from "./crash-plan.ts";
 import { type MailSite, startMailSite } from "./mail-site.ts";
 import { Promises, type PromisesReport } from "./promises.ts";
 import { SeededRandom } from "./random.ts";
+import type { Sidecar } from "./sidecar.ts";
 
 const QUEUE_MS = 120_000;
 const POLL_MS = 100;
@@ -131,12 +132,7 @@ class CrashRun {
       ledger: this.#ledger,
       accounts: ACCOUNTS,
       dataDir: this.#dataDir,
-      scrub: async () => {
-        const { code, stdout, stderr } = await site.sidecar.mairust(["scrub", "-f", "tab"]);
-        return code === 0
-          ? []
-          : [`scrub ended with ${code}: ${stderr.trim()}`, ...stdout.toString().trim().split("\n")];
-      },
+      scrub: () => scrubFindings(sidecar),
       withImap: (account, work) => site.withImap(account, "direct", work),
     });
   }
@@ -248,6 +244,11 @@ class CrashRun {
   #seconds(): number {
     return (performance.now() - this.#started) / 1000;
   }
+}
+
+async function scrubFindings({ mairust }: Sidecar): Promise<readonly string[]> {
+  const { code, stdout, stderr } = await mairust(["scrub"]);
+  return code === 0 ? [] : [`scrub ended with ${code}: ${stdout}${stderr}`];
 }
 
 async function mustDo(

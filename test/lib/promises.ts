@@ -11,7 +11,7 @@ export interface PromisesOptions {
   readonly ledger: CrashLedger;
   readonly accounts: readonly string[];
   readonly dataDir: string;
-  /** Findings of `mairust scrub`. */
+  /** `mairust scrub`: what it found, nothing when it is clean. */
   scrub(): Promise<readonly string[]>;
   /** Work with a client that is logged in as the account. */
   withImap<T>(account: string, work: (client: ImapFlow) => Promise<T>): Promise<T>;
@@ -49,6 +49,7 @@ export class Promises {
     }
     const { problems: storeProblems, ...store } = await checkStore(dataDir, this.#startedMs);
     problems.push(...storeProblems);
+    // The product's own check of its store, beside ours: they must agree that nothing is wrong.
     problems.push(...(await this.#options.scrub()));
     return { ...ledger.judge(this.#imap.found), problems, read, store };
   }
