@@ -43,8 +43,8 @@ export const SEARCH_TEXT_LIMITS: SearchTextLimits = {
   batchBytes: 4 * 1024 * 1024,
   readMs: 20_000,
   lingerMs: 10_000,
-  restShare: 3,
-  maxRestMs: 1_000,
+  restShare: 9,
+  maxRestMs: 2_000,
   crashes: 2,
 };
 
@@ -123,7 +123,7 @@ class SearchTextJob implements SearchTextHandler {
     }
   }
 
-  /** A quarter of one core at most, as long as mail comes in: what waits gets its text when it is quiet. */
+  /** A tenth of one core at most, as long as mail comes in: what waits gets its text when it is quiet. */
   #rest(workedMs: number, signal: AbortSignal): Promise<void> {
     const { restShare, maxRestMs } = this.#limits;
     return sleep(Math.min(maxRestMs, workedMs * restShare), signal);
