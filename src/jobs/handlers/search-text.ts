@@ -1,8 +1,8 @@
 /**
- * The standing job that makes the text of messages for search, after their commit: reads the blob, lets the thread make the text, stores
+ * The standing job that makes the text of messages for search, after their commit: reads the blob, lets a process of its own make the text, stores
  * it. One node works at a time; new mail goes before old.
  *
- * A message that stops the thread gets the text that its delivery decoded, and the reason, and is done. One that takes the whole process
+ * A message that stops that process gets the text that its delivery decoded, and the reason, and is done. One that takes the whole process
  * with it is found by the checkpoint: after a crash the messages of that batch are tried alone, and marked when it happens again.
  */
 import { MairustError, messageOf } from "../../core/errors.ts";
@@ -55,8 +55,8 @@ export interface SearchTextOptions {
   readonly now: () => number;
   readonly onMade: (outcome: TextOutcome) => void;
   readonly limits?: Partial<SearchTextLimits & BacklogLimits & ExtractorLimits>;
-  /** Of the thread; only tests have another. */
-  readonly threadEntry?: URL;
+  /** Of its process; only tests have another. */
+  readonly extractorEntry?: URL;
 }
 
 export interface SearchTextHandler extends JobHandler {
@@ -93,7 +93,7 @@ class SearchTextJob implements SearchTextHandler {
   }
 
   async run(run: JobRun): Promise<void> {
-    const extractor = new Extractor(this.#options.limits, this.#options.threadEntry);
+    const extractor = new Extractor(this.#options.limits, this.#options.extractorEntry);
     this.#running = true;
     try {
       await this.#retrySuspects(run, extractor);

@@ -5,12 +5,12 @@ import { SEARCH_TEXT_VERSION } from "../../../src/core/search-text/limits.ts";
 import { SEARCH_TEXT_JOB } from "../../../src/jobs/handlers/search-text.ts";
 import { sleep } from "../../../src/platform/deadline.ts";
 import { corpusThere, readCorpus } from "../../lib/corpus.ts";
-import { type Mailroom, makeTexts, ODD_THREAD, openMailroom, startTexts } from "./support.ts";
+import { type Mailroom, makeTexts, ODD_PROCESS, openMailroom, startTexts } from "./support.ts";
 
 const UNTIL_MS = 60_000;
-/** A thread that does what a message asks for. */
+/** A process that does what a message asks for. */
 const odd = (deadlineMs: number) => ({
-  threadEntry: ODD_THREAD,
+  extractorEntry: ODD_PROCESS,
   limits: { deadlineMs, heapMb: 64, lingerMs: 1 },
 });
 
@@ -95,7 +95,7 @@ test("a message that takes longer than the deadline is marked and keeps what del
   assert.deepEqual(await room.search("potoroo"), [next]);
 });
 
-test("a message that fills the memory of the thread or ends it is marked with the reason and not tried again; others go on", async () => {
+test("a message that fills the memory of the process or ends it is marked with the reason and not tried again; others go on", async () => {
   const words = ["memory", "recursion", "exit"];
   const good = [await room.add(mail("before", "echidna"))];
   const bad = [];
@@ -110,7 +110,7 @@ test("a message that fills the memory of the thread or ends it is marked with th
     rows.map(row => [row?.outcome, row?.reason?.replace(/:.*/u, ""), row?.folded.startsWith("odd")]),
     ["memory", "crashed", "crashed"].map(reason => ["failed", reason, true]),
   );
-  // With the real thread they could be read: whether they are tried again shows in their text.
+  // With the real process they could be read: whether they are tried again shows in their text.
   await makeTexts(room);
   for (const id of bad) assert.equal((await room.textOf(id))?.outcome, "failed");
 });
