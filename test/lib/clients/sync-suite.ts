@@ -12,8 +12,8 @@ import { credentials, setPassword } from "./credentials.ts";
 import { type ClientSite, startClientSite, WAYS, type Way } from "./site.ts";
 import { countOf, fill, fillMore, MORE_COUNT, type Stored, seenBy } from "./stored.ts";
 
-/** Longest run of one client: the slowest takes a tenth of it on two cores. */
-const SYNC_MS = 300_000;
+/** Longest run of one client: the slowest, OfflineIMAP, takes half a minute on two idle cores and four on two that are busy. */
+const SYNC_MS = 600_000;
 /** In the error of a client that failed. */
 const QUOTED_RESPONSES = 8;
 
