@@ -382,6 +382,10 @@ begin
 
   -- One after the other: what one takes of a quota the next does not have.
   for i in 1 .. n loop
+    -- Cannot be: who holds the account's lock sees every key of the account. If it were, storing would be storing twice.
+    if t_once[i] and m_queue[t_message[i]] <> '' and owner[i] is null then
+      raise exception 'redelivery key of target % is taken by nobody that can be seen', i using errcode = 'internal_error';
+    end if;
     if owner[i] <> m_id[t_message[i]] then
       o_kind[i] := 'duplicate';
       o_as[i] := owner[i];

@@ -1,7 +1,8 @@
 /**
  * A batch of imported messages: each is staged as it comes and made durable while the next ones come; every hundred are stored in one
  * transaction, in order, while the next hundred come. Bytes are kept exactly; no field is added, no hook runs. When a batch breaks
- * off, what was stored stays (and is known by its keys), the rest leaves nothing but blobs that nobody points to.
+ * off, what was stored stays (and is known by its keys), the rest leaves nothing but blobs that nobody points to. From a blob's file
+ * to its row it is minutes at most, as `store/blob-gc.ts` needs: the request has a time limit of its own.
  */
 import { MairustError } from "../core/errors.ts";
 import type { MessageId } from "../core/ids.ts";

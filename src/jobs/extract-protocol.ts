@@ -1,9 +1,9 @@
-/** What crosses between the service and the thread that makes search texts. Types only. */
+/** What crosses between the service and the process that makes search texts. Types only. */
 import type { Piece } from "../core/search-text/plan.ts";
 
-/** The octets of one message's pieces, one after the other, in memory that is handed over. */
+/** The octets of one message's pieces, one after the other. */
 export interface ExtractRequest {
-  readonly octets: ArrayBuffer;
+  readonly octets: Uint8Array;
   readonly pieces: readonly PlacedPiece[];
 }
 
@@ -13,6 +13,6 @@ export interface PlacedPiece extends Piece {
   readonly length: number;
 }
 
-export type ThreadMessage =
+export type ProcessMessage =
   | { readonly kind: "ready" }
   | { readonly kind: "text"; readonly folded: string; readonly grams: Int32Array; readonly cut: boolean };

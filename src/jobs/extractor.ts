@@ -1,63 +1,62 @@
 /**
- * Makes search texts in a thread of its own, so that hostile mail can hold up or kill that thread and nothing else.
+ * Makes search texts in a process of its own, so that hostile mail can hold up or kill that process and nothing else. A thread would
+ * not do: when its heap is full in the middle of one large allocation, V8 ends the whole process (seen with Node.js 24).
  *
- * States: no thread ──extract──► starting ──ready──► idle ──request──► busy ──text──► idle; any ──deadline, memory, crash──► no thread.
- * A thread that is too slow, takes too much memory or ends is gone with the message that it worked on; the next message gets a new one.
- * `resourceLimits` bound the JavaScript heap, what is handed in bounds the rest. Source: Node.js worker_threads (resourceLimits, terminate).
+ * States: no process ──extract──► starting ──ready──► idle ──request──► busy ──text──► idle; any ──deadline, memory, crash──► none.
+ * A process that is too slow, takes too much memory or ends is gone with the message that it worked on; the next message gets a new
+ * one. Its heap is bounded by V8, what is handed in bounds the rest. When the service is killed its channel closes, and it ends.
+ * Source: Node.js child_process (fork, serialization).
  */
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Worker } from "node:worker_threads";
 import { MairustError, messageOf } from "../core/errors.ts";
 import { deadlineAfter, within } from "../platform/deadline.ts";
-import type { ExtractRequest, ThreadMessage } from "./extract-protocol.ts";
+import type { ExtractRequest, ProcessMessage } from "./extract-protocol.ts";
 
 export interface ExtractorLimits {
   /** For one message. */
   readonly deadlineMs: number;
   readonly heapMb: number;
-  readonly stackMb: number;
-  /** For a thread to start: not the message's fault. */
+  /** For a process to start: not the message's fault. */
   readonly startMs: number;
 }
 
-export const EXTRACTOR_LIMITS: ExtractorLimits = {
-  deadlineMs: 5_000,
-  heapMb: 256,
-  stackMb: 4,
-  startMs: 30_000,
-};
+export const EXTRACTOR_LIMITS: ExtractorLimits = { deadlineMs: 5_000, heapMb: 256, startMs: 30_000 };
 
 export type Extracted =
   | { readonly kind: "text"; readonly folded: string; readonly grams: Int32Array; readonly cut: boolean }
   | { readonly kind: "failed"; readonly reason: string };
 
 /** The same file in the source and in the build. */
-const THREAD = new URL(`./extract-thread${extname(fileURLToPath(import.meta.url))}`, import.meta.url);
+const ENTRY = new URL(`./extract-process${extname(fileURLToPath(import.meta.url))}`, import.meta.url);
+/** How V8 ends a process whose heap is full. */
+const OUT_OF_MEMORY = "SIGABRT";
 
 export class Extractor {
   readonly #limits: ExtractorLimits;
   readonly #entry: URL;
-  #thread: Worker | undefined;
+  #child: ChildProcess | undefined;
 
-  /** @param entry  of the thread; another one only in tests */
-  constructor(limits: Partial<ExtractorLimits> = {}, entry: URL = THREAD) {
+  /** @param entry  of the process; another one only in tests */
+  constructor(limits: Partial<ExtractorLimits> = {}, entry: URL = ENTRY) {
     this.#limits = { ...EXTRACTOR_LIMITS, ...limits };
     this.#entry = entry;
   }
 
   /**
-   * Make the text of one message; one call at a time. What the message does to the thread is a `failed` result.
-   * @throws {MairustError} `internal`: the thread does not even start
+   * Make the text of one message; one call at a time. What the message does to the process is a `failed` result.
+   * @throws {MairustError} `internal`: the process does not even start
    */
   async extract(request: ExtractRequest): Promise<Extracted> {
-    const thread = this.#thread ?? (await this.#start());
+    const child = this.#child ?? (await this.#start());
     const deadline = deadlineAfter(this.#limits.deadlineMs);
-    const answer = nextMessage(thread);
+    const answer = nextMessage(child);
     try {
-      thread.postMessage(request, [request.octets]);
+      child.send(request);
       const message = await within(answer, deadline);
-      if (message.kind !== "text") throw new MairustError("internal", "Cannot read the thread's answer");
+      if (message.kind !== "text") throw new MairustError("internal", "Cannot read the process's answer");
       return message;
     } catch (error) {
       await this.close();
@@ -67,36 +66,37 @@ export class Extractor {
     }
   }
 
-  /** End the thread; a later call starts another. */
+  /** End the process; a later call starts another. */
   async close(): Promise<void> {
-    const thread = this.#thread;
-    this.#thread = undefined;
-    await thread?.terminate();
+    const child = this.#child;
+    this.#child = undefined;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, "exit");
+    child.kill("SIGKILL");
+    await exit;
   }
 
-  async #start(): Promise<Worker> {
-    const { heapMb, stackMb, startMs } = this.#limits;
-    const thread = new Worker(this.#entry, {
-      name: "search-text",
-      resourceLimits: { maxOldGenerationSizeMb: heapMb, stackSizeMb: stackMb },
-      // Nothing of the service's environment is needed there.
+  async #start(): Promise<ChildProcess> {
+    const child = fork(fileURLToPath(this.#entry), [], {
+      serialization: "advanced",
+      execArgv: [`--max-old-space-size=${this.#limits.heapMb}`],
+      // Nothing of the service's environment is needed there, and nothing it says is of use here.
       env: {},
-      stdin: false,
+      stdio: ["ignore", "ignore", "ignore", "ipc"],
     });
-    thread.unref();
-    // A thread that ends between two messages says so when the next one is sent.
-    thread.on("error", () => undefined);
-    thread.once("exit", () => {
-      if (this.#thread === thread) this.#thread = undefined;
+    // A process that ends between two messages says so when the next one is sent.
+    child.on("error", () => undefined);
+    child.once("exit", () => {
+      if (this.#child === child) this.#child = undefined;
     });
-    this.#thread = thread;
-    const deadline = deadlineAfter(startMs);
+    this.#child = child;
+    const deadline = deadlineAfter(this.#limits.startMs);
     try {
-      await within(nextMessage(thread), deadline);
-      return thread;
+      await within(nextMessage(child), deadline);
+      return child;
     } catch (error) {
       await this.close();
-      throw new MairustError("internal", `Cannot start the thread for search texts: ${messageOf(error)}`, {
+      throw new MairustError("internal", `Cannot start the process for search texts: ${messageOf(error)}`, {
         cause: error,
       });
     } finally {
@@ -105,10 +105,19 @@ export class Extractor {
   }
 }
 
-/** @returns what the thread says next; rejects when it ends instead */
-function nextMessage(thread: Worker): Promise<ThreadMessage> {
-  const heard = new Promise<ThreadMessage>((resolve, reject) => {
-    const onMessage = (message: ThreadMessage) => {
+/** The process ended instead of answering. */
+class Ended extends MairustError {
+  readonly signal: NodeJS.Signals | null;
+  constructor(code: number | null, signal: NodeJS.Signals | null) {
+    super("internal", `the process ended with ${signal ?? code}`);
+    this.signal = signal;
+  }
+}
+
+/** @returns what the process says next; rejects when it ends instead */
+function nextMessage(child: ChildProcess): Promise<ProcessMessage> {
+  const heard = new Promise<ProcessMessage>((resolve, reject) => {
+    const onMessage = (message: ProcessMessage) => {
       off();
       resolve(message);
     };
@@ -116,15 +125,15 @@ function nextMessage(thread: Worker): Promise<ThreadMessage> {
       off();
       reject(error);
     };
-    const onExit = (code: number) => onError(new MairustError("internal", `the thread ended with ${code}`));
+    const onExit = (code: number | null, signal: NodeJS.Signals | null) => onError(new Ended(code, signal));
     const off = () => {
-      thread.off("message", onMessage);
-      thread.off("error", onError);
-      thread.off("exit", onExit);
+      child.off("message", onMessage);
+      child.off("error", onError);
+      child.off("exit", onExit);
     };
-    thread.on("message", onMessage);
-    thread.on("error", onError);
-    thread.on("exit", onExit);
+    child.on("message", onMessage);
+    child.on("error", onError);
+    child.on("exit", onExit);
   });
   // Nobody may be listening any more when it ends.
   heard.catch(() => undefined);
@@ -132,6 +141,6 @@ function nextMessage(thread: Worker): Promise<ThreadMessage> {
 }
 
 function reasonOf(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return code === "ERR_WORKER_OUT_OF_MEMORY" ? "memory" : `crashed: ${messageOf(error)}`;
+  if (error instanceof Ended && error.signal === OUT_OF_MEMORY) return "memory";
+  return `crashed: ${messageOf(error)}`;
 }

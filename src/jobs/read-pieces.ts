@@ -22,8 +22,7 @@ export async function readPieces(
     placed.push({ ...piece, at: size, length });
     size += length;
   }
-  const octets = new ArrayBuffer(size);
-  const target = new Uint8Array(octets);
+  const octets = new Uint8Array(size);
   const open = [...placed].sort((a, b) => a.start - b.start);
   const start = open[0]?.start ?? 0;
   const end = open.reduce((last, piece) => Math.max(last, piece.end), 0);
@@ -39,7 +38,7 @@ export async function readPieces(
       if (piece === undefined || piece.start >= chunkEnd) break;
       const from = Math.max(piece.start, at);
       const to = Math.min(piece.end, chunkEnd);
-      if (to > from) target.set(chunk.subarray(from - at, to - at), piece.at + from - piece.start);
+      if (to > from) octets.set(chunk.subarray(from - at, to - at), piece.at + from - piece.start);
     }
     at = chunkEnd;
   }

@@ -28,6 +28,16 @@ export const REGRESSIONS: readonly Regression[] = [
   { target: "config-toml", what: "the same in a configuration file", input: Buffer.from("\ufeffx = 1\n") },
   { target: "search-grammar", what: "a size that no bigint holds", input: latin1("-smaller:9999999g") },
   {
+    target: "config-toml",
+    what: "what only the lenient TOML parser takes was an error without a place",
+    input: Buffer.from("a=1979-05- 7\n"),
+  },
+  {
+    target: "manifest",
+    what: "the same in a manifest was no manifest error",
+    input: Buffer.from("a=1979-05- 7\n"),
+  },
+  {
     target: "search-grammar",
     what: "a year that PostgreSQL does not know",
     input: latin1("before:0000-01-01"),
@@ -38,9 +48,24 @@ export const REGRESSIONS: readonly Regression[] = [
     input: deepStructure(200_000),
   },
   {
+    target: "mime-decoders",
+    what: "groups without members were not counted as addresses",
+    input: latin1("a:;".repeat(80)),
+  },
+  {
     target: "imap-session",
     what: "an answer above the bound of a queue that took it at once waited for ever",
     input: latin1(`a LOGIN ann@a.test secret\r\n${"b SELECT INBOX\r\n".repeat(30)}`),
+  },
+  {
+    target: "imap-session",
+    what: "a client that ended its side in IDLE lost the answers before it",
+    input: latin1("a LOGIN ann@a.test secret\r\na SELECT INBOX\r\na SEARCH BODY a\r\na IDLE\r\n"),
+  },
+  {
+    target: "imap-session",
+    what: "and in AUTHENTICATE too",
+    input: latin1("a LOGIN ann@a.test wrong\r\nb AUTHENTICATE PLAIN\r\n"),
   },
   {
     target: "lmtp-session",

@@ -20,6 +20,8 @@ export interface SidecarOptions {
   readonly toml?: string;
   /** More lines for `[lmtp]`. */
   readonly lmtp?: string;
+  /** More lines for `[imap]`. */
+  readonly imap?: string;
   /** LMTP listeners besides the loopback port. */
   readonly lmtpListen?: readonly string[];
   readonly domain?: string;
@@ -155,6 +157,7 @@ ${options.lmtp ?? ""}
 [imap]
 listen = ["inet:127.0.0.1:${imapPort}"]
 master_password_file = ${text(join(dir, "imap.secret"))}
+${options.imap ?? ""}
 [api]
 listen = [${text(`unix:${join(dir, "run", "api.sock")}`)}]
 [domains.${text(domain)}]

@@ -1,6 +1,6 @@
 /**
- * The text of one message that search looks at: subject, addresses, attachment names and body, decoded and folded. Runs in a thread of
- * its own (`jobs/extract-thread.ts`), because only that can be ended. Pure, linear in its input, fails never.
+ * The text of one message that search looks at: subject, addresses, attachment names and body, decoded and folded. Runs in a process of
+ * its own (`jobs/extract-process.ts`), because only that can be ended. Pure, linear in its input, fails never.
  */
 import { partFilename } from "../mime/attachments.ts";
 import { parseDisposition, parseMediaType } from "../mime/content-fields.ts";

@@ -1,8 +1,8 @@
 /**
- * The standing job that makes the text of messages for search, after their commit: reads the blob, lets the thread make the text, stores
+ * The standing job that makes the text of messages for search, after their commit: reads the blob, lets a process of its own make the text, stores
  * it. One node works at a time; new mail goes before old.
  *
- * A message that stops the thread gets the text that its delivery decoded, and the reason, and is done. One that takes the whole process
+ * A message that stops that process gets the text that its delivery decoded, and the reason, and is done. One that takes the whole process
  * with it is found by the checkpoint: after a crash the messages of that batch are tried alone, and marked when it happens again.
  */
 import { MairustError, messageOf } from "../../core/errors.ts";
@@ -33,6 +33,7 @@ export interface SearchTextLimits {
   readonly lingerMs: number;
   /** While mail comes in, the job rests this many times as long as it worked: storing mail goes first. */
   readonly restShare: number;
+  readonly maxRestMs: number;
   /** Times that a message may be at work when its process ends. */
   readonly crashes: number;
 }
@@ -42,7 +43,8 @@ export const SEARCH_TEXT_LIMITS: SearchTextLimits = {
   batchBytes: 4 * 1024 * 1024,
   readMs: 20_000,
   lingerMs: 10_000,
-  restShare: 1,
+  restShare: 9,
+  maxRestMs: 2_000,
   crashes: 2,
 };
 
@@ -53,8 +55,8 @@ export interface SearchTextOptions {
   readonly now: () => number;
   readonly onMade: (outcome: TextOutcome) => void;
   readonly limits?: Partial<SearchTextLimits & BacklogLimits & ExtractorLimits>;
-  /** Of the thread; only tests have another. */
-  readonly threadEntry?: URL;
+  /** Of its process; only tests have another. */
+  readonly extractorEntry?: URL;
 }
 
 export interface SearchTextHandler extends JobHandler {
@@ -74,6 +76,8 @@ class SearchTextJob implements SearchTextHandler {
   #backlog: Backlog;
   #running = false;
   #nudged = false;
+  /** A batch stands in the checkpoint. */
+  #kept = false;
   #waiting: AbortController | undefined;
 
   constructor(options: SearchTextOptions) {
@@ -89,7 +93,7 @@ class SearchTextJob implements SearchTextHandler {
   }
 
   async run(run: JobRun): Promise<void> {
-    const extractor = new Extractor(this.#options.limits, this.#options.threadEntry);
+    const extractor = new Extractor(this.#options.limits, this.#options.extractorEntry);
     this.#running = true;
     try {
       await this.#retrySuspects(run, extractor);
@@ -104,8 +108,9 @@ class SearchTextJob implements SearchTextHandler {
           return;
         }
         await run.saveCheckpoint({ batch: ids });
+        this.#kept = true;
         await this.#make(ids, extractor, run.signal);
-        if (this.#nudged) await sleep((performance.now() - startedAt) * this.#limits.restShare, run.signal);
+        if (this.#nudged) await this.#rest(performance.now() - startedAt, run.signal);
       }
     } catch (error) {
       // What was handed out may not be done.
@@ -118,6 +123,12 @@ class SearchTextJob implements SearchTextHandler {
     }
   }
 
+  /** A tenth of one core at most, as long as mail comes in: what waits gets its text when it is quiet. */
+  #rest(workedMs: number, signal: AbortSignal): Promise<void> {
+    const { restShare, maxRestMs } = this.#limits;
+    return sleep(Math.min(maxRestMs, workedMs * restShare), signal);
+  }
+
   #newBacklog(): Backlog {
     const { store, now, limits } = this.#options;
     return new Backlog(store, now, limits);
@@ -125,6 +136,8 @@ class SearchTextJob implements SearchTextHandler {
 
   /** An orderly end is no crash: nothing of this batch is suspect. */
   async #forgetBatch(run: JobRun): Promise<void> {
+    if (!this.#kept && Object.keys(run.job.checkpoint).length === 0) return;
+    this.#kept = false;
     try {
       await run.saveCheckpoint({});
     } catch (error) {
@@ -175,7 +188,8 @@ class SearchTextJob implements SearchTextHandler {
     let bytes = 0;
     for (const message of messages) {
       signal.throwIfAborted();
-      const text = await this.#textOf(message, extractor);
+      const text = await this.#textOf(message, extractor, signal);
+      signal.throwIfAborted();
       texts.push(text);
       bytes += text.folded.length * 2 + text.grams.length * 12;
       if (bytes < this.#limits.batchBytes) continue;
@@ -186,8 +200,8 @@ class SearchTextJob implements SearchTextHandler {
     await this.#save(texts);
   }
 
-  async #textOf(message: Untexted, extractor: Extractor): Promise<MadeText> {
-    const read = await this.#read(message);
+  async #textOf(message: Untexted, extractor: Extractor, signal: AbortSignal): Promise<MadeText> {
+    const read = await this.#read(message, signal);
     if (!("request" in read)) return read;
     const result = await extractor.extract(read.request);
     if (result.kind === "failed") return this.#failed(message, result.reason, false);
@@ -202,8 +216,8 @@ class SearchTextJob implements SearchTextHandler {
     };
   }
 
-  async #read(message: Untexted) {
-    const deadline = deadlineAfter(this.#limits.readMs);
+  async #read(message: Untexted, signal: AbortSignal) {
+    const deadline = deadlineAfter(this.#limits.readMs, signal);
     try {
       const { pieces, cut } = planSearchText(message.structure);
       return { request: await readPieces(this.#options.blobs, message.digest, pieces, deadline), cut };

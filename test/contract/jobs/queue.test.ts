@@ -69,7 +69,7 @@ function startWorker(
 }
 
 /** Runs until it is told to end. */
-const untilAborted = ({ signal }: JobRun) => sleep(UNTIL_MS, signal);
+const untilAborted = ({ signal }: JobRun) => sleep(UNTIL_MS * 10, signal);
 
 test("two workers share the queue: every job runs once, and neither runs more at a time than it may", async () => {
   const kind = newKind();
@@ -78,6 +78,7 @@ test("two workers share the queue: every job runs once, and neither runs more at
   );
   const ran: number[] = [];
   const atOnce: number[] = [];
+  let total = 0;
   const open = async () => {
     let running = 0;
     return startWorker(
@@ -85,7 +86,10 @@ test("two workers share the queue: every job runs once, and neither runs more at
       async ({ job }) => {
         atOnce.push(++running);
         ran.push(job.id);
-        await sleep(5);
+        // The first ones wait for each other, and then long enough for more to be claimed if that were allowed.
+        total++;
+        await until(() => total >= 6);
+        if (total === 6) await sleep(500);
         running--;
       },
       { ...FAST, concurrency: 8 },

@@ -5,11 +5,14 @@ import { SEARCH_TEXT_VERSION } from "../../../src/core/search-text/limits.ts";
 import { SEARCH_TEXT_JOB } from "../../../src/jobs/handlers/search-text.ts";
 import { sleep } from "../../../src/platform/deadline.ts";
 import { corpusThere, readCorpus } from "../../lib/corpus.ts";
-import { type Mailroom, makeTexts, ODD_THREAD, openMailroom, startTexts } from "./support.ts";
+import { type Mailroom, makeTexts, ODD_PROCESS, openMailroom, startTexts } from "./support.ts";
 
 const UNTIL_MS = 60_000;
-/** Far more than a small message takes, far less than a test may take. */
-const ODD = { threadEntry: ODD_THREAD, limits: { deadlineMs: 3_000, heapMb: 64, lingerMs: 1 } };
+/** A process that does what a message asks for. */
+const odd = (deadlineMs: number) => ({
+  extractorEntry: ODD_PROCESS,
+  limits: { deadlineMs, heapMb: 64, lingerMs: 1 },
+});
 
 let room: Mailroom;
 before(async () => {
@@ -82,29 +85,34 @@ test("texts of an older version are made again, and a text goes with its message
   assert.equal(await room.textOf(id), undefined);
 });
 
-test("a message that hangs, fills the memory of or ends the thread is marked with the reason, keeps what delivery decoded, and is not tried again; others go on", async () => {
-  const words = ["hang", "memory", "recursion", "exit"];
+test("a message that takes longer than the deadline is marked and keeps what delivery decoded; others go on", async () => {
+  const hanging = await room.add(mail("odd hang", "please hang"));
+  const next = await room.add(mail("next", "potoroo"));
+  await makeTexts(room, odd(5_000));
+  const row = await room.textOf(hanging);
+  assert.deepEqual([row?.outcome, row?.reason], ["failed", "deadline"]);
+  assert.deepEqual(await room.search('"odd hang"'), [hanging]);
+  assert.deepEqual(await room.search("potoroo"), [next]);
+});
+
+test("a message that fills the memory of the process or ends it is marked with the reason and not tried again; others go on", async () => {
+  const words = ["memory", "recursion", "exit"];
   const good = [await room.add(mail("before", "echidna"))];
-  const bad = new Map<string, string>();
+  const bad = [];
   for (const word of words) {
-    bad.set(word, await room.add(mail(`odd ${word}`, `please ${word}`)));
+    bad.push(await room.add(mail(`odd ${word}`, `please ${word}`)));
     good.push(await room.add(mail(`after ${word}`, "echidna")));
   }
-  await makeTexts(room, ODD);
+  await makeTexts(room, odd(UNTIL_MS));
   assert.deepEqual([...(await room.search("echidna"))].sort(), [...good].sort());
-  const reasons = await Promise.all([...bad.values()].map(id => room.textOf(id)));
+  const rows = await Promise.all(bad.map(id => room.textOf(id)));
   assert.deepEqual(
-    reasons.map(row => [row?.outcome, row?.folded.startsWith("odd")]),
-    words.map(() => ["failed", true]),
+    rows.map(row => [row?.outcome, row?.reason?.replace(/:.*/u, ""), row?.folded.startsWith("odd")]),
+    ["memory", "crashed", "crashed"].map(reason => ["failed", reason, true]),
   );
-  assert.deepEqual(
-    reasons.map(row => row?.reason?.replace(/:.*/u, "")),
-    ["deadline", "memory", "crashed", "crashed"],
-  );
-  assert.deepEqual(await room.search('"odd hang"'), [bad.get("hang")]);
-  // With the real thread they could be read: whether they are tried again shows in their text.
+  // With the real process they could be read: whether they are tried again shows in their text.
   await makeTexts(room);
-  for (const id of bad.values()) assert.equal((await room.textOf(id))?.outcome, "failed");
+  for (const id of bad) assert.equal((await room.textOf(id))?.outcome, "failed");
 });
 
 test("a message at work whenever the service dies is marked in the end; the others of its batch get their text", async () => {

@@ -28,9 +28,9 @@ import { silentLog, startTestDatabase } from "../../lib/database.ts";
 
 export type Mailroom = Awaited<ReturnType<typeof openMailroom>>;
 
-/** The thread that does odd things when a message asks for them. */
-export const ODD_THREAD = new URL(
-  `./fixtures/odd-thread${extname(fileURLToPath(import.meta.url))}`,
+/** The process that does odd things when a message asks for them. */
+export const ODD_PROCESS = new URL(
+  `./fixtures/odd-process${extname(fileURLToPath(import.meta.url))}`,
   import.meta.url,
 );
 

@@ -214,7 +214,7 @@ test("SEARCH finds what the model finds, for any mailbox and any key", async () 
         text,
       );
     }),
-    { numRuns: 300 },
+    { numRuns: 200 },
   );
 });
 
