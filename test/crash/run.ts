@@ -22,7 +22,7 @@ const { values } = parseArgs({
 const seed = Number(values.seed);
 
 function phaseLine({ phase, kills, seconds, drainSeconds, promises }: PhaseReport): object {
-  const { lost, duplicates, problems, ...counts } = promises;
+  const { lost, duplicates, problems, evidence: _, ...counts } = promises;
   return {
     phase,
     kills,
