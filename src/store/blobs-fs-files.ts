@@ -23,7 +23,8 @@ import {
   writeFully,
 } from "./blobs-fs-io.ts";
 import type { BlobLayout } from "./blobs-fs-layout.ts";
-import { inspect, readStored, type StoredFile } from "./blobs-fs-read.ts";
+import { QuickReads } from "./blobs-fs-quick.ts";
+import { clamp, inspect, readStored, type StoredFile } from "./blobs-fs-read.ts";
 import type { Spill } from "./blobs-fs-spill.ts";
 
 /** A blob whose digest is known, not durable yet. `image`: what the file will hold; `raw`: the logical bytes. */
@@ -34,6 +35,7 @@ export type Prepared =
 export class BlobFiles {
   readonly #layout: BlobLayout;
   readonly #dirs: DirectorySync;
+  readonly #quick = new QuickReads();
 
   constructor(layout: BlobLayout, dirs: DirectorySync) {
     this.#layout = layout;
@@ -59,6 +61,12 @@ export class BlobFiles {
 
   /** Open, use and close a stored blob. @throws {MairustError} `blob_missing`, `blob_damaged` */
   async *read(digest: BlobDigest, range?: ByteRange): AsyncGenerator<Uint8Array> {
+    const small = await this.#readSmall(digest, range === undefined);
+    if (small !== undefined) {
+      const { start, end } = clamp(range, small.length);
+      if (start < end) yield small.subarray(start, end);
+      return;
+    }
     const fd = await this.#open(digest);
     try {
       yield* readStored(await this.#inspect(fd, digest), digest, range);
@@ -116,11 +124,16 @@ export class BlobFiles {
     try {
       return await openFile(path, READ_ONLY);
     } catch (error) {
-      if (isMissing(error))
-        throw new MairustError("blob_missing", `Cannot open blob "${digest}": it is not there`, {
-          cause: error,
-        });
-      throw blobError(error, `open blob "${digest}"`);
+      throw openError(error, digest);
+    }
+  }
+
+  async #readSmall(digest: BlobDigest, verify: boolean): Promise<Buffer | undefined> {
+    const { path } = this.#layout.place(digest);
+    try {
+      return await this.#quick.read(path, digest, verify);
+    } catch (error) {
+      throw openError(error, digest);
     }
   }
 
@@ -160,6 +173,11 @@ export class BlobFiles {
       closeFile(fd).catch(() => undefined);
     }
   }
+}
+
+function openError(error: unknown, digest: BlobDigest): MairustError {
+  if (!isMissing(error)) return blobError(error, `open blob "${digest}"`);
+  return new MairustError("blob_missing", `Cannot open blob "${digest}": it is not there`, { cause: error });
 }
 
 function recordOf(digest: BlobDigest, file: StoredFile): BlobRecord {

@@ -6,7 +6,7 @@ import { connect, type Socket } from "node:net";
 
 /** Enough for the tagged line. */
 const TAIL_OCTETS = 1024;
-const ANSWER_TIMEOUT_MS = 300_000;
+const ANSWER_TIMEOUT_MS = 60_000;
 
 export interface Answer {
   /** Octets of all lines, the tagged one included. */
@@ -36,7 +36,10 @@ export class ImapLoad {
     this.#socket = connect(port, "127.0.0.1");
     this.#socket.setNoDelay(true);
     this.#socket.setTimeout(ANSWER_TIMEOUT_MS, () => {
-      if (this.#ended !== undefined) this.#socket.destroy(new Error("no answer in time"));
+      if (this.#ended !== undefined)
+        this.#socket.destroy(
+          new Error(`no answer in time after "${this.#tail.toString("latin1").slice(-200)}"`),
+        );
     });
     this.#socket.on("data", (chunk: Buffer) => this.#received(chunk));
     this.#socket.on("error", error => this.#fail(error));
@@ -117,5 +120,6 @@ export class ImapLoad {
 }
 
 function lastLine(tail: string): string {
-  return tail.slice(tail.lastIndexOf("\r\n", tail.length - 3) + 2);
+  const before = tail.lastIndexOf("\r\n", tail.length - 3);
+  return before < 0 ? tail : tail.slice(before + 2);
 }

@@ -5,6 +5,7 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Dovecot, startDovecot } from "../../../src/mailhost/dovecot.ts";
+import type { DovecotMode } from "../../../src/mailhost/dovecot-config.ts";
 import { makeScratch } from "../../../src/mailhost/scratch.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { type Sidecar, startSidecar } from "../../lib/sidecar.ts";
@@ -44,25 +45,29 @@ export async function startReadSite(): Promise<ReadSite> {
     return join(scratch.dir, name);
   };
   const users = Array.from({ length: USERS }, (_, i) => ({ address: reader(i), password: PASSWORD }));
-  const deadline = deadlineAfter(START_MS);
+  const start = async (dir: string, mode: DovecotMode) => {
+    const deadline = deadlineAfter(START_MS);
+    try {
+      return await startDovecot({ dir: await folder(dir), mode, users }, deadline);
+    } finally {
+      deadline.dispose();
+    }
+  };
   const sidecar = await startSidecar({
     dir: await folder("s"),
     logLevel: "warn",
     imap: "connections_per_user = 1000",
   });
-  const maildir = await startDovecot(
-    { dir: await folder("d"), mode: { kind: "maildir", master: MASTER }, users },
-    deadline,
-  );
-  const front = async (name: string, port: number, masterPassword: string) => {
-    const upstream = { host: "127.0.0.1", port, masterUser: MASTER.address, masterPassword };
-    return startDovecot({ dir: await folder(name), mode: { kind: "imapc", upstream }, users }, deadline);
-  };
+  const maildir = await start("d", { kind: "maildir", master: MASTER });
+  const front = (dir: string, port: number, masterPassword: string) =>
+    start(dir, {
+      kind: "imapc",
+      upstream: { host: "127.0.0.1", port, masterUser: MASTER.address, masterPassword },
+    });
   const fronts: Readonly<Record<Side, Dovecot>> = {
     mairust: await front("f1", sidecar.imapPort, sidecar.masterPassword),
     dovecot: await front("f2", maildir.imapPort, MASTER.password),
   };
-  deadline.dispose();
   const filled = new Set<number>();
 
   return {
