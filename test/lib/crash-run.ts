@@ -47,6 +47,10 @@ export interface PhaseReport {
   readonly promises: PromisesReport;
 }
 
+/** Lists of the queue that must be empty, one after the other, before it is taken to be empty. */
+const EMPTY_LISTS = 4;
+const EMPTY_PAUSE_MS = 300;
+
 export interface CrashRunReport {
   readonly seed: number;
   readonly kills: number;
@@ -193,9 +197,12 @@ class CrashRun {
     const { postfix } = this.#site;
     const end = deadlineAfter(QUEUE_MS);
     try {
-      while ((await postfix.queue()).length > 0) {
-        await postfix.flush();
-        await sleep(POLL_MS, end.signal);
+      // A message that moves from one queue folder to another while they are listed is in no list: a flush moves all of them.
+      for (let empty = 0; empty < EMPTY_LISTS; ) {
+        const isEmpty = (await postfix.queue()).length === 0;
+        empty = isEmpty ? empty + 1 : 0;
+        if (!isEmpty) await postfix.flush();
+        await sleep(isEmpty ? EMPTY_PAUSE_MS : POLL_MS, end.signal);
       }
     } finally {
       end.dispose();
@@ -205,6 +212,7 @@ class CrashRun {
   async #report(): Promise<CrashRunReport> {
     const left = this.#temporaryFiles().length;
     await this.#ageTemporaryFiles();
+    await this.#drainQueue();
     const promises = await this.#promises.check(true);
     const recoveries = this.#recoveries.sort((a, b) => a - b);
     const bounced = (await this.#site.postfix.log()).filter(line => line.includes("status=bounced"));
