@@ -139,6 +139,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
       db,
       onDirectoryChange: () => directory.invalidate(),
       onMailboxesGone: mailboxes => changes.publish(mailboxes),
+      onPasswordChanged: (account, now) => log.info("account password changed", { account, now }),
     }),
     messages: createMessageAdmin(db),
     jobs: jobs.admin,

@@ -177,7 +177,11 @@ const ACCOUNTS: readonly CommandSpec[] = [
   {
     usage: "account add <address>",
     summary: "make an account with INBOX, Junk, Sent, Archive, Trash and Drafts",
-    options: [{ flags: "--quota <size>", description: "500M, 2G, none; default: the domain's" }, DRY_RUN],
+    options: [
+      { flags: "--quota <size>", description: "500M, 2G, none; default: the domain's" },
+      { flags: "--password-file <file>", description: "its first line is the password for logins by IMAP" },
+      DRY_RUN,
+    ],
     examples: ["account add taro@example.com", "account add taro@example.com --quota 2G"],
     load: account(m => m.add),
   },
@@ -198,6 +202,7 @@ const ACCOUNTS: readonly CommandSpec[] = [
     usage: "account passwd <address>",
     summary: "set the password for logins by IMAP: asked for, or one line of standard input",
     options: [
+      { flags: "--password-file <file>", description: "its first line is the password" },
       { flags: "--hash <phc>", description: "an Argon2id hash instead, as Dovecot stores it" },
       { flags: "--clear", description: "no password any more" },
       DRY_RUN,

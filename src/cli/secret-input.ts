@@ -1,4 +1,5 @@
-/** A secret from the keyboard, without showing it, or the first line of standard input. */
+/** A secret from the keyboard, without showing it, or the first line of standard input or of a file. */
+import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
 import { PassThrough } from "node:stream";
 import { CommandError, EXIT } from "./exit-codes.ts";
@@ -16,8 +17,23 @@ export async function readSecret(terminal: Terminal, prompt: string): Promise<st
   return notEmpty(first);
 }
 
-function notEmpty(line: string): string {
-  if (line === "") throw new CommandError(EXIT.noInput, "no password on standard input");
+/** @throws {CommandError} 66: no such file, or its first line is empty */
+export async function readSecretFile(path: string): Promise<string> {
+  try {
+    return notEmpty(await firstLine(createReadStream(path)), "the file");
+  } catch (error) {
+    if (error instanceof CommandError) throw error;
+    const reason = error instanceof Error && "code" in error ? String(error.code) : "it failed";
+    throw new CommandError(
+      EXIT.noInput,
+      `cannot read the password from ${JSON.stringify(path)}: ${reason}`,
+      error,
+    );
+  }
+}
+
+function notEmpty(line: string, where = "standard input"): string {
+  if (line === "") throw new CommandError(EXIT.noInput, `no password on ${where}`);
   return line;
 }
 
@@ -32,7 +48,11 @@ async function firstLine(input: NodeJS.ReadableStream): Promise<string> {
     if (bytes > MAX_LINE_BYTES)
       throw new CommandError(EXIT.badData, "the first line is too long for a password");
   }
-  return Buffer.concat(chunks).toString("utf8").replace(/\r$/u, "");
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks)).replace(/\r$/u, "");
+  } catch (error) {
+    throw new CommandError(EXIT.badData, "the password is not UTF-8", error);
+  }
 }
 
 /** What the keyboard gives, shown nowhere: readline edits the line over an output that leads nowhere. */

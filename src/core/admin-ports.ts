@@ -77,6 +77,8 @@ export interface NewAccount {
   readonly address: string;
   /** undefined: the domain's. */
   readonly quotaBytes: number | undefined;
+  /** undefined: none, only the master user gets in. */
+  readonly password?: NewPassword;
 }
 
 export interface AliasRecord {

@@ -93,13 +93,15 @@ export async function addAccount(
   options: ChangeOptions,
 ): Promise<AccountRecord> {
   const canonical = addressText(readAddress(account.address));
+  const hash = account.password === undefined ? null : await hashOf(account.password);
   return change(db, options, async tx => {
     const typed = parseMailAddress(account.address.trim());
-    const { created } = await createAccount(tx, typed, account.quotaBytes ?? null);
+    const { id, created } = await createAccount(tx, typed, account.quotaBytes ?? null);
     if (!created) {
       const text = `account "${canonical}" is there already`;
       throw new MairustError("already_exists", `Cannot add: ${text}`, { publicText: text });
     }
+    if (hash !== null) await tx.query`update accounts set password_hash = ${hash} where id = ${id}`;
     return getAccount(tx, canonical);
   });
 }

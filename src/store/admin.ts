@@ -1,5 +1,5 @@
 /** The administration's side of the store: fills the ports of `core/admin-ports.ts`. */
-import type { AccountAdmin, MessageAdmin } from "../core/admin-ports.ts";
+import type { AccountAdmin, MessageAdmin, NewPassword } from "../core/admin-ports.ts";
 import type { MailboxId } from "../core/ids.ts";
 import * as accounts from "./admin-accounts.ts";
 import * as aliases from "./admin-aliases.ts";
@@ -14,9 +14,12 @@ export interface AdminOptions {
   readonly onDirectoryChange: () => void;
   /** After a commit that removed mailboxes: sessions that have them open must hear. */
   readonly onMailboxesGone: (mailboxes: readonly MailboxId[]) => void;
+  /** After a committed change of a password: for the log. @param account  canonical address */
+  readonly onPasswordChanged?: (account: string, now: NewPassword["kind"]) => void;
 }
 
-export function createAccountAdmin({ db, onDirectoryChange, onMailboxesGone }: AdminOptions): AccountAdmin {
+export function createAccountAdmin(options: AdminOptions): AccountAdmin {
+  const { db, onDirectoryChange, onMailboxesGone } = options;
   const changed = async <T>(dryRun: boolean, work: Promise<T>): Promise<T> => {
     const result = await work;
     if (!dryRun) onDirectoryChange();
@@ -36,7 +39,11 @@ export function createAccountAdmin({ db, onDirectoryChange, onMailboxesGone }: A
       return removed.record;
     },
     setQuota: (address, quotaBytes, o) => changed(o.dryRun, accounts.setQuota(db, address, quotaBytes, o)),
-    setPassword: (address, password, o) => changed(o.dryRun, accounts.setPassword(db, address, password, o)),
+    async setPassword(address, password, o) {
+      const record = await changed(o.dryRun, accounts.setPassword(db, address, password, o));
+      if (!o.dryRun) options.onPasswordChanged?.(record.address, password.kind);
+      return record;
+    },
     listAliases: address => aliases.listAliases(db, address),
     addAlias: (address, alias, o) => changed(o.dryRun, aliases.addAlias(db, address, alias, o)),
     removeAlias: (address, alias, o) => changed(o.dryRun, aliases.removeAlias(db, address, alias, o)),

@@ -1,6 +1,6 @@
 /**
- * Limits on guessing passwords: a counter that refuses (peers of the network), and a pace that makes wait (peers on this host, who
- * are never refused). State is in memory: a restart forgets it.
+ * Limits on guessing passwords: a counter that refuses (peers of the network, accounts), peers that an account knows, and a pace
+ * that makes wait (peers on this host, who are never refused). State is in memory: a restart forgets it.
  */
 import { MairustError } from "../core/errors.ts";
 
@@ -49,6 +49,33 @@ export class FailureCounter {
   }
 }
 
+/** How long a peer is known by a right login. */
+const KNOWN_MS = 86_400_000;
+
+/** From which addresses an account was logged in to of late, by its own password. */
+export class KnownPeers {
+  readonly #until = new Map<string, number>();
+  readonly #now: () => number;
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  has(peer: string, user: string): boolean {
+    return (this.#until.get(JSON.stringify([peer, user])) ?? 0) > this.#now();
+  }
+
+  add(peer: string, user: string): void {
+    const key = JSON.stringify([peer, user]);
+    this.#until.delete(key);
+    if (this.#until.size >= MAX_KEYS) {
+      const [oldest] = this.#until.keys();
+      if (oldest !== undefined) this.#until.delete(oldest);
+    }
+    this.#until.set(key, this.#now() + KNOWN_MS);
+  }
+}
+
 /** Checks per second that may fail, all together. */
 const FAILURES_PER_S = 10;
 const STEP_MS = 1000 / FAILURES_PER_S;
@@ -81,5 +108,21 @@ export class FailurePace {
     const passed = await passes();
     if (passed) this.#freeAt -= STEP_MS;
     return passed;
+  }
+
+  /**
+   * Wait as {@link check} does, without taking a place: for checks that have turns of their own, where many that are right may run
+   * at once. @throws the reason of `gone`
+   */
+  async wait(gone?: AbortSignal): Promise<void> {
+    const now = this.#now();
+    const waitMs = Math.min(this.#freeAt - now, MAX_WAIT_MS);
+    if (waitMs > 0) await this.#wait(waitMs, gone);
+  }
+
+  /** A check after {@link wait} failed. */
+  failed(): void {
+    const now = this.#now();
+    this.#freeAt = Math.min(Math.max(this.#freeAt, now - BURST_MS), now + MAX_WAIT_MS) + STEP_MS;
   }
 }

@@ -1,8 +1,8 @@
 /**
  * Who may read whose mail over IMAP: the master user with an authorization identity (Dovecot), and users with passwords of their
- * own. Failed tries are counted per peer address, and per peer and user; past the limit they are refused for a while. Local
- * peers are never refused: all of Dovecot comes from one address, and one wrong password there must not lock everybody out. They
- * share a pace instead: when many were wrong of late, the next look at a password waits, over all connections.
+ * own. Failed tries are counted per peer address, per peer and user, and per account over all peers; past a limit they are refused
+ * for a while. Peers on this host are refused for the account alone: all of Dovecot comes from one address, and one wrong password
+ * there must not lock everybody out. They share a pace instead: when many were wrong of late, the next look at a password waits.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { parseMailAddress } from "../core/envelope.ts";
@@ -10,13 +10,18 @@ import { MairustError } from "../core/errors.ts";
 import type { Account, Directory } from "../core/ports/directory.ts";
 import type { Authenticator, LoginRequest } from "../core/ports/login.ts";
 import { sleep } from "../platform/deadline.ts";
-import { FailureCounter, FailurePace } from "./login-limits.ts";
+import { addressText, canonicalAddress } from "./addresses.ts";
+import { FailureCounter, FailurePace, KnownPeers } from "./login-limits.ts";
 import type { UserPasswords } from "./passwords.ts";
 
 /** Failures of one peer within a minute after which it is refused without a look at the password. */
 const PEER_FAILURES = 20;
 /** The same of one peer with one user name. */
 const USER_FAILURES = 5;
+/** The same of one account over all peers that it does not know: guesses may come from many addresses. */
+const ACCOUNT_FAILURES = 50;
+/** Characters of a user name that is counted: no address is longer. */
+const MAX_USER_CHARS = 800;
 
 export interface AuthenticatorOptions {
   readonly directory: Directory;
@@ -32,43 +37,112 @@ export interface AuthenticatorOptions {
 
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
   const { now, wait = sleep } = options;
-  const ofPeers = new FailureCounter(PEER_FAILURES, now);
-  const ofUsers = new FailureCounter(USER_FAILURES, now);
+  const limits = new LoginLimits(now);
   const localPace = new FailurePace(now, wait);
   return {
-    async login(request, gone) {
-      const { peer, user } = request;
-      let allowed: Allowed | undefined;
-      const check = async () => {
-        allowed = await judge(options, request);
-        return allowed !== undefined;
-      };
-      if (isLocal(peer)) await localPace.check(check, gone);
-      else {
-        const withUser = JSON.stringify([peer, user]);
-        ofPeers.refuseIfTooMany(peer, peer);
-        ofUsers.refuseIfTooMany(withUser, peer);
-        if (!(await check())) {
-          ofPeers.count(peer);
-          ofUsers.count(withUser);
-        }
-      }
-      if (allowed === undefined) throw wrongPassword(request);
-      return allowed === "master" ? accountOf(options.directory, request.authorize) : allowed;
+    login(request, gone) {
+      const { user, authorize } = request;
+      // A user may name themselves as authorization identity; whoever names somebody else must be the master user.
+      const forThemselves = authorize === "" || counted(authorize) === counted(user);
+      return !forThemselves || user === options.masterUser
+        ? asMaster(options, limits, localPace, request, gone)
+        : asUser(options, limits, localPace, request, gone);
     },
   };
 }
 
-/** The master user, who still has to be given the account; or the account of a user. */
-type Allowed = "master" | Account;
+/** Failures by peer, by peer and user, and by account. */
+class LoginLimits {
+  readonly #peers: FailureCounter;
+  readonly #users: FailureCounter;
+  readonly #accounts: FailureCounter;
+  /** Where an account's owner has been: guesses from elsewhere lock nobody out there. */
+  readonly #known: KnownPeers;
 
-/** A user may name themselves as authorization identity; whoever names somebody else must be the master user. */
-async function judge(options: AuthenticatorOptions, request: LoginRequest): Promise<Allowed | undefined> {
-  const { user, authorize, password } = request;
-  const forThemselves = authorize === "" || authorize === user;
-  if (!forThemselves || user === options.masterUser)
-    return masterLogin(options, request) ? "master" : undefined;
-  return options.users.check(user, password);
+  constructor(now: () => number) {
+    this.#peers = new FailureCounter(PEER_FAILURES, now);
+    this.#users = new FailureCounter(USER_FAILURES, now);
+    this.#accounts = new FailureCounter(ACCOUNT_FAILURES, now);
+    this.#known = new KnownPeers(now);
+  }
+
+  /** @throws {MairustError} `too_many` */
+  refusePeer(peer: string, user: string): void {
+    this.#peers.refuseIfTooMany(peer, peer);
+    this.#users.refuseIfTooMany(JSON.stringify([peer, user]), peer);
+  }
+
+  countPeer(peer: string, user: string): void {
+    this.#peers.count(peer);
+    this.#users.count(JSON.stringify([peer, user]));
+  }
+
+  /** @throws {MairustError} `too_many` */
+  refuseUser(peer: string, user: string): void {
+    if (!isLocal(peer)) this.refusePeer(peer, user);
+    if (!this.#known.has(peer, user)) this.#accounts.refuseIfTooMany(user, peer);
+  }
+
+  countUser(peer: string, user: string): void {
+    if (!isLocal(peer)) this.countPeer(peer, user);
+    if (!this.#known.has(peer, user)) this.#accounts.count(user);
+  }
+
+  /** Addresses of this host are everybody's, so nobody is known by them. */
+  rightUser(peer: string, user: string): void {
+    if (!isLocal(peer)) this.#known.add(peer, user);
+  }
+}
+
+async function asMaster(
+  options: AuthenticatorOptions,
+  limits: LoginLimits,
+  localPace: FailurePace,
+  request: LoginRequest,
+  gone: AbortSignal | undefined,
+): Promise<Account> {
+  const { peer } = request;
+  const user = counted(request.user);
+  if (isLocal(peer)) {
+    if (!(await localPace.check(async () => masterLogin(options, request), gone)))
+      throw wrongPassword(request);
+  } else {
+    limits.refusePeer(peer, user);
+    if (!masterLogin(options, request)) {
+      limits.countPeer(peer, user);
+      throw wrongPassword(request);
+    }
+  }
+  return accountOf(options.directory, request.authorize);
+}
+
+/** The limits are looked at again when the check's turn has come: guesses sent at the same time must not all pass them. */
+async function asUser(
+  options: AuthenticatorOptions,
+  limits: LoginLimits,
+  localPace: FailurePace,
+  request: LoginRequest,
+  gone: AbortSignal | undefined,
+): Promise<Account> {
+  const { peer, password } = request;
+  const user = counted(request.user);
+  const before = () => limits.refuseUser(peer, user);
+  before();
+  if (isLocal(peer)) await localPace.wait(gone);
+  const account = await options.users.check(request.user, password, { before, gone });
+  if (account === undefined) {
+    if (isLocal(peer)) localPace.failed();
+    limits.countUser(peer, user);
+    throw wrongPassword(request);
+  }
+  limits.rightUser(peer, user);
+  return account;
+}
+
+/** One key for all spellings of an address. */
+function counted(user: string): string {
+  const address = canonicalAddress(parseMailAddress(user));
+  return address === undefined ? user.slice(0, MAX_USER_CHARS).toLowerCase() : addressText(address);
 }
 
 function masterLogin(options: AuthenticatorOptions, request: LoginRequest): boolean {

@@ -13,6 +13,7 @@ import { accountId } from "../core/ids.ts";
 import type { Account } from "../core/ports/directory.ts";
 import { addressKey } from "./accounts.ts";
 import type { Db } from "./db.ts";
+import { PasswordTurns } from "./password-turns.ts";
 
 /** Octets of a password; more is refused before anything is computed. */
 export const MAX_PASSWORD_BYTES = 1_000;
@@ -20,10 +21,6 @@ export const MAX_PASSWORD_BYTES = 1_000;
 const COST = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
 /** Hashes that come from elsewhere may ask for this much. */
 const MAX_COST = { memoryKiB: 262_144, passes: 10, lanes: 16 };
-/** Checks at a time: 19 MiB each. */
-const MAX_RUNNING = 2;
-/** Logins that may wait for their check. */
-const MAX_WAITING = 500;
 /** How long a password that was right is not computed again. */
 const REMEMBER_MS = 60_000;
 const MAX_REMEMBERED = 10_000;
@@ -74,13 +71,20 @@ interface Row {
   readonly password_hash: string | null;
 }
 
+export interface PasswordTurn {
+  /** Called when the turn has come and before anything is computed: what it throws is thrown. */
+  readonly before?: () => void;
+  /** Ends the wait for the turn with its reason; a computation that began goes on. */
+  readonly gone?: AbortSignal | undefined;
+}
+
 export interface UserPasswords {
   /**
    * @param user  exact address of an account; aliases do not log in
    * @returns     its account, or undefined for whatever is wrong
    * @throws {MairustError} `store_unavailable`; `too_many`: too many logins wait already
    */
-  check(user: string, password: string): Promise<Account | undefined>;
+  check(user: string, password: string, turn?: PasswordTurn): Promise<Account | undefined>;
 }
 
 /** @param compare  how a password is compared with a hash; the tests count the calls */
@@ -91,20 +95,30 @@ export function createUserPasswords(
     verify(hashed, password),
 ): UserPasswords {
   const remembered = new RememberedPasswords(now);
-  const slots = new Slots();
+  const turns = new PasswordTurns();
   let dummy: Promise<string> | undefined;
+  const rightOf = async (row: Row | undefined, password: string, { before, gone }: PasswordTurn) => {
+    const stored = row?.password_hash ?? undefined;
+    const known = () =>
+      row !== undefined && stored !== undefined && remembered.knows(row.id, stored, password);
+    if (known()) return true;
+    dummy ??= hash(randomBytes(16).toString("hex"), COST);
+    const hashed = stored ?? (await dummy);
+    return turns.take(async () => {
+      // Many connections of one client come at once: the first one's answer counts for all.
+      if (known()) return true;
+      before?.();
+      const right = (await compare(hashed, password)) && row !== undefined && stored !== undefined;
+      if (right) remembered.add(row.id, stored, password);
+      return right;
+    }, gone);
+  };
   return {
-    async check(user, password) {
+    async check(user, password, turn = {}) {
       if (Buffer.byteLength(password) > MAX_PASSWORD_BYTES) return undefined;
       const row = await findRow(db, user);
-      const stored = row?.password_hash ?? undefined;
-      if (row !== undefined && stored !== undefined && remembered.knows(row.id, stored, password))
-        return accountOf(row);
-      dummy ??= hash(randomBytes(16).toString("hex"), COST);
-      const right = await slots.run(async () => compare(stored ?? (await dummy) ?? "", password));
-      if (!right || row === undefined || stored === undefined) return undefined;
-      remembered.add(row.id, stored, password);
-      return accountOf(row);
+      const right = await rightOf(row, password, turn);
+      return right && row !== undefined ? accountOf(row) : undefined;
     },
   };
 }
@@ -168,29 +182,5 @@ class RememberedPasswords {
 
   #digest(password: string): Buffer {
     return createHmac("sha256", this.#key).update(password, "utf8").digest();
-  }
-}
-
-/** A few at a time, the others in line. */
-class Slots {
-  #free = MAX_RUNNING;
-  readonly #waiting: (() => void)[] = [];
-
-  async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free -= 1;
-    else {
-      if (this.#waiting.length >= MAX_WAITING)
-        throw new MairustError("too_many", "Cannot check a password: too many logins wait", {
-          publicText: "too many logins, try later",
-        });
-      await new Promise<void>(resolve => this.#waiting.push(resolve));
-    }
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free += 1;
-      else next();
-    }
   }
 }

@@ -1,7 +1,9 @@
 /** `/api/v1/accounts`, their aliases and mailboxes. */
+import type { NewPassword } from "../../core/admin-ports.ts";
+import { MairustError } from "../../core/errors.ts";
 import * as accounts from "../../services/accounts.ts";
 import type { ServicePorts } from "../../services/ports.ts";
-import { accountRoutes as routes } from "../../wire/api/accounts.ts";
+import { type PasswordBody, accountRoutes as routes } from "../../wire/api/accounts.ts";
 import type { App } from "../app-type.ts";
 import { accountBodyOf, aliasBodyOf, listBodyOf, mailboxBodyOf } from "../bodies.ts";
 import { createdCode, sendPage } from "./paging.ts";
@@ -19,10 +21,15 @@ export function accountRoutesOf(app: App, ports: ServicePorts): void {
   );
   app.post(BASE, { schema: routes.add }, async (request, reply) => {
     const { address, quota_bytes: quota } = request.body;
+    const password = passwordOf(request.body);
     const dryRun = request.query.dry_run === true;
     reply.code(createdCode(dryRun));
     return accountBodyOf(
-      await accounts.addAccount(ports, { address, quotaBytes: quota ?? undefined }, { dryRun }),
+      await accounts.addAccount(
+        ports,
+        { address, quotaBytes: quota ?? undefined, ...(password === undefined ? {} : { password }) },
+        { dryRun },
+      ),
     );
   });
   app.patch(ONE, { schema: routes.change }, async request => {
@@ -41,13 +48,19 @@ export function accountRoutesOf(app: App, ports: ServicePorts): void {
   );
 }
 
+/** @throws {MairustError} `invalid_argument`: both are there */
+function passwordOf({ password, hash }: PasswordBody): NewPassword | undefined {
+  if (password !== undefined && hash !== undefined) {
+    const text = "give password or hash, not both";
+    throw new MairustError("invalid_argument", `Cannot take a password: ${text}`, { publicText: text });
+  }
+  if (hash !== undefined) return { kind: "hash", hash };
+  return password === undefined ? undefined : { kind: "password", password };
+}
+
 function passwordRoutesOf(app: App, ports: ServicePorts): void {
   app.put(`${ONE}/password`, { schema: routes.setPassword }, async request => {
-    const { password, hash } = request.body;
-    const given =
-      hash === undefined
-        ? { kind: "password" as const, password: password ?? "" }
-        : { kind: "hash" as const, hash };
+    const given = passwordOf(request.body) ?? { kind: "none" as const };
     const dryRun = request.query.dry_run === true;
     return accountBodyOf(await accounts.setPassword(ports, request.params.address, given, { dryRun }));
   });

@@ -3,10 +3,11 @@ import type { AccountBody, AliasBody, MailboxBody } from "../../wire/api/account
 import type { PageBody } from "../../wire/api/common.ts";
 import { connect, segment } from "../client.ts";
 import type { CommandContext } from "../command.ts";
+import { usageError } from "../exit-codes.ts";
 import { printList } from "../list.ts";
 import { requiredArg, sizeOf } from "../numbers.ts";
 import { type Column, confirm, printRecord, printRows } from "../output.ts";
-import { readSecret } from "../secret-input.ts";
+import { readSecret, readSecretFile } from "../secret-input.ts";
 import { printable, sizeText, timeText } from "../text.ts";
 
 const BASE = "/api/v1/accounts";
@@ -65,10 +66,12 @@ export async function show(context: CommandContext): Promise<void> {
 
 export async function add({ args, options, terminal, format, load }: CommandContext): Promise<void> {
   const quota = options.text("quota");
+  const file = options.text("passwordFile");
   const dryRun = options.has("dryRun");
   const body = {
     address: requiredArg(args, 0, "the address"),
     ...(quota === undefined ? {} : { quota_bytes: sizeOf(quota) }),
+    ...(file === undefined ? {} : { password: await readSecretFile(file) }),
   };
   const { client } = await connect(load);
   const added = await client.post<AccountBody>(BASE, { body, query: { dry_run: dryRun } });
@@ -90,14 +93,18 @@ export async function quota(context: CommandContext): Promise<void> {
 /** The password never stands on the command line: other users of the host could read it there. */
 export async function passwd(context: CommandContext): Promise<void> {
   const { options, terminal, format } = context;
-  const hash = options.text("hash");
+  const [hash, file] = [options.text("hash"), options.text("passwordFile")];
+  const clear = options.has("clear");
+  if ([hash !== undefined, file !== undefined, clear].filter(Boolean).length > 1)
+    throw usageError("only one of --password-file, --hash and --clear");
   const path = `${pathOf(context)}/password`;
   const query = { dry_run: options.has("dryRun") };
   const { client } = await connect(context.load);
-  const { body } = options.has("clear")
+  const ask = () => (file === undefined ? readSecret(terminal, "New password: ") : readSecretFile(file));
+  const { body } = clear
     ? await client.delete<AccountBody>(path, { query })
     : await client.put<AccountBody>(path, {
-        body: hash === undefined ? { password: await readSecret(terminal, "New password: ") } : { hash },
+        body: hash === undefined ? { password: await ask() } : { hash },
         query,
       });
   const verb = options.has("dryRun") ? "would change" : "changed";

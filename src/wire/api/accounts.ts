@@ -22,9 +22,16 @@ export const accountBody = Type.Object(
 );
 export type AccountBody = Static<typeof accountBody>;
 
+const passwordMembers = {
+  password: Type.Optional(Type.String({ minLength: 1, maxLength: 1000 })),
+  hash: Type.Optional(Type.String({ minLength: 1, maxLength: 500, description: "Argon2id, PHC form" })),
+};
+
+/** At most one of `password` and `hash`; without them only the master user gets in. */
 export const newAccountBody = Type.Object(
   {
     address,
+    ...passwordMembers,
     quota_bytes: Type.Optional(nullable(quota)),
   },
   closed,
@@ -34,13 +41,11 @@ export type NewAccountBody = Static<typeof newAccountBody>;
 export const accountChangeBody = Type.Object({ quota_bytes: nullable(quota) }, closed);
 export type AccountChangeBody = Static<typeof accountChangeBody>;
 
-export const passwordBody = Type.Object(
-  {
-    password: Type.Optional(Type.String({ minLength: 1, maxLength: 1000 })),
-    hash: Type.Optional(Type.String({ minLength: 1, maxLength: 500, description: "Argon2id, PHC form" })),
-  },
-  { ...closed, minProperties: 1, maxProperties: 1 },
-);
+export const passwordBody = Type.Object(passwordMembers, {
+  ...closed,
+  minProperties: 1,
+  maxProperties: 1,
+});
 export type PasswordBody = Static<typeof passwordBody>;
 
 export const aliasBody = Type.Object(

@@ -5,6 +5,7 @@ import { MairustError } from "../../../src/core/errors.ts";
 import { accountId } from "../../../src/core/ids.ts";
 import type { Directory } from "../../../src/core/ports/directory.ts";
 import { createAuthenticator } from "../../../src/store/login.ts";
+import { PasswordTurns } from "../../../src/store/password-turns.ts";
 
 const ACCOUNT = {
   id: accountId(1),
@@ -125,4 +126,91 @@ test("a user logs in with a password of their own, for themselves alone", async 
   await assert.rejects(login("192.0.2.1", "wrong", "ann@a.test", ""), failing("auth_failed", "bad_password"));
   // The master user's name is never a user's.
   await assert.rejects(login("192.0.2.1", "right", "dovecot", ""), failing("auth_failed", "bad_password"));
+});
+
+/** Users whose password is their own name, checked one after the other in turns that take real time. */
+function manyUsers() {
+  const clock = { ms: 1_000_000 };
+  const computed: string[] = [];
+  const turns = new PasswordTurns();
+  const made = createAuthenticator({
+    directory: DIRECTORY,
+    masterUser: "dovecot",
+    masterPassword: "right",
+    users: {
+      check: (user, password, turn = {}) =>
+        turns.take(async () => {
+          turn.before?.();
+          computed.push(user);
+          await new Promise(resolve => setImmediate(resolve));
+          return password === user ? ACCOUNT : undefined;
+        }, turn.gone),
+    },
+    now: () => clock.ms,
+    wait: async () => undefined,
+  });
+  const login = (peer: string, user: string, password: string) =>
+    made.login({ user, password, authorize: "", peer }).then(
+      () => "ok",
+      (error: unknown) => (error instanceof MairustError ? error.code : "?"),
+    );
+  return { clock, computed, turns, login };
+}
+
+test("guesses that are sent at the same time pass no limit that guesses one after the other would not pass", async () => {
+  const { computed, turns, login } = manyUsers();
+  const answers = await Promise.all(
+    Array.from({ length: 200 }, (_, i) => login("192.0.2.1", "ann@a.test", `guess${i}`)),
+  );
+  assert.ok(computed.length <= 5 + 4, `${computed.length} were looked at`);
+  assert.equal(answers.filter(answer => answer === "too_many").length, 200 - computed.length);
+  assert.deepEqual(turns.load, { running: 0, waiting: 0 });
+});
+
+test("an account is refused after 50 failures from anywhere, but not where its owner has been; spellings are one", async () => {
+  const { clock, login } = manyUsers();
+  const user = "ann@a.test";
+  assert.equal(await login("192.0.2.99", user, user), "ok");
+  for (let i = 0; i < 50; i += 1)
+    assert.equal(await login(`198.51.100.${i}`, i % 2 === 0 ? user : "ANN@A.test", "wrong"), "auth_failed");
+  for (const peer of ["198.51.100.200", "127.0.0.1", "unix"])
+    assert.equal(await login(peer, user, user), "too_many", peer);
+  assert.equal(await login("192.0.2.99", user, user), "ok", "a peer that the account knows");
+  assert.equal(await login("198.51.100.200", "bob@a.test", "bob@a.test"), "ok");
+  clock.ms += 60_001;
+  assert.equal(await login("198.51.100.200", user, user), "ok");
+});
+
+test("many connections of one host that are right at the same time do not wait for each other's places", async () => {
+  const { login } = manyUsers();
+  const started = performance.now();
+  const answers = await Promise.all(
+    Array.from({ length: 300 }, (_, i) => login("127.0.0.1", `u${i}@a.test`, `u${i}@a.test`)),
+  );
+  assert.ok(answers.every(answer => answer === "ok"));
+  assert.ok(performance.now() - started < 30_000);
+});
+
+test("who leaves gives its turn back, and no more than 500 wait", async () => {
+  const turns = new PasswordTurns();
+  let release: () => void = () => undefined;
+  const held = new Promise<void>(resolve => {
+    release = resolve;
+  });
+  const running = [turns.take(() => held), turns.take(() => held)];
+  const leaving = Array.from({ length: 500 }, () => new AbortController());
+  const waiting = leaving.map(gone => turns.take(async () => "done", gone.signal));
+  const refused = Promise.all(waiting.map(one => assert.rejects(one, /left/u)));
+  await assert.rejects(
+    turns.take(async () => "done"),
+    failing("too_many"),
+  );
+  for (const gone of leaving) gone.abort(new Error("left"));
+  await refused;
+  assert.deepEqual(turns.load, { running: 2, waiting: 0 });
+  const next = turns.take(async () => "done");
+  release();
+  await Promise.all(running);
+  assert.equal(await next, "done");
+  assert.deepEqual(turns.load, { running: 0, waiting: 0 });
 });

@@ -1,0 +1,121 @@
+/**
+ * Our service and a private Dovecot with a Maildir, with the same messages in INBOX under the same UIDs, flags and dates: what both
+ * answer to one command can be compared. Messages come in without a prefix, so their octets are the same.
+ */
+import { mkdir } from "node:fs/promises";
+import { request } from "node:http";
+import { join } from "node:path";
+import { startDovecot } from "../../src/mailhost/dovecot.ts";
+import { makeScratch } from "../../src/mailhost/scratch.ts";
+import { deadlineAfter } from "../../src/platform/deadline.ts";
+import { ImapTestClient } from "./imap-client.ts";
+import { type Sidecar, startSidecar } from "./sidecar.ts";
+import type { NamedMessage } from "./torture.ts";
+
+const START_MS = 90_000;
+const USER = "pair@example.test";
+const PASSWORD = "pair password";
+const FIRST_ARRIVAL_MS = Date.UTC(2025, 0, 1, 12, 0, 0);
+const HOUR_MS = 3_600_000;
+/** By turns. */
+const FLAGS = ["", "\\Seen", "\\Answered \\Seen", "\\Flagged", "\\Draft", "\\Deleted work", "work $Later"];
+
+export const SIDES = ["ours", "dovecot"] as const;
+export type Side = (typeof SIDES)[number];
+
+export interface ImapPair {
+  readonly clients: Readonly<Record<Side, ImapTestClient>>;
+  /** Log in, without selecting. */
+  open(side: Side): Promise<ImapTestClient>;
+  /** One command on both, at the same time. */
+  both(command: string): Promise<Readonly<Record<Side, string[]>>>;
+  stop(): Promise<void>;
+}
+
+export async function startImapPair(messages: readonly NamedMessage[]): Promise<ImapPair> {
+  const scratch = await makeScratch();
+  const folder = async (name: string) => {
+    await mkdir(join(scratch.dir, name));
+    return join(scratch.dir, name);
+  };
+  const sidecar = await startSidecar({ dir: await folder("s"), logLevel: "warn" });
+  await sidecar.mairust(["account", "add", USER]);
+  await sidecar.mairust(["account", "passwd", USER], `${PASSWORD}\n`);
+  const deadline = deadlineAfter(START_MS);
+  const dovecot = await startDovecot(
+    {
+      dir: await folder("d"),
+      mode: { kind: "maildir" },
+      users: [{ address: USER, password: PASSWORD }],
+    },
+    deadline,
+  );
+  deadline.dispose();
+  const open = async (side: Side) => {
+    const client = new ImapTestClient(side === "ours" ? sidecar.imapPort : dovecot.imapPort);
+    await client.line();
+    const answer = (await client.command(`LOGIN ${USER} "${PASSWORD}"`)).at(-1) ?? "";
+    if (!answer.startsWith("OK")) throw new Error(`${side}: ${answer}`);
+    return client;
+  };
+  await fillOurs(sidecar, messages);
+  await fillDovecot(await open("dovecot"), messages);
+  const clients = { ours: await open("ours"), dovecot: await open("dovecot") };
+  const both = async (command: string) => {
+    const [ours, theirs] = await Promise.all([
+      clients.ours.command(command),
+      clients.dovecot.command(command),
+    ]);
+    return { ours, dovecot: theirs };
+  };
+  await both("EXAMINE INBOX");
+  return {
+    clients,
+    open,
+    both,
+    async stop() {
+      for (const side of SIDES) clients[side].close();
+      await dovecot.stop();
+      await sidecar.stop();
+      await scratch.remove();
+    },
+  };
+}
+
+const arrival = (i: number) => new Date(FIRST_ARRIVAL_MS + i * HOUR_MS);
+const flagsOf = (i: number) => FLAGS[i % FLAGS.length] ?? "";
+
+async function fillOurs(sidecar: Sidecar, messages: readonly NamedMessage[]): Promise<void> {
+  for (const [i, { name, bytes }] of messages.entries()) {
+    const query = new URLSearchParams({
+      date: arrival(i).toISOString(),
+      flags: flagsOf(i).replaceAll(" ", ","),
+    });
+    const path = `/api/v1/accounts/${encodeURIComponent(USER)}/mailboxes/INBOX/messages?${query}`;
+    const status = await post(sidecar.apiSocket, path, bytes);
+    if (status !== 201) throw new Error(`${name}: ${status}`);
+  }
+}
+
+function post(socketPath: string, path: string, bytes: Buffer): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const headers = { "content-type": "message/rfc822" };
+    const sent = request({ socketPath, method: "POST", path, headers }, answer => {
+      answer.resume();
+      answer.on("end", () => resolve(answer.statusCode ?? 0));
+    });
+    sent.on("error", reject);
+    sent.end(bytes);
+  });
+}
+
+async function fillDovecot(client: ImapTestClient, messages: readonly NamedMessage[]): Promise<void> {
+  for (const [i, { name, bytes }] of messages.entries()) {
+    const [, day = "", month = "", year = "", time = ""] = arrival(i).toUTCString().split(" ");
+    const date = `${day}-${month}-${year} ${time} +0000`;
+    const command = `APPEND INBOX (${flagsOf(i)}) "${date}" {${bytes.length}+}\r\n${bytes.toString("latin1")}`;
+    const answer = (await client.command(command)).at(-1) ?? "";
+    if (!answer.startsWith("OK")) throw new Error(`${name}: ${answer}`);
+  }
+  client.close();
+}
