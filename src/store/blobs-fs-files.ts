@@ -28,19 +28,25 @@ import {
 import type { BlobLayout } from "./blobs-fs-layout.ts";
 import { inspect, readStored, type StoredFile } from "./blobs-fs-read.ts";
 import type { Spill } from "./blobs-fs-spill.ts";
+import { putMoment } from "./put-age.ts";
 
 /** A blob whose digest is known, not durable yet. `image`: what the file will hold; `raw`: the logical bytes. */
 export type Prepared =
   | { readonly kind: "memory"; readonly raw: Buffer; readonly image: Buffer; readonly codec: Codec }
   | { readonly kind: "file"; readonly spill: Spill; readonly codec: Codec };
 
+/** Told of each read that failed for one of these reasons; must not throw. */
+export type OnUnreadable = (digest: BlobDigest, code: "blob_missing" | "blob_damaged") => void;
+
 export class BlobFiles {
   readonly #layout: BlobLayout;
   readonly #dirs: DirectorySync;
+  readonly #onUnreadable: OnUnreadable | undefined;
 
-  constructor(layout: BlobLayout, dirs: DirectorySync) {
+  constructor(layout: BlobLayout, dirs: DirectorySync, onUnreadable?: OnUnreadable) {
     this.#layout = layout;
     this.#dirs = dirs;
+    this.#onUnreadable = onUnreadable;
   }
 
   temporary(): string {
@@ -49,25 +55,41 @@ export class BlobFiles {
 
   /** Make it durable under its digest. */
   async publish(digest: BlobDigest, sizeBytes: number, prepared: Prepared): Promise<BlobRecord> {
+    const putAt = putMoment();
     try {
       const { dir, path } = this.#layout.place(digest);
-      if (prepared.kind === "file") return await this.#publishSpill(digest, sizeBytes, prepared);
+      if (prepared.kind === "file")
+        return { ...(await this.#publishSpill(digest, sizeBytes, prepared)), putAt };
       const reused = await this.#reuse(digest, sizeBytes);
       if (reused === undefined) await this.#writeNew(prepared.image, path);
       await this.#dirs.sync(dir);
-      return reused ?? { digest, sizeBytes, storedBytes: prepared.image.length, codec: prepared.codec };
+      const written = { digest, sizeBytes, storedBytes: prepared.image.length, codec: prepared.codec };
+      return { ...(reused ?? written), putAt };
     } catch (error) {
       throw blobError(error, `store blob "${digest}"`);
     }
   }
 
+  /** As a put that finds the blob there. @returns undefined: missing, damaged or of another size */
+  async secure(digest: BlobDigest, sizeBytes: number): Promise<BlobRecord | undefined> {
+    const found = await this.#reuse(digest, sizeBytes);
+    // Who put it may not have come that far: its name is durable only after this.
+    if (found !== undefined) await this.#dirs.sync(this.#layout.place(digest).dir);
+    return found;
+  }
+
   /** Open, use and close a stored blob. @throws {MairustError} `blob_missing`, `blob_damaged` */
   async *read(digest: BlobDigest, range?: ByteRange): AsyncGenerator<Uint8Array> {
-    const fd = await this.#open(digest);
+    let fd: number | undefined;
     try {
+      fd = await this.#open(digest);
       yield* readStored(await this.#inspect(fd, digest), digest, range);
+    } catch (error) {
+      const code = error instanceof MairustError ? error.code : undefined;
+      if (code === "blob_missing" || code === "blob_damaged") this.#onUnreadable?.(digest, code);
+      throw error;
     } finally {
-      await closeFile(fd);
+      if (fd !== undefined) await closeFile(fd);
     }
   }
 

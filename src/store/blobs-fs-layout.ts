@@ -64,10 +64,11 @@ export class BlobLayout {
       // recursive: another node that starts now may make it first.
       await mkdir(join(this.root, name), { recursive: true, mode: 0o700 });
     }
-    return { above: foldersAbove(this.root, firstMade), removed: await this.#removeLeftovers() };
+    return { above: foldersAbove(this.root, firstMade), removed: await this.removeLeftovers() };
   }
 
-  async #removeLeftovers(): Promise<number> {
+  /** Temporary files of processes that ended. @returns how many were removed */
+  async removeLeftovers(): Promise<number> {
     let removed = 0;
     for (const name of await readdir(join(this.root, "tmp"))) {
       const path = join(this.root, "tmp", name);

@@ -7,14 +7,16 @@
  */
 
 import type { BlobDigest } from "../core/ids.ts";
+import type { BlobUpkeep } from "../core/ports/blob-upkeep.ts";
 import type { BlobRecord, BlobStage, BlobStore, ByteRange } from "../core/ports/blobs.ts";
 import type { Log } from "../core/ports/log.ts";
 import { DirectorySync } from "./blobs-fs-dirs.ts";
-import { BlobFiles } from "./blobs-fs-files.ts";
+import { BlobFiles, type OnUnreadable } from "./blobs-fs-files.ts";
 import { blobError, closeFile, errnoOf, openFile, READ_ONLY, syncFile } from "./blobs-fs-io.ts";
 import { BlobLayout } from "./blobs-fs-layout.ts";
 import { FreeSpace } from "./blobs-fs-space.ts";
 import { FsStage } from "./blobs-fs-stage.ts";
+import { FsUpkeep } from "./blobs-fs-upkeep.ts";
 
 export interface FsBlobOptions {
   /** `blobs.path`, absolute; made when missing. */
@@ -23,9 +25,14 @@ export interface FsBlobOptions {
   /** `limits.min_free_disk_mb` in octets: below it nothing is taken. Asked for each judgement, so that it may change. */
   readonly minFreeBytes: () => number;
   readonly log: Log;
+  /** Told of each read that found a blob missing or damaged. */
+  readonly onUnreadable?: OnUnreadable;
 }
 
 export interface FsBlobStore extends BlobStore {
+  readonly upkeep: BlobUpkeep;
+  /** Folders whose fsync failed: they take nothing more until the service starts anew. */
+  readonly failedFolders: readonly string[];
   /** Close what is kept open. Call it when no operation is under way. */
   close(): Promise<void>;
 }
@@ -48,7 +55,8 @@ export async function openFsBlobs(options: FsBlobOptions): Promise<FsBlobStore> 
   } catch (error) {
     throw blobError(error, `open the blob folder "${options.path}"`);
   }
-  return new FsBlobs(new BlobFiles(layout, dirs), dirs, space, options.compression === "brotli");
+  const files = new BlobFiles(layout, dirs, options.onUnreadable);
+  return new FsBlobs(files, dirs, space, options.compression === "brotli", new FsUpkeep(layout, files));
 }
 
 /** A folder above ours that we may not read is somebody else's to have made durable. */
@@ -70,12 +78,24 @@ class FsBlobs implements FsBlobStore {
   readonly #dirs: DirectorySync;
   readonly #space: FreeSpace;
   readonly #compress: boolean;
+  readonly upkeep: BlobUpkeep;
 
-  constructor(files: BlobFiles, dirs: DirectorySync, space: FreeSpace, compress: boolean) {
+  constructor(
+    files: BlobFiles,
+    dirs: DirectorySync,
+    space: FreeSpace,
+    compress: boolean,
+    upkeep: BlobUpkeep,
+  ) {
+    this.upkeep = upkeep;
     this.#files = files;
     this.#dirs = dirs;
     this.#space = space;
     this.#compress = compress;
+  }
+
+  get failedFolders(): readonly string[] {
+    return this.#dirs.failed;
   }
 
   stage(): BlobStage {

@@ -6,6 +6,7 @@ import type { MailboxId, MessageId } from "../core/ids.ts";
 import type { Delivery, DeliveryTarget, TargetResult } from "../core/ports/store.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import { jsonText, type Tx } from "./db.ts";
+import { refuseOldPut } from "./put-age.ts";
 
 /** Where one target goes, once its locks are held. */
 export interface PlacedTarget {
@@ -100,6 +101,7 @@ function eventsOf(messages: readonly MessageEvents[]) {
 }
 
 function blobRows(deliveries: readonly Delivery[]) {
+  for (const { blob } of deliveries) refuseOldPut(blob);
   const blobs = new Map(deliveries.map(d => [d.blob.digest as string, d.blob]));
   // In digest order: two nodes that store the same blobs lock them alike.
   return [...blobs.values()]

@@ -7,12 +7,20 @@ export interface ByteRange {
   readonly end: number;
 }
 
+/** When a put began, by two clocks of this process (`store/put-age.ts`). */
+export interface PutMoment {
+  readonly steadyMs: number;
+  readonly wallMs: number;
+}
+
 /** What the database records of a durable blob. */
 export interface BlobRecord {
   readonly digest: BlobDigest;
   readonly sizeBytes: number;
   readonly storedBytes: number;
   readonly codec: "none" | "brotli";
+  /** Of a put: before it looked at what is stored. Not recorded. */
+  readonly putAt?: PutMoment;
 }
 
 /** Takes a message's bytes as they arrive; memory stays bounded whatever the size. */
@@ -41,7 +49,7 @@ export interface BlobStore {
   /** @throws {MairustError} `blob_missing`, `blob_damaged` (also while iterating) */
   get(digest: BlobDigest, range?: ByteRange): AsyncIterable<Uint8Array>;
   head(digest: BlobDigest): Promise<BlobRecord | undefined>;
-  /** Idempotent. */
+  /** Idempotent. Only for who knows that nobody else puts the same bytes: blobs that have a row are the collector's. */
   delete(digest: BlobDigest): Promise<void>;
   /** Hash the stored bytes again. @throws `blob_missing`, `blob_damaged` */
   verify(digest: BlobDigest): Promise<void>;
