@@ -5,6 +5,7 @@
  * Order: database → blobs → store → plugins → worker → listeners. Stopping goes the other way, listeners first.
  */
 import { createHmac } from "node:crypto";
+import { BlobAlarms } from "./compose/blob-alarms.ts";
 import { cell } from "./compose/cell.ts";
 import { configuredDomains, databaseComponent } from "./compose/database.ts";
 import { hooksComponent } from "./compose/hooks.ts";
@@ -28,6 +29,7 @@ import { loadOrMakeSecret } from "./platform/secret-file.ts";
 import { uuid7Generator } from "./platform/uuid7.ts";
 import type { ServicePorts } from "./services/ports.ts";
 import { createAccountAdmin, createMessageAdmin } from "./store/admin.ts";
+import { revivingStore } from "./store/blob-revive.ts";
 import type { FsBlobStore } from "./store/blobs-fs.ts";
 import { MailboxChanges } from "./store/changes.ts";
 import type { Db } from "./store/db.ts";
@@ -36,6 +38,7 @@ import { StoreDirectory } from "./store/directory.ts";
 import { createAuthenticator } from "./store/login.ts";
 import { MailboxHub } from "./store/mailbox-hub.ts";
 import { createMailboxReader } from "./store/mailboxes.ts";
+import { createScrubber } from "./store/scrub.ts";
 import { syncDomains } from "./store/sync-domains.ts";
 
 export interface ComposeOptions {
@@ -74,19 +77,24 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const masterKey = loadOrMakeSecret("key_file", config.key_file).secret;
   const log = createLog({ ...config.log, hashKey: createHmac("sha256", masterKey).update("log").digest() });
   const registry = new ComponentRegistry();
-  const metrics = createMetrics({ components: () => registry.list() });
+  const blobCell = cell<FsBlobStore>("blobs");
+  const metrics = createMetrics({
+    components: () => registry.list(),
+    failedBlobFolders: () => blobCell.peek()?.failedFolders.length ?? 0,
+  });
   const common = { settings, log, metrics, version };
 
   // The store over a database and a blob folder that open later.
   const dbCell = cell<Db>("database");
-  const blobCell = cell<FsBlobStore>("blobs");
   const db = lateDb(dbCell);
   const blobs = lateBlobs(blobCell);
   const changes = new MailboxChanges(db, log);
   const hub = new MailboxHub(db, changes, log);
   const reader = createMailboxReader(db, hub);
   const directory = new StoreDirectory(db);
-  const store = createMessageStore({
+  const alarms = new BlobAlarms(log, metrics);
+  const upkeep = () => blobCell.get().upkeep;
+  const batched = createMessageStore({
     db,
     changes,
     log,
@@ -97,6 +105,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
       metrics.blobBytes.inc(bytes);
     },
   });
+  const store = revivingStore(batched, { db, upkeep, log });
 
   // A message's way in.
   const newId = uuid7Generator();
@@ -138,15 +147,23 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     directory,
     blobs,
     adder: createMessageAdder({ ...arrival, maxMessageBytes, mimeLimits, log }),
+    scrubber: createScrubber({
+      db,
+      upkeep,
+      onFinding: finding => alarms.found(finding),
+      onDone: ({ findings }, whole) => {
+        if (findings === 0 && whole) alarms.clear();
+      },
+    }),
     system: systemControl({ settings, registry, metrics, reread: options.reread, apply: reload }),
     maxMessageBytes,
   };
 
   registry.register(databaseComponent({ ...common, db: dbCell }));
-  registry.register(blobsComponent(common, blobCell));
+  registry.register(blobsComponent(common, blobCell, alarms));
   registry.register(storeComponent(common, changes, hub));
   registry.register(hooks.component);
-  if (config.roles.includes("worker")) registry.register(workerComponent(common, db));
+  if (config.roles.includes("worker")) registry.register(workerComponent(common, db, blobCell));
   const listeners: ListenerComponent[] = [];
   if (config.roles.includes("imap")) {
     const authenticator = createAuthenticator({

@@ -18,6 +18,7 @@ import { convertQuery } from "./query.ts";
 import { accountRoutesOf } from "./routes/accounts.ts";
 import { domainRoutesOf } from "./routes/domains.ts";
 import { messageRoutesOf } from "./routes/messages.ts";
+import { scrubRoutesOf } from "./routes/scrub.ts";
 import { systemRoutesOf } from "./routes/system.ts";
 import { discardRest } from "./upload.ts";
 
@@ -75,6 +76,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   domainRoutesOf(app, options.ports);
   accountRoutesOf(app, options.ports);
   messageRoutesOf(app, options.ports);
+  scrubRoutesOf(app, options.ports);
   systemRoutesOf(app, options.ports, request => options.accessOf(request.raw.socket) === "admin");
   await app.ready();
   return app;

@@ -59,8 +59,12 @@ export class Client {
   }
 
   /** Bytes as they come. @throws {CommandError} before the first byte when the service refuses */
-  async stream(path: string, options: CallOptions = {}): Promise<Answer<IncomingMessage>> {
-    const response = await this.#send("GET", path, options);
+  async stream(
+    path: string,
+    options: CallOptions = {},
+    method: "GET" | "POST" = "GET",
+  ): Promise<Answer<IncomingMessage>> {
+    const response = await this.#send(method, path, options);
     if ((response.statusCode ?? 0) >= 400) throw problemError(await readJson(response));
     return { status: response.statusCode ?? 0, headers: response.headers, body: response };
   }

@@ -68,6 +68,17 @@ const SERVICE: readonly CommandSpec[] = [
     load: system(m => m.readyz),
   },
   {
+    usage: "scrub",
+    summary: "check every stored message: blobs against their digests, the database against itself; exit 1 with findings",
+    options: [
+      { flags: "--quick", description: "sizes and the database only: nothing is hashed" },
+      { flags: "--rate <mb>", description: "hash at most so many MB per second; default: as fast as it goes" },
+      { flags: "--after <digest>", description: "go on after this blob, as a run that was broken off said" },
+    ],
+    examples: ["scrub --quick", "scrub --rate 20 -f json"],
+    load: async () => (await import("./commands/scrub.ts")).scrub,
+  },
+  {
     usage: "selftest",
     summary: "send one message through the LMTP listener and show what became of it",
     options: [

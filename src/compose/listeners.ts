@@ -170,6 +170,8 @@ export function apiComponent(parts: ListenerParts, ports: ServicePorts): Listene
         );
       },
       async drain(deadline) {
+        // It may go on for hours.
+        ports.scrubber.stop();
         await server.get().drain(deadline);
       },
       async stop() {

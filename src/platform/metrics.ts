@@ -13,6 +13,8 @@ const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 export interface MetricsOptions {
   /** Read when the metrics are asked for. */
   readonly components?: () => ReadonlyArray<{ readonly name: string; readonly state: ComponentState }>;
+  /** Blob folders that take no mail since their fsync failed; read when the metrics are asked for. */
+  readonly failedBlobFolders?: () => number;
   /** Memory, CPU, event loop of the process; default true. */
   readonly process?: boolean;
 }
@@ -27,6 +29,7 @@ export function createMetrics(options: MetricsOptions = {}) {
   const register = new Registrar(registry);
   if (options.process !== false) collectDefaultMetrics({ register: registry, prefix: PREFIX });
   registerComponents(registry, options.components);
+  registerFailedFolders(registry, options.failedBlobFolders);
   return {
     ...mailMetrics(register),
     ...pluginMetrics(register),
@@ -79,6 +82,11 @@ function storeMetrics(register: Registrar) {
     storeCommit: register.histogram("store_commit_seconds", "commits of stored messages", []),
     storeMessages: register.counter("store_messages_total", "messages stored", []),
     blobBytes: register.counter("blob_bytes_total", "logical bytes of new blobs", []),
+    /** `reason`: missing, damaged. One per read that met it, and per finding of scrub. */
+    blobUnreadable: register.counter("blob_unreadable_total", "blobs that could not be read", ["reason"]),
+    blobGcBlobs: register.counter("blob_gc_blobs_total", "blobs removed by the collector", []),
+    blobGcBytes: register.counter("blob_gc_bytes_total", "octets that removed blobs took on the disk", []),
+    scrubFindings: register.counter("scrub_findings_total", "what scrub found wrong", ["finding"]),
   };
 }
 
@@ -93,6 +101,17 @@ function registerComponents(registry: Registry, components: MetricsOptions["comp
       for (const { name, state } of components?.() ?? []) {
         for (const one of STATES) this.set({ component: name, state: one }, one === state ? 1 : 0);
       }
+    },
+  });
+}
+
+function registerFailedFolders(registry: Registry, count: MetricsOptions["failedBlobFolders"]): void {
+  new Gauge({
+    name: `${PREFIX}blob_folders_failed`,
+    help: "blob folders that take no mail since their fsync failed",
+    registers: [registry],
+    collect() {
+      this.set(count?.() ?? 0);
     },
   });
 }

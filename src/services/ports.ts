@@ -3,6 +3,7 @@ import type { AccountAdmin, MessageAdmin, SystemControl } from "../core/admin-po
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { Directory } from "../core/ports/directory.ts";
 import type { MessageAdder } from "../core/ports/message-adder.ts";
+import type { Scrubber } from "../core/ports/scrub.ts";
 
 export interface ServicePorts {
   readonly accounts: AccountAdmin;
@@ -10,6 +11,7 @@ export interface ServicePorts {
   readonly directory: Directory;
   readonly blobs: BlobStore;
   readonly adder: MessageAdder;
+  readonly scrubber: Scrubber;
   readonly system: SystemControl;
   /** `limits.message_bytes` now in effect. */
   readonly maxMessageBytes: () => number;

@@ -9,6 +9,7 @@
  */
 import { MairustError } from "../core/errors.ts";
 import type { BlobDigest } from "../core/ids.ts";
+import type { BlobCheck } from "../core/ports/blob-upkeep.ts";
 import type { BlobRecord, ByteRange } from "../core/ports/blobs.ts";
 import type { DirectorySync } from "./blobs-fs-dirs.ts";
 import type { Codec } from "./blobs-fs-format.ts";
@@ -34,6 +35,9 @@ import { putMoment } from "./put-age.ts";
 export type Prepared =
   | { readonly kind: "memory"; readonly raw: Buffer; readonly image: Buffer; readonly codec: Codec }
   | { readonly kind: "file"; readonly spill: Spill; readonly codec: Codec };
+
+/** What a disk or file system says of one damaged file; EISDIR: something else lies at its place. */
+const UNREADABLE: ReadonlySet<string> = new Set(["EIO", "EBADMSG", "EUCLEAN", "EISDIR"]);
 
 /** Told of each read that failed for one of these reasons; must not throw. */
 export type OnUnreadable = (digest: BlobDigest, code: "blob_missing" | "blob_damaged") => void;
@@ -110,6 +114,26 @@ export class BlobFiles {
       yield* readStored(await this.#inspect(fd, digest), digest, range);
     } finally {
       await closeFile(fd);
+    }
+  }
+
+  /** As reading, but what is wrong is an answer and no alarm. @param whole  hash it. @throws {MairustError} `store_unavailable` */
+  async check(digest: BlobDigest, whole: boolean): Promise<BlobCheck> {
+    let fd: number | undefined;
+    try {
+      fd = await this.#open(digest);
+      const file = await this.#inspect(fd, digest);
+      if (whole) for await (const _ of readStored(file, digest));
+      return { state: "ok", record: recordOf(digest, file) };
+    } catch (error) {
+      const failure = blobError(error, `read blob "${digest}"`);
+      if (failure.code === "blob_missing") return { state: "missing", why: "its file is not there" };
+      // The disk gives this file's octets no more, or the file system knows that they are wrong.
+      const isDamage = failure.code === "blob_damaged" || UNREADABLE.has(String(failure.context.errno));
+      if (!isDamage) throw failure;
+      return { state: "damaged", why: failure.message };
+    } finally {
+      if (fd !== undefined) await closeFile(fd);
     }
   }
 

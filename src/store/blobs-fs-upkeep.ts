@@ -7,7 +7,7 @@ import * as fs from "node:fs/promises";
 import { join } from "node:path";
 import { MairustError } from "../core/errors.ts";
 import { type BlobDigest, blobDigest } from "../core/ids.ts";
-import type { BlobUpkeep, StoredObject } from "../core/ports/blob-upkeep.ts";
+import type { BlobCheck, BlobUpkeep, StoredObject } from "../core/ports/blob-upkeep.ts";
 import type { BlobRecord } from "../core/ports/blobs.ts";
 import type { BlobFiles } from "./blobs-fs-files.ts";
 import { blobError, errnoOf, isMissing } from "./blobs-fs-io.ts";
@@ -63,6 +63,10 @@ export class FsUpkeep implements BlobUpkeep {
 
   secure(digest: BlobDigest, sizeBytes: number): Promise<BlobRecord | undefined> {
     return this.#files.secure(digest, sizeBytes);
+  }
+
+  check(digest: BlobDigest, whole: boolean): Promise<BlobCheck> {
+    return this.#files.check(digest, whole);
   }
 
   async removeLeftovers(): Promise<number> {

@@ -13,6 +13,10 @@ export interface StoredObject {
   readonly ageMs: number;
 }
 
+export type BlobCheck =
+  | { readonly state: "ok"; readonly record: BlobRecord }
+  | { readonly state: "missing" | "damaged"; readonly why: string };
+
 export interface BlobUpkeep {
   /** All blobs lie in this many parts, numbered from 0, about equally full. */
   readonly parts: number;
@@ -26,6 +30,8 @@ export interface BlobUpkeep {
   remove(digest: BlobDigest): Promise<void>;
   /** Hash it and make sure that it is durable under its name. @returns undefined: missing or damaged */
   secure(digest: BlobDigest, sizeBytes: number): Promise<BlobRecord | undefined>;
+  /** How a blob is. @param whole  hash it too. @throws {MairustError} `store_unavailable`: it cannot be said now */
+  check(digest: BlobDigest, whole: boolean): Promise<BlobCheck>;
   /** Temporary files that no process can still need. @returns how many were removed */
   removeLeftovers(): Promise<number>;
   /** Temporary files there are now, in use or not. */

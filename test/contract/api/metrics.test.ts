@@ -7,6 +7,11 @@ import { type RunningService, startService } from "./service.ts";
 
 /** Not fed by one message that goes well, each with the reason. */
 const EXCEPTIONS: Readonly<Record<string, string>> = {
+  mairust_blob_folders_failed: "counts folders whose disk failed",
+  mairust_blob_gc_blobs_total: "the collector runs every hour, and on what is a day old",
+  mairust_blob_gc_bytes_total: "the same",
+  mairust_blob_unreadable_total: "counts damaged or missing blobs",
+  mairust_scrub_findings_total: "counts what scrub finds wrong",
   mairust_imap_unreadable_total: "counts damaged or missing blobs",
   mairust_plugin_errors_total: "counts calls that fail",
   mairust_plugin_denied_actions_total: "counts items beyond the grant; the sample plugin keeps to its own",
