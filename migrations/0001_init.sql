@@ -86,8 +86,12 @@ create table blobs (
   stored_bytes  bigint not null check (stored_bytes >= 0),
   codec         text not null check (codec in ('none', 'brotli')),
   -- last put or last lost reference: a blob is collectable only long after it
-  touched_at    timestamptz not null default now()
+  touched_at    timestamptz not null default now(),
+  -- the collector has claimed it, and removed its file; see src/store/blob-gc.ts
+  claimed_at    timestamptz,
+  removed_at    timestamptz check (removed_at is null or claimed_at is not null)
 );
+create index blobs_claimed on blobs (digest) where claimed_at is not null;
 
 create table messages (
   message_id         uuid primary key,
@@ -154,14 +158,13 @@ create table deliveries (
 );
 create index deliveries_created_at on deliveries using brin (created_at);
 
+-- What happened to a message: one row per write, with the events that belong together. list: [{at, kind, recipient?, data}].
 create table events (
   id          bigint generated always as identity primary key,
   message_id  uuid not null,
   queue_id    text not null default '',
   at          timestamptz not null,
-  kind        text not null,
-  recipient   text,
-  data        jsonb not null default '{}'
+  list        jsonb not null check (jsonb_typeof(list) = 'array')
 );
 create index events_message on events (message_id);
 create index events_queue_id on events (queue_id) where queue_id <> '';
@@ -200,7 +203,10 @@ begin
 end $$;
 create trigger mailboxes_guard before update on mailboxes for each row execute function mailboxes_guard();
 
-create function entries_added() returns trigger language plpgsql as $$
+-- Runs for every batch of mail: the settings are those of store_deliveries.
+create function entries_added() returns trigger language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
 begin
   if exists (
     select 1 from added a join mailboxes m on m.id = a.mailbox_id
@@ -291,3 +297,189 @@ begin
 end $$;
 create trigger entries_changed after update on entries
   referencing old table as before_rows new table as after_rows for each statement execute function entries_changed();
+
+-- ---------------------------------------------------------------- storing a batch
+
+-- Everything one batch of deliveries writes, as one statement: one round trip, and no moment at which half of it could stay.
+--
+-- m_*: one element per message. t_*: one element per mailbox entry wanted; t_message is the place of its message in m_*, t_once says
+-- whether the same delivery is recognised again; t_uid the UID it must get (import), null: the next one. Answers one row per t_*, in order:
+--   stored (mailbox_id, mailbox, uid), duplicate (stored_as), over_quota, gone (no such account, or mailbox with t_missing = 'fail').
+--
+-- Locks are taken in one order, accounts by id and then mailboxes by id, so two nodes never deadlock; what is read after them is
+-- read by statements of their own, whose snapshots are younger than the locks. Raises MRBOX when a mailbox has to be made first,
+-- MRBLB when the collector may have removed a blob's file since it was written (src/store/blob-gc.ts).
+create function store_deliveries(
+  window_s float8, lock_ms integer, make_missing boolean, decided_at timestamptz,
+  m_id uuid[], m_digest bytea[], m_size bigint[], m_stored bigint[], m_codec text[], m_header_bytes integer[], m_structure bytea[],
+  m_header bytea[], m_message_id_header text[], m_subject text[], m_from text[], m_thread text[], m_attachments integer[],
+  m_queue text[], m_mail_from text[], m_received timestamptz[], m_events jsonb[],
+  t_message integer[], t_account bigint[], t_recipient text[], t_mailbox text[], t_missing text[], t_flags smallint[],
+  t_keywords text[], t_date timestamptz[], t_prefix bytea[], t_metadata jsonb[], t_once boolean[], t_uid bigint[]
+) returns table (outcome text, mailbox_id bigint, mailbox text, uid bigint, stored_as uuid) language plpgsql
+-- Every statement below goes by an index, and planning them anew costs as much as running them. A plan made once must be the right
+-- one for an empty table and for a full one.
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+declare
+  n constant integer := cardinality(t_message);
+  -- the locked mailboxes, with their accounts: an account's figures count at its first place
+  box_account bigint[]; box_used bigint[]; box_quota bigint[];
+  box_id bigint[]; box_name text[]; box_key text[]; box_uid bigint[]; box_modseq bigint[];
+  -- who holds the redelivery key of each target
+  owner uuid[];
+  -- what becomes of each target
+  -- (filled first: an array that begins with its second element has no first one)
+  o_kind text[] := array_fill(null::text, array[n]);
+  o_box integer[] := array_fill(null::integer, array[n]);
+  o_uid bigint[] := array_fill(null::bigint, array[n]);
+  o_modseq bigint[] := array_fill(null::bigint, array[n]);
+  o_as uuid[] := array_fill(null::uuid, array[n]);
+  -- per message: at least one target is stored
+  m_stored_once boolean[] := array_fill(false, array[cardinality(m_id)]);
+  account integer; box integer; size bigint; refused integer;
+begin
+  perform set_config('lock_timeout', lock_ms::text, true);
+
+  select array_agg(account_id), array_agg(used_bytes), array_agg(quota), array_agg(id), array_agg(name),
+         array_agg(account_id || '/' || name), array_agg(uidnext), array_agg(highest_modseq)
+    into box_account, box_used, box_quota, box_id, box_name, box_key, box_uid, box_modseq
+  from (
+    select m.account_id, a.used_bytes, coalesce(a.quota_bytes, d.quota_bytes) as quota, m.id, m.name, m.uidnext, m.highest_modseq
+    from accounts a join domains d on d.name = a.domain join mailboxes m on m.account_id = a.id
+    -- INBOX always exists: with it every account that is there gives a row.
+    where a.id = any (t_account) and m.name = any (t_mailbox || 'INBOX'::text)
+    order by a.id, m.id for no key update of a, m
+  ) locked;
+
+  if make_missing and exists (
+    select from unnest(t_account, t_mailbox, t_missing) as t (account, mailbox, missing)
+    where missing = 'create' and t.account = any (box_account) and not (t.account || '/' || t.mailbox = any (box_key))
+  ) then
+    raise exception 'a mailbox is missing' using errcode = 'MRBOX';
+  end if;
+
+  -- A key past the window no longer counts: queue ids come again (Postfix without long ids).
+  if true = any (t_once) then
+    with wanted as (
+      select i, m_queue[message] as q, 'account:' || account as r, m_digest[message] as d, m_id[message] as m
+      from unnest(t_message, t_account, t_once) with ordinality as t (message, account, once, i)
+      where once and m_queue[message] <> ''
+    ), claimed as (
+      insert into deliveries as k (queue_id, recipient, digest, message_id)
+      select distinct on (q, r, d) q, r, d, m from wanted order by q, r, d, i
+      on conflict (queue_id, recipient, digest) do update set message_id = excluded.message_id, created_at = now()
+        where k.created_at <= now() - make_interval(secs => window_s)
+      returning queue_id, recipient, digest, message_id
+    )
+    select array_agg(coalesce(c.message_id, k.message_id) order by t.i) into owner
+    from generate_series(1, n) as t (i)
+    left join wanted w on w.i = t.i
+    left join claimed c on c.queue_id = w.q and c.recipient = w.r and c.digest = w.d
+    left join deliveries k on c.message_id is null and k.queue_id = w.q and k.recipient = w.r and k.digest = w.d;
+  end if;
+
+  -- One after the other: what one takes of a quota the next does not have.
+  for i in 1 .. n loop
+    -- Cannot be: who holds the account's lock sees every key of the account. If it were, storing would be storing twice.
+    if t_once[i] and m_queue[t_message[i]] <> '' and owner[i] is null then
+      raise exception 'redelivery key of target % is taken by nobody that can be seen', i using errcode = 'internal_error';
+    end if;
+    if owner[i] <> m_id[t_message[i]] then
+      o_kind[i] := 'duplicate';
+      o_as[i] := owner[i];
+      -- The same delivery twice in one batch: when the first was not stored, the second is not "already stored" either.
+      for earlier in 1 .. i - 1 loop
+        if m_id[t_message[earlier]] = owner[i] and t_account[earlier] = t_account[i] then
+          if o_kind[earlier] <> 'stored' then o_kind[i] := o_kind[earlier]; end if;
+          exit;
+        end if;
+      end loop;
+      continue;
+    end if;
+    account := array_position(box_account, t_account[i]);
+    box := array_position(box_key, t_account[i] || '/' || t_mailbox[i]);
+    if box is null and t_missing[i] <> 'fail' then
+      box := array_position(box_key, t_account[i] || '/INBOX');
+    end if;
+    if box is null then
+      o_kind[i] := 'gone';
+      continue;
+    end if;
+    size := m_size[t_message[i]] + octet_length(t_prefix[i]);
+    if box_quota[account] > 0 and box_used[account] + size > box_quota[account] then
+      o_kind[i] := 'over_quota';
+      continue;
+    end if;
+    box_used[account] := box_used[account] + size;
+    box_modseq[box] := box_modseq[box] + 1;
+    o_kind[i] := 'stored';
+    o_box[i] := box;
+    o_uid[i] := coalesce(t_uid[i], box_uid[box]);
+    o_modseq[i] := box_modseq[box];
+    m_stored_once[t_message[i]] := true;
+    if o_uid[i] < box_uid[box] then
+      raise exception 'UID % is not free any more', o_uid[i] using errcode = 'integrity_constraint_violation';
+    end if;
+    box_uid[box] := o_uid[i] + 1;
+  end loop;
+
+  if 'stored' = any (o_kind) then
+    -- In digest order: two nodes that store the same blobs lock them alike.
+    with wanted as (
+      select distinct on (d) d, s, b, c
+      from unnest(m_digest, m_size, m_stored, m_codec) with ordinality as m (d, s, b, c, i)
+      where m_stored_once[i]
+      order by d
+    ), put as (
+      insert into blobs as k (digest, size_bytes, stored_bytes, codec)
+      select d, s, b, c from wanted order by d
+      on conflict (digest) do update
+        set touched_at = now(), stored_bytes = excluded.stored_bytes, codec = excluded.codec
+        where k.claimed_at is null
+      returning 1
+    )
+    select (select count(*) from wanted) - (select count(*) from put) into refused;
+    if refused > 0 then
+      raise exception 'the collector has claimed a blob' using errcode = 'MRBLB';
+    end if;
+
+    insert into messages (message_id, blob_digest, size_bytes, header_bytes, structure, header, message_id_header, subject, from_text,
+                          thread_key, attachments, queue_id, mail_from, received_at)
+    select id, d, s, hb, st, h, mh, su, f, th, at, q, mf, r
+    from unnest(m_id, m_digest, m_size, m_header_bytes, m_structure, m_header, m_message_id_header, m_subject, m_from, m_thread,
+                m_attachments, m_queue, m_mail_from, m_received)
+      with ordinality as m (id, d, s, hb, st, h, mh, su, f, th, at, q, mf, r, i)
+    where m_stored_once[i];
+
+    insert into entries (mailbox_id, uid, modseq, message_id, flags, keywords, internal_date, prefix, size_bytes, metadata)
+    select box_id[b], u, q, m_id[m], f, k::text[], i, p, m_size[m] + octet_length(p), d
+    from unnest(o_box, o_uid, o_modseq, t_message, t_flags, t_keywords, t_date, t_prefix, t_metadata)
+      as t (b, u, q, m, f, k, i, p, d)
+    where u is not null;
+  end if;
+
+  -- A target that was claimed and then not stored must not look delivered next time.
+  if 'over_quota' = any (o_kind) or 'gone' = any (o_kind) then
+    delete from deliveries k using unnest(t_message, t_account, o_kind) as t (message, account, kind)
+    where t.kind in ('over_quota', 'gone')
+      and k.queue_id = m_queue[t.message] and k.recipient = 'account:' || t.account and k.message_id = m_id[t.message];
+  end if;
+
+  insert into events (message_id, queue_id, at, list)
+  select id, q, decided_at, e || o.list
+  from unnest(m_id, m_queue, m_events) with ordinality as m (id, q, e, i)
+  join (
+    select message, jsonb_agg(jsonb_build_object('at', decided_at, 'recipient', recipient) || case kind
+        when 'stored' then jsonb_build_object('kind', kind, 'data', jsonb_build_object('mailbox', box_name[b], 'uid', u))
+        when 'duplicate' then jsonb_build_object('kind', kind, 'data', jsonb_build_object('stored_as', a))
+        else jsonb_build_object('kind', 'deferred', 'data', jsonb_build_object('reason', kind))
+      end order by t) as list
+    from unnest(t_message, t_recipient, o_kind, o_box, o_uid, o_as) with ordinality as o (message, recipient, kind, b, u, a, t)
+    group by message
+  ) o on o.message = m.i;
+
+  return query
+    select kind, box_id[b], box_name[b], u, a from unnest(o_kind, o_box, o_uid, o_as) as o (kind, b, u, a);
+end $$;

@@ -5,10 +5,10 @@
  * Order: database → blobs → store → plugins → worker → listeners. Stopping goes the other way, listeners first.
  */
 import { createHmac } from "node:crypto";
-import { BlobAlarms } from "./compose/blob-alarms.ts";
 import { cell } from "./compose/cell.ts";
 import { configuredDomains, databaseComponent } from "./compose/database.ts";
 import { hooksComponent } from "./compose/hooks.ts";
+import { jobsOf } from "./compose/jobs.ts";
 import { lateBlobs, lateDb } from "./compose/late.ts";
 import { apiComponent, imapComponent, type ListenerComponent, lmtpComponent } from "./compose/listeners.ts";
 import { reloader } from "./compose/reload.ts";
@@ -17,6 +17,7 @@ import { blobsComponent, storeComponent, workerComponent } from "./compose/stora
 import { systemControl } from "./compose/system-control.ts";
 import { messageId } from "./core/ids.ts";
 import { createMessageAdder } from "./delivery/add-message.ts";
+import { createBatchImporter } from "./delivery/import-batch.ts";
 import { Intake } from "./delivery/intake.ts";
 import type { DeliveryStep } from "./delivery/transaction.ts";
 import type { LoadedConfig } from "./platform/config/load.ts";
@@ -29,17 +30,20 @@ import { loadOrMakeSecret } from "./platform/secret-file.ts";
 import { uuid7Generator } from "./platform/uuid7.ts";
 import type { ServicePorts } from "./services/ports.ts";
 import { createAccountAdmin, createMessageAdmin } from "./store/admin.ts";
-import { revivingStore } from "./store/blob-revive.ts";
 import type { FsBlobStore } from "./store/blobs-fs.ts";
 import { MailboxChanges } from "./store/changes.ts";
 import type { Db } from "./store/db.ts";
 import { createMessageStore } from "./store/deliver.ts";
 import { StoreDirectory } from "./store/directory.ts";
+import { createImportStore } from "./store/import.ts";
 import { createAuthenticator } from "./store/login.ts";
 import { MailboxHub } from "./store/mailbox-hub.ts";
 import { createMailboxReader } from "./store/mailboxes.ts";
-import { createScrubber } from "./store/scrub.ts";
+import { createUserPasswords } from "./store/passwords.ts";
+import { createScrub } from "./store/scrub.ts";
 import { syncDomains } from "./store/sync-domains.ts";
+import { createVerificationStore } from "./store/verify-results.ts";
+import { MAX_BATCH_MESSAGES } from "./wire/transfer.ts";
 
 export interface ComposeOptions {
   /** Reads the configuration again, from where the first one came. */
@@ -77,35 +81,28 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const masterKey = loadOrMakeSecret("key_file", config.key_file).secret;
   const log = createLog({ ...config.log, hashKey: createHmac("sha256", masterKey).update("log").digest() });
   const registry = new ComponentRegistry();
-  const blobCell = cell<FsBlobStore>("blobs");
-  const metrics = createMetrics({
-    components: () => registry.list(),
-    failedBlobFolders: () => blobCell.peek()?.failedFolders.length ?? 0,
-  });
+  const metrics = createMetrics({ components: () => registry.list(), jobs: () => jobs.admin.counts() });
   const common = { settings, log, metrics, version };
 
   // The store over a database and a blob folder that open later.
   const dbCell = cell<Db>("database");
+  const blobCell = cell<FsBlobStore>("blobs");
   const db = lateDb(dbCell);
   const blobs = lateBlobs(blobCell);
   const changes = new MailboxChanges(db, log);
   const hub = new MailboxHub(db, changes, log);
   const reader = createMailboxReader(db, hub);
   const directory = new StoreDirectory(db);
-  const alarms = new BlobAlarms(log, metrics);
-  const upkeep = () => blobCell.get().upkeep;
-  const batched = createMessageStore({
-    db,
-    changes,
-    log,
-    redeliveryWindowS: () => settings.config.lmtp.redelivery_window_s,
-    onCommit(seconds, messages, bytes) {
-      metrics.storeCommit.observe(seconds);
-      metrics.storeMessages.inc(messages);
-      metrics.blobBytes.inc(bytes);
-    },
-  });
-  const store = revivingStore(batched, { db, upkeep, log });
+  const onCommit = (seconds: number, messages: number, bytes: number) => {
+    metrics.storeCommit.observe(seconds);
+    metrics.storeMessages.inc(messages);
+    metrics.blobBytes.inc(bytes);
+  };
+  const redeliveryWindowS = () => settings.config.lmtp.redelivery_window_s;
+  const store = createMessageStore({ db, changes, log, redeliveryWindowS, onCommit });
+  const imports = createImportStore({ db, changes, onCommit });
+
+  const jobs = jobsOf({ ...common, db, blobs, changes });
 
   // A message's way in.
   const newId = uuid7Generator();
@@ -144,29 +141,43 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
       onMailboxesGone: mailboxes => changes.publish(mailboxes),
     }),
     messages: createMessageAdmin(db),
+    jobs: jobs.admin,
     directory,
     blobs,
     adder: createMessageAdder({ ...arrival, maxMessageBytes, mimeLimits, log }),
-    scrubber: createScrubber({
-      db,
-      upkeep,
-      onFinding: finding => alarms.found(finding),
-      onDone: ({ findings }, whole) => {
-        if (findings === 0 && whole) alarms.clear();
-      },
+    mailboxes: reader,
+    imports,
+    batches: createBatchImporter({
+      ...arrival,
+      store: imports,
+      maxMessageBytes,
+      mimeLimits,
+      maxBatch: MAX_BATCH_MESSAGES,
+      log,
     }),
+    verifications: createVerificationStore(db),
     system: systemControl({ settings, registry, metrics, reread: options.reread, apply: reload }),
     maxMessageBytes,
+    scrub: createScrub({
+      db,
+      blobs,
+      onFinding(finding) {
+        metrics.scrubFindings.inc({ kind: finding.kind });
+        log.error("scrub found a fault", { ...finding });
+      },
+    }),
   };
 
   registry.register(databaseComponent({ ...common, db: dbCell }));
-  registry.register(blobsComponent(common, blobCell, alarms));
+  registry.register(blobsComponent(common, blobCell));
   registry.register(storeComponent(common, changes, hub));
   registry.register(hooks.component);
-  if (config.roles.includes("worker")) registry.register(workerComponent(common, db, blobCell));
+  if (config.roles.includes("worker")) registry.register(workerComponent(common, db, blobs));
+  if (config.roles.includes("worker")) registry.register(jobs.component);
   const listeners: ListenerComponent[] = [];
   if (config.roles.includes("imap")) {
     const authenticator = createAuthenticator({
+      users: createUserPasswords(db, Date.now),
       directory,
       masterUser: config.imap.master_user,
       masterPassword: loadOrMakeSecret("imap.master_password_file", config.imap.master_password_file).secret,

@@ -64,6 +64,7 @@ const exitCode = await runCommandLine(process.argv.slice(2), {
         nodeOptions: process.execArgv,
       }),
     signals,
+    transfer: async () => (await import("./compose/transfer.ts")).transferEngines,
   },
 });
 // What is written to a pipe goes out asynchronously: end after it is gone.

@@ -17,9 +17,11 @@ import { problemOf } from "./problem.ts";
 import { convertQuery } from "./query.ts";
 import { accountRoutesOf } from "./routes/accounts.ts";
 import { domainRoutesOf } from "./routes/domains.ts";
+import { jobRoutesOf } from "./routes/jobs.ts";
 import { messageRoutesOf } from "./routes/messages.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
 import { systemRoutesOf } from "./routes/system.ts";
+import { transferRoutesOf } from "./routes/transfer.ts";
 import { discardRest } from "./upload.ts";
 
 /** What a listener's connections may ask for. */
@@ -76,7 +78,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
   domainRoutesOf(app, options.ports);
   accountRoutesOf(app, options.ports);
   messageRoutesOf(app, options.ports);
-  scrubRoutesOf(app, options.ports);
+  scrubRoutesOf(app, options.ports, options.log);
+  jobRoutesOf(app, options.ports);
+  transferRoutesOf(app, options.ports);
   systemRoutesOf(app, options.ports, request => options.accessOf(request.raw.socket) === "admin");
   await app.ready();
   return app;

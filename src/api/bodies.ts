@@ -8,11 +8,13 @@ import type {
   Place,
   RecordedEvent,
 } from "../core/admin-ports.ts";
+import type { JobRecord } from "../core/ports/jobs.ts";
 import { systemFlagNames } from "../services/flags.ts";
 import type { PageGiven } from "../services/paging.ts";
 import type { AccountBody, AliasBody, MailboxBody } from "../wire/api/accounts.ts";
 import type { PageBody } from "../wire/api/common.ts";
 import type { DomainBody } from "../wire/api/domains.ts";
+import type { JobBody } from "../wire/api/jobs.ts";
 import type { EventBody, MessageBody, PlaceBody } from "../wire/api/messages.ts";
 
 export const domainBodyOf = (domain: DomainRecord): DomainBody => ({
@@ -33,6 +35,7 @@ export const accountBodyOf = (account: AccountRecord): AccountBody => ({
   used_bytes: account.usedBytes,
   used_messages: account.usedMessages,
   aliases: [...account.aliases],
+  has_password: account.hasPassword,
   created_at: account.createdAt.toISOString(),
 });
 
@@ -88,6 +91,23 @@ export const eventBodyOf = (event: RecordedEvent): EventBody => ({
   kind: event.kind,
   recipient: event.recipient ?? null,
   data: { ...event.data },
+});
+
+export const jobBodyOf = (job: JobRecord): JobBody => ({
+  id: job.id,
+  kind: job.kind,
+  state: job.state,
+  payload: { ...job.payload },
+  progress: job.progress,
+  attempts: job.attempts,
+  max_attempts: job.maxAttempts,
+  error: job.error ?? null,
+  standing: job.standing,
+  cancel_requested: job.cancelRequested,
+  message_id: job.messageId ?? null,
+  created_at: job.createdAt.toISOString(),
+  run_at: job.runAt.toISOString(),
+  finished_at: job.finishedAt?.toISOString() ?? null,
 });
 
 export function pageBodyOf<T, B>(page: PageGiven<T>, body: (item: T) => B): PageBody<B> {

@@ -17,6 +17,8 @@ export interface CallOptions {
   readonly body?: unknown;
   /** Sent as message/rfc822; an error of the stream cuts the request. */
   readonly message?: Readable;
+  /** What `message` is instead. */
+  readonly messageType?: string;
   /** Statuses above 399 whose JSON body is an answer and no problem. */
   readonly accept?: readonly number[];
 }
@@ -50,6 +52,10 @@ export class Client {
     return this.#json<T>("POST", path, options);
   }
 
+  put<T>(path: string, options: CallOptions = {}): Promise<Answer<T>> {
+    return this.#json<T>("PUT", path, options);
+  }
+
   patch<T>(path: string, options: CallOptions = {}): Promise<Answer<T>> {
     return this.#json<T>("PATCH", path, options);
   }
@@ -59,12 +65,8 @@ export class Client {
   }
 
   /** Bytes as they come. @throws {CommandError} before the first byte when the service refuses */
-  async stream(
-    path: string,
-    options: CallOptions = {},
-    method: "GET" | "POST" = "GET",
-  ): Promise<Answer<IncomingMessage>> {
-    const response = await this.#send(method, path, options);
+  async stream(path: string, options: CallOptions = {}): Promise<Answer<IncomingMessage>> {
+    const response = await this.#send("GET", path, options);
     if ((response.statusCode ?? 0) >= 400) throw problemError(await readJson(response));
     return { status: response.statusCode ?? 0, headers: response.headers, body: response };
   }
@@ -85,7 +87,8 @@ export class Client {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
     const json = options.body === undefined ? undefined : JSON.stringify(options.body);
-    const type = options.message === undefined ? "application/json" : "message/rfc822";
+    const type =
+      options.message === undefined ? "application/json" : (options.messageType ?? "message/rfc822");
     const deadline = deadlineAfter(options.message === undefined ? ANSWER_MS : UPLOAD_MS);
     const sent = request({
       socketPath: this.#socketPath,

@@ -22,6 +22,8 @@ export interface OptionSpec {
   /** As commander reads it: `--limit <n>`. */
   readonly flags: string;
   readonly description: string;
+  /** May be given several times: `Options.texts`. */
+  readonly repeats?: boolean;
 }
 
 export interface CommandSpec {

@@ -3,6 +3,7 @@
  * called: `--help` loads this file and commander only.
  */
 import type { CommandSpec, Handler, OptionSpec } from "./command.ts";
+import { TRANSFER_COMMANDS } from "./transfer-commands.ts";
 
 const DRY_RUN: OptionSpec = { flags: "--dry-run", description: "say what would happen, change nothing" };
 const YES: OptionSpec = { flags: "--yes", description: "do it without asking" };
@@ -18,6 +19,8 @@ const config = (pick: (m: typeof import("./commands/config.ts")) => Handler) => 
   pick(await import("./commands/config.ts"));
 const migrate = (pick: (m: typeof import("./commands/migrate.ts")) => Handler) => async () =>
   pick(await import("./commands/migrate.ts"));
+const job = (pick: (m: typeof import("./commands/job.ts")) => Handler) => async () =>
+  pick(await import("./commands/job.ts"));
 const system = (pick: (m: typeof import("./commands/system.ts")) => Handler) => async () =>
   pick(await import("./commands/system.ts"));
 
@@ -68,17 +71,6 @@ const SERVICE: readonly CommandSpec[] = [
     load: system(m => m.readyz),
   },
   {
-    usage: "scrub",
-    summary: "check every stored message: blobs against their digests, the database against itself; exit 1 with findings",
-    options: [
-      { flags: "--quick", description: "sizes and the database only: nothing is hashed" },
-      { flags: "--rate <mb>", description: "hash at most so many MB per second; default: as fast as it goes" },
-      { flags: "--after <digest>", description: "go on after this blob, as a run that was broken off said" },
-    ],
-    examples: ["scrub --quick", "scrub --rate 20 -f json"],
-    load: async () => (await import("./commands/scrub.ts")).scrub,
-  },
-  {
     usage: "selftest",
     summary: "send one message through the LMTP listener and show what became of it",
     options: [
@@ -87,6 +79,13 @@ const SERVICE: readonly CommandSpec[] = [
     ],
     examples: ["selftest", "selftest --to taro@example.test"],
     load: async () => (await import("./commands/selftest.ts")).selftest,
+  },
+  {
+    usage: "scrub",
+    summary: "read every stored message again and compare all rows: exit 1 when something is wrong",
+    options: [{ flags: "--quick", description: "rows and files' sizes only, nothing is read" }],
+    examples: ["scrub", "scrub --quick -f json"],
+    load: async () => (await import("./commands/scrub.ts")).scrub,
   },
 ];
 
@@ -196,6 +195,17 @@ const ACCOUNTS: readonly CommandSpec[] = [
     load: account(m => m.quota),
   },
   {
+    usage: "account passwd <address>",
+    summary: "set the password for logins by IMAP: asked for, or one line of standard input",
+    options: [
+      { flags: "--hash <phc>", description: "an Argon2id hash instead, as Dovecot stores it" },
+      { flags: "--clear", description: "no password any more" },
+      DRY_RUN,
+    ],
+    examples: ["account passwd taro@example.com", "account passwd taro@example.com --clear"],
+    load: account(m => m.passwd),
+  },
+  {
     usage: "account rm <address>",
     summary: "remove an account with all its mail",
     options: [DRY_RUN, YES],
@@ -280,4 +290,43 @@ const MESSAGES: readonly CommandSpec[] = [
   },
 ];
 
-export const COMMANDS: readonly CommandSpec[] = [...SERVICE, ...CONFIG, ...ACCOUNTS, ...MESSAGES];
+const JOBS: readonly CommandSpec[] = [
+  {
+    usage: "job list",
+    summary: "background jobs, newest first",
+    options: [
+      { flags: "--kind <name>", description: "only of this kind" },
+      { flags: "--state <state>", description: "queued, running, done, failed or canceled" },
+      LIMIT,
+    ],
+    examples: ["job list", "job list --state failed"],
+    load: job(m => m.list),
+  },
+  {
+    usage: "job show <id>",
+    summary: "one background job",
+    examples: ["job show 17"],
+    load: job(m => m.show),
+  },
+  {
+    usage: "job cancel <id>",
+    summary: "end a job: at once when it waits, soon when it runs",
+    examples: ["job cancel 17"],
+    load: job(m => m.cancel),
+  },
+  {
+    usage: "job retry <id>",
+    summary: "run a failed or canceled job again",
+    examples: ["job retry 17"],
+    load: job(m => m.retry),
+  },
+];
+
+export const COMMANDS: readonly CommandSpec[] = [
+  ...SERVICE,
+  ...CONFIG,
+  ...ACCOUNTS,
+  ...MESSAGES,
+  ...JOBS,
+  ...TRANSFER_COMMANDS,
+];

@@ -15,6 +15,8 @@ const GROUPS: Readonly<Record<string, string>> = {
   "account alias": "further addresses of an account",
   config: "the configuration",
   domain: "our domains",
+  export: "mail of an account into files",
+  import: "mail from elsewhere into an account",
   migrate: "database migrations",
   msg: "stored messages",
 };
@@ -117,7 +119,10 @@ function addCommand(
   const parent = groupOf(groups, names.slice(0, -1));
   const command = parent.command([names.at(-1) ?? "", ...args].join(" ")).summary(spec.summary);
   command.description(`${spec.summary[0]?.toUpperCase()}${spec.summary.slice(1)}.`);
-  for (const option of spec.options ?? []) command.option(option.flags, option.description);
+  for (const { flags, description, repeats } of spec.options ?? []) {
+    if (repeats === true) command.option(flags, description, collect);
+    else command.option(flags, description);
+  }
   command.addHelpText("after", examplesText(spec.examples));
   command.action(async () => {
     const all: Record<string, unknown> = command.optsWithGlobals();
@@ -135,6 +140,8 @@ function addCommand(
     setCode(code ?? EXIT.ok);
   });
 }
+
+const collect = (value: string, all: readonly string[] | undefined) => [...(all ?? []), value];
 
 const examplesText = (lines: readonly string[]) =>
   `\nExamples:\n${lines.map(line => `  mairust ${line}\n`).join("")}`;

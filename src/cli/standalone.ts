@@ -7,6 +7,7 @@ import type { Environment } from "../platform/config/environment.ts";
 import type { LoadedConfig } from "../platform/config/load.ts";
 import type { TimedDeadline } from "../platform/deadline.ts";
 import type { TimelineBody } from "../wire/api/messages.ts";
+import type { TransferEngines } from "../wire/transfer-calls.ts";
 
 export interface Terminal {
   readonly stdin: Readable;
@@ -107,6 +108,8 @@ export interface Standalone {
   /** @returns true when everything arrived (and, without `once`, a signal came), false when a signal came before. @throws what did not work */
   demo(options: DemoOptions): Promise<boolean>;
   signals(): Signals;
+  /** Import, export, verify: they read and write files as the user of the command. */
+  transfer(): Promise<TransferEngines>;
 }
 
 /** What the process was started with. */

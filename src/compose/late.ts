@@ -23,6 +23,8 @@ export function lateBlobs(blobs: Cell<BlobStore>): BlobStore {
     get: (digest, range) => blobs.get().get(digest, range),
     head: digest => blobs.get().head(digest),
     delete: digest => blobs.get().delete(digest),
+    list: () => blobs.get().list(),
+    removeLeftovers: () => blobs.get().removeLeftovers(),
     verify: digest => blobs.get().verify(digest),
     freeBytes: () => blobs.get().freeBytes(),
   };

@@ -170,8 +170,6 @@ export function apiComponent(parts: ListenerParts, ports: ServicePorts): Listene
         );
       },
       async drain(deadline) {
-        // It may go on for hours.
-        ports.scrubber.stop();
         await server.get().drain(deadline);
       },
       async stop() {

@@ -1,34 +1,33 @@
-/** Components "blobs", "store" and "worker": the blob folder, what stands over the database, and what cleans up and collects. */
+/** Components "blobs", "store" and "worker": the blob folder, what stands over the database, and what cleans up. */
 
 import { messageOf } from "../core/errors.ts";
+import type { BlobStore } from "../core/ports/blobs.ts";
 import { type Component, component } from "../platform/component.ts";
 import { every } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
+import { collectBlobs } from "../store/blob-gc.ts";
 import { type FsBlobStore, openFsBlobs } from "../store/blobs-fs.ts";
-import type { OnUnreadable } from "../store/blobs-fs-files.ts";
 import type { MailboxChanges } from "../store/changes.ts";
 import type { Db } from "../store/db.ts";
 import { deleteExpired } from "../store/housekeeping.ts";
 import type { MailboxHub } from "../store/mailbox-hub.ts";
-import type { BlobAlarms } from "./blob-alarms.ts";
-import { BlobCollector } from "./blob-collector.ts";
 import type { Cell } from "./cell.ts";
 import { BYTES_PER_MB, type Settings } from "./settings.ts";
 
 const HOUSEKEEPING_MS = 3_600_000;
+/** Looking for files without a row asks for every file's time: once a day is enough. */
+const ORPHANS_EVERY_RUNS = 24;
 
 export interface StorageParts {
   readonly settings: Settings;
   readonly log: RootLog;
-  readonly metrics: Metrics;
   readonly version: string;
 }
 
 export function blobsComponent(
   { settings, log, version }: StorageParts,
   blobs: Cell<FsBlobStore>,
-  alarms: BlobAlarms,
 ): Component {
   // Read anew each time: a reload may change it.
   const minFreeBytes = () => settings.config.limits.min_free_disk_mb * BYTES_PER_MB;
@@ -36,25 +35,16 @@ export function blobsComponent(
     info: { name: "blobs", version, description: "message bytes, as files", type: "store" },
     async init() {
       const { path, compression } = settings.config.blobs;
-      const onUnreadable: OnUnreadable = (digest, code) =>
-        alarms.unreadable(digest, code === "blob_missing" ? "missing" : "damaged");
-      blobs.set(await openFsBlobs({ path, compression, minFreeBytes, log, onUnreadable }));
+      blobs.set(await openFsBlobs({ path, compression, minFreeBytes, log }));
     },
     async stop() {
       await blobs.peek()?.close();
       blobs.set(undefined);
     },
     async health() {
-      const { failedFolders } = blobs.get();
-      if (failedFolders.length > 0) {
-        const detail = `the disk failed under ${failedFolders.length} blob folders (${failedFolders[0]}): mail for them is deferred until a restart`;
-        return { status: "error", detail };
-      }
       const free = await blobs.get().freeBytes();
-      if (free < minFreeBytes()) {
-        return { status: "error", detail: `${Math.floor(free / BYTES_PER_MB)} MB free: new mail is deferred` };
-      }
-      return alarms.problem === undefined ? { status: "ok" } : { status: "degraded", detail: alarms.problem };
+      if (free >= minFreeBytes()) return { status: "ok" };
+      return { status: "error", detail: `${Math.floor(free / BYTES_PER_MB)} MB free: new mail is deferred` };
     },
   });
 }
@@ -76,38 +66,51 @@ export function storeComponent(
 }
 
 export function workerComponent(
-  { settings, log, metrics, version }: StorageParts,
+  { settings, log, version, metrics }: StorageParts & { readonly metrics: Metrics },
   db: Db,
-  blobs: Cell<FsBlobStore>,
+  blobs: BlobStore,
 ): Component {
-  const collector = new BlobCollector({ db, blobs, log, metrics });
-  let end: () => void = () => undefined;
-  let running: Promise<void> = Promise.resolve();
-  const run = async () => {
+  const stopping = new AbortController();
+  const ends: (() => void)[] = [];
+  const running = new Set<Promise<void>>();
+  const repeat = (intervalMs: number, what: string, task: () => Promise<void>) => {
+    ends.push(
+      every(intervalMs, () => {
+        const run = task()
+          .catch(error => log.error(`${what} failed`, { reason: messageOf(error) }))
+          .finally(() => running.delete(run));
+        running.add(run);
+        return run;
+      }),
+    );
+  };
+  const expire = async () => {
     const { retention, lmtp } = settings.config;
-    try {
-      const gone = await deleteExpired(db, {
-        eventsDays: retention.events_days,
-        redeliveryWindowS: lmtp.redelivery_window_s,
-      });
-      if (gone.events + gone.deliveries > 0) log.info("expired rows deleted", gone);
-    } catch (error) {
-      log.error("expired rows not deleted", { reason: messageOf(error) });
-    }
+    const gone = await deleteExpired(db, {
+      eventsDays: retention.events_days,
+      redeliveryWindowS: lmtp.redelivery_window_s,
+    });
+    if (gone.events + gone.deliveries > 0) log.info("expired rows deleted", gone);
+  };
+  let runs = 0;
+  const collect = async () => {
+    const orphans = runs % ORPHANS_EVERY_RUNS === 0;
+    runs += 1;
+    const gone = await collectBlobs({ db, blobs, orphans }, stopping.signal);
+    metrics.blobsRemoved.inc(gone.removed);
+    metrics.blobsRemovedBytes.inc(gone.removedBytes);
+    if (gone.claimed + gone.removed + gone.leftovers > 0) log.info("unused blobs removed", { ...gone });
   };
   return component({
-    info: { name: "worker", version, description: "deletes what outlived its use", type: "worker" },
-    async start() {
-      await collector.start();
-      end = every(HOUSEKEEPING_MS, () => {
-        running = run();
-        return running;
-      });
+    info: { name: "worker", version, description: "deletes what outlived its retention", type: "worker" },
+    start() {
+      repeat(HOUSEKEEPING_MS, "deleting expired rows", expire);
+      repeat(HOUSEKEEPING_MS, "removing unused blobs", collect);
     },
     async stop() {
-      end();
-      await Promise.all([running, collector.stop()]);
+      stopping.abort();
+      for (const end of ends.splice(0)) end();
+      await Promise.all(running);
     },
-    health: () => collector.health(),
   });
 }

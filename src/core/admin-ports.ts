@@ -62,8 +62,16 @@ export interface AccountRecord {
   readonly usedMessages: number;
   /** Canonical addresses, sorted. */
   readonly aliases: readonly string[];
+  /** It may log in by IMAP with a password of its own. */
+  readonly hasPassword: boolean;
   readonly createdAt: Date;
 }
+
+/** A password, the hash of one, or none any more. */
+export type NewPassword =
+  | { readonly kind: "password"; readonly password: string }
+  | { readonly kind: "hash"; readonly hash: string }
+  | { readonly kind: "none" };
 
 export interface NewAccount {
   readonly address: string;
@@ -108,6 +116,8 @@ export interface AccountAdmin {
   removeAccount(address: string, options: ChangeOptions): Promise<AccountRecord>;
   /** @param quotaBytes  undefined: the domain's. @throws {MairustError} `unknown_account` */
   setQuota(address: string, quotaBytes: number | undefined, options: ChangeOptions): Promise<AccountRecord>;
+  /** @throws {MairustError} `unknown_account`, `invalid_argument` (length, a hash that is not Argon2id) */
+  setPassword(address: string, password: NewPassword, options: ChangeOptions): Promise<AccountRecord>;
 
   /** At most {@link MAX_ALIASES}. @throws {MairustError} `unknown_account` */
   listAliases(address: string): Promise<readonly AliasRecord[]>;

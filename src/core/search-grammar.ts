@@ -1,7 +1,7 @@
 /**
  * The search text that API, web interface and command line take, read into a query. Pure.
  *
- *   words and "phrases"      in subject or From, all of them
+ *   words and "phrases"      in subject, addresses, attachment names or text, all of them; parts of words too
  *   from: subject: tag:      all of them
  *   msgid: queueid: folder: account: domain:   one of them
  *   before: after:           YYYY-MM-DD (UTC) or RFC 3339; after: is that moment or later
@@ -12,6 +12,7 @@
  * A term about a copy (tag, folder, account, domain, is:unread) must hold for one and the same copy.
  */
 import { MairustError } from "./errors.ts";
+import { foldSearchText } from "./search-text/fold.ts";
 
 /** Conditions on one text: all (or one, see above) of `some`, none of `none`. */
 export interface TextTerms {
@@ -110,7 +111,8 @@ function readDate(key: string, value: string): Date {
     value.length === 10 &&
     !Number.isNaN(date.getTime()) &&
     date.toISOString().slice(0, 10) !== value;
-  if (!known || rolled || Number.isNaN(date.getTime())) {
+  // PostgreSQL knows no year 0.
+  if (!known || rolled || Number.isNaN(date.getTime()) || date.getUTCFullYear() < 1) {
     throw refuse(
       `${key}: takes a day such as 2026-11-21 or a time such as 2026-11-21T08:00:00Z, not "${value}"`,
     );
@@ -122,8 +124,11 @@ const UNIT_BYTES: Readonly<Record<string, number>> = { "": 1, k: 1024, m: 1024 *
 
 function readSize(key: string, value: string): number {
   const match = /^(\d{1,12})([kmg]?)b?$/iu.exec(value);
-  if (match === null) throw refuse(`${key}: takes a size such as 20000, 100k or 5M, not "${value}"`);
-  return Number(match[1]) * (UNIT_BYTES[(match[2] ?? "").toLowerCase()] ?? 1);
+  const bytes = Number(match?.[1] ?? Number.NaN) * (UNIT_BYTES[(match?.[2] ?? "").toLowerCase()] ?? 1);
+  // 9999999g would be beyond what can be counted exactly, and beyond a bigint of the database.
+  if (!(bytes < Number.MAX_SAFE_INTEGER))
+    throw refuse(`${key}: takes a size such as 20000, 100k or 5M, not "${value}"`);
+  return bytes;
 }
 
 const later = (a: Date | undefined, b: Date): Date => (a === undefined || b > a ? b : a);
@@ -176,7 +181,8 @@ function isTextKey(key: string): key is TextKey {
 }
 
 function addText(draft: Draft, field: TextField, term: Term): void {
-  if (term.value === "") throw refuse("an empty value finds everything; leave the term out");
+  // Spaces and invisible marks alone are in every text.
+  if (foldSearchText(term.value) === "") throw refuse("an empty value finds everything; leave the term out");
   draft.texts[field][term.negated ? "none" : "some"].push(term.value);
 }
 

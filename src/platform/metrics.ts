@@ -1,6 +1,6 @@
 /**
  * Every metric of the service, as one typed object over a registry of its own. Base units, no addresses as labels. A metric is
- * registered when something feeds it: those of the sandbox, the circuit breaker and the job queue come with them.
+ * registered when something feeds it: those of the sandbox and the circuit breaker come with them.
  * Source: Prometheus naming (prometheus.io/docs/practices/naming).
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
@@ -13,10 +13,18 @@ const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 export interface MetricsOptions {
   /** Read when the metrics are asked for. */
   readonly components?: () => ReadonlyArray<{ readonly name: string; readonly state: ComponentState }>;
-  /** Blob folders that take no mail since their fsync failed; read when the metrics are asked for. */
-  readonly failedBlobFolders?: () => number;
+  /** Read when the metrics are asked for; when that fails, the others are shown without them. */
+  readonly jobs?: () => Promise<readonly JobGauges[]>;
   /** Memory, CPU, event loop of the process; default true. */
   readonly process?: boolean;
+}
+
+export interface JobGauges {
+  readonly kind: string;
+  readonly state: string;
+  readonly count: number;
+  /** Of the job that is due longest. */
+  readonly ageSeconds: number;
 }
 
 const STATES: readonly ComponentState[] = ["created", "initialized", "running", "stopped", "failed"];
@@ -29,7 +37,7 @@ export function createMetrics(options: MetricsOptions = {}) {
   const register = new Registrar(registry);
   if (options.process !== false) collectDefaultMetrics({ register: registry, prefix: PREFIX });
   registerComponents(registry, options.components);
-  registerFailedFolders(registry, options.failedBlobFolders);
+  if (options.jobs !== undefined) registerJobs(registry, options.jobs);
   return {
     ...mailMetrics(register),
     ...pluginMetrics(register),
@@ -81,12 +89,13 @@ function storeMetrics(register: Registrar) {
   return {
     storeCommit: register.histogram("store_commit_seconds", "commits of stored messages", []),
     storeMessages: register.counter("store_messages_total", "messages stored", []),
+    blobsRemoved: register.counter("blobs_removed_total", "blobs that no message had any more", []),
+    blobsRemovedBytes: register.counter("blobs_removed_bytes_total", "their octets as stored", []),
+    /** `kind`: as in the findings of `mairust scrub`. */
+    scrubFindings: register.counter("scrub_findings_total", "what scrub found wrong", ["kind"]),
     blobBytes: register.counter("blob_bytes_total", "logical bytes of new blobs", []),
-    /** `reason`: missing, damaged. One per read that met it, and per finding of scrub. */
-    blobUnreadable: register.counter("blob_unreadable_total", "blobs that could not be read", ["reason"]),
-    blobGcBlobs: register.counter("blob_gc_blobs_total", "blobs removed by the collector", []),
-    blobGcBytes: register.counter("blob_gc_bytes_total", "octets that removed blobs took on the disk", []),
-    scrubFindings: register.counter("scrub_findings_total", "what scrub found wrong", ["finding"]),
+    /** `outcome`: complete, cut, failed. */
+    searchTexts: register.counter("search_texts_total", "texts of messages made for search", ["outcome"]),
   };
 }
 
@@ -105,15 +114,50 @@ function registerComponents(registry: Registry, components: MetricsOptions["comp
   });
 }
 
-function registerFailedFolders(registry: Registry, count: MetricsOptions["failedBlobFolders"]): void {
+function registerJobs(registry: Registry, jobs: () => Promise<readonly JobGauges[]>): void {
+  // Both are collected at the same time: one question answers both.
+  let asked: Promise<readonly JobGauges[]> | undefined;
+  const read = () => {
+    asked ??= readJobs(jobs).finally(() => {
+      asked = undefined;
+    });
+    return asked;
+  };
   new Gauge({
-    name: `${PREFIX}blob_folders_failed`,
-    help: "blob folders that take no mail since their fsync failed",
+    name: `${PREFIX}jobs`,
+    help: "jobs by state",
+    labelNames: ["queue", "state"],
     registers: [registry],
-    collect() {
-      this.set(count?.() ?? 0);
+    async collect() {
+      const counts = await read();
+      this.reset();
+      for (const { kind, state, count } of counts) this.set({ queue: kind, state }, count);
     },
   });
+  new Gauge({
+    name: `${PREFIX}job_age_seconds`,
+    help: "how long the oldest due job waits",
+    labelNames: ["queue"],
+    registers: [registry],
+    async collect() {
+      const counts = await read();
+      this.reset();
+      // Of a kind of which none is due, too: 0.
+      for (const { kind } of counts) {
+        const ages = counts.filter(one => one.kind === kind).map(one => one.ageSeconds);
+        this.set({ queue: kind }, Math.max(...ages));
+      }
+    },
+  });
+}
+
+/** Without a database there are no figures, and the others must still be seen. */
+async function readJobs(jobs: () => Promise<readonly JobGauges[]>): Promise<readonly JobGauges[]> {
+  try {
+    return await jobs();
+  } catch {
+    return [];
+  }
 }
 
 /** Makes metrics in one registry, all with the prefix. */

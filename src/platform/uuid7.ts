@@ -25,3 +25,9 @@ export function uuid7Generator(now: () => number = Date.now): () => string {
     return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
   };
 }
+
+/** @returns the lowest UUIDv7 of a time: those made from then on are not below it. @param ms  since 1970; negative counts as 0 */
+export function uuid7Floor(ms: number): string {
+  const hex = Math.max(0, Math.trunc(ms)).toString(16).padStart(12, "0");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7000-8000-000000000000`;
+}

@@ -92,7 +92,10 @@ function syntaxError(file: string, line: number, found: string, allowed: string)
 }
 
 async function locate(findings: readonly Finding[], source: string, file: string) {
-  const positions = await indexPositions(source);
+  const positions = await indexPositions(source).catch((error: unknown) => {
+    if (error instanceof TomlSyntaxError) throw syntaxError(file, error.position.line, error.message, "TOML");
+    throw error;
+  });
   return findings
     .map(finding => ({
       ...finding,

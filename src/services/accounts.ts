@@ -5,6 +5,7 @@ import type {
   ChangeOptions,
   MailboxRecord,
   NewAccount,
+  NewPassword,
 } from "../core/admin-ports.ts";
 import { type PageAsked, type PageGiven, pageGiven, pageRequest } from "./paging.ts";
 import type { ServicePorts } from "./ports.ts";
@@ -49,6 +50,16 @@ export function setQuota(
   options: ChangeOptions,
 ): Promise<AccountRecord> {
   return ports.accounts.setQuota(address, quotaBytes, options);
+}
+
+/** For logins by IMAP. @throws {MairustError} `unknown_account`, `invalid_argument` */
+export function setPassword(
+  ports: ServicePorts,
+  address: string,
+  password: NewPassword,
+  options: ChangeOptions,
+): Promise<AccountRecord> {
+  return ports.accounts.setPassword(address, password, options);
 }
 
 /** @throws {MairustError} `unknown_account` */

@@ -8,7 +8,12 @@ import {
   FLAG_SEEN,
   type FlagSet,
 } from "../core/ports/store.ts";
-import { readFlagNames, SYSTEM_FLAG_NAMES, type SystemFlagName } from "../wire/message-arguments.ts";
+import {
+  isKeyword,
+  readFlagNames,
+  SYSTEM_FLAG_NAMES,
+  type SystemFlagName,
+} from "../wire/message-arguments.ts";
 
 const BITS = {
   "\\Seen": FLAG_SEEN,
@@ -32,4 +37,20 @@ export function parseFlags(text: string): FlagSet {
     });
   }
   return { system: names.system.reduce((bits, name) => bits | BITS[name], 0), keywords: names.keywords };
+}
+
+/** @param system  names as {@link systemFlagNames} gives them. @throws {MairustError} `invalid_argument` */
+export function flagSetOf(system: readonly string[], keywords: readonly string[]): FlagSet {
+  const bits = system.reduce((sum, name) => {
+    const known = SYSTEM_FLAG_NAMES.find(one => one === name);
+    if (known === undefined) throw refused(`there is no system flag "${name}"`);
+    return sum | BITS[known];
+  }, 0);
+  const bad = keywords.find(word => !isKeyword(word));
+  if (bad !== undefined) throw refused(`"${bad}" cannot be a keyword`);
+  return { system: bits, keywords: [...new Set(keywords)].sort() };
+}
+
+function refused(text: string): MairustError {
+  return new MairustError("invalid_argument", `Cannot read flags: ${text}`, { publicText: text });
 }

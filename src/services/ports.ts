@@ -2,17 +2,25 @@
 import type { AccountAdmin, MessageAdmin, SystemControl } from "../core/admin-ports.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { Directory } from "../core/ports/directory.ts";
+import type { JobAdmin } from "../core/ports/jobs.ts";
+import type { MailboxReader } from "../core/ports/mailboxes.ts";
 import type { MessageAdder } from "../core/ports/message-adder.ts";
-import type { Scrubber } from "../core/ports/scrub.ts";
+import type { Scrub } from "../core/ports/scrub.ts";
+import type { BatchImporter, ImportStore, VerificationStore } from "../core/ports/transfer.ts";
 
 export interface ServicePorts {
   readonly accounts: AccountAdmin;
   readonly messages: MessageAdmin;
+  readonly jobs: JobAdmin;
   readonly directory: Directory;
   readonly blobs: BlobStore;
   readonly adder: MessageAdder;
-  readonly scrubber: Scrubber;
+  readonly mailboxes: MailboxReader;
+  readonly imports: ImportStore;
+  readonly batches: BatchImporter;
+  readonly verifications: VerificationStore;
   readonly system: SystemControl;
+  readonly scrub: Scrub;
   /** `limits.message_bytes` now in effect. */
   readonly maxMessageBytes: () => number;
 }

@@ -1,11 +1,11 @@
-/** Use case: check everything that is stored. */
-import type { ScrubItem, ScrubOptions } from "../core/ports/scrub.ts";
+/** Use case: does everything that is stored agree? */
+import type { ScrubStep } from "../core/ports/scrub.ts";
 import type { ServicePorts } from "./ports.ts";
 
-/**
- * @returns what is found, as it is found; ends with `done`
- * @throws {MairustError} at the first item `invalid_state` (one runs already); later `draining`, `store_unavailable`
- */
-export function scrubStore(ports: ServicePorts, options: ScrubOptions): AsyncIterable<ScrubItem> {
-  return ports.scrubber.run(options);
+/** @throws {MairustError} `too_many` (one runs already), `store_unavailable` */
+export function scrub(
+  ports: ServicePorts,
+  options: { readonly quick: boolean; readonly signal: AbortSignal },
+): AsyncIterable<ScrubStep> {
+  return ports.scrub.run(options);
 }

@@ -4,6 +4,7 @@ import type {
   ChangeOptions,
   MailboxRecord,
   NewAccount,
+  NewPassword,
   Page,
   PageRequest,
 } from "../core/admin-ports.ts";
@@ -15,6 +16,7 @@ import { addressText, readAddress, readDomain } from "./addresses.ts";
 import { change, pageOf } from "./admin-change.ts";
 import { type Db, type Queryable, sql, type Tx } from "./db.ts";
 import type { Fragment } from "./db-values.ts";
+import { hashPassword, readPasswordHash } from "./passwords.ts";
 
 /** Aliases shown with an account; `account alias list` shows all. */
 const SHOWN_ALIASES = 100;
@@ -30,6 +32,7 @@ interface AccountRow {
   readonly used_bytes: number;
   readonly used_messages: number;
   readonly aliases: readonly string[];
+  readonly has_password: boolean;
   readonly created_at: Date;
 }
 
@@ -41,12 +44,14 @@ const toRecord = (row: AccountRow): AccountRecord => ({
   usedBytes: row.used_bytes,
   usedMessages: row.used_messages,
   aliases: row.aliases,
+  hasPassword: row.has_password,
   createdAt: row.created_at,
 });
 
 function selectAccounts(q: Queryable, rest: Fragment): Promise<readonly AccountRow[]> {
   return q.query<AccountRow>`
     select a.id, a.domain, a.local_part, a.quota_bytes, d.quota_bytes as domain_quota, a.used_bytes, a.used_messages, a.created_at,
+           a.password_hash is not null as has_password,
            array(select l.local_part || '@' || l.domain from aliases l where l.account_id = a.id
                  order by l.domain, l.local_part limit ${SHOWN_ALIASES}) as aliases
     from accounts a join domains d on d.name = a.domain ${rest}`;
@@ -156,6 +161,26 @@ export async function setQuota(
     await tx.query`update accounts set quota_bytes = ${quotaBytes ?? null}::bigint where id = ${row.id}`;
     return getAccount(tx, address);
   });
+}
+
+/** @throws {MairustError} `unknown_account`, `invalid_argument` */
+export async function setPassword(
+  db: Db,
+  address: string,
+  password: NewPassword,
+  options: ChangeOptions,
+): Promise<AccountRecord> {
+  const hash = await hashOf(password);
+  return change(db, options, async tx => {
+    const row = await getAccountRow(tx, address, sql`for no key update of a`);
+    await tx.query`update accounts set password_hash = ${hash} where id = ${row.id}`;
+    return getAccount(tx, address);
+  });
+}
+
+async function hashOf(password: NewPassword): Promise<string | null> {
+  if (password.kind === "none") return null;
+  return password.kind === "hash" ? readPasswordHash(password.hash) : hashPassword(password.password);
 }
 
 interface MailboxRow {

@@ -79,8 +79,11 @@ const toEvent = (row: EventRow): RecordedEvent => ({
 export async function timeline(db: Db, id: string): Promise<Timeline> {
   const { matched, ids } = await resolve(db, id);
   const rows = await db.query<EventRow>`
-    select message_id, queue_id, at, kind, recipient, data from events where message_id = any(${ids}::uuid[])
-    order by at, id limit ${MAX_EVENTS + 1}`;
+    select message_id, queue_id, x.at, kind, recipient, data
+    from events, rows from (jsonb_to_recordset(list) as (at timestamptz, kind text, recipient text, data jsonb))
+      with ordinality as x(at, kind, recipient, data, n)
+    where message_id = any(${ids}::uuid[])
+    order by x.at, id, n limit ${MAX_EVENTS + 1}`;
   if (rows.length === 0 && matched === "message_id" && (await findMessage(db, id)) === undefined)
     throw noMessage(id);
   return {

@@ -1,5 +1,6 @@
 /**
- * Search over stored messages: one statement whose conditions are put together from the query's terms; values stay parameters.
+ * Search over stored messages: one statement whose conditions are put together from the query's terms; values stay parameters. Words
+ * are looked for in the messages' texts first (`search-words.ts`).
  * Newest first by message id (UUIDv7), which is also the cursor: a page never shifts when mail arrives.
  */
 import {
@@ -14,12 +15,13 @@ import { MairustError } from "../core/errors.ts";
 import { blobDigest, messageId } from "../core/ids.ts";
 import { FLAG_SEEN } from "../core/ports/store.ts";
 import type { MessageQuery, TextTerms } from "../core/search-grammar.ts";
+import { foldSearchText } from "../core/search-text/fold.ts";
 import { addressKey } from "./accounts.ts";
 import { readDomain } from "./addresses.ts";
-import { pageOf } from "./admin-change.ts";
 import { type Db, type Queryable, sql } from "./db.ts";
 import type { Fragment } from "./db-values.ts";
 import { normalizeMailboxName } from "./mailbox-names.ts";
+import { findByWords } from "./search-words.ts";
 
 interface MessageRow {
   readonly message_id: string;
@@ -51,8 +53,11 @@ interface PlaceRow {
 const every = (conditions: readonly Fragment[]): Fragment =>
   conditions.reduce((all, one) => sql`${all} and ${one}`, sql`true`);
 
-/** `ILIKE` pattern for "contains"; backslash escapes (PostgreSQL manual §9.7.1). */
-const containing = (text: string): string => `%${text.replace(/[\\%_]/g, "\\$&")}%`;
+/** `LIKE` pattern for "contains", of text compared as search does; backslash escapes (PostgreSQL manual §9.7.1). */
+const containing = (text: string): string => `%${foldSearchText(text).replace(/[\\%_]/g, "\\$&")}%`;
+
+/** A column as {@link containing} expects it. */
+const folded = (column: Fragment): Fragment => sql`lower(normalize(${column}, nfkc))`;
 
 function textConditions(terms: TextTerms, has: (pattern: string) => Fragment): Fragment[] {
   return [
@@ -77,9 +82,11 @@ export function messageIdForms(text: string): string[] {
 
 function messageConditions(query: MessageQuery): Fragment[] {
   return [
-    ...textConditions(query.words, p => sql`(m.subject ilike ${p} or m.from_text ilike ${p})`),
-    ...textConditions(query.subject, p => sql`m.subject ilike ${p}`),
-    ...textConditions(query.from, p => sql`(m.from_text ilike ${p} or m.mail_from ilike ${p})`),
+    ...textConditions(query.subject, p => sql`${folded(sql`m.subject`)} like ${p}`),
+    ...textConditions(
+      query.from,
+      p => sql`(${folded(sql`m.from_text`)} like ${p} or ${folded(sql`m.mail_from`)} like ${p})`,
+    ),
     ...oneOf(
       query.messageIdHeader,
       ids => sql`coalesce(m.message_id_header, '') = any(${ids.flatMap(messageIdForms)}::text[])`,
@@ -143,8 +150,7 @@ export async function searchMessages(
   page: PageRequest,
 ): Promise<Page<MessageRecord>> {
   const onPlace = await placeConditions(db, query);
-  const conditions = [
-    ...(page.after === undefined ? [] : [sql`m.message_id < ${readCursor(page.after)}::uuid`]),
+  const conditions = every([
     ...messageConditions(query),
     ...(onPlace.length === 0
       ? []
@@ -153,19 +159,52 @@ export async function searchMessages(
             select 1 from entries e join mailboxes b on b.id = e.mailbox_id join accounts a on a.id = b.account_id
             where e.message_id = m.message_id and ${every(onPlace)})`,
         ]),
-  ];
+  ]);
+  const after = page.after === undefined ? undefined : readCursor(page.after);
+  const { rows, next } = await findRows(db, query.words, conditions, after, page.limit);
+  const places = await selectPlaces(
+    db,
+    rows.map(row => row.message_id),
+    every(onPlace),
+  );
+  return { items: rows.map(row => toRecord(row, places.get(row.message_id) ?? [])), next };
+}
+
+interface Rows {
+  readonly rows: readonly MessageRow[];
+  readonly next: string | undefined;
+}
+
+async function findRows(
+  db: Db,
+  words: TextTerms,
+  conditions: Fragment,
+  after: string | undefined,
+  limit: number,
+): Promise<Rows> {
+  if (words.some.length + words.none.length === 0) {
+    const older = after === undefined ? sql`true` : sql`m.message_id < ${after}::uuid`;
+    const rows = await selectMessages(
+      db,
+      sql`where ${older} and ${conditions} order by m.message_id desc limit ${limit + 1}`,
+    );
+    return {
+      rows: rows.slice(0, limit),
+      next: rows.length > limit ? rows[limit - 1]?.message_id : undefined,
+    };
+  }
+  const { ids, next } = await findByWords(db, {
+    some: words.some.map(foldSearchText),
+    none: words.none.map(foldSearchText),
+    conditions,
+    after,
+    limit,
+  });
   const rows = await selectMessages(
     db,
-    sql`where ${every(conditions)} order by m.message_id desc limit ${page.limit + 1}`,
+    sql`where m.message_id = any(${[...ids]}::uuid[]) order by m.message_id desc`,
   );
-  const shown = rows.slice(0, page.limit).map(row => row.message_id);
-  const places = await selectPlaces(db, shown, every(onPlace));
-  return pageOf(
-    rows,
-    page,
-    row => toRecord(row, places.get(row.message_id) ?? []),
-    item => item.id,
-  );
+  return { rows, next };
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/iu;

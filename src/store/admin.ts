@@ -36,6 +36,7 @@ export function createAccountAdmin({ db, onDirectoryChange, onMailboxesGone }: A
       return removed.record;
     },
     setQuota: (address, quotaBytes, o) => changed(o.dryRun, accounts.setQuota(db, address, quotaBytes, o)),
+    setPassword: (address, password, o) => changed(o.dryRun, accounts.setPassword(db, address, password, o)),
     listAliases: address => aliases.listAliases(db, address),
     addAlias: (address, alias, o) => changed(o.dryRun, aliases.addAlias(db, address, alias, o)),
     removeAlias: (address, alias, o) => changed(o.dryRun, aliases.removeAlias(db, address, alias, o)),

@@ -12,7 +12,6 @@ import { MairustError, messageOf } from "../core/errors.ts";
 import { closeFile, openFile, READ_ONLY, syncFile } from "./blobs-fs-io.ts";
 
 interface DirState {
-  readonly path: string;
   readonly fd: number;
   running: Promise<void> | undefined;
   next: Promise<void> | undefined;
@@ -22,16 +21,10 @@ interface DirState {
 export class DirectorySync {
   readonly #dirs = new Map<string, Promise<DirState>>();
   readonly #fsync: (fd: number) => Promise<void>;
-  readonly #failed = new Set<string>();
 
   /** @param fsync  how one descriptor is synced; the tests count the calls */
   constructor(fsync: (fd: number) => Promise<void> = syncFile) {
     this.#fsync = fsync;
-  }
-
-  /** Directories that take nothing more until the process starts anew: for `/readyz` and metrics. */
-  get failed(): readonly string[] {
-    return [...this.#failed];
   }
 
   /** Resolves when everything that was renamed into `path` before the call is durable. */
@@ -61,7 +54,6 @@ export class DirectorySync {
     let opening = this.#dirs.get(path);
     if (opening === undefined) {
       opening = openFile(path, READ_ONLY).then(fd => ({
-        path,
         fd,
         running: undefined,
         next: undefined,
@@ -80,7 +72,6 @@ export class DirectorySync {
     const running = this.#fsync(dir.fd)
       .catch((error: unknown) => {
         dir.failure = error;
-        this.#failed.add(dir.path);
         throw error;
       })
       .finally(() => {

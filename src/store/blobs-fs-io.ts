@@ -9,6 +9,8 @@ import { MairustError, messageOf } from "../core/errors.ts";
 
 export const READ_ONLY = fs.constants.O_RDONLY;
 export const CREATE_NEW = fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL;
+/** Each write returns when its bytes and the file are durable, as if an fsync followed (open(2), O_SYNC): a trip less. */
+export const CREATE_NEW_SYNCED = CREATE_NEW | fs.constants.O_SYNC;
 
 /** Nothing left: disk, quota, or the largest file size allowed. */
 const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
@@ -75,12 +77,6 @@ export async function removeFile(path: string): Promise<void> {
 
 export async function fileSize(fd: number): Promise<number> {
   return (await promised<fs.Stats>(done => fs.fstat(fd, done))).size;
-}
-
-/** Set the modification time to now. */
-export function touchFile(fd: number): Promise<void> {
-  const now = new Date();
-  return promised(done => fs.futimes(fd, now, now, done as fs.NoParamCallback));
 }
 
 /** Write all of `bytes` at `position`: the system may take less at a time, near a full disk above all. */

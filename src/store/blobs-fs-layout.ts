@@ -14,6 +14,8 @@ import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { MairustError } from "../core/errors.ts";
 import type { BlobDigest } from "../core/ids.ts";
+import { blobDigest } from "../core/ids.ts";
+import type { StoredBlob } from "../core/ports/blobs.ts";
 import { isMissing, removeFile } from "./blobs-fs-io.ts";
 import { isAlive } from "./embedded-process.ts";
 
@@ -67,7 +69,24 @@ export class BlobLayout {
     return { above: foldersAbove(this.root, firstMade), removed: await this.removeLeftovers() };
   }
 
-  /** Temporary files of processes that ended. @returns how many were removed */
+  /** Every file that has the name of a blob. One folder's names are in memory at a time. */
+  async *list(): AsyncGenerator<StoredBlob> {
+    for (let i = 0; i < SHARDS; i += 1) {
+      const shard = i.toString(16).padStart(2, "0");
+      for (const rest of await readdir(join(this.root, shard))) {
+        const digest = shard + rest;
+        if (!DIGEST.test(digest)) continue;
+        try {
+          const { mtime, size } = await stat(join(this.root, shard, rest));
+          yield { digest: blobDigest(digest), modifiedAt: mtime, storedBytes: size };
+        } catch (error) {
+          if (!isMissing(error)) throw error;
+        }
+      }
+    }
+  }
+
+  /** Remove temporary files that nobody will finish. @returns how many */
   async removeLeftovers(): Promise<number> {
     let removed = 0;
     for (const name of await readdir(join(this.root, "tmp"))) {

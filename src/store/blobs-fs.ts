@@ -7,16 +7,14 @@
  */
 
 import type { BlobDigest } from "../core/ids.ts";
-import type { BlobUpkeep } from "../core/ports/blob-upkeep.ts";
-import type { BlobRecord, BlobStage, BlobStore, ByteRange } from "../core/ports/blobs.ts";
+import type { BlobRecord, BlobStage, BlobStore, ByteRange, StoredBlob } from "../core/ports/blobs.ts";
 import type { Log } from "../core/ports/log.ts";
 import { DirectorySync } from "./blobs-fs-dirs.ts";
-import { BlobFiles, type OnUnreadable } from "./blobs-fs-files.ts";
+import { BlobFiles } from "./blobs-fs-files.ts";
 import { blobError, closeFile, errnoOf, openFile, READ_ONLY, syncFile } from "./blobs-fs-io.ts";
 import { BlobLayout } from "./blobs-fs-layout.ts";
 import { FreeSpace } from "./blobs-fs-space.ts";
 import { FsStage } from "./blobs-fs-stage.ts";
-import { FsUpkeep } from "./blobs-fs-upkeep.ts";
 
 export interface FsBlobOptions {
   /** `blobs.path`, absolute; made when missing. */
@@ -25,14 +23,9 @@ export interface FsBlobOptions {
   /** `limits.min_free_disk_mb` in octets: below it nothing is taken. Asked for each judgement, so that it may change. */
   readonly minFreeBytes: () => number;
   readonly log: Log;
-  /** Told of each read that found a blob missing or damaged. */
-  readonly onUnreadable?: OnUnreadable;
 }
 
 export interface FsBlobStore extends BlobStore {
-  readonly upkeep: BlobUpkeep;
-  /** Folders whose fsync failed: they take nothing more until the service starts anew. */
-  readonly failedFolders: readonly string[];
   /** Close what is kept open. Call it when no operation is under way. */
   close(): Promise<void>;
 }
@@ -55,8 +48,7 @@ export async function openFsBlobs(options: FsBlobOptions): Promise<FsBlobStore> 
   } catch (error) {
     throw blobError(error, `open the blob folder "${options.path}"`);
   }
-  const files = new BlobFiles(layout, dirs, options.onUnreadable);
-  return new FsBlobs(files, dirs, space, options.compression === "brotli", new FsUpkeep(layout, files));
+  return new FsBlobs(layout, dirs, space, options.compression === "brotli");
 }
 
 /** A folder above ours that we may not read is somebody else's to have made durable. */
@@ -74,28 +66,18 @@ async function syncFolder(path: string): Promise<void> {
 }
 
 class FsBlobs implements FsBlobStore {
+  readonly #layout: BlobLayout;
   readonly #files: BlobFiles;
   readonly #dirs: DirectorySync;
   readonly #space: FreeSpace;
   readonly #compress: boolean;
-  readonly upkeep: BlobUpkeep;
 
-  constructor(
-    files: BlobFiles,
-    dirs: DirectorySync,
-    space: FreeSpace,
-    compress: boolean,
-    upkeep: BlobUpkeep,
-  ) {
-    this.upkeep = upkeep;
-    this.#files = files;
+  constructor(layout: BlobLayout, dirs: DirectorySync, space: FreeSpace, compress: boolean) {
+    this.#layout = layout;
+    this.#files = new BlobFiles(layout, dirs);
     this.#dirs = dirs;
     this.#space = space;
     this.#compress = compress;
-  }
-
-  get failedFolders(): readonly string[] {
-    return this.#dirs.failed;
   }
 
   stage(): BlobStage {
@@ -112,6 +94,22 @@ class FsBlobs implements FsBlobStore {
 
   delete(digest: BlobDigest): Promise<void> {
     return this.#files.remove(digest);
+  }
+
+  async *list(): AsyncGenerator<StoredBlob> {
+    try {
+      yield* this.#layout.list();
+    } catch (error) {
+      throw blobError(error, "list the blobs");
+    }
+  }
+
+  async removeLeftovers(): Promise<number> {
+    try {
+      return await this.#layout.removeLeftovers();
+    } catch (error) {
+      throw blobError(error, "remove unfinished blobs");
+    }
   }
 
   async verify(digest: BlobDigest): Promise<void> {

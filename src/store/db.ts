@@ -25,7 +25,7 @@ import { type SqlValue, type Statement, statementOf, TYPES } from "./db-values.t
 
 export { isForeignKeyViolation, isSerializationFailure, isUniqueViolation, sqlstateOf } from "./db-errors.ts";
 export type { Queryable, TransactionOptions, Tx } from "./db-transaction.ts";
-export { json, jsonText, pgText, type SqlValue, sql } from "./db-values.ts";
+export { arrayText, json, jsonText, pgText, type SqlValue, sql } from "./db-values.ts";
 
 /** PostgreSQL 15: the oldest that the schema is written for and tested with. */
 export const OLDEST_SERVER = 150_000;

@@ -25,7 +25,7 @@ import { sleep } from "../platform/deadline.ts";
 import type { PostgresBinaries } from "./embedded-binaries.ts";
 import type { Identity } from "./embedded-identity.ts";
 import { commandLineOf, isAlive, runTool, startTimeOf } from "./embedded-process.ts";
-import { INITDB_OPTIONS } from "./embedded-settings.ts";
+import { EMBEDDED_PORT, INITDB_OPTIONS } from "./embedded-settings.ts";
 
 /** Make the data folder unless it is there. It gets its name only when complete, so a cut-short initdb leaves nothing in the way. */
 export async function ensureCluster(
@@ -106,21 +106,38 @@ const pidFile = (clusterDir: string) => join(clusterDir, "postmaster.pid");
 /** The server that runs on this folder, if one does: its process is alive and was started with this folder. */
 export function findPostmaster(clusterDir: string): Postmaster | undefined {
   const postmaster = readPostmaster(clusterDir);
-  if (postmaster === undefined || !isAlive(postmaster.pid)) return undefined;
-  const commandLine = commandLineOf(postmaster.pid);
-  return commandLine === undefined || commandLine.includes(clusterDir) ? postmaster : undefined;
+  return postmaster !== undefined && serves(postmaster.pid, clusterDir) ? postmaster : undefined;
+}
+
+function serves(pid: number, clusterDir: string): boolean {
+  if (!isAlive(pid)) return false;
+  const commandLine = commandLineOf(pid);
+  return commandLine === undefined || commandLine.includes(clusterDir);
 }
 
 /**
- * After a crash the pid file may name a process that is now somebody else (containers reuse numbers) or a zombie; PostgreSQL then
- * refuses to start. Its first line becomes our own number: a server takes its parent's for stale, and goes on to check the shared
- * memory named further down, which removing the file would switch off.
+ * After a crash the pid file, and the lock beside the socket, may name a process that is now somebody else (containers reuse numbers)
+ * or a zombie; PostgreSQL then refuses to start. Their first line becomes our own number: a server takes its parent's for stale, and
+ * goes on to check the shared memory named further down in the pid file, which removing it would switch off.
  */
-export function disarmStalePid(clusterDir: string): void {
-  const postmaster = readPostmaster(clusterDir);
-  if (postmaster === undefined || findPostmaster(clusterDir) !== undefined) return;
-  const [, ...rest] = readFileSync(pidFile(clusterDir), "utf8").split("\n");
-  writeFileSync(pidFile(clusterDir), [String(process.pid), ...rest].join("\n"));
+export function disarmStaleLocks(clusterDir: string, socketDir: string): void {
+  if (findPostmaster(clusterDir) !== undefined) return;
+  for (const file of [pidFile(clusterDir), join(socketDir, `.s.PGSQL.${EMBEDDED_PORT}.lock`)]) {
+    const [pid, dataDir, ...rest] = linesOf(file);
+    if (dataDir === undefined || serves(Number(pid), clusterDir)) continue;
+    // Outside of our folder the lock may be another cluster's: that is its own matter. (Ours may have been moved here.)
+    if (dataDir !== clusterDir && dirname(file) !== clusterDir) continue;
+    writeFileSync(file, [String(process.pid), dataDir, ...rest].join("\n"));
+  }
+}
+
+function linesOf(file: string): readonly string[] {
+  try {
+    return readFileSync(file, "utf8").split("\n");
+  } catch {
+    // There is none, which is how it should be; one that cannot be read PostgreSQL names in its refusal.
+    return [];
+  }
 }
 
 /** A service that was just killed may take this long to be gone. */

@@ -25,7 +25,7 @@ import type { DatabaseTarget } from "./db-url.ts";
 import { type PostgresBinaries, prepareBinaries } from "./embedded-binaries.ts";
 import {
   claimCluster,
-  disarmStalePid,
+  disarmStaleLocks,
   ensureCluster,
   findPostmaster,
   type Postmaster,
@@ -184,8 +184,8 @@ export class EmbeddedPostgres {
 
   async #launch(deadline: Deadline): Promise<Server> {
     const { binaries, identity } = this.#prepared();
-    disarmStalePid(this.#clusterDir);
     const socketDir = this.#socketDir(identity);
+    disarmStaleLocks(this.#clusterDir, socketDir);
     const command = [...identity.prefix, ...identity.dieWithParent, binaries.postgres];
     const [file = "", ...args] = [...command, ...serverArguments(this.#clusterDir, socketDir)];
     const output = this.#serverLog.open();

@@ -73,12 +73,12 @@ export class FailurePace {
   }
 
   /** @returns what `passes` says. @throws the reason of `gone`, when it aborts during the wait */
-  async check(passes: () => boolean, gone?: AbortSignal): Promise<boolean> {
+  async check(passes: () => Promise<boolean>, gone?: AbortSignal): Promise<boolean> {
     const now = this.#now();
     const place = Math.min(Math.max(this.#freeAt, now - BURST_MS), now + MAX_WAIT_MS);
     this.#freeAt = place + STEP_MS;
     if (place > now) await this.#wait(place - now, gone);
-    const passed = passes();
+    const passed = await passes();
     if (passed) this.#freeAt -= STEP_MS;
     return passed;
   }

@@ -1,6 +1,6 @@
 /**
- * Who may read whose mail over IMAP: the master user with an authorization identity (Dovecot), and later users with passwords of
- * their own. Failed tries are counted per peer address, and per peer and user; past the limit they are refused for a while. Local
+ * Who may read whose mail over IMAP: the master user with an authorization identity (Dovecot), and users with passwords of their
+ * own. Failed tries are counted per peer address, and per peer and user; past the limit they are refused for a while. Local
  * peers are never refused: all of Dovecot comes from one address, and one wrong password there must not lock everybody out. They
  * share a pace instead: when many were wrong of late, the next look at a password waits, over all connections.
  */
@@ -11,6 +11,7 @@ import type { Account, Directory } from "../core/ports/directory.ts";
 import type { Authenticator, LoginRequest } from "../core/ports/login.ts";
 import { sleep } from "../platform/deadline.ts";
 import { FailureCounter, FailurePace } from "./login-limits.ts";
+import type { UserPasswords } from "./passwords.ts";
 
 /** Failures of one peer within a minute after which it is refused without a look at the password. */
 const PEER_FAILURES = 20;
@@ -22,6 +23,7 @@ export interface AuthenticatorOptions {
   readonly masterUser: string;
   /** Empty: no master login at all. */
   readonly masterPassword: string;
+  readonly users: UserPasswords;
   /** Milliseconds. */
   readonly now: () => number;
   /** Waits for `ms`; for tests. */
@@ -36,22 +38,37 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   return {
     async login(request, gone) {
       const { peer, user } = request;
-      if (isLocal(peer)) {
-        const isRight = await localPace.check(() => masterLogin(options, request), gone);
-        if (!isRight) throw wrongPassword(request);
-      } else {
+      let allowed: Allowed | undefined;
+      const check = async () => {
+        allowed = await judge(options, request);
+        return allowed !== undefined;
+      };
+      if (isLocal(peer)) await localPace.check(check, gone);
+      else {
         const withUser = JSON.stringify([peer, user]);
         ofPeers.refuseIfTooMany(peer, peer);
         ofUsers.refuseIfTooMany(withUser, peer);
-        if (!masterLogin(options, request)) {
+        if (!(await check())) {
           ofPeers.count(peer);
           ofUsers.count(withUser);
-          throw wrongPassword(request);
         }
       }
-      return accountOf(options.directory, request.authorize);
+      if (allowed === undefined) throw wrongPassword(request);
+      return allowed === "master" ? accountOf(options.directory, request.authorize) : allowed;
     },
   };
+}
+
+/** The master user, who still has to be given the account; or the account of a user. */
+type Allowed = "master" | Account;
+
+/** A user may name themselves as authorization identity; whoever names somebody else must be the master user. */
+async function judge(options: AuthenticatorOptions, request: LoginRequest): Promise<Allowed | undefined> {
+  const { user, authorize, password } = request;
+  const forThemselves = authorize === "" || authorize === user;
+  if (!forThemselves || user === options.masterUser)
+    return masterLogin(options, request) ? "master" : undefined;
+  return options.users.check(user, password);
 }
 
 function masterLogin(options: AuthenticatorOptions, request: LoginRequest): boolean {

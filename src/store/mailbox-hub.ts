@@ -33,7 +33,10 @@ export class MailboxHub {
 
   /** Open with the newest committed state. */
   async open(info: MailboxInfo): Promise<OpenMailbox> {
-    const shared = this.#open.get(info.id) ?? this.#idle.get(info.id) ?? new SharedMailbox(this.#db, info);
+    const known = this.#open.get(info.id) ?? this.#idle.get(info.id);
+    // An import gave an empty mailbox the UIDVALIDITY of its source.
+    const isSame = known !== undefined && known.info.uidValidity === info.uidValidity;
+    const shared = isSame ? known : new SharedMailbox(this.#db, info);
     this.#idle.delete(info.id);
     this.#open.set(info.id, shared);
     shared.holders++;
@@ -72,7 +75,7 @@ export class MailboxHub {
 
   #release(shared: SharedMailbox): void {
     shared.holders--;
-    if (shared.holders > 0) return;
+    if (shared.holders > 0 || this.#open.get(shared.info.id) !== shared) return;
     this.#open.delete(shared.info.id);
     this.#idle.set(shared.info.id, shared);
     const [oldest] = this.#idle.keys();

@@ -46,7 +46,7 @@ export function normalizeMailboxName(name: string): string {
   return levels.join("/");
 }
 
-/** Create what is missing, subscribed; what exists already stays as it is. */
+/** Create what is missing, subscribed; what exists already stays as it is. Accounts that are gone get nothing. */
 export async function createMailboxes(
   tx: Tx,
   mailboxes: readonly {
@@ -59,11 +59,13 @@ export async function createMailboxes(
   await tx.query`
     insert into mailboxes (account_id, name, special_use)
     select distinct on (a, n) a, n, s from json_to_recordset(${rows}::text::json) as w(a bigint, n text, s text)
+    join accounts on accounts.id = w.a
     where (select count(*) from mailboxes m where m.account_id = w.a) < ${MAX_MAILBOXES}
     order by a, n
     on conflict (account_id, name) do nothing`;
   await tx.query`
     insert into subscriptions (account_id, name)
     select distinct a, n from json_to_recordset(${rows}::text::json) as w(a bigint, n text)
+    join accounts on accounts.id = w.a
     on conflict do nothing`;
 }

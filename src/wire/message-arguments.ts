@@ -12,6 +12,9 @@ export const MAX_KEYWORDS = 32;
 /** RFC 3501 §9 `atom`, less what no keyword needs: printable ASCII without specials, at most 64. */
 const KEYWORD = /^[^\s(){%*"\\\]\u0000-\u001f\u007f-\u{10ffff}]{1,64}$/u;
 
+/** Whether a message can carry the word as a keyword. */
+export const isKeyword = (word: string): boolean => KEYWORD.test(word);
+
 export interface FlagNames {
   readonly system: readonly SystemFlagName[];
   readonly keywords: readonly string[];

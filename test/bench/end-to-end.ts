@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type Postfix, startPostfix } from "../../src/mailhost/postfix.ts";
 import { makeScratch } from "../../src/mailhost/scratch.ts";
 import { deadlineAfter } from "../../src/platform/deadline.ts";
-import { interleave, report, type Subject } from "./lib/rounds.ts";
+import { interleave, ratioOf, report, type Subject } from "./lib/rounds.ts";
 import { ACCOUNTS, DOMAIN, startTargets } from "./lib/targets.ts";
 
 const SESSIONS = 10;
@@ -48,7 +48,7 @@ export async function benchEndToEnd(): Promise<void> {
       mairust: ours,
       dovecot,
       discard,
-      ratio: (ours?.median ?? 0) / (dovecot?.median ?? 1),
+      ...ratioOf(ours, dovecot),
       ratio_to_discard: (ours?.median ?? 0) / (discard?.median ?? 1),
       must: 1.2,
     });

@@ -1,6 +1,6 @@
 /** P1–P3: durable LMTP ingest, ours against Dovecot LMTP → maildir. */
 import { lmtpLoad } from "./lib/lmtp-load.ts";
-import { interleave, report, type Subject } from "./lib/rounds.ts";
+import { interleave, ratioOf, report, type Subject } from "./lib/rounds.ts";
 import { address, startTargets } from "./lib/targets.ts";
 
 interface IngestRow {
@@ -39,7 +39,7 @@ export async function benchIngest(rows: readonly IngestRow[]): Promise<void> {
         recipients: row.recipients,
         mairust: ours,
         dovecot,
-        ratio: (ours?.median ?? 0) / (dovecot?.median ?? 1),
+        ...ratioOf(ours, dovecot),
         must: row.must,
       });
     }

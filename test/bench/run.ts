@@ -1,28 +1,50 @@
 /**
  * Benchmarks: `npm run bench [row …]`. Each row starts the servers that it needs in a folder of its own and prints one JSON line;
- * none of them passes or fails. Rows: p1 p2 p3 p4 p12 p14.
+ * none of them passes or fails. Rows: p1 p2 p3 p4 p8 p9 p11 p12 p14; `p12` stands for p12-idle, p12-large and p12-sessions.
  */
 import { benchEndToEnd } from "./end-to-end.ts";
+import { benchBodies, benchFirstSync, benchFlags } from "./imap.ts";
 import { benchIngest, INGEST_ROWS } from "./ingest.ts";
-import { benchIdleMemory, benchStart } from "./process.ts";
+import { type ReadSite, startReadSite } from "./lib/read-site.ts";
+import { benchIdleMemory, benchLargeMessages, benchSessionMemory } from "./memory.ts";
+import { benchStart } from "./process.ts";
 
 const ingest = (prefix: string) => () => benchIngest(INGEST_ROWS.filter(row => row.row.startsWith(prefix)));
+
+/** Started by the first row that reads, used by all of them. */
+let readSite: Promise<ReadSite> | undefined;
+const reading = (row: (site: ReadSite) => Promise<void>) => async () => {
+  readSite ??= startReadSite();
+  await row(await readSite);
+};
 
 const ROWS: Readonly<Record<string, () => Promise<void>>> = {
   p1: ingest("P1"),
   p2: ingest("P2"),
   p3: ingest("P3"),
   p4: benchEndToEnd,
-  p12: benchIdleMemory,
+  p8: reading(benchFirstSync),
+  p9: reading(benchFlags),
+  p11: reading(benchBodies),
+  "p12-sessions": reading(benchSessionMemory),
+  "p12-idle": benchIdleMemory,
+  "p12-large": benchLargeMessages,
   p14: benchStart,
 };
 
+/** `p12` means all rows that begin so. */
+const isWanted = (name: string, wanted: readonly string[]) =>
+  wanted.length === 0 || wanted.some(one => name === one || name.startsWith(`${one}-`));
+
 const wanted = process.argv.slice(2).map(name => name.toLowerCase());
-const unknown = wanted.filter(name => !(name in ROWS));
+const unknown = wanted.filter(one => !Object.keys(ROWS).some(name => isWanted(name, [one])));
 if (unknown.length > 0) {
   process.stderr.write(`no such row: ${unknown.join(" ")}; there are: ${Object.keys(ROWS).join(" ")}\n`);
   process.exitCode = 64;
 } else {
-  for (const [name, run] of Object.entries(ROWS))
-    if (wanted.length === 0 || wanted.includes(name)) await run();
+  try {
+    for (const [name, run] of Object.entries(ROWS)) if (isWanted(name, wanted)) await run();
+  } finally {
+    await (await readSite)?.stop();
+  }
 }

@@ -13,8 +13,34 @@ import { matchesPattern } from "../../src/protocols/imap/mailbox-pattern.ts";
 import { SearchProgram } from "../../src/protocols/imap/search-evaluate.ts";
 import { countIndexes, indexesOfUids, uidsAt } from "../../src/protocols/imap/sequence-set.ts";
 import { ImapSyntaxError } from "../../src/protocols/imap/syntax-error.ts";
+import { imapWire } from "./lib/imap-grammar.ts";
+import type { Random } from "./lib/random.ts";
 
 export const name = "imap-parser";
+export const words = [
+  "\r\n",
+  "{3+}\r\n",
+  "{3}\r\n",
+  "(",
+  ")",
+  '"',
+  "\\",
+  "BODY[",
+  "]<1.2>",
+  "1:*",
+  "OR ",
+  "NOT ",
+  "UID ",
+  "HEADER.FIELDS (",
+  "CHARSET UTF-8 ",
+  "NIL",
+  "\0",
+  "4294967295",
+];
+
+export function generate(random: Random): Uint8Array {
+  return Buffer.from(imapWire(random), "latin1");
+}
 
 const SEEDS = [
   'a1 LOGIN "us\\"er" {3+}\r\np"w\r\n',

@@ -9,6 +9,20 @@ import { DataFraming } from "../../src/protocols/lmtp/framing.ts";
 import { parseXforward } from "../../src/protocols/lmtp/xforward.ts";
 
 export const name = "lmtp-framing";
+export const words = [
+  "\r\n.\r\n",
+  "\n.\n",
+  "\r\n.\n",
+  "\n.\r\n",
+  "\r.\r",
+  "\r\n.",
+  "\r\n..",
+  ".\r\n",
+  "\r.\r\n",
+  "\0",
+  "\r\n.\r",
+  "x".repeat(70),
+];
 
 export const seeds: readonly Uint8Array[] = [
   "\x01Subject: x\r\n\r\nbody\r\n.\r\nQUIT\r\n",

@@ -8,8 +8,29 @@ import { findPart, packStructure, unpackStructure } from "../../src/core/mime/pa
 import { MessageScanner } from "../../src/core/mime/scanner.ts";
 import type { MessageStructure, MimePart } from "../../src/core/mime/structure.ts";
 import { checkBody, checkEnvelope, readImap } from "../unit/core/mime/imap-reader.ts";
+import { mimeMessage } from "./lib/mime-grammar.ts";
+import type { Random } from "./lib/random.ts";
 
 export const name = "mime-scanner";
+export const words = [
+  "\r\n",
+  "\n",
+  "--a",
+  "--a--",
+  "\r\n--b\r\n",
+  "Content-Type: ",
+  "multipart/mixed; boundary=b\r\n",
+  "message/rfc822\r\n",
+  "text/plain\r\n",
+  "\r\n\r\n",
+  "Content-Disposition: attachment; filename=",
+  "=?utf-8?q?",
+  "\0",
+];
+
+export function generate(random: Random): Uint8Array {
+  return Buffer.from(mimeMessage(random), "latin1");
+}
 
 const SEEDS = [
   "Subject: a\r\n\r\nb\r\n",

@@ -18,6 +18,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   runtimes: ["core", "wire", "platform"],
   store: ["core", "wire", "platform"],
   jobs: ["core", "wire", "platform"],
+  transfer: ["core", "wire", "platform"],
   services: ["core", "wire", "platform"],
   api: ["core", "wire", "platform", "services"],
   cli: ["wire", "platform"],

@@ -5,7 +5,6 @@ import { join } from "node:path";
 import type { Log } from "../../src/core/ports/log.ts";
 import { deadlineAfter } from "../../src/platform/deadline.ts";
 import { type Db, openDatabase } from "../../src/store/db.ts";
-import type { DatabaseTarget } from "../../src/store/db-url.ts";
 import { EmbeddedPostgres } from "../../src/store/embedded.ts";
 import { migrateUp, readMigrations } from "../../src/store/migrate.ts";
 
@@ -23,8 +22,6 @@ export const silentLog: Log = {
 export interface TestDatabase {
   readonly db: Db;
   readonly dir: string;
-  /** For processes of their own. */
-  readonly target: DatabaseTarget;
   /** A second, independent pool on the same database: another node. */
   open(): Promise<Db>;
   stop(): Promise<void>;
@@ -47,7 +44,6 @@ export async function startTestDatabase(): Promise<TestDatabase> {
   return {
     db,
     dir,
-    target,
     open,
     async stop() {
       const end = deadlineAfter(START_MS);

@@ -18,6 +18,8 @@ export interface MailSiteOptions extends Omit<SidecarOptions, "dir"> {
   readonly users: readonly string[];
   /** virtual(5) aliases of Postfix. */
   readonly aliases?: Readonly<Record<string, readonly string[]>>;
+  /** main.cf parameters of Postfix that are set last. */
+  readonly postfixSettings?: Readonly<Record<string, string>>;
 }
 
 export interface MailSite {
@@ -34,14 +36,17 @@ export interface MailSite {
 }
 
 export async function startMailSite(options: MailSiteOptions): Promise<MailSite> {
-  const { users, aliases = {}, domain = "example.test", ...rest } = options;
+  const { users, aliases = {}, postfixSettings = {}, domain = "example.test", ...rest } = options;
   const scratch = await makeScratch();
   const deadline = deadlineAfter(START_MS);
   const folder = async (name: string) => {
     await mkdir(join(scratch.dir, name));
     return join(scratch.dir, name);
   };
-  const postfix = await startPostfix({ dir: await folder("p"), domains: [domain], aliases }, deadline);
+  const postfix = await startPostfix(
+    { dir: await folder("p"), domains: [domain], aliases, settings: postfixSettings },
+    deadline,
+  );
   const socket = `unix:${postfix.lmtpSocket}`;
   const sidecar = await startSidecar({
     ...rest,

@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
-import type { DeliveryStep } from "../../src/delivery/transaction.ts";
 import { freePort } from "../../src/mailhost/scratch.ts";
 import { packageRoot } from "../../src/platform/package-root.ts";
+import type { CrashPlan } from "./crash-steps.ts";
 
 /** initdb on a busy machine. */
 const READY_MS = 60_000;
@@ -20,15 +20,12 @@ export interface SidecarOptions {
   readonly toml?: string;
   /** More lines for `[lmtp]`. */
   readonly lmtp?: string;
+  /** More lines for `[imap]`. */
+  readonly imap?: string;
   /** LMTP listeners besides the loopback port. */
   readonly lmtpListen?: readonly string[];
   readonly domain?: string;
   readonly logLevel?: "debug" | "info" | "warn";
-}
-
-/** `npx mairust serve` by another entry point that kills itself with SIGKILL at a step of the next delivery. */
-export interface CrashPlan {
-  readonly step: DeliveryStep;
 }
 
 export interface Sidecar {
@@ -47,8 +44,12 @@ export interface Sidecar {
   kill(): Promise<void>;
   /** SIGTERM. @returns the exit code */
   stop(): Promise<number | null>;
-  /** Start again with the same folder, after `kill`, `stop` or a crash. */
+  /** Start again with the same folder, after `kill`, `stop` or a crash; with a plan by another entry point that follows it. */
   restart(crash?: CrashPlan): Promise<void>;
+  /** Asks its API whether it is ready. */
+  ready(): Promise<boolean>;
+  /** True until its process has ended. */
+  running(): boolean;
   /** Wait until the process ended by itself. @returns the signal that ended it */
   ended(): Promise<string | null>;
   /** Run a command of the command line against it. */
@@ -79,7 +80,9 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
 
   const start = async (crash?: CrashPlan) => {
     const command =
-      crash === undefined ? [MAIN, "serve", "--config", configFile] : [CRASH_MAIN, configFile, crash.step];
+      crash === undefined
+        ? [MAIN, "serve", "--config", configFile]
+        : [CRASH_MAIN, configFile, ...planArgs(crash)];
     const started = performance.now();
     const log = openSync(logFile, "a");
     child = spawn(process.execPath, command, { stdio: ["ignore", log, log] });
@@ -118,13 +121,20 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     },
     stop: () => end("SIGTERM"),
     restart: start,
+    ready: async () => (await readyz(apiSocket)) === 200,
+    running: () => child !== undefined && child.exitCode === null && child.signalCode === null,
     async ended() {
-      if (child === undefined || child.signalCode !== null) return child?.signalCode ?? null;
+      if (child === undefined || child.signalCode !== null || child.exitCode !== null)
+        return child?.signalCode ?? null;
       const [, signal] = (await once(child, "exit")) as [number | null, string | null];
       return signal;
     },
     mairust: (args, input) => run(["--config", configFile, ...args], input),
   };
+}
+
+function planArgs({ step, skip = 0, victim = "sidecar" }: CrashPlan): readonly string[] {
+  return [step, String(skip), victim];
 }
 
 function baseConfig(options: SidecarOptions, lmtpPort: number, imapPort: number): string {
@@ -147,6 +157,7 @@ ${options.lmtp ?? ""}
 [imap]
 listen = ["inet:127.0.0.1:${imapPort}"]
 master_password_file = ${text(join(dir, "imap.secret"))}
+${options.imap ?? ""}
 [api]
 listen = [${text(`unix:${join(dir, "run", "api.sock")}`)}]
 [domains.${text(domain)}]

@@ -3,6 +3,7 @@ import { after, before, test } from "node:test";
 import { corpusThere, readCorpus } from "../lib/corpus.ts";
 import { LmtpTestClient } from "../lib/lmtp-client.ts";
 import { type MailSite, startMailSite } from "../lib/mail-site.ts";
+import { type NamedMessage as Case, TORTURE } from "../lib/torture.ts";
 
 const CORPUS_USER = "corpus@example.test";
 const TORTURE_USER = "torture@example.test";
@@ -12,11 +13,6 @@ before(async () => {
   site = await startMailSite({ users: [CORPUS_USER, TORTURE_USER], logLevel: "warn" });
 });
 after(() => site?.stop());
-
-interface Case {
-  readonly name: string;
-  readonly bytes: Buffer;
-}
 
 async function deliverAll(user: string, cases: readonly Case[]): Promise<void> {
   const client = await LmtpTestClient.open(site.sidecar.lmtpPort);
@@ -65,45 +61,6 @@ test("the whole corpus comes back byte for byte, directly and through Dovecot", 
   await readBack(CORPUS_USER, corpus, "direct");
   await readBack(CORPUS_USER, corpus, "dovecot");
 });
-
-const head = "From: a@example.org\r\nSubject: torture\r\n";
-const TORTURE: readonly Case[] = [
-  { name: "empty body", bytes: Buffer.from(`${head}\r\n`) },
-  { name: "no empty line", bytes: Buffer.from(head) },
-  { name: "body only", bytes: Buffer.from("\r\njust a body\r\n") },
-  { name: "leading white space", bytes: Buffer.from(` folded from nowhere\r\n${head}\r\nbody\r\n`) },
-  { name: "mbox line", bytes: Buffer.from(`From a@example.org Sat Nov 21\r\n${head}\r\nbody\r\n`) },
-  {
-    name: "NUL and 8 bit",
-    bytes: Buffer.concat([
-      Buffer.from(`${head}\r\n`),
-      Buffer.from(Array.from({ length: 256 }, (_, i) => i).filter(i => i !== 10 && i !== 13)),
-      Buffer.from("\r\n"),
-    ]),
-  },
-  { name: "bare CR and LF", bytes: Buffer.from(`${head}\r\na\rb\nc\n.\nd\r.\re\r\n`) },
-  { name: "dots", bytes: Buffer.from(`${head}\r\n.\r\n..\r\n...\r\n.x\r\nend\r\n`) },
-  { name: "a line of 1 MiB", bytes: Buffer.from(`${head}\r\n${"x".repeat(1_048_576)}\r\n`) },
-  { name: "10 000 header fields", bytes: Buffer.from(`${"X-A: b\r\n".repeat(10_000)}${head}\r\nbody\r\n`) },
-  { name: "nesting of 300", bytes: nested(300) },
-  { name: "3000 parts", bytes: flat(3000) },
-  { name: "5 MiB", bytes: Buffer.from(`${head}\r\n${"0123456789abcdef\r\n".repeat(290_000)}`) },
-];
-
-function nested(depth: number): Buffer {
-  let inner = "Content-Type: text/plain\r\n\r\ninnermost\r\n";
-  for (let i = depth; i > 0; i--) {
-    inner = `Content-Type: multipart/mixed; boundary="b${i}"\r\n\r\n--b${i}\r\n${inner}\r\n--b${i}--\r\n`;
-  }
-  return Buffer.from(`${head}MIME-Version: 1.0\r\n${inner}`);
-}
-
-function flat(parts: number): Buffer {
-  const part = "--b\r\nContent-Type: text/plain\r\n\r\npart\r\n";
-  return Buffer.from(
-    `${head}Content-Type: multipart/mixed; boundary=b\r\n\r\n${part.repeat(parts)}--b--\r\n`,
-  );
-}
 
 test("torture comes back byte for byte, directly and through Dovecot", async () => {
   await deliverAll(TORTURE_USER, TORTURE);

@@ -295,7 +295,11 @@ test("Dovecot reads stage-store.conf after a configuration that already has plug
   await writeFile(file, `${own.join("\n")}\n!include ${shipped}\n`);
   const { stdout, stderr } = await execa("doveconf", ["-n", "-c", file]);
   assert.equal(stderr, "");
-  assert.match(stdout, /protocol imap \{\n {2}mail_plugins = " quota imap_quota acl imap_acl"\n\}/);
+  const protocol = / {2}mail_plugins = " quota imap_quota acl imap_acl"\n\}/;
+  assert.match(
+    stdout,
+    new RegExp(`protocol imap \\{\n {2}imap_capability = IMAP4rev1 [^\n]+\n${protocol.source}`),
+  );
   assert.match(
     stdout,
     /imapc_features = rfc822\.size fetch-headers fetch-bodystructure search delay-login send-id\n/,

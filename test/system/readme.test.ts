@@ -17,6 +17,7 @@ import { type Sidecar, startSidecar } from "../lib/sidecar.ts";
 const ELSEWHERE: ReadonlyArray<readonly [line: RegExp, why: string]> = [
   [/^npm ci && npm run demo$/u, "test/system/demo.test.ts, without the installation"],
   [/^npm ci && npm test$/u, "what runs this test"],
+  [/^npx mairust verify /u, "test/system/transfer.test.ts: it needs another server"],
   [
     /^(?:useradd|usermod|install) /u,
     "changes users and folders of the host: docker-compose.yml and postfix/ tests do the same in their own",
@@ -35,6 +36,10 @@ before(async () => {
   mkdirSync(dir);
   sidecar = await startSidecar({ dir, domain: "example.com" });
   writeFileSync(join(scratch.dir, "message.eml"), "Subject: from a file\r\n\r\nbody\r\n");
+  writeFileSync(join(scratch.dir, "password.txt"), "a secret of many words\n");
+  for (const folder of ["cur", "new", "tmp"])
+    mkdirSync(join(scratch.dir, "old", folder), { recursive: true });
+  writeFileSync(join(scratch.dir, "old/cur/1.M1P1.host:2,S"), "Subject: from the old server\n\nbody\n");
 });
 after(async () => {
   await sidecar?.stop();
@@ -57,7 +62,10 @@ test("every command of the README works as written, in its order", async () => {
     if (line.includes("QUEUE-ID")) await deliverOnce();
     const command = line
       .replaceAll("QUEUE-ID", QUEUE_ID)
-      .replaceAll("message.eml", join(scratch.dir, "message.eml"));
+      .replaceAll("message.eml", join(scratch.dir, "message.eml"))
+      .replaceAll("password.txt", join(scratch.dir, "password.txt"))
+      .replaceAll("OLD-MAILDIR", join(scratch.dir, "old"))
+      .replaceAll("NEW-MAILDIR", join(scratch.dir, "new"));
     try {
       await run("sh", ["-c", command], {
         cwd: packageRoot(),

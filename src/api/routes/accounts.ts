@@ -30,6 +30,7 @@ export function accountRoutesOf(app: App, ports: ServicePorts): void {
     const dryRun = request.query.dry_run === true;
     return accountBodyOf(await accounts.setQuota(ports, request.params.address, quota, { dryRun }));
   });
+  passwordRoutesOf(app, ports);
   app.delete(ONE, { schema: routes.remove }, async request => {
     const dryRun = request.query.dry_run === true;
     return accountBodyOf(await accounts.removeAccount(ports, request.params.address, { dryRun }));
@@ -38,6 +39,23 @@ export function accountRoutesOf(app: App, ports: ServicePorts): void {
   app.get(`${ONE}/mailboxes`, { schema: routes.listMailboxes }, async request =>
     listBodyOf(await accounts.listMailboxes(ports, request.params.address), mailboxBodyOf),
   );
+}
+
+function passwordRoutesOf(app: App, ports: ServicePorts): void {
+  app.put(`${ONE}/password`, { schema: routes.setPassword }, async request => {
+    const { password, hash } = request.body;
+    const given =
+      hash === undefined
+        ? { kind: "password" as const, password: password ?? "" }
+        : { kind: "hash" as const, hash };
+    const dryRun = request.query.dry_run === true;
+    return accountBodyOf(await accounts.setPassword(ports, request.params.address, given, { dryRun }));
+  });
+  app.delete(`${ONE}/password`, { schema: routes.clearPassword }, async request => {
+    const dryRun = request.query.dry_run === true;
+    const none = { kind: "none" } as const;
+    return accountBodyOf(await accounts.setPassword(ports, request.params.address, none, { dryRun }));
+  });
 }
 
 function aliasRoutesOf(app: App, ports: ServicePorts): void {

@@ -6,6 +6,7 @@ import type { CommandContext } from "../command.ts";
 import { printList } from "../list.ts";
 import { requiredArg, sizeOf } from "../numbers.ts";
 import { type Column, confirm, printRecord, printRows } from "../output.ts";
+import { readSecret } from "../secret-input.ts";
 import { printable, sizeText, timeText } from "../text.ts";
 
 const BASE = "/api/v1/accounts";
@@ -23,6 +24,7 @@ const COLUMNS: readonly Column<AccountBody>[] = [
   { title: "SIZE", value: a => a.used_bytes, shown: a => sizeText(a.used_bytes), right: true },
   { title: "QUOTA", value: a => a.effective_quota_bytes, shown: quotaText, right: true },
   { title: "ALIASES", value: a => a.aliases.join(","), min: 12 },
+  { title: "PASSWORD", value: a => a.has_password, shown: a => (a.has_password ? "yes" : "no") },
   { title: "CREATED", value: a => a.created_at, shown: a => timeText(a.created_at) },
 ];
 
@@ -83,6 +85,24 @@ export async function quota(context: CommandContext): Promise<void> {
   const changed = await client.patch<AccountBody>(pathOf(context), { body, query: { dry_run: dryRun } });
   terminal.err(`${dryRun ? "would set" : "set"} the quota of ${printable(changed.body.address)}\n`);
   printRecord(terminal, format, changed.body, COLUMNS);
+}
+
+/** The password never stands on the command line: other users of the host could read it there. */
+export async function passwd(context: CommandContext): Promise<void> {
+  const { options, terminal, format } = context;
+  const hash = options.text("hash");
+  const path = `${pathOf(context)}/password`;
+  const query = { dry_run: options.has("dryRun") };
+  const { client } = await connect(context.load);
+  const { body } = options.has("clear")
+    ? await client.delete<AccountBody>(path, { query })
+    : await client.put<AccountBody>(path, {
+        body: hash === undefined ? { password: await readSecret(terminal, "New password: ") } : { hash },
+        query,
+      });
+  const verb = options.has("dryRun") ? "would change" : "changed";
+  terminal.err(`${verb} the password of ${printable(body.address)}\n`);
+  printRecord(terminal, format, body, COLUMNS);
 }
 
 export async function remove(context: CommandContext): Promise<void> {

@@ -196,6 +196,8 @@ class ListReader {
 
   #endGroup(): void {
     if (this.#group === undefined) return;
+    // Groups without members would pass every limit.
+    this.#count++;
     this.#out.push({ kind: "group", name: this.#group.name, members: this.#group.members });
     this.#group = undefined;
   }
@@ -205,7 +207,7 @@ class ListReader {
  * Read an address list.
  *
  * @param value  unfolded, octets as characters
- * @param max    addresses to read; the rest of the value is not looked at
+ * @param max    addresses and groups to read; the rest of the value is not looked at
  */
 export function parseAddressList(
   value: ByteText,

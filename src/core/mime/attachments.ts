@@ -49,7 +49,7 @@ function harmlessName(name: string): string | undefined {
  * The decoded file name of a part (RFC 2183 `filename`, else `name` of its type), or undefined.
  * Directory parts, controls and bidi marks are removed; at most `FILENAME_BYTES_MAX` UTF-8 octets.
  */
-export function partFilename(part: MimePart): string | undefined {
+export function partFilename(part: Pick<MimePart, "disposition" | "params">): string | undefined {
   const name =
     decodedParameter(part.disposition?.params ?? [], "filename") ?? decodedParameter(part.params, "name");
   return name === undefined ? undefined : harmlessName(name);

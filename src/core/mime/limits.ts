@@ -21,6 +21,9 @@ export const MIME_PARTS_MAX = 3000;
 
 export const DEFAULT_MIME_LIMITS: MimeLimits = { depth: MIME_DEPTH_MAX, parts: MIME_PARTS_MAX };
 
+/** Levels of a stored structure that are read: more than `limits.mime_depth` can be set to; deeper bytes are damaged. */
+export const STORED_DEPTH_MAX = 1100;
+
 /** Octets of a boundary that are compared. RFC 2046 §5.1.1 allows 70; longer ones occur and are cut here. */
 export const BOUNDARY_BYTES_MAX = 256;
 

@@ -15,7 +15,7 @@ import { MairustError } from "../errors.ts";
 import { isTextLeaf } from "./attachments.ts";
 import { parameterValue } from "./content-fields.ts";
 import { renderBody, renderEnvelope } from "./imap-render.ts";
-import { TOKEN_BYTES_MAX } from "./limits.ts";
+import { STORED_DEPTH_MAX, TOKEN_BYTES_MAX } from "./limits.ts";
 import { PackedReader, PackedWriter } from "./packed-bytes.ts";
 import type { MessageStructure, MimePart } from "./structure.ts";
 
@@ -230,7 +230,14 @@ function unpackRows(
   path: readonly number[],
   isMessageBody: boolean,
   out: PackedPart[],
+  depth = 0,
 ): void {
+  if (depth > STORED_DEPTH_MAX) {
+    throw new MairustError(
+      "data_invalid",
+      `Cannot read the stored structure: deeper than ${STORED_DEPTH_MAX}`,
+    );
+  }
   const row = readRow(reader);
   const isMultipart = (row.flags & FLAG_MULTIPART) !== 0;
   const isMessage = (row.flags & FLAG_MESSAGE) !== 0;
@@ -247,8 +254,8 @@ function unpackRows(
     bodyEnd: row.bodyEnd,
   });
   for (let i = 1; i <= row.children; i++) {
-    if (isMessage) unpackRows(reader, own ?? path, true, out);
-    else unpackRows(reader, [...(own ?? path), i], false, out);
+    if (isMessage) unpackRows(reader, own ?? path, true, out, depth + 1);
+    else unpackRows(reader, [...(own ?? path), i], false, out, depth + 1);
   }
 }
 

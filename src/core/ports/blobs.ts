@@ -7,20 +7,21 @@ export interface ByteRange {
   readonly end: number;
 }
 
-/** When a put began, by two clocks of this process (`store/put-age.ts`). */
-export interface PutMoment {
-  readonly steadyMs: number;
-  readonly wallMs: number;
-}
-
 /** What the database records of a durable blob. */
 export interface BlobRecord {
   readonly digest: BlobDigest;
   readonly sizeBytes: number;
   readonly storedBytes: number;
   readonly codec: "none" | "brotli";
-  /** Of a put: before it looked at what is stored. Not recorded. */
-  readonly putAt?: PutMoment;
+}
+
+/** A blob as the storage itself knows it. */
+export interface StoredBlob {
+  readonly digest: BlobDigest;
+  /** Last put. */
+  readonly modifiedAt: Date;
+  /** As stored: compressed. */
+  readonly storedBytes: number;
 }
 
 /** Takes a message's bytes as they arrive; memory stays bounded whatever the size. */
@@ -49,8 +50,12 @@ export interface BlobStore {
   /** @throws {MairustError} `blob_missing`, `blob_damaged` (also while iterating) */
   get(digest: BlobDigest, range?: ByteRange): AsyncIterable<Uint8Array>;
   head(digest: BlobDigest): Promise<BlobRecord | undefined>;
-  /** Idempotent. Only for who knows that nobody else puts the same bytes: blobs that have a row are the collector's. */
+  /** Idempotent. */
   delete(digest: BlobDigest): Promise<void>;
+  /** All blobs that are there, in no order, in bounded memory; what comes and goes meanwhile may be left out. */
+  list(): AsyncIterable<StoredBlob>;
+  /** Remove what uploads that ended long ago left behind. @returns how many files */
+  removeLeftovers(): Promise<number>;
   /** Hash the stored bytes again. @throws `blob_missing`, `blob_damaged` */
   verify(digest: BlobDigest): Promise<void>;
   /** Octets free for new blobs. */

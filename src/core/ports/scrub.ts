@@ -1,74 +1,44 @@
-/** Checking what is stored; `store/scrub.ts` implements it. */
-import type { BlobDigest } from "../ids.ts";
+/** Whether database and blobs agree; `store/scrub.ts` implements it. */
 
-/** What can be wrong. `blob_…`: the subject is a digest; `mailbox_…`, `account_…`: an address or folder; else a message id. */
 export type FindingKind =
-  | "account_usage"
-  | "blob_damaged"
-  | "blob_in_use_marked"
+  /** A message's bytes are not there, or are not what they were. */
   | "blob_missing"
+  | "blob_damaged"
+  /** The rows disagree with each other. */
   | "blob_size"
-  | "entry_size"
+  | "message_size"
+  | "structure_unreadable"
   | "mailbox_counters"
   | "mailbox_uids"
-  | "message_size"
-  | "message_structure";
+  | "account_counters";
 
-export interface ScrubFinding {
+export interface Finding {
   readonly kind: FindingKind;
+  /** What it is about: a digest, a message id, an account's mailbox. */
   readonly subject: string;
-  /** Why, in one line. */
   readonly detail: string;
 }
 
-/** How far a run has come. The first five are what was checked; the others are no damage: the collector sees to them in time. */
-export interface ScrubCounts {
-  blobs: number;
-  /** Logical octets that were hashed. */
-  hashedBytes: number;
-  messages: number;
-  mailboxes: number;
-  accounts: number;
-  /** Blob rows that no message refers to. */
-  unreferencedBlobs: number;
-  /** Rows that are being collected, or were and are kept for a week. */
-  collectingBlobs: number;
-  /** Files without a row: older than a day, and younger ones (a delivery may be about to commit them). */
-  extraFiles: number;
-  extraBytes: number;
-  youngFiles: number;
-  /** Files whose names are no digests. */
-  strangeFiles: number;
-  temporaryFiles: number;
-  findings: number;
+export interface ScrubSummary {
+  /** Blobs that a message needs, and those of them that were hashed. */
+  readonly blobs: number;
+  readonly hashed: number;
+  readonly messages: number;
+  readonly findings: number;
+  /** Files that no row names: a crash or an upload left them, the collector takes them after a day. */
+  readonly filesWithoutRow: number;
 }
 
-export interface ScrubOptions {
-  /** Only sizes and what the database says of itself: nothing is hashed. */
-  readonly quick: boolean;
-  /** Octets hashed per second at most; undefined: as fast as it goes. */
-  readonly bytesPerSecond: number | undefined;
-  /** Go on after this blob: `progress` of a run that was broken off said it. */
-  readonly after: BlobDigest | undefined;
-}
+export type ScrubStep =
+  | { readonly step: "progress"; readonly done: number; readonly total: number }
+  | { readonly step: "finding"; readonly finding: Finding }
+  | { readonly step: "summary"; readonly summary: ScrubSummary };
 
-export type ScrubItem =
-  | { readonly kind: "finding"; readonly finding: ScrubFinding }
-  | {
-      readonly kind: "progress";
-      /** The last blob that was checked; undefined before the first, and after the last. */
-      readonly after: BlobDigest | undefined;
-      readonly counts: Readonly<ScrubCounts>;
-    }
-  /** Comes last, and only when everything was checked. */
-  | { readonly kind: "done"; readonly counts: Readonly<ScrubCounts> };
-
-export interface Scrubber {
+export interface Scrub {
   /**
-   * One run; ends early when the reader stops reading. One at a time.
-   * @throws {MairustError} `invalid_state`: one runs already; `draining`; `store_unavailable`
+   * Look at everything, read-only and beside running mail. The last step is the summary.
+   * @param quick  rows alone and whether the files are there; nothing is hashed
+   * @throws {MairustError} `store_unavailable`, `too_many` (one runs already)
    */
-  run(options: ScrubOptions): AsyncIterable<ScrubItem>;
-  /** End what runs, with `draining`; later runs are refused. */
-  stop(): void;
+  run(options: { readonly quick: boolean; readonly signal: AbortSignal }): AsyncIterable<ScrubStep>;
 }

@@ -63,11 +63,16 @@ export class PositionIndex {
   }
 }
 
-/** @param source  a document that {@link parseToml} accepts */
+/** The fast parser passes over it, the one with positions does not. */
+const BYTE_ORDER_MARK = /^\ufeff/u;
+
+/**
+ * @param source  a document that {@link parseToml} accepts
+ * @throws {TomlSyntaxError} the two parsers differ: this one is the stricter (`1979-05- 7` is a date to the other)
+ */
 export async function indexPositions(source: string): Promise<PositionIndex> {
-  const { parseTOML } = await import("toml-eslint-parser");
   const index = new PositionIndex();
-  for (const node of parseTOML(source).body[0].body) {
+  for (const node of (await parseWithPositions(source)).body[0].body) {
     if (node.type === "TOMLKeyValue") indexKeyValue(index, [], node);
     else {
       indexKey(index, node.resolvedKey.slice(0, node.resolvedKey.length - node.key.keys.length), node.key);
@@ -76,6 +81,16 @@ export async function indexPositions(source: string): Promise<PositionIndex> {
     }
   }
   return index;
+}
+
+async function parseWithPositions(source: string): Promise<AST.TOMLProgram> {
+  const { parseTOML, ParseError } = await import("toml-eslint-parser");
+  try {
+    return parseTOML(source.replace(BYTE_ORDER_MARK, ""));
+  } catch (error) {
+    if (!(error instanceof ParseError)) throw error;
+    throw new TomlSyntaxError(error.message, { line: error.lineNumber, column: error.column + 1 });
+  }
 }
 
 /** Index every prefix of a dotted key. @returns the full path */

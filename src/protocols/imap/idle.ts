@@ -4,7 +4,6 @@
  */
 import type { Connection } from "./connection.ts";
 import type { SessionContext } from "./context.ts";
-import { ConnectionGone } from "./output.ts";
 import { bad, type Completion, ok } from "./reply.ts";
 import { announce } from "./view.ts";
 
@@ -27,8 +26,8 @@ export async function idle(
     for (;;) {
       const line = connection.nextLine();
       if (line !== undefined) return answer(line);
-      if (connection.inputEnded) throw new ConnectionGone();
-      if (leaving()) return undefined;
+      // Not as if the connection were gone: what was answered before may not be sent yet, and the peer may still read.
+      if (connection.inputEnded || leaving()) return undefined;
       if (selected !== undefined) await announce(selected, selected.mailbox.snapshot(), output);
       await connection.wait();
     }

@@ -85,7 +85,6 @@ export class LoginFailures {
  * The client's side of PLAIN.
  * @param initial  what came with the command (SASL-IR), or undefined: ask for it
  * @param leaving  asked at every wake-up: true gives up
- * @throws {ConnectionGone}
  */
 export async function receivePlain(
   connection: Connection,
@@ -98,7 +97,8 @@ export async function receivePlain(
     const line = connection.nextLine();
     if (line === "overflow") return bad("Line is too long");
     if (line !== undefined) return parsePlain(line.toString("latin1"));
-    if (connection.inputEnded) throw new ConnectionGone();
+    // Answers from before may still wait to be sent, so this is no ConnectionGone.
+    if (connection.inputEnded) return bad("AUTHENTICATE has no answer");
     if (leaving()) return no("Server is leaving", "UNAVAILABLE");
     await connection.wait();
   }

@@ -80,6 +80,8 @@ export class Output {
     if (!this.#socket.writable) throw new ConnectionGone();
     if (this.#socket.writableLength + this.#used < this.#queueBytes) return undefined;
     this.flush();
+    // No "drain" comes when the socket took everything at once.
+    if (!this.#socket.writableNeedDrain) return undefined;
     this.#stalledSince = performance.now();
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };

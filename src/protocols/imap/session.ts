@@ -262,7 +262,8 @@ export class Session {
         this.#connection,
         () => this.#ending !== undefined || this.#draining === "idle",
       );
-      if (completion === undefined) this.#end("Server is shutting down");
+      if (completion === undefined)
+        this.#end(this.#connection.inputEnded ? undefined : "Server is shutting down");
       return completion;
     } finally {
       this.#idling = false;

@@ -15,6 +15,7 @@ export const accountBody = Type.Object(
     used_bytes: Type.Integer(),
     used_messages: Type.Integer(),
     aliases: Type.Array(Type.String()),
+    has_password: Type.Boolean({ description: "may log in by IMAP with a password of its own" }),
     created_at: timestamp,
   },
   closed,
@@ -32,6 +33,15 @@ export type NewAccountBody = Static<typeof newAccountBody>;
 
 export const accountChangeBody = Type.Object({ quota_bytes: nullable(quota) }, closed);
 export type AccountChangeBody = Static<typeof accountChangeBody>;
+
+export const passwordBody = Type.Object(
+  {
+    password: Type.Optional(Type.String({ minLength: 1, maxLength: 1000 })),
+    hash: Type.Optional(Type.String({ minLength: 1, maxLength: 500, description: "Argon2id, PHC form" })),
+  },
+  { ...closed, minProperties: 1, maxProperties: 1 },
+);
+export type PasswordBody = Static<typeof passwordBody>;
 
 export const aliasBody = Type.Object(
   { address: Type.String(), account: Type.String(), created_at: timestamp },
@@ -83,6 +93,13 @@ export const accountRoutes = {
     querystring: changeQuery,
     response: { 200: accountBody },
   },
+  setPassword: {
+    params: accountPath,
+    body: passwordBody,
+    querystring: changeQuery,
+    response: { 200: accountBody },
+  },
+  clearPassword: { params: accountPath, querystring: changeQuery, response: { 200: accountBody } },
   remove: { params: accountPath, querystring: changeQuery, response: { 200: accountBody } },
   listAliases: {
     params: accountPath,

@@ -44,5 +44,3 @@ export const DEFAULT_PAGE_ITEMS = 50;
 export const MAX_SEARCH_CHARS = 1000;
 /** Longest address, id or Message-ID field in a path, in characters. */
 export const MAX_PATH_PARAM = 1000;
-/** Highest rate of a scrub, in MB per second. */
-export const MAX_SCRUB_MB_PER_S = 100_000;

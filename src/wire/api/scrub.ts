@@ -1,62 +1,31 @@
-/** `POST /api/v1/admin/scrub`: the lines of its answer (application/x-ndjson), and what may be asked. */
+/** `GET /api/v1/admin/scrub`: lines of JSON as they are found, the last one the summary. */
 import { type Static, Type } from "typebox";
-import { MAX_SCRUB_MB_PER_S } from "./codes.ts";
-import { closed } from "./common.ts";
 
 export const scrubQuery = Type.Object(
-  {
-    /** Sizes and the database only, nothing is hashed. */
-    quick: Type.Optional(Type.Boolean()),
-    /** MB hashed per second at most. */
-    mb_per_s: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_SCRUB_MB_PER_S })),
-    /** Go on after this blob. */
-    after: Type.Optional(Type.String({ pattern: "^[0-9a-f]{64}$" })),
-  },
-  closed,
+  { quick: Type.Optional(Type.Boolean()) },
+  { additionalProperties: false },
 );
 
-export const scrubCounts = Type.Object(
-  {
-    blobs: Type.Integer(),
-    hashed_bytes: Type.Integer(),
-    messages: Type.Integer(),
-    mailboxes: Type.Integer(),
-    accounts: Type.Integer(),
-    unreferenced_blobs: Type.Integer(),
-    collecting_blobs: Type.Integer(),
-    extra_files: Type.Integer(),
-    extra_bytes: Type.Integer(),
-    young_files: Type.Integer(),
-    strange_files: Type.Integer(),
-    temporary_files: Type.Integer(),
-    findings: Type.Integer(),
-  },
-  closed,
-);
-export type ScrubCountsBody = Static<typeof scrubCounts>;
+export interface FindingBody {
+  readonly kind: string;
+  readonly subject: string;
+  readonly detail: string;
+}
 
-/** One line. The last one is `done`, or `failed`; without either the answer was broken off. */
-export const scrubLine = Type.Union([
-  Type.Object(
-    {
-      kind: Type.Literal("finding"),
-      finding: Type.String({ examples: ["blob_missing"] }),
-      subject: Type.String(),
-      detail: Type.String(),
-    },
-    closed,
-  ),
-  Type.Object(
-    {
-      kind: Type.Literal("progress"),
-      after: Type.Union([Type.String(), Type.Null()]),
-      counts: scrubCounts,
-    },
-    closed,
-  ),
-  Type.Object({ kind: Type.Literal("done"), counts: scrubCounts }, closed),
-  Type.Object({ kind: Type.Literal("failed"), code: Type.String(), detail: Type.String() }, closed),
-]);
-export type ScrubLine = Static<typeof scrubLine>;
+export interface ScrubSummaryBody {
+  readonly blobs: number;
+  readonly hashed: number;
+  readonly messages: number;
+  readonly findings: number;
+  readonly files_without_row: number;
+}
 
-export const scrubRoutes = { run: { querystring: scrubQuery } } as const;
+/** One line. `failed`: the service could not go on; nothing follows. */
+export type ScrubLine =
+  | { readonly progress: { readonly done: number; readonly total: number } }
+  | { readonly finding: FindingBody }
+  | { readonly summary: ScrubSummaryBody }
+  | { readonly failed: string };
+
+export type ScrubQuery = Static<typeof scrubQuery>;
+export const scrubRoutes = { scrub: { querystring: scrubQuery } } as const;

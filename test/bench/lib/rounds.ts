@@ -11,6 +11,8 @@ export interface Measured {
   readonly median: number;
   readonly min: number;
   readonly max: number;
+  /** One per round, in order. */
+  readonly rounds: readonly number[];
 }
 
 /** Run all subjects once per round, in turn; one unmeasured round first. */
@@ -22,7 +24,20 @@ export async function interleave(subjects: readonly Subject[], rounds: number): 
       if (round >= 0) values[i]?.push(value);
     }
   }
-  return subjects.map((subject, i) => ({ name: subject.name, ...spread(values[i] ?? []) }));
+  return subjects.map((subject, i) => {
+    const rounds = values[i] ?? [];
+    return { name: subject.name, ...spread(rounds), rounds };
+  });
+}
+
+/** Ours to the peer's: of the medians, and of each round by itself. */
+export function ratioOf(
+  ours: Measured | undefined,
+  peer: Measured | undefined,
+): { readonly ratio: number; readonly ratio_min: number; readonly ratio_max: number } {
+  const each = (ours?.rounds ?? []).map((value, i) => value / (peer?.rounds[i] ?? 1));
+  const { min, max } = spread(each);
+  return { ratio: (ours?.median ?? 0) / (peer?.median ?? 1), ratio_min: min, ratio_max: max };
 }
 
 export function spread(values: readonly number[]): {

@@ -96,11 +96,8 @@ test("a blob that is stored again gets a new modification time", async () => {
     const { digest } = await put(store, textOf(size));
     const old = new Date(Date.now() - 5 * 86_400_000);
     utimesSync(pathOf(root, digest), old, old);
-    const { ino } = statSync(pathOf(root, digest));
     await put(store, textOf(size));
     assert.ok(Date.now() - statSync(pathOf(root, digest)).mtimeMs < 60_000);
-    // A large one is written before its digest is known, so it takes the old one's place.
-    if (size < 128 * 1024) assert.equal(statSync(pathOf(root, digest)).ino, ino);
     await close();
   }
 });

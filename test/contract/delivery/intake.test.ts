@@ -205,7 +205,7 @@ test("the content stays readable for calls that the decision did not wait for, a
   await sleep(600);
   assert.match(text, /Subject: x/u);
   const rows = await database.db
-    .query`select 1 as one from events where message_id = ${outcome?.id ?? ""}::uuid and kind = 'hook_call'`;
+    .query`select 1 as one from events where message_id = ${outcome?.id ?? ""}::uuid and list @> '[{"kind": "hook_call"}]'`;
   assert.equal(rows.length, 1);
 });
 

@@ -234,23 +234,41 @@ test("a server that dies is started again, says so meanwhile, and has kept what 
   folder.remove();
 });
 
-test("a pid file that names somebody else, a zombie or nobody does not stop the start", async () => {
-  const folder = makeFolder();
-  const first = await start(folder);
-  process.kill(first.server.health().pid ?? 0, "SIGSTOP");
-  const pidFile = join(clusterOf(folder), "postmaster.pid");
-  const lines = readFileSync(pidFile, "utf8").split("\n").slice(1);
-  process.kill(first.server.health().pid ?? 0, "SIGCONT");
-  await stop(first.server);
-  const stranger = spawn("sleep", ["60"], { stdio: "ignore" });
-  for (const pid of [stranger.pid ?? 0, 2_147_483_646]) {
-    writeFileSync(pidFile, [String(pid), ...lines].join("\n"));
-    const { server } = await start(folder);
-    await stop(server);
-  }
-  stranger.kill();
-  folder.remove();
-});
+/** A dead process that nobody has asked about, and its parent, which never will. */
+async function makeZombie(): Promise<{ readonly pid: number; readonly parent: ChildProcess }> {
+  const parent = spawn("sh", ["-c", "sleep 0 & echo $!; exec sleep 60"], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  let output = "";
+  parent.stdout.on("data", chunk => {
+    output += chunk;
+  });
+  await until(() => output.includes("\n"));
+  const pid = Number(output);
+  await until(() => readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z "));
+  return { pid, parent };
+}
+
+for (const name of ["postmaster.pid", ".s.PGSQL.5432.lock"]) {
+  test(`a ${name} that names somebody else, a zombie or nobody does not stop the start`, async () => {
+    const folder = makeFolder();
+    const first = await start(folder);
+    const file = join(clusterOf(folder), name);
+    const lines = readFileSync(file, "utf8").split("\n").slice(1);
+    assert.equal(lines[0], clusterOf(folder));
+    await stop(first.server);
+    const stranger = spawn("sleep", ["60"], { stdio: "ignore" });
+    const zombie = await makeZombie();
+    for (const pid of [stranger.pid ?? 0, zombie.pid, 2_147_483_646]) {
+      writeFileSync(file, [String(pid), ...lines].join("\n"));
+      const { server } = await start(folder);
+      await stop(server);
+    }
+    stranger.kill();
+    zombie.parent.kill();
+    folder.remove();
+  });
+}
 
 test("an initdb that was cut short leaves nothing in the way", async () => {
   const folder = makeFolder();

@@ -49,6 +49,7 @@ export function surroundings(
       migrations: refuse,
       devSite: refuse,
       demo: refuse,
+      transfer: refuse,
       signals: () => ({ next: refuse, release: () => undefined }),
       ...standalone,
     },

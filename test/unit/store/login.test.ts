@@ -34,6 +34,9 @@ function authenticator() {
     directory: DIRECTORY,
     masterUser: "dovecot",
     masterPassword: "right",
+    users: {
+      check: async (user, password) => (user === "ann@a.test" && password === "own" ? ACCOUNT : undefined),
+    },
     now: () => clock.ms,
     wait: async (ms, gone) => {
       gone?.throwIfAborted();
@@ -109,4 +112,17 @@ test("who leaves while it waits learns nothing and gains nothing", async () => {
   assert.deepEqual(waits, []);
   await login("unix", "right");
   assert.deepEqual(waits, [2_100]);
+});
+
+test("a user logs in with a password of their own, for themselves alone", async () => {
+  const { login } = authenticator();
+  for (const authorize of ["", "ann@a.test"])
+    assert.equal((await login("192.0.2.1", "own", "ann@a.test", authorize)).address, ACCOUNT.address);
+  await assert.rejects(
+    login("192.0.2.1", "own", "ann@a.test", "bob@a.test"),
+    failing("auth_failed", "bad_password"),
+  );
+  await assert.rejects(login("192.0.2.1", "wrong", "ann@a.test", ""), failing("auth_failed", "bad_password"));
+  // The master user's name is never a user's.
+  await assert.rejects(login("192.0.2.1", "right", "dovecot", ""), failing("auth_failed", "bad_password"));
 });

@@ -195,6 +195,14 @@ export class MemoryBlobs implements BlobStore {
     throw new MairustError("internal", "Cannot stage: this store is for reading");
   }
 
+  list(): never {
+    throw new MairustError("internal", "Cannot list: this store is for reading");
+  }
+
+  async removeLeftovers(): Promise<number> {
+    return 0;
+  }
+
   async head(): Promise<undefined> {}
   async delete(): Promise<void> {}
   async verify(): Promise<void> {}

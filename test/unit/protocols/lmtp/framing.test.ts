@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { DataFraming } from "../../../../src/protocols/lmtp/framing.ts";
+import { SMUGGLED_COMMANDS, SMUGGLED_ENDINGS } from "../../../lib/smuggling.ts";
 
 interface Framed {
   readonly content: string;
@@ -86,36 +87,17 @@ test("DataFraming gives back what a conforming sender stuffed", () => {
   );
 });
 
-/** Endings that some server takes for the end of DATA; here each is content. */
-const SMUGGLED = [
-  "\n.\n",
-  "\n.\r\n",
-  "\r\n.\n",
-  "\r.\r",
-  "\r.\r\n",
-  "\r\n.\r",
-  "\n.\r",
-  "\r\n\0.\r\n",
-  "\r\n.\0\r\n",
-  "\r\n.\r\r\n",
-  "\r\r\n.\r\r\n",
-  "\0\r\n.\n",
-  "\n\n.\r\n",
-  "\r\n .\r\n",
-  "\r\n.\r\0\n",
-  "\n\r.\n\r",
-  "\u0085.\u0085",
-  "\x0b.\x0b",
-  "\x0c.\x0c",
-] as const;
-
-for (const ending of SMUGGLED) {
-  test(`${JSON.stringify(ending)} does not end DATA`, () => {
-    const wire = `Subject: x\r\n\r\nbody${ending}MAIL FROM:<smuggled@example.com>\r\n`;
-    for (const sizes of [WHOLE, [1], [2], [3], [5, 1]]) {
-      const framed = frame(`${wire}.\r\n`, sizes);
-      assert.equal(framed.rest, "", `chunks of ${sizes[0]}`);
-      assert.match(framed.content, /MAIL FROM:<smuggled@example.com>\r\n$/u);
+for (const ending of SMUGGLED_ENDINGS) {
+  test(`${JSON.stringify(ending)} does not end DATA, wherever it is cut`, () => {
+    const wire = `Subject: x\r\n\r\nbody${ending}${SMUGGLED_COMMANDS}`;
+    const whole = frame(`${wire}.\r\n`, WHOLE);
+    assert.equal(whole.rest, "");
+    assert.deepEqual(whole, model(`${wire}.\r\n`));
+    assert.ok(whole.content.endsWith(SMUGGLED_COMMANDS));
+    for (const sizes of [[1], [2], [3], [5, 1]]) assert.deepEqual(frame(`${wire}.\r\n`, sizes), whole);
+    const start = wire.indexOf(ending);
+    for (let cut = start; cut <= start + ending.length + 1; cut += 1) {
+      assert.deepEqual(frame(`${wire}.\r\n`, [cut, 1_000_000]), whole, `cut at ${cut}`);
     }
   });
 }

@@ -1,0 +1,7 @@
+/** The engines of import, export and verify, as `main.ts` hands them to the commands: they run in the command's process. */
+import { exportMaildir } from "../transfer/export.ts";
+import { importMaildir } from "../transfer/import.ts";
+import { verify } from "../transfer/verify.ts";
+import type { TransferEngines } from "../wire/transfer-calls.ts";
+
+export const transferEngines: TransferEngines = { importMaildir, exportMaildir, verify };

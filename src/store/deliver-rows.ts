@@ -1,0 +1,98 @@
+/**
+ * One batch of deliveries as the arrays that `store_deliveries` takes, and its answer (message path, step 7). The function itself is
+ * in `migrations/0001_init.sql`: it locks, recognises redeliveries, gives UIDs and inserts, one statement per table.
+ */
+import { MairustError } from "../core/errors.ts";
+import type { AccountId, MessageId } from "../core/ids.ts";
+import { mailboxId, messageId } from "../core/ids.ts";
+import type { Delivery, DeliveryTarget, TargetResult } from "../core/ports/store.ts";
+import type { TimelineEvent } from "../core/ports/timeline.ts";
+import { arrayText, json, pgText, type Queryable } from "./db.ts";
+
+/** SQLSTATE of "a mailbox has to be made first"; nothing was stored. */
+export const MAILBOX_MISSING = "MRBOX";
+
+/** SQLSTATE of "the collector has claimed a blob, its file may be gone"; nothing was stored. */
+export const BLOB_CLAIMED = "MRBLB";
+
+/** The recipient's part of a redelivery key. By id: an account that was removed and made again is another one. */
+export const recipientKey = (account: AccountId) => `account:${account}`;
+
+export interface StoreCall {
+  readonly batch: readonly Delivery[];
+  /** How long it may wait for a lock. */
+  readonly lockMs: number;
+  /** Redelivery keys older than this do not count. */
+  readonly windowS: number;
+  /** Refuse the batch with {@link MAILBOX_MISSING} instead of falling back to INBOX. */
+  readonly makeMissing: boolean;
+  /** UIDs that the targets must get, all of them in order (import); null, or no list: the next one. */
+  readonly uids?: readonly (number | null)[];
+}
+
+interface OutcomeRow {
+  readonly outcome: string;
+  readonly mailbox_id: number | null;
+  readonly mailbox: string | null;
+  readonly uid: number | null;
+  readonly stored_as: string | null;
+}
+
+/** @returns what became of each target, `[message][target]`. @throws {MairustError} nothing of the batch is stored, see `deliver.ts` */
+export async function storeDeliveries(
+  db: Queryable,
+  { batch, lockMs, windowS, makeMissing, uids }: StoreCall,
+): Promise<readonly (readonly TargetResult[])[]> {
+  const targets = batch.flatMap(({ targets }, i) => targets.map(target => ({ target, message: i + 1 })));
+  const m = <T>(column: (delivery: Delivery) => T) => batch.map(column);
+  const t = <T>(column: (target: DeliveryTarget) => T) => targets.map(({ target }) => column(target));
+  const rows = await db.query<OutcomeRow>`
+    select * from store_deliveries(${windowS}::float8, ${lockMs}::int, ${makeMissing}::boolean, ${new Date()}::timestamptz,
+      ${m(d => d.messageId)}::uuid[], ${m(d => `\\x${d.blob.digest}`)}::bytea[], ${m(d => d.blob.sizeBytes)}::bigint[],
+      ${m(d => d.blob.storedBytes)}::bigint[], ${m(d => d.blob.codec)}::text[], ${m(d => d.headerBytes)}::int[],
+      ${m(d => d.structure)}::bytea[], ${m(d => d.header ?? null)}::bytea[], ${m(d => textOrNull(d.messageIdHeader))}::text[],
+      ${m(d => pgText(d.subject))}::text[], ${m(d => pgText(d.from))}::text[], ${m(d => textOrNull(d.threadKey))}::text[],
+      ${m(d => d.attachments)}::int[], ${m(d => pgText(d.queueId))}::text[], ${m(d => pgText(d.mailFrom))}::text[],
+      ${m(d => d.receivedAt)}::timestamptz[], ${m(d => json(eventList(d)))}::jsonb[],
+      ${targets.map(({ message }) => message)}::int[], ${t(x => x.accountId as number)}::bigint[], ${t(x => pgText(x.recipient))}::text[],
+      ${t(x => x.mailbox)}::text[], ${t(x => x.ifMissing)}::text[], ${t(x => x.flags.system)}::smallint[],
+      ${t(x => arrayText(x.flags.keywords.map(pgText)))}::text[], ${t(x => x.internalDate)}::timestamptz[], ${t(x => x.prefix)}::bytea[],
+      ${t(x => json(x.metadata))}::jsonb[], ${t(x => x.exactlyOnce)}::boolean[],
+      ${uids ?? targets.map(() => null)}::bigint[])`;
+  let next = 0;
+  return batch.map(({ targets }) => targets.map(() => outcomeOf(rows[next++])));
+}
+
+function outcomeOf(row: OutcomeRow | undefined): TargetResult {
+  if (row?.outcome === "stored" && row.mailbox_id !== null && row.mailbox !== null && row.uid !== null)
+    return { kind: "stored", mailboxId: mailboxId(row.mailbox_id), mailbox: row.mailbox, uid: row.uid };
+  if (row?.outcome === "duplicate" && row.stored_as !== null)
+    return { kind: "duplicate", messageId: messageId(row.stored_as) };
+  if (row?.outcome === "over_quota" || row?.outcome === "gone") return { kind: row.outcome };
+  throw new MairustError(
+    "internal",
+    `Cannot tell what became of a delivery: the store answered "${row?.outcome}"`,
+  );
+}
+
+/** Events of a message that was not stored. */
+export interface UnstoredEvents {
+  readonly messageId: MessageId;
+  readonly queueId: string;
+  readonly events: readonly TimelineEvent[];
+}
+
+export async function insertEvents(db: Queryable, messages: readonly UnstoredEvents[]): Promise<void> {
+  const filled = messages.filter(m => m.events.length > 0);
+  await db.query`
+    insert into events (message_id, queue_id, at, list)
+    select * from unnest(${filled.map(m => m.messageId)}::uuid[], ${filled.map(m => pgText(m.queueId))}::text[],
+      ${filled.map(m => m.events[0]?.at ?? new Date())}::timestamptz[], ${filled.map(m => json(m.events))}::jsonb[])`;
+}
+
+/** What is known before the outcome: of the whole message, then of each recipient. */
+function eventList(delivery: Delivery): readonly TimelineEvent[] {
+  return [...delivery.events, ...delivery.targets.flatMap(target => target.events)];
+}
+
+const textOrNull = (text: string | undefined) => (text === undefined ? null : pgText(text));

@@ -1,0 +1,142 @@
+/**
+ * What import, export and verify ask of the running service, and what a command asks of them. The engines (`transfer/`) run in the
+ * command's process, because the service cannot read other users' files; the command brings the way to the service. Types only.
+ */
+import type { MailboxBody } from "./api/accounts.ts";
+import type { PageBody } from "./api/common.ts";
+import type {
+  BatchBody,
+  ClosedMailboxBody,
+  CloseMailboxBody,
+  CompareBody,
+  ComparedBody,
+  FinishImportBody,
+  ImportBody,
+  ImportReport,
+  MailboxMessageBody,
+  NewImportBody,
+  NewVerifyBody,
+  OpenedMailboxBody,
+  OpenMailboxBody,
+  VerifyResult,
+} from "./api/transfer.ts";
+
+/** One step forward, at most a few per second. */
+export interface TransferProgress {
+  readonly mailbox: string;
+  /** Messages seen, and how many there are in all. */
+  readonly done: number;
+  readonly total: number;
+  readonly bytes: number;
+}
+
+export type OnProgress = (progress: TransferProgress) => void;
+
+export interface ImportCalls {
+  start(body: NewImportBody, dryRun: boolean): Promise<ImportBody>;
+  open(id: number, body: OpenMailboxBody, dryRun: boolean): Promise<OpenedMailboxBody>;
+  compare(id: number, body: CompareBody, dryRun: boolean): Promise<ComparedBody>;
+  /** @param frames  `wire/message-batch.ts` */
+  batch(
+    id: number,
+    to: { readonly account: string; readonly mailbox: string; readonly uidValidity: number | undefined },
+    frames: AsyncIterable<Uint8Array>,
+  ): Promise<BatchBody>;
+  close(id: number, body: CloseMailboxBody): Promise<ClosedMailboxBody>;
+  finish(id: number, body: FinishImportBody): Promise<ImportBody>;
+  /** The service failed over what it got, and not because it is away or busy: one message may be the reason. */
+  isPoison(error: unknown): boolean;
+}
+
+export interface FolderMapping {
+  /** As the source calls it, `/` between levels. */
+  readonly from: string;
+  readonly to: string;
+}
+
+export interface ImportOptions {
+  readonly folder: string;
+  readonly account: string;
+  readonly layout: "maildir++" | "fs";
+  readonly maps: readonly FolderMapping[];
+  /** `keep`: where the whole map can be the same. */
+  readonly uids: "keep" | "own";
+  /** The source's server is stopped for good: messages without a UID get the next ones. */
+  readonly final: boolean;
+  readonly dryRun: boolean;
+  readonly calls: ImportCalls;
+  readonly onProgress: OnProgress;
+}
+
+export interface ExportCalls {
+  mailboxes(account: string): Promise<readonly MailboxBody[]>;
+  messages(account: string, mailbox: string, cursor: string | null): Promise<PageBody<MailboxMessageBody>>;
+  /** The bytes that a client would fetch. */
+  raw(account: string, mailbox: string, uid: number): Promise<AsyncIterable<Uint8Array>>;
+  /** Whether a failed `raw` means that the message was expunged meanwhile, or that this message cannot be read; else the run ends. */
+  failureOf(error: unknown): "gone" | "unreadable" | "fatal";
+}
+
+export interface ExportOptions {
+  readonly folder: string;
+  readonly account: string;
+  /** Numbers of the user and group that the files shall belong to. */
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  readonly dryRun: boolean;
+  readonly calls: ExportCalls;
+  readonly onProgress: OnProgress;
+}
+
+export interface ExportMailboxReport {
+  readonly mailbox: string;
+  readonly folder: string;
+  readonly found: number;
+  readonly copied: number;
+  readonly already: number;
+  readonly failed: number;
+  readonly copied_bytes: number;
+  /** Exported earlier, and no longer in the mailbox: the files stay. */
+  readonly gone: number;
+}
+
+export interface ExportReport {
+  readonly mailboxes: readonly ExportMailboxReport[];
+  readonly problems: readonly { readonly mailbox: string; readonly uid: number; readonly reason: string }[];
+  readonly notes: readonly string[];
+  /** Messages were expunged while they were exported. */
+  readonly changed: boolean;
+  readonly seconds: number;
+}
+
+/** How to log in to an IMAP server. */
+export interface ImapLogin {
+  readonly host: string;
+  readonly port: number;
+  readonly secure: boolean;
+  /** False: take any certificate. */
+  readonly verifyCertificate: boolean;
+  /** Who authenticates. */
+  readonly user: string;
+  readonly password: string;
+  /** Whose mail, when that is not `user`: SASL authorization identity. */
+  readonly authorize: string | undefined;
+}
+
+export interface VerifyOptions {
+  readonly here: ImapLogin;
+  readonly there: ImapLogin;
+  readonly mode: NewVerifyBody["mode"];
+  readonly maps: readonly FolderMapping[];
+  /** UIDs and UIDVALIDITY may differ. */
+  readonly ignoreUids: boolean;
+  readonly ignoreDates: boolean;
+  /** Differences that are listed one by one. */
+  readonly listed: number;
+  readonly onProgress: OnProgress;
+}
+
+export interface TransferEngines {
+  importMaildir(options: ImportOptions): Promise<ImportReport>;
+  exportMaildir(options: ExportOptions): Promise<ExportReport>;
+  verify(options: VerifyOptions): Promise<VerifyResult>;
+}
