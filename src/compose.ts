@@ -16,6 +16,7 @@ import { createSettings } from "./compose/settings.ts";
 import { blobsComponent, storeComponent, workerComponent } from "./compose/storage.ts";
 import { systemControl } from "./compose/system-control.ts";
 import { messageId } from "./core/ids.ts";
+import type { BlobStore } from "./core/ports/blobs.ts";
 import { createMessageAdder } from "./delivery/add-message.ts";
 import { createBatchImporter } from "./delivery/import-batch.ts";
 import { Intake } from "./delivery/intake.ts";
@@ -99,8 +100,9 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     metrics.blobBytes.inc(bytes);
   };
   const redeliveryWindowS = () => settings.config.lmtp.redelivery_window_s;
-  const store = createMessageStore({ db, changes, log, redeliveryWindowS, onCommit });
-  const imports = createImportStore({ db, changes, onCommit });
+  const confirmBlob: BlobStore["confirm"] = digest => blobs.confirm(digest);
+  const store = createMessageStore({ db, changes, log, redeliveryWindowS, confirmBlob, onCommit });
+  const imports = createImportStore({ db, changes, confirmBlob, onCommit });
 
   const jobs = jobsOf({ ...common, db, blobs, changes });
 

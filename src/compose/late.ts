@@ -23,6 +23,7 @@ export function lateBlobs(blobs: Cell<BlobStore>): BlobStore {
     get: (digest, range) => blobs.get().get(digest, range),
     head: digest => blobs.get().head(digest),
     delete: digest => blobs.get().delete(digest),
+    confirm: digest => blobs.get().confirm(digest),
     list: () => blobs.get().list(),
     removeLeftovers: () => blobs.get().removeLeftovers(),
     verify: digest => blobs.get().verify(digest),

@@ -96,7 +96,7 @@ export function workerComponent(
   const collect = async () => {
     const orphans = runs % ORPHANS_EVERY_RUNS === 0;
     runs += 1;
-    const gone = await collectBlobs({ db, blobs, orphans }, stopping.signal);
+    const gone = await collectBlobs({ db, blobs, log, orphans }, stopping.signal);
     metrics.blobsRemoved.inc(gone.removed);
     metrics.blobsRemovedBytes.inc(gone.removedBytes);
     if (gone.claimed + gone.removed + gone.leftovers > 0) log.info("unused blobs removed", { ...gone });

@@ -26,6 +26,7 @@ import type { BlobLayout } from "./blobs-fs-layout.ts";
 import { QuickReads } from "./blobs-fs-quick.ts";
 import { clamp, inspect, readStored, type StoredFile } from "./blobs-fs-read.ts";
 import type { Spill } from "./blobs-fs-spill.ts";
+import { putMoment } from "./put-age.ts";
 
 /** A blob whose digest is known, not durable yet. `image`: what the file will hold; `raw`: the logical bytes. */
 export type Prepared =
@@ -48,12 +49,13 @@ export class BlobFiles {
 
   /** Make it durable under its digest. */
   async publish(digest: BlobDigest, sizeBytes: number, prepared: Prepared): Promise<BlobRecord> {
+    const putAt = putMoment();
     try {
       const { dir, path } = this.#layout.place(digest);
-      if (prepared.kind === "file") return await this.#publishSpill(digest, sizeBytes, prepared);
+      if (prepared.kind === "file") return { ...(await this.#publishSpill(digest, sizeBytes, prepared)), putAt };
       await this.#writeNew(prepared.image, path);
       await this.#dirs.sync(dir);
-      return { digest, sizeBytes, storedBytes: prepared.image.length, codec: prepared.codec };
+      return { digest, sizeBytes, storedBytes: prepared.image.length, codec: prepared.codec, putAt };
     } catch (error) {
       throw blobError(error, `store blob "${digest}"`);
     }
@@ -108,6 +110,21 @@ export class BlobFiles {
       return recordOf(digest, await this.#inspect(fd, digest));
     } finally {
       await closeFile(fd);
+    }
+  }
+
+  /** @returns undefined: missing or damaged */
+  async confirm(digest: BlobDigest): Promise<BlobRecord | undefined> {
+    try {
+      for await (const _ of this.read(digest));
+      const record = await this.head(digest);
+      // Who put it may not have come that far: its name is durable only after this.
+      if (record !== undefined) await this.#dirs.sync(this.#layout.place(digest).dir);
+      return record;
+    } catch (error) {
+      const failure = blobError(error, `confirm blob "${digest}"`);
+      if (failure.code === "blob_missing" || failure.code === "blob_damaged") return undefined;
+      throw failure;
     }
   }
 

@@ -96,6 +96,10 @@ class FsBlobs implements FsBlobStore {
     return this.#files.remove(digest);
   }
 
+  confirm(digest: BlobDigest): Promise<BlobRecord | undefined> {
+    return this.#files.confirm(digest);
+  }
+
   async *list(): AsyncGenerator<StoredBlob> {
     try {
       yield* this.#layout.list();

@@ -8,6 +8,7 @@ import { mailboxId, messageId } from "../core/ids.ts";
 import type { Delivery, DeliveryTarget, TargetResult } from "../core/ports/store.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import { arrayText, json, pgText, type Queryable } from "./db.ts";
+import { refuseOldPut } from "./put-age.ts";
 
 /** SQLSTATE of "a mailbox has to be made first"; nothing was stored. */
 export const MAILBOX_MISSING = "MRBOX";
@@ -43,6 +44,7 @@ export async function storeDeliveries(
   db: Queryable,
   { batch, lockMs, windowS, makeMissing, uids }: StoreCall,
 ): Promise<readonly (readonly TargetResult[])[]> {
+  for (const { blob } of batch) refuseOldPut(blob);
   const targets = batch.flatMap(({ targets }, i) => targets.map(target => ({ target, message: i + 1 })));
   const m = <T>(column: (delivery: Delivery) => T) => batch.map(column);
   const t = <T>(column: (target: DeliveryTarget) => T) => targets.map(({ target }) => column(target));

@@ -11,11 +11,10 @@ import { messageId } from "../core/ids.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Delivery, DeliveryTarget, MessageStore, TargetResult } from "../core/ports/store.ts";
 import { Batcher } from "./batcher.ts";
-import { unclaimed } from "./blob-gc.ts";
+import { type ConfirmBlob, withRevival } from "./blob-revive.ts";
 import type { MailboxChanges } from "./changes.ts";
 import { type Db, isSerializationFailure, sqlstateOf } from "./db.ts";
 import {
-  BLOB_CLAIMED,
   insertEvents,
   MAILBOX_MISSING,
   recipientKey,
@@ -42,6 +41,8 @@ export interface StoreOptions {
   readonly changes: MailboxChanges;
   readonly log: Log;
   readonly redeliveryWindowS: () => number;
+  /** Asked only for blobs that are being collected when they come again. */
+  readonly confirmBlob: ConfirmBlob;
   /** Seconds of one batch's transaction, how many messages it held, and the octets of their blobs. */
   readonly onCommit: (seconds: number, messages: number, bytes: number) => void;
 }
@@ -125,22 +126,18 @@ async function storeBatch(
   const started = performance.now();
   const { db } = options;
   const call = { batch, lockMs, windowS: options.redeliveryWindowS() };
+  const digests = batch.map(delivery => delivery.blob.digest);
+  const attempt = (makeMissing: boolean) =>
+    withRevival(db, options.confirmBlob, digests, () => storeDeliveries(db, { ...call, makeMissing }));
   let outcomes: readonly (readonly TargetResult[])[];
   try {
-    outcomes = await storeDeliveries(db, { ...call, makeMissing: true });
+    outcomes = await attempt(true);
   } catch (error) {
-    if (sqlstateOf(error) === BLOB_CLAIMED) {
-      throw await unclaimed(
-        db,
-        batch.map(delivery => delivery.blob.digest),
-        error,
-      );
-    }
     if (sqlstateOf(error) !== MAILBOX_MISSING) throw error;
     // Folders that a hook named and that are not there yet: rare, so it costs round trips of its own.
     await db.begin(tx => createMailboxes(tx, wantedMailboxes(batch)));
     // What could not be made (too many already) goes to INBOX.
-    outcomes = await storeDeliveries(db, { ...call, makeMissing: false });
+    outcomes = await attempt(false);
   }
   afterCommit(options, batch, outcomes, (performance.now() - started) / 1000);
   return outcomes;

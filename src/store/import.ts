@@ -11,10 +11,9 @@ import type {
   OpenedMailbox,
   SourceUids,
 } from "../core/ports/transfer.ts";
-import { unclaimed } from "./blob-gc.ts";
+import { type ConfirmBlob, withRevival } from "./blob-revive.ts";
 import type { MailboxChanges } from "./changes.ts";
-import { type Db, jsonText, pgText, type Queryable, sql, sqlstateOf, type Tx } from "./db.ts";
-import { BLOB_CLAIMED } from "./deliver-rows.ts";
+import { type Db, jsonText, pgText, type Queryable, sql, type Tx } from "./db.ts";
 import { compareMessages } from "./import-compare.ts";
 import { addMessages, findMailbox, type ImportMailbox, isPristine, lockMailbox } from "./import-messages.ts";
 import { createMailboxes, normalizeMailboxName } from "./mailbox-names.ts";
@@ -22,11 +21,13 @@ import { createMailboxes, normalizeMailboxName } from "./mailbox-names.ts";
 export interface ImportStoreOptions {
   readonly db: Db;
   readonly changes: MailboxChanges;
+  /** As of `store/deliver.ts`. */
+  readonly confirmBlob: ConfirmBlob;
   /** As of `store/deliver.ts`: one batch's transaction. */
   readonly onCommit: (seconds: number, messages: number, bytes: number) => void;
 }
 
-export function createImportStore({ db, changes, onCommit }: ImportStoreOptions): ImportStore {
+export function createImportStore({ db, changes, confirmBlob, onCommit }: ImportStoreOptions): ImportStore {
   return {
     start: (account, source, dryRun) => start(db, account, source, dryRun),
     list: (account, page) => list(db, account, page),
@@ -45,17 +46,10 @@ export function createImportStore({ db, changes, onCommit }: ImportStoreOptions)
     },
     async add(account, mailbox, importId, keep, messages) {
       const started = performance.now();
-      const added = await db
-        .begin(tx => addMessages(tx, { account, mailbox, importId, keep }, messages))
-        .catch(async error => {
-          throw sqlstateOf(error) === BLOB_CLAIMED
-            ? await unclaimed(
-                db,
-                messages.map(message => message.digest),
-                error,
-              )
-            : error;
-        });
+      const digests = messages.map(message => message.digest);
+      const added = await withRevival(db, confirmBlob, digests, () =>
+        db.begin(tx => addMessages(tx, { account, mailbox, importId, keep }, messages)),
+      );
       onCommit((performance.now() - started) / 1000, added.stored, added.storedBytes);
       if (added.stored > 0) changes.publish([added.mailboxId]);
       return added.outcomes;

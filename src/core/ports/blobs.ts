@@ -7,12 +7,20 @@ export interface ByteRange {
   readonly end: number;
 }
 
+/** When a put began, by two clocks of this process (`store/put-age.ts`). */
+export interface PutMoment {
+  readonly steadyMs: number;
+  readonly wallMs: number;
+}
+
 /** What the database records of a durable blob. */
 export interface BlobRecord {
   readonly digest: BlobDigest;
   readonly sizeBytes: number;
   readonly storedBytes: number;
   readonly codec: "none" | "brotli";
+  /** Of a put; not recorded. */
+  readonly putAt?: PutMoment;
 }
 
 /** A blob as the storage itself knows it. */
@@ -50,8 +58,10 @@ export interface BlobStore {
   /** @throws {MairustError} `blob_missing`, `blob_damaged` (also while iterating) */
   get(digest: BlobDigest, range?: ByteRange): AsyncIterable<Uint8Array>;
   head(digest: BlobDigest): Promise<BlobRecord | undefined>;
-  /** Idempotent. */
+  /** Idempotent. Only for the collector (`store/blob-gc.ts`): whatever has a row, or may get one at this moment, needs its rules. */
   delete(digest: BlobDigest): Promise<void>;
+  /** Hash it and make sure that it is durable under its name. @returns undefined: missing or damaged */
+  confirm(digest: BlobDigest): Promise<BlobRecord | undefined>;
   /** All blobs that are there, in no order, in bounded memory; what comes and goes meanwhile may be left out. */
   list(): AsyncIterable<StoredBlob>;
   /** Remove what uploads that ended long ago left behind. @returns how many files */

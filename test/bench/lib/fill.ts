@@ -82,6 +82,7 @@ async function deliverAll(db: Db, blobs: FsBlobStore, set: DataSet): Promise<voi
     changes: new MailboxChanges(db, silentLog),
     log: silentLog,
     redeliveryWindowS: () => 0,
+    confirmBlob: digest => blobs.confirm(digest),
     onCommit: () => undefined,
   });
   const [row] = await db.query<{ id: number }>`select id from accounts where address = ${set.address}`;

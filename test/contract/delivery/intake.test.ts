@@ -60,6 +60,7 @@ function newIntake(hooks: HookRunner): Intake {
     changes: new MailboxChanges(db, silentLog),
     log: silentLog,
     redeliveryWindowS: () => 3600,
+    confirmBlob: digest => blobs.confirm(digest),
     onCommit: () => undefined,
   });
   return new Intake({

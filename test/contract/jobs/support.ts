@@ -50,6 +50,7 @@ export async function openMailroom() {
     changes,
     log: silentLog,
     redeliveryWindowS: () => 3600,
+    confirmBlob: digest => blobs.confirm(digest),
     onCommit: () => undefined,
   });
   const newId = uuid7Generator();

@@ -20,6 +20,7 @@ before(async () => {
   store = createImportStore({
     db: mail.db,
     changes: new MailboxChanges(mail.db, silentLog),
+    confirmBlob: digest => mail.blobs.confirm(digest),
     onCommit: () => undefined,
   });
   const [row] = await mail.db.query<{ id: number }>`select id from accounts`;

@@ -37,6 +37,7 @@ export async function openStoredMail() {
       changes: new MailboxChanges(one, silentLog),
       log: silentLog,
       redeliveryWindowS: () => 60,
+      confirmBlob: digest => blobs.confirm(digest),
       onCommit: () => undefined,
     });
   const store = storeOver(db);

@@ -204,6 +204,7 @@ export class MemoryBlobs implements BlobStore {
   }
 
   async head(): Promise<undefined> {}
+  async confirm(): Promise<undefined> {}
   async delete(): Promise<void> {}
   async verify(): Promise<void> {}
 
