@@ -85,7 +85,7 @@ type Ages = CollectorOptions & { readonly unusedS: number; readonly forgetS: num
  */
 export async function collectBlobs(options: CollectorOptions, signal?: AbortSignal): Promise<Collected> {
   const collector = { unusedS: UNUSED_S, forgetS: FORGET_S, ...options };
-    const unused = await claimUnused(collector, signal);
+  const unused = await claimUnused(collector, signal);
   const orphans = collector.orphans ? await claimOrphans(collector, signal) : 0;
   const { removed, removedBytes } = await removeClaimed(collector, signal);
   await forget(collector);

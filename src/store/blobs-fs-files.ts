@@ -52,7 +52,8 @@ export class BlobFiles {
     const putAt = putMoment();
     try {
       const { dir, path } = this.#layout.place(digest);
-      if (prepared.kind === "file") return { ...(await this.#publishSpill(digest, sizeBytes, prepared)), putAt };
+      if (prepared.kind === "file")
+        return { ...(await this.#publishSpill(digest, sizeBytes, prepared)), putAt };
       await this.#writeNew(prepared.image, path);
       await this.#dirs.sync(dir);
       return { digest, sizeBytes, storedBytes: prepared.image.length, codec: prepared.codec, putAt };

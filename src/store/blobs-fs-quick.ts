@@ -7,7 +7,7 @@
  * Failures: `blob_damaged`, and those of the file system as they come.
  */
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { brotliDecompressSync } from "node:zlib";
 import { messageOf } from "../core/errors.ts";
@@ -16,8 +16,9 @@ import { READ_ONLY } from "./blobs-fs-io.ts";
 
 /** Files up to this size are read here: the larger of stored and logical octets. 0.3 ms to decompress. */
 const SMALL_BYTES = 128 * 1024;
-/** A read that took longer waited for the disk. */
+/** Reads that took longer waited for the disk; a single one may have waited for a processor only. */
 const SLOW_MS = 4;
+const SLOW_IN_A_ROW = 2;
 /** How long the pool is used then. */
 const POOL_MS = 250;
 /** Work at a stretch, of all readers together. */
@@ -26,6 +27,7 @@ const SLICE_MS = 4;
 export class QuickReads {
   /** What a file is read into; its content is taken out before anybody else runs. */
   readonly #scratch = Buffer.allocUnsafeSlow(HEADER_BYTES + SMALL_BYTES + 1);
+  #slow = 0;
   #poolUntil = 0;
   #busyMs = 0;
   #turn: Promise<void> | undefined;
@@ -47,10 +49,16 @@ export class QuickReads {
       if (verify && bytes !== undefined) verifyDigest(bytes, digest);
       return bytes;
     } finally {
-      const endedAt = performance.now();
-      this.#busyMs += endedAt - startedAt;
-      if (endedAt - startedAt > SLOW_MS) this.#poolUntil = endedAt + POOL_MS;
+      this.#account(startedAt, performance.now());
     }
+  }
+
+  #account(startedAt: number, endedAt: number): void {
+    this.#busyMs += endedAt - startedAt;
+    this.#slow = endedAt - startedAt > SLOW_MS ? this.#slow + 1 : 0;
+    if (this.#slow < SLOW_IN_A_ROW) return;
+    this.#slow = 0;
+    this.#poolUntil = endedAt + POOL_MS;
   }
 
   #nextTurn(): Promise<void> {
@@ -64,11 +72,11 @@ export class QuickReads {
   #readNow(path: string, digest: string): Buffer | undefined {
     const fd = openSync(path, READ_ONLY);
     try {
-      // More than there is room for, so that a file that is too large shows without asking for its size first.
-      const length = readSync(fd, this.#scratch, 0, this.#scratch.length, 0);
+      // One octet more than a small blob has: a larger file shows without asking for its size.
+      let length = 0;
+      for (let read = -1; read !== 0 && length < this.#scratch.length; length += read)
+        read = readSync(fd, this.#scratch, length, this.#scratch.length - length, length);
       if (length === this.#scratch.length) return undefined;
-      // A read may be cut short (signal): then the pool, which reads on.
-      if (length > 4096 && fstatSync(fd).size !== length) return undefined;
       return logicalBytes(this.#scratch.subarray(0, length), digest);
     } finally {
       closeSync(fd);

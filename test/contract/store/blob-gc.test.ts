@@ -179,7 +179,9 @@ test("whatever meets whatever: no message ever lacks its bytes", async () => {
     while (Date.now() < until) {
       const orphans = Math.random() < 0.3;
       // A row must stay for longer than a delivery needs from its file to its row, on a busy machine too.
-      await collectBlobs({ db: one, blobs, log: silentLog, orphans, unusedS: 0, forgetS: 30 }).catch(() => undefined);
+      await collectBlobs({ db: one, blobs, log: silentLog, orphans, unusedS: 0, forgetS: 30 }).catch(
+        () => undefined,
+      );
     }
   });
   await Promise.all([...deliveries, removals, ...collectors]);

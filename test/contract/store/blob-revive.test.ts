@@ -21,12 +21,14 @@ async function unused(bytes: Buffer): Promise<BlobDigest> {
   await mail.db.query`
     delete from entries e using messages m
     where m.message_id = e.message_id and m.blob_digest = decode(${record.digest}, 'hex')`;
-  await mail.db.query`update blobs set touched_at = now() - interval '2 days' where digest = decode(${record.digest}, 'hex')`;
+  await mail.db
+    .query`update blobs set touched_at = now() - interval '2 days' where digest = decode(${record.digest}, 'hex')`;
   return record.digest;
 }
 
 async function messagesOf(digest: BlobDigest): Promise<number> {
-  return (await mail.db.query`select 1 as one from messages where blob_digest = decode(${digest}, 'hex')`).length;
+  return (await mail.db.query`select 1 as one from messages where blob_digest = decode(${digest}, 'hex')`)
+    .length;
 }
 
 test("two deliveries put the same bytes before the removal and commit after it: neither is stored without its file", async () => {
