@@ -89,7 +89,7 @@ export async function collectBlobs(options: CollectorOptions, signal?: AbortSign
   const orphans = collector.orphans ? await claimOrphans(collector, signal) : 0;
   const { removed, removedBytes } = await removeClaimed(collector, signal);
   await forget(collector);
-  const leftovers = signal?.aborted === true ? 0 : await blobs.removeLeftovers();
+  const leftovers = signal?.aborted === true ? 0 : await collector.blobs.removeLeftovers();
   return {
     messages: unused.messages,
     claimed: unused.claimed + orphans,
