@@ -327,8 +327,8 @@ declare
   -- the locked mailboxes, with their accounts: an account's figures count at its first place
   box_account bigint[]; box_used bigint[]; box_quota bigint[];
   box_id bigint[]; box_name text[]; box_key text[]; box_uid bigint[]; box_modseq bigint[];
-  -- who holds the redelivery key of each target
-  owner uuid[];
+  -- how many redelivery keys were free; when not all of them: who holds the key of each target
+  claimed integer := 0; owner uuid[];
   -- what becomes of each target
   -- (filled first: an array that begins with its second element has no first one)
   o_kind text[] := array_fill(null::text, array[n]);
@@ -362,28 +362,30 @@ begin
 
   -- A key past the window no longer counts: queue ids come again (Postfix without long ids).
   if true = any (t_once) then
-    with wanted as (
+    insert into deliveries as k (queue_id, recipient, digest, message_id)
+    select distinct on (q, r, d) q, r, d, m
+    from (
       select i, m_queue[message] as q, 'account:' || account as r, m_digest[message] as d, m_id[message] as m
       from unnest(t_message, t_account, t_once) with ordinality as t (message, account, once, i)
       where once and m_queue[message] <> ''
-    ), claimed as (
-      insert into deliveries as k (queue_id, recipient, digest, message_id)
-      select distinct on (q, r, d) q, r, d, m from wanted order by q, r, d, i
-      on conflict (queue_id, recipient, digest) do update set message_id = excluded.message_id, created_at = now()
-        where k.created_at <= now() - make_interval(secs => window_s)
-      returning queue_id, recipient, digest, message_id
-    )
-    select array_agg(coalesce(c.message_id, k.message_id) order by t.i) into owner
-    from generate_series(1, n) as t (i)
-    left join wanted w on w.i = t.i
-    left join claimed c on c.queue_id = w.q and c.recipient = w.r and c.digest = w.d
-    left join deliveries k on c.message_id is null and k.queue_id = w.q and k.recipient = w.r and k.digest = w.d;
+    ) wanted
+    order by q, r, d, i
+    on conflict (queue_id, recipient, digest) do update set message_id = excluded.message_id, created_at = now()
+      where k.created_at <= now() - make_interval(secs => window_s);
+    get diagnostics claimed = row_count;
+    -- Mostly every key was free. Else a statement of its own, which sees the keys of others that were waited for.
+    if claimed < n then
+      select array_agg(k.message_id order by i) into owner
+      from unnest(t_message, t_account, t_once) with ordinality as t (message, account, once, i)
+      left join deliveries k on once and k.queue_id = m_queue[message] and k.recipient = 'account:' || account
+        and k.digest = m_digest[message];
+    end if;
   end if;
 
   -- One after the other: what one takes of a quota the next does not have.
   for i in 1 .. n loop
     -- Cannot be: who holds the account's lock sees every key of the account. If it were, storing would be storing twice.
-    if t_once[i] and m_queue[t_message[i]] <> '' and owner[i] is null then
+    if claimed < n and t_once[i] and m_queue[t_message[i]] <> '' and owner[i] is null then
       raise exception 'redelivery key of target % is taken by nobody that can be seen', i using errcode = 'internal_error';
     end if;
     if owner[i] <> m_id[t_message[i]] then

@@ -9,6 +9,7 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
+import { constants, setPriority } from "node:os";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { MairustError, messageOf } from "../core/errors.ts";
@@ -84,6 +85,7 @@ export class Extractor {
       env: {},
       stdio: ["ignore", "ignore", "ignore", "ipc"],
     });
+    yieldToMail(child.pid);
     // A process that ends between two messages says so when the next one is sent.
     child.on("error", () => undefined);
     child.once("exit", () => {
@@ -143,4 +145,13 @@ function nextMessage(child: ChildProcess): Promise<ProcessMessage> {
 function reasonOf(error: unknown): string {
   if (error instanceof Ended && error.signal === OUT_OF_MEMORY) return "memory";
   return `crashed: ${messageOf(error)}`;
+}
+
+/** Where mail and texts want the same processor, mail goes first. */
+function yieldToMail(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // It ended already, which its next message tells.
+  }
 }

@@ -15,7 +15,8 @@ import { blobError, fileSize, readFully } from "./blobs-fs-io.ts";
 
 /** The first read: most messages end within it. */
 const FIRST_READ_BYTES = 32 * 1024;
-/** Read and given out at a time from large blobs. */
+/** Read and given out at a time from large blobs: plain ones, and compressed ones. */
+const PLAIN_CHUNK_BYTES = 256 * 1024;
 const CHUNK_BYTES = 64 * 1024;
 /** Compressed blobs up to these sizes are decompressed in one go; up to the last one without leaving the thread. */
 const WHOLE_STORED_BYTES = 128 * 1024;
@@ -78,7 +79,7 @@ async function* plainChunks(file: StoredFile, { start, end }: ByteRange): AsyncG
   const inFirst = Math.min(end, file.first.length - HEADER_BYTES);
   if (start < inFirst) yield file.first.subarray(HEADER_BYTES + start, HEADER_BYTES + inFirst);
   for (let at = Math.max(start, inFirst); at < end; ) {
-    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, end - at));
+    const chunk = Buffer.allocUnsafe(Math.min(PLAIN_CHUNK_BYTES, end - at));
     const read = await readFully(file.fd, chunk, HEADER_BYTES + at);
     if (read < chunk.length) throw damaged(file.name, "it ends too early");
     yield chunk;

@@ -16,7 +16,8 @@ import {
   writeFully,
 } from "./blobs-fs-io.ts";
 
-const BLOCK_BYTES = 32 * 1024;
+/** Written at a time: each write is a trip to another thread, which costs as much as copying this. */
+const BLOCK_BYTES = 256 * 1024;
 /** Size told to the encoder when the real one is not known: it only chooses sizes of tables. */
 const SIZE_HINT_BYTES = 1024 * 1024;
 
@@ -37,7 +38,7 @@ export class Spill {
     this.path = path;
     this.codec = codec;
     if (codec === "brotli") {
-      this.#encoder = createBrotliCompress({ ...brotliOptions(SIZE_HINT_BYTES), chunkSize: BLOCK_BYTES / 2 });
+      this.#encoder = createBrotliCompress({ ...brotliOptions(SIZE_HINT_BYTES), chunkSize: BLOCK_BYTES / 4 });
       this.#encoder.on("data", (chunk: Buffer) => this.#encoded.push(chunk));
       // Each write hears of its own failure.
       this.#encoder.on("error", () => undefined);

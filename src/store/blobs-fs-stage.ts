@@ -19,12 +19,13 @@ import { Spill } from "./blobs-fs-spill.ts";
 /** Messages up to this size stay in memory until they are durable. */
 export const MEMORY_BYTES = 128 * 1024;
 const FIRST_BUFFER_BYTES = 8 * 1024;
+const GROWTH = 4;
 /** Below one block of the file system compression saves nothing. */
 const COMPRESS_FROM_BYTES = 4096 - HEADER_BYTES;
 /** Up to this size compressing takes 0.1 ms or less: a thread would cost more. */
 const COMPRESS_SYNC_BYTES = 32 * 1024;
-/** What is compressed on trial to choose the codec of a large message: the end of what memory holds, past headers and text. */
-const SAMPLE_BYTES = 32 * 1024;
+/** What is compressed on trial to choose the codec of a message: the end of what memory holds, past headers and text. */
+const SAMPLE_BYTES = 16 * 1024;
 
 export interface StageOptions {
   readonly files: BlobFiles;
@@ -109,7 +110,7 @@ export class FsStage implements BlobStage {
   #reserve(bytes: number): void {
     if (bytes <= this.#buffer.length) return;
     const larger = Buffer.allocUnsafeSlow(
-      Math.min(Math.max(bytes, this.#buffer.length * 2), HEADER_BYTES + MEMORY_BYTES),
+      Math.min(Math.max(bytes, this.#buffer.length * GROWTH), HEADER_BYTES + MEMORY_BYTES),
     );
     larger.set(this.#buffer);
     this.#buffer = larger;
@@ -132,7 +133,7 @@ export class FsStage implements BlobStage {
     const image = this.#buffer.subarray(0, HEADER_BYTES + size);
     const raw = image.subarray(HEADER_BYTES);
     this.#buffer = Buffer.alloc(0);
-    if (this.#options.compress && size >= COMPRESS_FROM_BYTES) {
+    if (this.#options.compress && isWorthTrying(raw)) {
       const packed = await compressed(raw);
       if (isWorthIt(size, packed.length)) {
         const small = Buffer.allocUnsafe(HEADER_BYTES + packed.length);
@@ -204,6 +205,12 @@ class FsStaged implements StagedBlob {
       throw error;
     }
   }
+}
+
+/** A message that is too large to compress in passing is judged by its end first. */
+function isWorthTrying(raw: Buffer): boolean {
+  if (raw.length <= COMPRESS_SYNC_BYTES) return raw.length >= COMPRESS_FROM_BYTES;
+  return codecFor(raw) === "brotli";
 }
 
 async function compressed(raw: Buffer): Promise<Buffer> {

@@ -48,19 +48,26 @@ export async function storeDeliveries(
   const targets = batch.flatMap(({ targets }, i) => targets.map(target => ({ target, message: i + 1 })));
   const m = <T>(column: (delivery: Delivery) => T) => batch.map(column);
   const t = <T>(column: (target: DeliveryTarget) => T) => targets.map(({ target }) => column(target));
+  // The largest first: the driver's buffer grows by half at a time, with a copy of what it has.
   const rows = await db.query<OutcomeRow>`
-    select * from store_deliveries(${windowS}::float8, ${lockMs}::int, ${makeMissing}::boolean, ${new Date()}::timestamptz,
-      ${m(d => d.messageId)}::uuid[], ${m(d => `\\x${d.blob.digest}`)}::bytea[], ${m(d => d.blob.sizeBytes)}::bigint[],
-      ${m(d => d.blob.storedBytes)}::bigint[], ${m(d => d.blob.codec)}::text[], ${m(d => d.headerBytes)}::int[],
-      ${m(d => d.structure)}::bytea[], ${m(d => d.header ?? null)}::bytea[], ${m(d => textOrNull(d.messageIdHeader))}::text[],
-      ${m(d => pgText(d.subject))}::text[], ${m(d => pgText(d.from))}::text[], ${m(d => textOrNull(d.threadKey))}::text[],
-      ${m(d => d.attachments)}::int[], ${m(d => pgText(d.queueId))}::text[], ${m(d => pgText(d.mailFrom))}::text[],
-      ${m(d => d.receivedAt)}::timestamptz[], ${m(d => json(eventList(d)))}::jsonb[],
-      ${targets.map(({ message }) => message)}::int[], ${t(x => x.accountId as number)}::bigint[], ${t(x => pgText(x.recipient))}::text[],
-      ${t(x => x.mailbox)}::text[], ${t(x => x.ifMissing)}::text[], ${t(x => x.flags.system)}::smallint[],
-      ${t(x => arrayText(x.flags.keywords.map(pgText)))}::text[], ${t(x => x.internalDate)}::timestamptz[], ${t(x => x.prefix)}::bytea[],
-      ${t(x => json(x.metadata))}::jsonb[], ${t(x => x.exactlyOnce)}::boolean[],
-      ${uids ?? targets.map(() => null)}::bigint[])`;
+    select * from store_deliveries(
+      t_prefix => ${t(x => x.prefix)}::bytea[], m_header => ${m(d => d.header ?? null)}::bytea[],
+      m_structure => ${m(d => d.structure)}::bytea[], m_events => ${m(d => json(eventList(d)))}::jsonb[],
+      window_s => ${windowS}::float8, lock_ms => ${lockMs}::int, make_missing => ${makeMissing}::boolean,
+      decided_at => ${new Date()}::timestamptz,
+      m_id => ${m(d => d.messageId)}::uuid[], m_digest => ${m(d => `\\x${d.blob.digest}`)}::bytea[],
+      m_size => ${m(d => d.blob.sizeBytes)}::bigint[], m_stored => ${m(d => d.blob.storedBytes)}::bigint[],
+      m_codec => ${m(d => d.blob.codec)}::text[], m_header_bytes => ${m(d => d.headerBytes)}::int[],
+      m_message_id_header => ${m(d => textOrNull(d.messageIdHeader))}::text[], m_subject => ${m(d => pgText(d.subject))}::text[],
+      m_from => ${m(d => pgText(d.from))}::text[], m_thread => ${m(d => textOrNull(d.threadKey))}::text[],
+      m_attachments => ${m(d => d.attachments)}::int[], m_queue => ${m(d => pgText(d.queueId))}::text[],
+      m_mail_from => ${m(d => pgText(d.mailFrom))}::text[], m_received => ${m(d => d.receivedAt)}::timestamptz[],
+      t_message => ${targets.map(({ message }) => message)}::int[], t_account => ${t(x => x.accountId as number)}::bigint[],
+      t_recipient => ${t(x => pgText(x.recipient))}::text[], t_mailbox => ${t(x => x.mailbox)}::text[],
+      t_missing => ${t(x => x.ifMissing)}::text[], t_flags => ${t(x => x.flags.system)}::smallint[],
+      t_keywords => ${t(x => arrayText(x.flags.keywords.map(pgText)))}::text[], t_date => ${t(x => x.internalDate)}::timestamptz[],
+      t_metadata => ${t(x => json(x.metadata))}::jsonb[], t_once => ${t(x => x.exactlyOnce)}::boolean[],
+      t_uid => ${uids ?? targets.map(() => null)}::bigint[])`;
   let next = 0;
   return batch.map(({ targets }) => targets.map(() => outcomeOf(rows[next++])));
 }

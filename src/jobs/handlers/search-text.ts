@@ -44,7 +44,7 @@ export const SEARCH_TEXT_LIMITS: SearchTextLimits = {
   readMs: 20_000,
   lingerMs: 10_000,
   restShare: 9,
-  maxRestMs: 2_000,
+  maxRestMs: 20_000,
   crashes: 2,
 };
 
