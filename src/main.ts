@@ -1,8 +1,8 @@
-#!/usr/bin/env node
 /**
  * Entry of the process: argv, signals, standard streams and the exit code, handed to the command line. The parts that the command
  * line may not import are handed to it here too, each loaded when a command asks for it. No logic.
  */
+import { join } from "node:path";
 import { runCommandLine } from "./cli/run.ts";
 import type { SignalName, Signals, Terminal } from "./cli/standalone.ts";
 import { processEnvironment } from "./platform/config/environment.ts";
@@ -60,7 +60,7 @@ const exitCode = await runCommandLine(process.argv.slice(2), {
     demo: async options =>
       (await import("./demo/demo.ts")).runDemo({
         ...options,
-        mainFile: import.meta.filename,
+        mainFile: join(import.meta.dirname, "start.cjs"),
         nodeOptions: process.execArgv,
       }),
     signals,

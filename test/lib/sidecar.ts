@@ -63,7 +63,7 @@ export interface CommandResult {
 }
 
 const CRASH_MAIN = join(packageRoot(), "build/test/lib/crash-main.js");
-export const MAIN = join(packageRoot(), "build/src/main.js");
+export const MAIN = join(packageRoot(), "build/src/start.cjs");
 
 /** Write a configuration and start the service; resolves when it is ready. */
 export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {

@@ -13,20 +13,29 @@ export interface Measured {
   readonly max: number;
   /** One per round, in order. */
   readonly rounds: readonly number[];
+  /** The rounds before those, while code is compiled and caches fill: not part of the figures above. */
+  readonly warm_up: readonly number[];
 }
 
-/** Run all subjects once per round, in turn; one unmeasured round first. */
-export async function interleave(subjects: readonly Subject[], rounds: number): Promise<readonly Measured[]> {
-  const values = subjects.map(() => [] as number[]);
-  for (let round = -1; round < rounds; round++) {
+/**
+ * Run all subjects once per round, in turn.
+ * @param warmUps  rounds before the measured ones, numbered below 0: a server runs for months, and its first minute is no measure of it
+ */
+export async function interleave(
+  subjects: readonly Subject[],
+  rounds: number,
+  warmUps = 1,
+): Promise<readonly Measured[]> {
+  const values = subjects.map(() => ({ warmUp: [] as number[], measured: [] as number[] }));
+  for (let round = -warmUps; round < rounds; round++) {
     for (const [i, subject] of subjects.entries()) {
       const value = await subject.run(round);
-      if (round >= 0) values[i]?.push(value);
+      values[i]?.[round < 0 ? "warmUp" : "measured"].push(value);
     }
   }
   return subjects.map((subject, i) => {
-    const rounds = values[i] ?? [];
-    return { name: subject.name, ...spread(rounds), rounds };
+    const { measured = [], warmUp = [] } = values[i] ?? {};
+    return { name: subject.name, ...spread(measured), rounds: measured, warm_up: warmUp };
   });
 }
 

@@ -30,9 +30,9 @@ test("a blob's header says codec and size, and nothing else is one", () => {
   assert.equal(readHeader(bytes.subarray(0, 15)), undefined);
 });
 
-test("compression is kept from one octet saved in twenty", () => {
-  assert.ok(isWorthIt(100, 95));
-  assert.ok(!isWorthIt(100, 96));
+test("compression is kept from two octets saved in five", () => {
+  assert.ok(isWorthIt(100, 60));
+  assert.ok(!isWorthIt(100, 61));
   assert.ok(isWorthIt(0, 0));
 });
 
