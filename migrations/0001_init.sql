@@ -201,7 +201,10 @@ begin
   end if;
   return new;
 end $$;
-create trigger mailboxes_guard before update on mailboxes for each row execute function mailboxes_guard();
+-- By its condition it costs deliveries nothing.
+create trigger mailboxes_guard before update on mailboxes for each row
+  when (new.uidvalidity <> old.uidvalidity or new.uidnext < old.uidnext or new.highest_modseq < old.highest_modseq)
+  execute function mailboxes_guard();
 
 -- Runs for every batch of mail: the settings are those of store_deliveries.
 create function entries_added() returns trigger language plpgsql
@@ -317,6 +320,7 @@ create function store_deliveries(
   t_message integer[], t_account bigint[], t_recipient text[], t_mailbox text[], t_missing text[], t_flags smallint[],
   t_keywords text[], t_date timestamptz[], t_prefix bytea[], t_metadata jsonb[], t_once boolean[], t_uid bigint[]
 ) returns table (outcome text, mailbox_id bigint, mailbox text, uid bigint, stored_as uuid) language plpgsql
+-- Arrays are read by subscript: inside of plpgsql that is one look, and unnest() of many arrays at once prepares each of them anew.
 -- Every statement below goes by an index, and planning them anew costs as much as running them. A plan made once must be the right
 -- one for an empty table and for a full one.
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -338,7 +342,7 @@ declare
   o_as uuid[] := array_fill(null::uuid, array[n]);
   -- per message: at least one target is stored
   m_stored_once boolean[] := array_fill(false, array[cardinality(m_id)]);
-  account integer; box integer; size bigint; refused integer;
+  account integer; box integer; size bigint; put integer;
 begin
   perform set_config('lock_timeout', lock_ms::text, true);
 
@@ -365,9 +369,9 @@ begin
     insert into deliveries as k (queue_id, recipient, digest, message_id)
     select distinct on (q, r, d) q, r, d, m
     from (
-      select i, m_queue[message] as q, 'account:' || account as r, m_digest[message] as d, m_id[message] as m
-      from unnest(t_message, t_account, t_once) with ordinality as t (message, account, once, i)
-      where once and m_queue[message] <> ''
+      select i, m_queue[t_message[i]] as q, 'account:' || t_account[i] as r, m_digest[t_message[i]] as d, m_id[t_message[i]] as m
+      from generate_series(1, n) i
+      where t_once[i] and m_queue[t_message[i]] <> ''
     ) wanted
     order by q, r, d, i
     on conflict (queue_id, recipient, digest) do update set message_id = excluded.message_id, created_at = now()
@@ -376,9 +380,9 @@ begin
     -- Mostly every key was free. Else a statement of its own, which sees the keys of others that were waited for.
     if claimed < n then
       select array_agg(k.message_id order by i) into owner
-      from unnest(t_message, t_account, t_once) with ordinality as t (message, account, once, i)
-      left join deliveries k on once and k.queue_id = m_queue[message] and k.recipient = 'account:' || account
-        and k.digest = m_digest[message];
+      from generate_series(1, n) i
+      left join deliveries k on t_once[i] and k.queue_id = m_queue[t_message[i]] and k.recipient = 'account:' || t_account[i]
+        and k.digest = m_digest[t_message[i]];
     end if;
   end if;
 
@@ -429,37 +433,35 @@ begin
 
   if 'stored' = any (o_kind) then
     -- In digest order: two nodes that store the same blobs lock them alike.
-    with wanted as (
-      select distinct on (d) d, s, b, c
-      from unnest(m_digest, m_size, m_stored, m_codec) with ordinality as m (d, s, b, c, i)
-      where m_stored_once[i]
-      order by d
-    ), put as (
-      insert into blobs as k (digest, size_bytes, stored_bytes, codec)
-      select d, s, b, c from wanted order by d
-      on conflict (digest) do update
-        set touched_at = now(), stored_bytes = excluded.stored_bytes, codec = excluded.codec
-        where k.claimed_at is null
-      returning 1
-    )
-    select (select count(*) from wanted) - (select count(*) from put) into refused;
-    if refused > 0 then
+    insert into blobs as k (digest, size_bytes, stored_bytes, codec)
+    select distinct on (d) d, s, b, c
+    from (
+      select m_digest[i] as d, m_size[i] as s, m_stored[i] as b, m_codec[i] as c
+      from generate_series(1, cardinality(m_id)) i where m_stored_once[i]
+    ) wanted
+    order by d
+    on conflict (digest) do update
+      set touched_at = now(), stored_bytes = excluded.stored_bytes, codec = excluded.codec
+      where k.claimed_at is null;
+    get diagnostics put = row_count;
+    if put < cardinality(m_id) and put < (
+      select count(distinct m_digest[i]) from generate_series(1, cardinality(m_id)) i where m_stored_once[i]
+    ) then
       raise exception 'the collector has claimed a blob' using errcode = 'MRBLB';
     end if;
 
     insert into messages (message_id, blob_digest, size_bytes, header_bytes, structure, header, message_id_header, subject, from_text,
                           thread_key, attachments, queue_id, mail_from, received_at)
-    select id, d, s, hb, st, h, mh, su, f, th, at, q, mf, r
-    from unnest(m_id, m_digest, m_size, m_header_bytes, m_structure, m_header, m_message_id_header, m_subject, m_from, m_thread,
-                m_attachments, m_queue, m_mail_from, m_received)
-      with ordinality as m (id, d, s, hb, st, h, mh, su, f, th, at, q, mf, r, i)
+    select m_id[i], m_digest[i], m_size[i], m_header_bytes[i], m_structure[i], m_header[i], m_message_id_header[i], m_subject[i],
+           m_from[i], m_thread[i], m_attachments[i], m_queue[i], m_mail_from[i], m_received[i]
+    from generate_series(1, cardinality(m_id)) i
     where m_stored_once[i];
 
     insert into entries (mailbox_id, uid, modseq, message_id, flags, keywords, internal_date, prefix, size_bytes, metadata)
-    select box_id[b], u, q, m_id[m], f, k::text[], i, p, m_size[m] + octet_length(p), d
-    from unnest(o_box, o_uid, o_modseq, t_message, t_flags, t_keywords, t_date, t_prefix, t_metadata)
-      as t (b, u, q, m, f, k, i, p, d)
-    where u is not null;
+    select box_id[o_box[i]], o_uid[i], o_modseq[i], m_id[t_message[i]], t_flags[i], t_keywords[i]::text[], t_date[i], t_prefix[i],
+           m_size[t_message[i]] + octet_length(t_prefix[i]), t_metadata[i]
+    from generate_series(1, n) i
+    where o_uid[i] is not null;
   end if;
 
   -- A target that was claimed and then not stored must not look delivered next time.
@@ -470,18 +472,18 @@ begin
   end if;
 
   insert into events (message_id, queue_id, at, list)
-  select id, q, decided_at, e || o.list
-  from unnest(m_id, m_queue, m_events) with ordinality as m (id, q, e, i)
-  join (
-    select message, jsonb_agg(jsonb_build_object('at', decided_at, 'recipient', recipient) || case kind
-        when 'stored' then jsonb_build_object('kind', kind, 'data', jsonb_build_object('mailbox', box_name[b], 'uid', u))
-        when 'duplicate' then jsonb_build_object('kind', kind, 'data', jsonb_build_object('stored_as', a))
-        else jsonb_build_object('kind', 'deferred', 'data', jsonb_build_object('reason', kind))
-      end order by t) as list
-    from unnest(t_message, t_recipient, o_kind, o_box, o_uid, o_as) with ordinality as o (message, recipient, kind, b, u, a, t)
-    group by message
-  ) o on o.message = m.i;
+  select m_id[message], m_queue[message], decided_at, m_events[message] || list
+  from (
+    select t_message[i] as message, jsonb_agg(
+      jsonb_build_object('at', decided_at, 'recipient', t_recipient[i]) || case o_kind[i]
+        when 'stored' then jsonb_build_object('kind', o_kind[i], 'data', jsonb_build_object('mailbox', box_name[o_box[i]], 'uid', o_uid[i]))
+        when 'duplicate' then jsonb_build_object('kind', o_kind[i], 'data', jsonb_build_object('stored_as', o_as[i]))
+        else jsonb_build_object('kind', 'deferred', 'data', jsonb_build_object('reason', o_kind[i]))
+      end order by i) as list
+    from generate_series(1, n) i
+    group by t_message[i]
+  ) outcomes;
 
   return query
-    select kind, box_id[b], box_name[b], u, a from unnest(o_kind, o_box, o_uid, o_as) as o (kind, b, u, a);
+    select o_kind[i], box_id[o_box[i]], box_name[o_box[i]], o_uid[i], o_as[i] from generate_series(1, n) i;
 end $$;

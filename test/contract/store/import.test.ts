@@ -95,27 +95,42 @@ test("a batch is stored with its keys in one transaction; a key that is known is
   assert.deepEqual([...new Set(events.map(row => row.kinds))], ["added,stored"]);
 });
 
-test("a blob that the collector has claimed is taken back, nothing of the batch is stored, and the next try stores it", async () => {
-  const { id } = await store.start(account, "somewhere", false);
-  const batch = [await imported("c1", "Subject: c1\r\n\r\n"), await imported("c2", "Subject: c2\r\n\r\n")];
-  const digest = `\\x${batch[1]?.digest}`;
+/** A batch whose second blob the collector has claimed. */
+async function withClaimed(name: string) {
+  const batch = [
+    await imported(`${name}1`, `Subject: ${name}1\r\n\r\n`),
+    await imported(`${name}2`, `Subject: ${name}2\r\n\r\n`),
+  ];
+  const claimed = batch[1]?.digest;
+  assert.ok(claimed !== undefined);
   await mail.db.query`
-    insert into blobs (digest, size_bytes, stored_bytes, codec, claimed_at) values (${digest}::bytea, 14, 14, 'none', now())`;
-  await assert.rejects(store.add(account, "INBOX", id, undefined, batch), { code: "store_unavailable" });
-  const compared = await store.compare(
-    account,
-    "INBOX",
-    id,
-    batch.map(({ key, flags }) => ({ key, flags })),
-    false,
-  );
-  assert.deepEqual(
-    compared.map(one => one.kind),
-    ["new", "new"],
-  );
+    insert into blobs (digest, size_bytes, stored_bytes, codec, claimed_at)
+    values (${`\\x${claimed}`}::bytea, 14, 14, 'none', now())`;
+  return { batch, claimed };
+}
+
+test("a blob that the collector has claimed is taken back when its file is there", async () => {
+  const { id } = await store.start(account, "somewhere", false);
+  const { batch, claimed } = await withClaimed("c");
   const stored = await store.add(account, "INBOX", id, undefined, batch);
   assert.deepEqual(
     stored.map(one => one.kind),
     ["stored", "stored"],
+  );
+  const [row] = await mail.db.query<{ live: boolean }>`
+    select claimed_at is null and removed_at is null as live from blobs where digest = ${`\\x${claimed}`}::bytea`;
+  assert.equal(row?.live, true);
+});
+
+test("a blob whose file the collector has removed refuses the batch, and nothing of it is stored", async () => {
+  const { id } = await store.start(account, "somewhere", false);
+  const { batch, claimed } = await withClaimed("d");
+  await mail.blobs.delete(claimed);
+  await assert.rejects(store.add(account, "INBOX", id, undefined, batch), { retry: "later" });
+  const keys = batch.map(({ key, flags }) => ({ key, flags }));
+  const compared = await store.compare(account, "INBOX", id, keys, false);
+  assert.deepEqual(
+    compared.map(one => one.kind),
+    ["new", "new"],
   );
 });
