@@ -40,7 +40,16 @@ function sample(): readonly NamedMessage[] {
 }
 
 function sectionsFor(message: NamedMessage): readonly string[] {
-  const whole = ["[]", "[HEADER]", "[TEXT]", "[]<0.20>", "[]<5.100000>", "[TEXT]<3.9>", "[HEADER]<7.40>"];
+  const whole = [
+    "[]",
+    "[HEADER]",
+    "[TEXT]",
+    "[]<0.20>",
+    "[]<5.100000>",
+    "[]<0.4294967295>",
+    "[TEXT]<3.9>",
+    "[HEADER]<7.40>",
+  ];
   const fields = ['(Subject "TO" x-test)', "(nosuchfield)"].flatMap(names => [
     `[HEADER.FIELDS ${names}]`,
     `[HEADER.FIELDS.NOT ${names}]`,
