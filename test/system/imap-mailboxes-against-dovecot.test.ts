@@ -239,6 +239,41 @@ test("commands are allowed in the same states, before login, without and with a 
   assert.deepEqual(wrong, []);
 });
 
+/**
+ * RFC 3501 §9 (seq-number) would have `*` answered with BAD where there is no message ("should"), as Dovecot does. To us it names
+ * nothing: clients open a mailbox with `FETCH 1:*` before they know that it is empty, and a BAD looks like an error of theirs.
+ */
+const STAR_IN_NOTHING = ["FETCH 1:* FLAGS", "FETCH * FLAGS"];
+
+test("an empty mailbox answers sets and searches alike", async () => {
+  await pair.both("EXAMINE Archive");
+  const wrong: unknown[] = [];
+  for (const command of lines(`
+    FETCH 1 FLAGS
+    UID FETCH 1:* FLAGS
+    UID FETCH * (FLAGS)
+    UID FETCH 1:5,9 (UID ENVELOPE)
+    SEARCH ALL
+    SEARCH 1:*
+    SEARCH *
+    SEARCH 1
+    UID SEARCH UID 1:*
+    UID SEARCH NOT SEEN
+    UID SEARCH SUBJECT x`)) {
+    const { ours, dovecot } = await pair.both(command);
+    const [a, b] = [ours, dovecot].map(answers => [
+      ...answers.slice(0, -1),
+      answers.at(-1)?.split(" ", 1)[0],
+    ]);
+    if (JSON.stringify(a) !== JSON.stringify(b)) wrong.push({ command, ours, dovecot });
+  }
+  for (const command of STAR_IN_NOTHING) {
+    const { ours, dovecot } = await pair.both(command);
+    assert.deepEqual([ours, dovecot[0]?.slice(0, 3)], [["OK FETCH completed"], "BAD"], command);
+  }
+  assert.deepEqual(wrong, []);
+});
+
 test("NAMESPACE, ID, CAPABILITY and LOGOUT have the same shape; we announce nothing that Dovecot does not know", async () => {
   const namespace = await pair.both("NAMESPACE");
   assert.deepEqual(namespace.ours.slice(0, -1), namespace.dovecot.slice(0, -1));
