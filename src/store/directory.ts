@@ -61,18 +61,12 @@ export class StoreDirectory implements Directory {
   }
 
   async findAccount(address: MailAddress): Promise<ResolvedRecipient | undefined> {
-    const key = address.raw;
-    const cached = this.#cache.get(key);
-    if (cached !== undefined && cached.until > this.#now()) return cached.found;
-    const { account, domain, detail } = await this.#lookups.add(address);
-    if (account === undefined || domain === undefined) return undefined;
-    return this.#remember(key, account, domain, detail);
+    return (await this.#find(address)).found;
   }
 
   async resolveRecipient(address: MailAddress): Promise<ResolvedRecipient> {
-    const found = await this.findAccount(address);
+    const { found, domain } = await this.#find(address);
     if (found !== undefined) return found;
-    const { domain } = await this.#lookups.add(address);
     if (domain === undefined) {
       throw new MairustError("unknown_domain", `Cannot deliver to "${address.raw}": the domain is not ours`, {
         publicText: "no such domain here",
@@ -98,6 +92,18 @@ export class StoreDirectory implements Directory {
       );
     }
     return this.#remember(address.raw, account, domain, detailOf(address));
+  }
+
+  /** @returns the domain alone where the account is not there */
+  async #find(
+    address: MailAddress,
+  ): Promise<{ readonly found?: ResolvedRecipient; readonly domain: Domain | undefined }> {
+    const cached = this.#cache.get(address.raw);
+    if (cached !== undefined && cached.until > this.#now())
+      return { found: cached.found, domain: cached.found.domain };
+    const { account, domain, detail } = await this.#lookups.add(address);
+    if (account === undefined || domain === undefined) return { domain };
+    return { found: this.#remember(address.raw, account, domain, detail), domain };
   }
 
   #remember(key: string, account: Account, domain: Domain, detail: string | undefined): ResolvedRecipient {

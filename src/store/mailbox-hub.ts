@@ -3,12 +3,13 @@
  * snapshots; a change costs one query for the rows above the known MODSEQ, whoever and how many are watching.
  */
 import { messageOf } from "../core/errors.ts";
-import type { MailboxId } from "../core/ids.ts";
+import type { AccountId, MailboxId } from "../core/ids.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { MailboxInfo, MailboxSnapshot, OpenMailbox } from "../core/ports/mailboxes.ts";
 import type { MailboxChanges } from "./changes.ts";
 import type { Db } from "./db.ts";
-import { applyDelta, emptySnapshot, FlagSetTable, type MailboxDelta } from "./mailbox-snapshot.ts";
+import { type MailboxState, readState } from "./mailbox-rows.ts";
+import { applyDelta, emptySnapshot, FlagSetTable } from "./mailbox-snapshot.ts";
 
 /** Closed mailboxes whose state is kept for the next opener: imapc opens a mailbox again and again. */
 const MAX_IDLE_STATES = 200;
@@ -19,6 +20,10 @@ export class MailboxHub {
   readonly #open = new Map<MailboxId, SharedMailbox>();
   /** Insertion order is age: the first is dropped first. */
   readonly #idle = new Map<MailboxId, SharedMailbox>();
+  /** Open and idle ones by account and name, as they were when somebody opened them: asked of the database again each time. */
+  readonly #named = new Map<string, SharedMailbox>();
+  /** First reads under way, by account and name. */
+  readonly #reading = new Map<string, Promise<unknown>>();
   readonly #unsubscribe: () => void;
 
   constructor(db: Db, changes: MailboxChanges, log: Log) {
@@ -31,22 +36,69 @@ export class MailboxHub {
     this.#unsubscribe();
   }
 
-  /** Open with the newest committed state. */
-  async open(info: MailboxInfo): Promise<OpenMailbox> {
-    const known = this.#open.get(info.id) ?? this.#idle.get(info.id);
-    // An import gave an empty mailbox the UIDVALIDITY of its source.
-    const isSame = known !== undefined && known.info.uidValidity === info.uidValidity;
-    const shared = isSame ? known : new SharedMailbox(this.#db, info);
-    this.#idle.delete(info.id);
-    this.#open.set(info.id, shared);
-    shared.holders++;
+  /**
+   * Open with the newest committed state: one statement, be the mailbox known here or not.
+   * @returns undefined when there is no such mailbox
+   */
+  async open(account: AccountId, name: string): Promise<OpenMailbox | undefined> {
+    const key = nameKey(account, name);
+    // The rows of a mailbox are read once, however many open it at the same time.
+    const reading = this.#reading.get(key);
+    if (reading !== undefined) await reading.catch(() => undefined);
+    const known = this.#named.get(key);
+    const again = known === undefined ? undefined : await this.#openAgain(key, known);
+    if (again !== undefined) return again;
+    const first = this.#openFirst(account, name);
+    this.#reading.set(key, first);
+    try {
+      return await first;
+    } finally {
+      if (this.#reading.get(key) === first) this.#reading.delete(key);
+    }
+  }
+
+  /** @returns undefined when the name means another mailbox by now, or none */
+  async #openAgain(key: string, shared: SharedMailbox): Promise<OpenMailbox | undefined> {
+    await this.#holdFresh(shared);
+    const { row } = shared;
+    // An import gives an empty mailbox the UIDVALIDITY of its source.
+    if (row !== undefined && keyOf(row) === key && row.info.uidValidity === shared.uidValidity)
+      return this.#handle(row.info, shared);
+    this.#forgetNames(shared);
+    this.#release(shared);
+    return undefined;
+  }
+
+  async #openFirst(account: AccountId, name: string): Promise<OpenMailbox | undefined> {
+    const row = await readState(this.#db, { account, name }, 0);
+    if (row === undefined) return undefined;
+    const known = this.#open.get(row.info.id) ?? this.#idle.get(row.info.id);
+    // It was opened under another name: its state may be older or newer than what we read.
+    const isSame = known !== undefined && known.uidValidity === row.info.uidValidity;
+    if (isSame) await this.#holdFresh(known);
+    else if (known !== undefined) this.#forgetNames(known);
+    const shared = isSame ? known : new SharedMailbox(this.#db, row);
+    if (!isSame) this.#hold(shared);
+    const key = keyOf(row);
+    this.#named.set(key, shared);
+    shared.names.add(key);
+    return this.#handle(row.info, shared);
+  }
+
+  async #holdFresh(shared: SharedMailbox): Promise<void> {
+    this.#hold(shared);
     try {
       await shared.refresh();
     } catch (error) {
       this.#release(shared);
       throw error;
     }
-    return this.#handle(info, shared);
+  }
+
+  #hold(shared: SharedMailbox): void {
+    this.#idle.delete(shared.id);
+    this.#open.set(shared.id, shared);
+    shared.holders++;
   }
 
   #handle(info: MailboxInfo, shared: SharedMailbox): OpenMailbox {
@@ -75,11 +127,18 @@ export class MailboxHub {
 
   #release(shared: SharedMailbox): void {
     shared.holders--;
-    if (shared.holders > 0 || this.#open.get(shared.info.id) !== shared) return;
-    this.#open.delete(shared.info.id);
-    this.#idle.set(shared.info.id, shared);
-    const [oldest] = this.#idle.keys();
-    if (this.#idle.size > MAX_IDLE_STATES && oldest !== undefined) this.#idle.delete(oldest);
+    if (shared.holders > 0 || this.#open.get(shared.id) !== shared) return;
+    this.#open.delete(shared.id);
+    this.#idle.set(shared.id, shared);
+    const [oldest] = this.#idle.values();
+    if (this.#idle.size <= MAX_IDLE_STATES || oldest === undefined) return;
+    this.#idle.delete(oldest.id);
+    this.#forgetNames(oldest);
+  }
+
+  #forgetNames(shared: SharedMailbox): void {
+    for (const key of shared.names) if (this.#named.get(key) === shared) this.#named.delete(key);
+    shared.names.clear();
   }
 
   #changed(ids: readonly MailboxId[] | "all"): void {
@@ -87,26 +146,40 @@ export class MailboxHub {
     for (const shared of affected) {
       if (shared.listeners.size === 0) continue;
       shared.refresh().catch(error => {
-        this.#log.warn("mailbox state not refreshed", { mailbox: shared.info.id, reason: messageOf(error) });
+        this.#log.warn("mailbox state not refreshed", { mailbox: shared.id, reason: messageOf(error) });
       });
     }
   }
 }
 
+type KnownRow = Omit<MailboxState, "delta">;
+
+const nameKey = (account: AccountId, name: string) => `${account}/${name}`;
+const keyOf = ({ account, info }: KnownRow) => nameKey(account, info.name);
+
 class SharedMailbox {
-  readonly info: MailboxInfo;
+  readonly id: MailboxId;
+  readonly uidValidity: number;
   readonly listeners = new Set<() => void>();
+  /** Its keys in the hub's table of names. */
+  readonly names = new Set<string>();
   holders = 0;
   snapshot: MailboxSnapshot;
+  /** As it was read last; undefined when it was gone. Without the delta, which may be large. */
+  row: KnownRow | undefined;
   readonly #db: Db;
   readonly #flags = new FlagSetTable();
   #running: Promise<MailboxSnapshot> | undefined;
   #queued: Promise<MailboxSnapshot> | undefined;
 
-  constructor(db: Db, info: MailboxInfo) {
+  /** @param first  read with MODSEQ 0 */
+  constructor(db: Db, first: MailboxState) {
     this.#db = db;
-    this.info = info;
-    this.snapshot = emptySnapshot({ mailboxId: info.id, uidValidity: info.uidValidity }, this.#flags);
+    this.id = first.info.id;
+    this.uidValidity = first.info.uidValidity;
+    this.row = { account: first.account, info: first.info };
+    const empty = emptySnapshot({ mailboxId: this.id, uidValidity: this.uidValidity }, this.#flags);
+    this.snapshot = applyDelta(empty, first.delta, this.#flags);
   }
 
   /** Resolves with a state that holds everything committed before the call: a refresh that already runs may be too old. */
@@ -128,40 +201,12 @@ class SharedMailbox {
 
   async #refreshOnce(): Promise<MailboxSnapshot> {
     const before = this.snapshot;
-    const delta = await readDelta(this.#db, this.info.id, before.highestModseq);
-    this.snapshot = applyDelta(before, delta, this.#flags);
+    const read = await readState(this.#db, { id: this.id }, before.highestModseq);
+    this.row = read === undefined ? undefined : { account: read.account, info: read.info };
+    // The mailbox was deleted under its sessions: nothing more comes.
+    const gone = { uidNext: 1, highestModseq: before.highestModseq + 1, lines: "", expunged: [] };
+    this.snapshot = applyDelta(before, read?.delta ?? gone, this.#flags);
     if (this.snapshot !== before) for (const listener of this.listeners) listener();
     return this.snapshot;
   }
-}
-
-/** One statement, one consistent view. For a first read (`since` 0) the expunge log does not matter. */
-async function readDelta(db: Db, id: MailboxId, since: number): Promise<MailboxDelta> {
-  const [row] = await db.query<{
-    uidnext: number;
-    highest_modseq: number;
-    lines: string | null;
-    expunged: string | null;
-  }>`
-    select m.uidnext, m.highest_modseq,
-      case when m.highest_modseq > ${since}::bigint then (
-        select string_agg(e.line, E'\n') from (
-          select uid || ' ' || flags || case when keywords = '{}' then '' else ' ' || array_to_string(keywords, ' ') end as line
-          from entries where mailbox_id = m.id and modseq > ${since}::bigint order by uid
-        ) e
-      ) end as lines,
-      case when m.highest_modseq > ${since}::bigint and ${since}::bigint > 0 then (
-        select string_agg(x.uid::text, ',') from expunged x where x.mailbox_id = m.id and x.modseq > ${since}::bigint
-      ) end as expunged
-    from mailboxes m where m.id = ${id}`;
-  if (row === undefined) {
-    // The mailbox was deleted under its sessions: they see it empty from now on.
-    return { uidNext: 1, highestModseq: since + 1, lines: "", expunged: [] };
-  }
-  return {
-    uidNext: row.uidnext,
-    highestModseq: row.highest_modseq,
-    lines: row.lines ?? "",
-    expunged: row.expunged === null ? [] : row.expunged.split(",").map(Number),
-  };
 }

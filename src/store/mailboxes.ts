@@ -1,48 +1,21 @@
 /** The read side for IMAP: listing, opening, subscriptions, and the rows that FETCH and SEARCH need (message path, step 9). */
 import { MairustError } from "../core/errors.ts";
-import { type AccountId, blobDigest, type MailboxId, mailboxId, messageId } from "../core/ids.ts";
-import {
-  FETCH_PAGE,
-  type MailboxInfo,
-  type MailboxReader,
-  type MessageRow,
-  type RowFields,
-} from "../core/ports/mailboxes.ts";
+import { type AccountId, blobDigest, type MailboxId, messageId } from "../core/ids.ts";
+import { FETCH_PAGE, type MailboxReader, type MessageRow, type RowFields } from "../core/ports/mailboxes.ts";
 import type { Db } from "./db.ts";
 import type { MailboxHub } from "./mailbox-hub.ts";
 import { normalizeMailboxName } from "./mailbox-names.ts";
+import { readInfo, readListing } from "./mailbox-rows.ts";
 
 /** Subscriptions one account may hold. */
 const MAX_SUBSCRIPTIONS = 10_000;
 
-interface MailboxRow {
-  id: number;
-  name: string;
-  special_use: string | null;
-  subscribed: boolean;
-  uidvalidity: number;
-  uidnext: number;
-  highest_modseq: number;
-  messages: number;
-  unseen: number;
-  size_bytes: number;
-}
-
 export function createMailboxReader(db: Db, hub: MailboxHub): MailboxReader {
-  const status = async (account: AccountId, name: string): Promise<MailboxInfo> => {
-    const rows = await listRows(db, account, nameOrNothing(name));
-    const row = rows[0];
-    if (row === undefined) {
-      throw new MairustError("not_found", `Cannot find mailbox ${JSON.stringify(name)}`, {
-        publicText: "no such mailbox",
-      });
-    }
-    return mailboxInfo(row);
-  };
   return {
-    status,
-    list: async account => (await listRows(db, account, null)).map(mailboxInfo),
-    open: async (account, name) => hub.open(await status(account, name)),
+    status: async (account, name) =>
+      (await readInfo(db, account, nameOrNothing(name))) ?? throwNotFound(name),
+    list: account => readListing(db, account),
+    open: async (account, name) => (await hub.open(account, nameOrNothing(name))) ?? throwNotFound(name),
     subscriptions: async account => {
       const rows = await db.query<{ name: string }>`
         select name from subscriptions where account_id = ${account} order by name limit ${MAX_SUBSCRIPTIONS}`;
@@ -53,6 +26,12 @@ export function createMailboxReader(db: Db, hub: MailboxHub): MailboxReader {
   };
 }
 
+function throwNotFound(name: string): never {
+  throw new MairustError("not_found", `Cannot find mailbox ${JSON.stringify(name)}`, {
+    publicText: "no such mailbox",
+  });
+}
+
 /** A name that could never be created cannot be found either: no reason to fail on it. */
 function nameOrNothing(name: string): string {
   try {
@@ -60,30 +39,6 @@ function nameOrNothing(name: string): string {
   } catch {
     return "";
   }
-}
-
-async function listRows(db: Db, account: AccountId, name: string | null): Promise<MailboxRow[]> {
-  return db.query<MailboxRow>`
-    select m.id, m.name, m.special_use, s.name is not null as subscribed, m.uidvalidity, m.uidnext, m.highest_modseq,
-           m.messages, m.unseen, m.size_bytes
-    from mailboxes m left join subscriptions s on s.account_id = m.account_id and s.name = m.name
-    where m.account_id = ${account} and (${name}::text is null or m.name = ${name}::text)
-    order by m.name <> 'INBOX', m.name`;
-}
-
-function mailboxInfo(row: MailboxRow): MailboxInfo {
-  return {
-    id: mailboxId(row.id),
-    name: row.name,
-    specialUse: row.special_use ?? undefined,
-    subscribed: row.subscribed,
-    uidValidity: row.uidvalidity,
-    uidNext: row.uidnext,
-    highestModseq: row.highest_modseq,
-    messages: row.messages,
-    unseen: row.unseen,
-    sizeBytes: row.size_bytes,
-  };
 }
 
 async function setSubscription(db: Db, account: AccountId, name: string, on: boolean): Promise<void> {

@@ -8,13 +8,14 @@ import { join } from "node:path";
 import { startDovecot } from "../../src/mailhost/dovecot.ts";
 import { makeScratch } from "../../src/mailhost/scratch.ts";
 import { deadlineAfter } from "../../src/platform/deadline.ts";
+import { encodeUtf7 } from "../../src/protocols/imap/utf7.ts";
 import { ImapTestClient } from "./imap-client.ts";
 import { type Sidecar, startSidecar } from "./sidecar.ts";
 import type { NamedMessage } from "./torture.ts";
 
 const START_MS = 90_000;
-const USER = "pair@example.test";
-const PASSWORD = "pair password";
+export const USER = "pair@example.test";
+export const PASSWORD = "pair password";
 const FIRST_ARRIVAL_MS = Date.UTC(2025, 0, 1, 12, 0, 0);
 const HOUR_MS = 3_600_000;
 /** By turns. */
@@ -27,12 +28,17 @@ export interface ImapPair {
   readonly clients: Readonly<Record<Side, ImapTestClient>>;
   /** Log in, without selecting. */
   open(side: Side): Promise<ImapTestClient>;
+  /** A connection before login. */
+  connect(side: Side): ImapTestClient;
+  /** The same mailbox on both, with messages; not subscribed. What exists on one side is made on the other. */
+  createMailbox(name: string, messages: readonly NamedMessage[]): Promise<void>;
   /** One command on both, at the same time. */
   both(command: string): Promise<Readonly<Record<Side, string[]>>>;
   stop(): Promise<void>;
 }
 
-export async function startImapPair(messages: readonly NamedMessage[]): Promise<ImapPair> {
+/** @param extraConfig  lines for Dovecot */
+export async function startImapPair(messages: readonly NamedMessage[], extraConfig = ""): Promise<ImapPair> {
   const scratch = await makeScratch();
   const folder = async (name: string) => {
     await mkdir(join(scratch.dir, name));
@@ -47,19 +53,21 @@ export async function startImapPair(messages: readonly NamedMessage[]): Promise<
       dir: await folder("d"),
       mode: { kind: "maildir" },
       users: [{ address: USER, password: PASSWORD }],
+      extraConfig,
     },
     deadline,
   );
   deadline.dispose();
+  const connect = (side: Side) => new ImapTestClient(side === "ours" ? sidecar.imapPort : dovecot.imapPort);
   const open = async (side: Side) => {
-    const client = new ImapTestClient(side === "ours" ? sidecar.imapPort : dovecot.imapPort);
+    const client = connect(side);
     await client.line();
     const answer = (await client.command(`LOGIN ${USER} "${PASSWORD}"`)).at(-1) ?? "";
     if (!answer.startsWith("OK")) throw new Error(`${side}: ${answer}`);
     return client;
   };
-  await fillOurs(sidecar, messages);
-  await fillDovecot(await open("dovecot"), messages);
+  await fillOurs(sidecar, "INBOX", messages);
+  await fillDovecot(await open("dovecot"), "INBOX", messages);
   const clients = { ours: await open("ours"), dovecot: await open("dovecot") };
   const both = async (command: string) => {
     const [ours, theirs] = await Promise.all([
@@ -72,7 +80,14 @@ export async function startImapPair(messages: readonly NamedMessage[]): Promise<
   return {
     clients,
     open,
+    connect,
     both,
+    async createMailbox(name, content) {
+      await createOurs(sidecar, name);
+      await clients.dovecot.command(`CREATE "${encodeUtf7(name)}"`);
+      await fillOurs(sidecar, name, content);
+      await fillDovecot(await open("dovecot"), name, content);
+    },
     async stop() {
       for (const side of SIDES) clients[side].close();
       await dovecot.stop();
@@ -85,35 +100,58 @@ export async function startImapPair(messages: readonly NamedMessage[]): Promise<
 const arrival = (i: number) => new Date(FIRST_ARRIVAL_MS + i * HOUR_MS);
 const flagsOf = (i: number) => FLAGS[i % FLAGS.length] ?? "";
 
-async function fillOurs(sidecar: Sidecar, messages: readonly NamedMessage[]): Promise<void> {
+/** As an import does. */
+async function createOurs(sidecar: Sidecar, name: string): Promise<void> {
+  const send = async (path: string, body: object) => {
+    const answer = await post(sidecar.apiSocket, path, Buffer.from(JSON.stringify(body)), "application/json");
+    if (answer.status >= 300) throw new Error(`${name}: ${answer.status} ${answer.text}`);
+    return JSON.parse(answer.text) as { id: number };
+  };
+  const { id } = await send("/api/v1/imports", { account: USER, kind: "maildir", source: "pair" });
+  await send(`/api/v1/imports/${id}/open`, { account: USER, name, subscribe: false, source_uids: null });
+}
+
+async function fillOurs(sidecar: Sidecar, mailbox: string, messages: readonly NamedMessage[]): Promise<void> {
   for (const [i, { name, bytes }] of messages.entries()) {
     const query = new URLSearchParams({
       date: arrival(i).toISOString(),
       flags: flagsOf(i).replaceAll(" ", ","),
     });
-    const path = `/api/v1/accounts/${encodeURIComponent(USER)}/mailboxes/INBOX/messages?${query}`;
-    const status = await post(sidecar.apiSocket, path, bytes);
+    const path = `/api/v1/accounts/${encodeURIComponent(USER)}/mailboxes/${encodeURIComponent(mailbox)}/messages?${query}`;
+    const { status } = await post(sidecar.apiSocket, path, bytes, "message/rfc822");
     if (status !== 201) throw new Error(`${name}: ${status}`);
   }
 }
 
-function post(socketPath: string, path: string, bytes: Buffer): Promise<number> {
+function post(
+  socketPath: string,
+  path: string,
+  bytes: Buffer,
+  type: string,
+): Promise<{ readonly status: number; readonly text: string }> {
   return new Promise((resolve, reject) => {
-    const headers = { "content-type": "message/rfc822" };
+    const headers = { "content-type": type };
     const sent = request({ socketPath, method: "POST", path, headers }, answer => {
-      answer.resume();
-      answer.on("end", () => resolve(answer.statusCode ?? 0));
+      const chunks: Buffer[] = [];
+      answer.on("data", chunk => chunks.push(chunk));
+      answer.on("end", () =>
+        resolve({ status: answer.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
+      );
     });
     sent.on("error", reject);
     sent.end(bytes);
   });
 }
 
-async function fillDovecot(client: ImapTestClient, messages: readonly NamedMessage[]): Promise<void> {
+async function fillDovecot(
+  client: ImapTestClient,
+  mailbox: string,
+  messages: readonly NamedMessage[],
+): Promise<void> {
   for (const [i, { name, bytes }] of messages.entries()) {
     const [, day = "", month = "", year = "", time = ""] = arrival(i).toUTCString().split(" ");
     const date = `${day}-${month}-${year} ${time} +0000`;
-    const command = `APPEND INBOX (${flagsOf(i)}) "${date}" {${bytes.length}+}\r\n${bytes.toString("latin1")}`;
+    const command = `APPEND "${encodeUtf7(mailbox)}" (${flagsOf(i)}) "${date}" {${bytes.length}+}\r\n${bytes.toString("latin1")}`;
     const answer = (await client.command(command)).at(-1) ?? "";
     if (!answer.startsWith("OK")) throw new Error(`${name}: ${answer}`);
   }

@@ -36,7 +36,7 @@ const NO_DATE: SearchReason = {
 const OLD_DATE: SearchReason = {
   why: "Dovecot knows no days before 1970",
   covers: (more, less) =>
-    less.length === 0 && more.every(message => /^date:.*\b19[0-6]\d\b/imu.test(headOf(message))),
+    less.length === 0 && more.every(message => /^date:.*\b(?:19[0-6]\d|0\d{3})\b/imu.test(headOf(message))),
 };
 const HEADER_TEXT: SearchReason = {
   why: "TEXT sees each field as `Name: value`, white space before the colon and in front of the first field taken away",
@@ -45,11 +45,20 @@ const HEADER_TEXT: SearchReason = {
     less.every(({ name }) => name === "leading tab"),
 };
 
-function hasDate(header: string): boolean {
-  return /^date:\s*(?:\w{3},\s*)?\d{1,2}\s+[a-z]{3}[a-z]*\s+\d{2,4}\s+\d/imu.test(header);
-}
+const BROKEN_TIME: SearchReason = {
+  why: "a day that can be read counts although the time after it is broken: keys ask for days; Dovecot reads all or nothing",
+  covers: (more, less) => less.length === 0 && !more.some(message => hasDate(headOf(message))),
+};
 
-const literal = (text: string) => `{${Buffer.byteLength(text)}+}\r\n${Buffer.from(text).toString("latin1")}`;
+const WHOLE_DATE =
+  /^date:\s*(?:\w{3},\s*)?\d{1,2}\s+[a-z]{3}[a-z]*\s+\d{2,4}\s+(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?:\s|$)/iu;
+/** Of several Date fields the first one counts, on both sides. */
+const hasDate = (header: string) => WHOLE_DATE.test(/^date:.*/imu.exec(header)?.[0] ?? "");
+
+const octets = (bytes: Buffer) => `{${bytes.length}+}\r\n${bytes.toString("latin1")}`;
+const literal = (text: string) => octets(Buffer.from(text));
+/** 日本 in ISO-2022-JP. */
+const JIS = octets(Buffer.from("1b2442467c4b5c1b2842", "hex"));
 /** Commands as lines of text. */
 const lines = (text: string) => text.split("\n").flatMap(line => (line.trim() === "" ? [] : [line.trim()]));
 const ask = (keys: readonly string[], differs?: SearchReason): readonly SearchQuestion[] =>
@@ -68,8 +77,9 @@ export const SEARCHES: readonly SearchQuestion[] = [
     row("LARGER 500 | SMALLER 500 | LARGER 0 | SMALLER 0 | LARGER 4294967295 | LARGER 484 | SMALLER 484"),
   ),
   ...ask(row("BEFORE 5-Jan-2025 | ON 5-Jan-2025 | SINCE 5-Jan-2025 | ON 1-Jan-2025 | BEFORE 1-Jan-2025")),
-  ...ask(row('ON "05-Jan-2025" | SENTON 21-Nov-1997 | SENTSINCE 1-Jan-1998 | SENTON 1-Feb-2025')),
-  ...ask(row("SENTON 2-Feb-2025 | SENTON 13-Feb-1975 | SENTSINCE 2-Feb-2025")),
+  ...ask(row('ON "05-Jan-2025" | SENTON 21-Nov-1997 | SENTON 1-Feb-2025')),
+  ...ask(row("SENTON 2-Feb-2025 | SENTON 13-Feb-1975")),
+  ...ask(row("SENTSINCE 1-Jan-1998 | SENTSINCE 2-Feb-2025"), BROKEN_TIME),
   ...ask(["SENTBEFORE 1-Jan-1998"], NO_DATE),
   ...ask(["SENTBEFORE 1-Jan-1970"], OLD_DATE),
   ...ask(
@@ -83,6 +93,12 @@ export const SEARCHES: readonly SearchQuestion[] = [
   ...ask(['SUBJECT "with \\"quotes\\""', "SUBJECT {5+}\r\nplain", "CHARSET US-ASCII SUBJECT plain"]),
   ...ask(["日本語", "CAFÉ AU"].map(text => `CHARSET UTF-8 SUBJECT ${literal(text)}`)),
   ...ask(["山田", "andré"].map(text => `CHARSET UTF-8 FROM ${literal(text)}`)),
+  ...ask(
+    row(`SUBJECT ${JIS} | NOT SUBJECT ${JIS} | HEADER Subject ${JIS} | OR (SEEN SUBJECT ${JIS}) 1:3`).map(
+      keys => `CHARSET ISO-2022-JP ${keys}`,
+    ),
+  ),
+  ...ask(["CHARSET ISO-2022-JP SUBJECT plain", "CHARSET iso-2022-jp ALL"]),
   ...ask([`CHARSET utf-8 OR SEEN SUBJECT ${literal("日本")}`]),
   ...ask(row('BODY needle | BODY NEEDLE | TEXT needle | BODY "words in a line"'), UNKNOWN_ENCODING),
   ...ask([`CHARSET UTF-8 BODY ${literal("café in UTF-8")}`], MIXED_CHARSETS),
@@ -93,6 +109,9 @@ export const SEARCHES: readonly SearchQuestion[] = [
     row("((ALL) (SEEN)) | SEEN FLAGGED | NOT (SEEN FLAGGED) | OR OR 1 2 3 | NOT 1:5 | UID 5:10 NOT UID 7"),
   ),
   ...ask(row("OR FROM pirard SUBJECT plain | SEEN NOT SUBJECT plain")),
+  ...ask(row("(1:9 NOT (3,5)) OR 2 7 | OR (UID 1:4 SEEN) (6:8 UNSEEN) | NOT (OR SEEN (FLAGGED 1:*))")),
+  ...ask(row("1:* NOT UID 5:* | *:1 1:3 | 3:2,9,1:2 | NOT NOT NOT 4:* | (((NOT (1:3)))) | (1) (2)")),
+  ...ask(row("OR RECENT OLD | RECENT OLD | NEW OLD | NEW SEEN | UNDELETED UNDRAFT UNFLAGGED UNANSWERED")),
   ...ask(row("SEEN BODY needle | NOT BODY needle | NOT TEXT needle | OR BODY needle SEEN"), UNKNOWN_ENCODING),
   ...ask(["SUBJECT plain BODY needle NOT DELETED"], UNKNOWN_ENCODING),
   ...ask(row("OLDER 1000000 | YOUNGER 1000000 | OLDER 60 | YOUNGER 4294967295 | OLDER 4294967295")),

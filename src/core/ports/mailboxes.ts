@@ -69,13 +69,21 @@ export interface MessageRow {
   readonly header?: Uint8Array | null;
 }
 
+export interface MailboxListing {
+  /** INBOX first, then by name. */
+  readonly mailboxes: readonly MailboxInfo[];
+  /** Names subscribed, also of mailboxes that are gone (RFC 3501 §6.3.9). */
+  readonly subscriptions: readonly string[];
+}
+
+/** Each method but `rows` sends at most one statement, `open` of a mailbox that somebody else opens at the same time apart. */
 export interface MailboxReader {
-  list(account: AccountId): Promise<readonly MailboxInfo[]>;
+  list(account: AccountId): Promise<MailboxListing>;
   /** @throws {MairustError} `not_found` */
   status(account: AccountId, name: string): Promise<MailboxInfo>;
   /** @throws {MairustError} `not_found` */
   open(account: AccountId, name: string): Promise<OpenMailbox>;
-  /** Names subscribed, also of mailboxes that are gone (RFC 3501 §6.3.9). */
+  /** As in {@link MailboxListing}. */
   subscriptions(account: AccountId): Promise<readonly string[]>;
   subscribe(account: AccountId, name: string, on: boolean): Promise<void>;
   /**

@@ -2,7 +2,7 @@
  * LIST, LSUB, STATUS, SUBSCRIBE, UNSUBSCRIBE, NAMESPACE: everything about mailboxes by name. Subscriptions are stored even
  * though mail is read-only: imapc passes them on. Source: RFC 3501 §6.3.6–6.3.10, RFC 5258, RFC 5819, RFC 6154, RFC 2342.
  */
-import type { MailboxInfo } from "../../core/ports/mailboxes.ts";
+import type { MailboxInfo, MailboxListing } from "../../core/ports/mailboxes.ts";
 import type { LoggedIn } from "./context.ts";
 import { wireMailbox } from "./encode.ts";
 import { matchesPattern } from "./mailbox-pattern.ts";
@@ -20,8 +20,8 @@ interface Entry {
 
 export async function list(context: LoggedIn, request: ListRequest): Promise<Completion> {
   if (request.patterns.length === 0) return separator(context, "LIST");
-  const entries = await readEntries(context);
-  for (const entry of entries) {
+  const listing = await context.reader.list(context.account.id);
+  for (const entry of entriesOf(listing)) {
     if (!request.patterns.some(pattern => matchesPattern(pattern, entry.name))) continue;
     const selection = select(entry, request);
     if (selection === "no") continue;
@@ -74,7 +74,9 @@ function listAttributes(entry: Entry, request: ListRequest): readonly string[] {
 export async function lsub(context: LoggedIn, request: ListRequest): Promise<Completion> {
   const [pattern] = request.patterns;
   if (pattern === undefined) return separator(context, "LSUB");
-  for (const entry of await readEntries(context)) {
+  // What is subscribed is told whether there is such a mailbox or not.
+  const subscriptions = await context.reader.subscriptions(context.account.id);
+  for (const entry of entriesOf({ mailboxes: [], subscriptions })) {
     if (!matchesPattern(pattern, entry.name)) continue;
     // RFC 3501 §6.3.9: with "%" a parent of something subscribed is shown, as \Noselect.
     const asParent = !entry.subscribed && pattern.endsWith("%") && entry.hasSubscribedChildren;
@@ -92,12 +94,7 @@ function separator(context: LoggedIn, name: "LIST" | "LSUB"): Completion {
 }
 
 /** All names, parents before children, INBOX first. */
-async function readEntries(context: LoggedIn): Promise<readonly Entry[]> {
-  const { reader, account } = context;
-  const [mailboxes, subscriptions] = await Promise.all([
-    reader.list(account.id),
-    reader.subscriptions(account.id),
-  ]);
+function entriesOf({ mailboxes, subscriptions }: MailboxListing): readonly Entry[] {
   const infos = new Map(mailboxes.map(info => [info.name, info]));
   const subscribed = new Set(subscriptions);
   const withChildren = parentsOf(infos.keys());

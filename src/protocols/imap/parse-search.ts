@@ -1,6 +1,7 @@
 /**
  * Search keys as data, and their parser. Pure. Source: RFC 3501 §6.4.4 and §9, RFC 5032 (OLDER, YOUNGER).
  */
+import { decodeText } from "../../core/mime/charset.ts";
 import { FLAG_ANSWERED, FLAG_DELETED, FLAG_DRAFT, FLAG_FLAGGED, FLAG_SEEN } from "../../core/ports/store.ts";
 import { fold } from "./fold.ts";
 import type { Lexer } from "./lexer.ts";
@@ -45,6 +46,15 @@ const FLAGS: ReadonlyMap<string, number> = new Map([
   ["FLAGGED", FLAG_FLAGGED],
   ["SEEN", FLAG_SEEN],
 ]);
+const utf8 = (octets: Buffer) => octets.toString("utf8");
+/** What search text may be written in. US-ASCII is a part of UTF-8, which clients send without saying so. */
+const CHARSETS: ReadonlyMap<string, (octets: Buffer) => string> = new Map([
+  ["US-ASCII", utf8],
+  ["UTF-8", utf8],
+  ["ISO-2022-JP", octets => decodeText(octets, "iso-2022-jp")],
+]);
+export const SEARCH_CHARSETS: readonly string[] = [...CHARSETS.keys()];
+
 const MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAY_MS = 86_400_000;
 
@@ -60,6 +70,7 @@ class SearchParser {
   readonly #depth: number;
   readonly #textChars: number;
   #keysLeft: number;
+  #decode = utf8;
 
   constructor(lexer: Lexer, limits: SearchLimits) {
     this.#lexer = lexer;
@@ -77,6 +88,8 @@ class SearchParser {
       if (word === "CHARSET") {
         lexer.space();
         charset = lexer.astring().toString("latin1").toUpperCase();
+        // A charset that we do not know is refused when all of the command was read: its syntax does not depend on it.
+        this.#decode = CHARSETS.get(charset) ?? utf8;
         lexer.space();
       } else first = this.#named(word, this.#depth);
     }
@@ -186,9 +199,9 @@ class SearchParser {
     return seconds;
   }
 
-  /** Search strings are US-ASCII or UTF-8; other octets cannot match anything and are replaced. */
+  /** Octets that are none of the charset cannot match anything and are replaced. */
   #text(): string {
-    const text = fold(this.#lexer.astring().toString("utf8"));
+    const text = fold(this.#decode(this.#lexer.astring()));
     if (text.length > this.#textChars) throw new ImapSyntaxError("Search text is too long");
     return text;
   }

@@ -11,6 +11,7 @@ import type { ImapCommand } from "./command.ts";
 import type { InMailbox } from "./context.ts";
 import { HeaderText } from "./header-text.ts";
 import { ConnectionGone } from "./output.ts";
+import { SEARCH_CHARSETS } from "./parse-search.ts";
 import { type Completion, completionOf, no, ok } from "./reply.ts";
 import { scanContent } from "./search-content.ts";
 import { SearchProgram } from "./search-evaluate.ts";
@@ -22,13 +23,12 @@ type SearchCommand = Extract<ImapCommand, { kind: "SEARCH" }>;
 const LOGGED_PER_COMMAND = 10;
 /** Keys looked at before the event loop gets its turn. */
 const EVALUATIONS_PER_SLICE = 200_000;
-const CHARSETS: ReadonlySet<string> = new Set(["US-ASCII", "UTF-8"]);
 
 /** @param nowMs  milliseconds since 1970 */
 export async function search(context: InMailbox, command: SearchCommand, nowMs: number): Promise<Completion> {
   const { charset, key } = command.request;
-  if (charset !== undefined && !CHARSETS.has(charset)) {
-    return no("Search text must be in one of these", "BADCHARSET (US-ASCII UTF-8)");
+  if (charset !== undefined && !SEARCH_CHARSETS.includes(charset)) {
+    return no("Search text must be in one of these", `BADCHARSET (${SEARCH_CHARSETS.join(" ")})`);
   }
   const { view } = context.selected;
   const program = new SearchProgram(key, view, nowMs);

@@ -129,7 +129,7 @@ test("deliver() stores in a batch: UIDs rise, counters are exact, a folder that 
   const row = await counters(account.id);
   assert.equal(row?.used_messages, 20);
   assert.deepEqual([row?.used_bytes, row?.used_messages], [row?.real_bytes, row?.real_messages]);
-  const boxes = await node.reader.list(account.id);
+  const { mailboxes: boxes } = await node.reader.list(account.id);
   assert.equal(boxes.find(b => b.name === "Invoices/2026")?.messages, 10);
 });
 

@@ -20,6 +20,7 @@ import type { Authenticator, LoginRequest } from "../../../../src/core/ports/log
 import {
   FETCH_PAGE,
   type MailboxInfo,
+  type MailboxListing,
   type MailboxReader,
   type MailboxSnapshot,
   type MessageRow,
@@ -261,8 +262,11 @@ export class MemoryStore implements MailboxReader, Authenticator {
     throw new MairustError("auth_failed", "Cannot log in: wrong password", { context });
   }
 
-  async list(): Promise<readonly MailboxInfo[]> {
-    return [...this.mailboxes.values()].map(mailbox => mailbox.info(this.subscribed.has(mailbox.name)));
+  async list(): Promise<MailboxListing> {
+    const mailboxes = [...this.mailboxes.values()].map(mailbox =>
+      mailbox.info(this.subscribed.has(mailbox.name)),
+    );
+    return { mailboxes, subscriptions: await this.subscriptions() };
   }
 
   async status(_: unknown, name: string): Promise<MailboxInfo> {

@@ -83,6 +83,7 @@ test("SEARCH answers every kind of key exactly", async () => {
     ["BODY lait", ""],
     [`BODY ${utf8("会議")}`, "2 9"],
     [`CHARSET UTF-8 BODY ${utf8("お知らせ")}`, "2 9"],
+    [`CHARSET ISO-2022-JP BODY {${JAPANESE_JIS.length}+}\r\n${JAPANESE_JIS.toString("latin1")}`, "2 9"],
     ["BODY softbreak", "2"],
     [`BODY ${utf8("break あ")}`, "2"],
     ['BODY "hidden in"', ""],
@@ -102,7 +103,7 @@ test("SEARCH answers every kind of key exactly", async () => {
   assert.deepEqual(await client.command("SEARCH UID 9"), ["* SEARCH 3", "OK SEARCH completed"]);
   assert.equal(
     (await client.command("SEARCH CHARSET KOI8-R ALL"))[0],
-    "NO [BADCHARSET (US-ASCII UTF-8)] Search text must be in one of these",
+    "NO [BADCHARSET (US-ASCII UTF-8 ISO-2022-JP)] Search text must be in one of these",
   );
 });
 

@@ -1,0 +1,177 @@
+/** The IMAP server over the real store: PostgreSQL, blobs in files, and every statement that is sent for IMAP written down. */
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseMailAddress } from "../../../src/core/envelope.ts";
+import { messageId } from "../../../src/core/ids.ts";
+import { packStructure } from "../../../src/core/mime/packed.ts";
+import { MessageScanner } from "../../../src/core/mime/scanner.ts";
+import { uuid7Generator } from "../../../src/platform/uuid7.ts";
+import { createImapServer } from "../../../src/protocols/imap/server.ts";
+import { createAccount } from "../../../src/store/accounts.ts";
+import { openFsBlobs } from "../../../src/store/blobs-fs.ts";
+import { MailboxChanges } from "../../../src/store/changes.ts";
+import type { Db, Queryable } from "../../../src/store/db.ts";
+import { createMessageStore } from "../../../src/store/deliver.ts";
+import { StoreDirectory } from "../../../src/store/directory.ts";
+import { createAuthenticator } from "../../../src/store/login.ts";
+import { MailboxHub } from "../../../src/store/mailbox-hub.ts";
+import { createMailboxReader } from "../../../src/store/mailboxes.ts";
+import { createUserPasswords, hashPassword } from "../../../src/store/passwords.ts";
+import { silentLog, startTestDatabase } from "../../lib/database.ts";
+import { ImapTestClient } from "../../lib/imap-client.ts";
+
+export const USER = "user@example.test";
+export const PASSWORD = "pass word";
+export const MASTER = { user: "dovecot", password: "master" };
+
+export type ImapService = Awaited<ReturnType<typeof startImapService>>;
+
+/** A database that writes down each statement before it goes on its way, those of transactions too. */
+function written(db: Db, statements: string[]): Db {
+  const noting = (inner: Queryable): Queryable => ({
+    query(strings, ...values) {
+      statements.push(strings.join("…"));
+      return inner.query(strings, ...values);
+    },
+    run(strings, ...values) {
+      statements.push(strings.join("…"));
+      return inner.run(strings, ...values);
+    },
+  });
+  return {
+    ...noting(db),
+    begin: (work, options, deadline) =>
+      db.begin(tx => work({ ...tx, ...noting(tx), script: text => tx.script(text) }), options, deadline),
+    listen: (...args) => db.listen(...args),
+    notify: (...args) => db.notify(...args),
+    get counts() {
+      return db.counts;
+    },
+    close: deadline => db.close(deadline),
+  };
+}
+
+export async function startImapService() {
+  const database = await startTestDatabase();
+  const { db } = database;
+  const folder = mkdtempSync(join(tmpdir(), "mr-imap-"));
+  const blobs = await openFsBlobs({
+    path: folder,
+    compression: "none",
+    minFreeBytes: () => 0,
+    log: silentLog,
+  });
+  await db.query`insert into domains (name, accounts) values ('example.test', 'listed')`;
+  const { id: account } = await db.begin(tx => createAccount(tx, parseMailAddress(USER)));
+  await db.run`update accounts set password_hash = ${await hashPassword(PASSWORD)} where id = ${account}`;
+
+  const statements: string[] = [];
+  const imapDb = written(db, statements);
+  const changes = new MailboxChanges(db, silentLog);
+  const hub = new MailboxHub(imapDb, changes, silentLog);
+  const server = createImapServer({
+    config: { hostname: "mail.test", connections: 100, connectionsPerUser: 100 },
+    limits: { loginDelayMs: 1 },
+    reader: createMailboxReader(imapDb, hub),
+    blobs,
+    authenticator: createAuthenticator({
+      directory: new StoreDirectory(imapDb),
+      masterUser: MASTER.user,
+      masterPassword: MASTER.password,
+      users: createUserPasswords(imapDb, Date.now),
+      now: Date.now,
+    }),
+    log: silentLog,
+    metrics: {
+      command: () => undefined,
+      connection: () => undefined,
+      unreadable: () => undefined,
+      loginFailed: () => undefined,
+    },
+  });
+  const listener = createServer({ noDelay: true }, socket => server.handleConnection(socket));
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const { port } = listener.address() as AddressInfo;
+  const clients: ImapTestClient[] = [];
+
+  const store = createMessageStore({
+    db,
+    changes,
+    log: silentLog,
+    redeliveryWindowS: () => 60,
+    confirmBlob: digest => blobs.confirm(digest),
+    onCommit: () => undefined,
+  });
+  const newId = uuid7Generator();
+  return {
+    db,
+    account,
+    /** Sent for IMAP so far; empty it before what is to be counted. */
+    statements,
+    async client(): Promise<ImapTestClient> {
+      const client = new ImapTestClient(port);
+      clients.push(client);
+      await client.line();
+      return client;
+    },
+    /** The same text `count` times in INBOX. */
+    async deliver(text: string, count = 1): Promise<void> {
+      const bytes = Buffer.from(text);
+      const stage = blobs.stage();
+      await stage.write(bytes);
+      const staged = await stage.finish();
+      const blob = await staged.persist();
+      await staged.discard();
+      const scanner = new MessageScanner();
+      scanner.write(bytes);
+      const structure = packStructure(scanner.end());
+      const headerBytes = bytes.indexOf("\r\n\r\n") + 4;
+      const one = () =>
+        store.deliver({
+          messageId: messageId(newId()),
+          receivedAt: new Date(),
+          blob,
+          structure,
+          header: bytes.subarray(0, headerBytes),
+          headerBytes,
+          messageIdHeader: undefined,
+          subject: "",
+          from: "",
+          threadKey: undefined,
+          attachments: 0,
+          queueId: "",
+          mailFrom: "",
+          events: [],
+          targets: [
+            {
+              accountId: account,
+              recipient: USER,
+              mailbox: "INBOX",
+              ifMissing: "fail",
+              flags: { system: 0, keywords: [] },
+              internalDate: new Date(),
+              prefix: Buffer.from("Return-Path: <>\r\n"),
+              metadata: {},
+              exactlyOnce: false,
+              events: [],
+            },
+          ],
+        });
+      await Promise.all(Array.from({ length: count }, one));
+    },
+    async stop(): Promise<void> {
+      for (const client of clients) client.close();
+      await server.close();
+      listener.close();
+      hub.close();
+      await changes.stop();
+      await blobs.close();
+      await database.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
