@@ -25,7 +25,7 @@ const COMPRESS_FROM_BYTES = 4096 - HEADER_BYTES;
 /** Up to this size compressing takes 0.1 ms or less: a thread would cost more. */
 const COMPRESS_SYNC_BYTES = 32 * 1024;
 /** What is compressed on trial to choose the codec of a message: the end of what memory holds, past headers and text. */
-const SAMPLE_BYTES = 16 * 1024;
+const SAMPLE_BYTES = 4 * 1024;
 
 export interface StageOptions {
   readonly files: BlobFiles;
