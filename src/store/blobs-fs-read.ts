@@ -18,10 +18,19 @@ const FIRST_READ_BYTES = 32 * 1024;
 /** Read and given out at a time from large blobs: plain ones, and compressed ones. */
 const PLAIN_CHUNK_BYTES = 256 * 1024;
 const CHUNK_BYTES = 64 * 1024;
-/** Compressed blobs up to these sizes are decompressed in one go; up to the last one without leaving the thread. */
+/**
+ * Compressed blobs up to these sizes are decompressed in one go, as a stream they take twice as long; up to the last size without
+ * leaving the thread. Of those above the first sizes only a few at a time: others go as streams.
+ */
 const WHOLE_STORED_BYTES = 128 * 1024;
 const WHOLE_LOGICAL_BYTES = 512 * 1024;
+const LARGE_STORED_BYTES = 1024 * 1024;
+const LARGE_LOGICAL_BYTES = 4 * 1024 * 1024;
+const LARGE_AT_A_TIME = 6;
 const SYNC_LOGICAL_BYTES = 32 * 1024;
+
+/** Large blobs that are in memory as a whole now. */
+let largeWhole = 0;
 
 /** An open stored blob. `name` is for messages. */
 export interface StoredFile {
@@ -95,6 +104,11 @@ async function* brotliChunks(file: StoredFile, range: ByteRange | undefined): As
     if (start < end) yield whole.subarray(start, end);
     return;
   }
+  const fits = stored <= LARGE_STORED_BYTES && file.sizeBytes <= LARGE_LOGICAL_BYTES;
+  if (fits && end - start > WHOLE_LOGICAL_BYTES && largeWhole < LARGE_AT_A_TIME) {
+    yield* largeChunks(file, stored, { start, end });
+    return;
+  }
   let at = 0;
   for await (const chunk of decompressStream(file, stored)) {
     const from = Math.max(start - at, 0);
@@ -105,6 +119,22 @@ async function* brotliChunks(file: StoredFile, range: ByteRange | undefined): As
     if (at >= end && range !== undefined) return;
   }
   if (at !== file.sizeBytes) throw damaged(file.name, `it has ${at} octets, ${file.sizeBytes} are expected`);
+}
+
+/** In pieces all the same, so that who reads slowly is waited for. */
+async function* largeChunks(
+  file: StoredFile,
+  stored: number,
+  { start, end }: ByteRange,
+): AsyncGenerator<Buffer> {
+  largeWhole += 1;
+  try {
+    const whole = await decompressWhole(file, stored);
+    for (let at = start; at < end; at += PLAIN_CHUNK_BYTES)
+      yield whole.subarray(at, Math.min(end, at + PLAIN_CHUNK_BYTES));
+  } finally {
+    largeWhole -= 1;
+  }
 }
 
 async function decompressWhole(file: StoredFile, stored: number): Promise<Buffer> {

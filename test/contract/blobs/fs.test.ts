@@ -84,6 +84,28 @@ test("a store that was opened with another codec reads what is there", async () 
   await close();
 });
 
+test("many readers of large compressed blobs at once, some of which stop, all get the right bytes", async () => {
+  const { store, close } = await makeHarness("brotli");
+  const bytes = textOf(1_500_000);
+  const { digest } = await put(store, bytes);
+  for (let round = 0; round < 2; round += 1) {
+    // More than are decompressed as a whole; each second one leaves after its first piece and gives its place back.
+    const all = await Promise.all(
+      Array.from({ length: 20 }, async (_, i) => {
+        const parts: Uint8Array[] = [];
+        for await (const part of store.get(digest)) {
+          parts.push(part);
+          if (i % 2 === 1) break;
+        }
+        return Buffer.concat(parts);
+      }),
+    );
+    for (const [i, got] of all.entries())
+      assert.ok(i % 2 === 1 ? bytes.subarray(0, got.length).equals(got) : bytes.equals(got), `reader ${i}`);
+  }
+  await close();
+});
+
 test("bytes that do not shrink are stored as they are", async () => {
   const { store, close } = await makeHarness("brotli");
   for (const size of [10_000, 500_000]) assert.equal((await put(store, randomBytes(size))).codec, "none");

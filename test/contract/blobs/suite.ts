@@ -18,7 +18,7 @@ export interface BlobHarness {
   close(): Promise<void>;
 }
 
-const SIZES = [0, 1, 4_079, 4_080, 4_096, 32_767, 131_072, 131_073, 1_000_003];
+const SIZES = [0, 1, 4_079, 4_080, 4_096, 32_767, 131_072, 131_073, 1_000_003, 5_000_001];
 
 /** Run all cases against the stores that `makeHarness` makes, each case with one of its own. */
 export function blobStoreSuite(name: string, makeHarness: () => Promise<BlobHarness>): void {
