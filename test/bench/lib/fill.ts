@@ -4,6 +4,7 @@
  */
 import { chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
 import { accountId, messageId } from "../../../src/core/ids.ts";
 import { countLf } from "../../../src/core/mime/count-lf.ts";
@@ -39,6 +40,9 @@ export interface DataSet {
 
 /** Deliveries on the way at a time: a few full batches. */
 const AT_ONCE = 400;
+/** Up to so many the texts for search are awaited: the job that makes them would share the processors with what is measured. */
+const SETTLED_MESSAGES = 20_000;
+const SETTLE_MS = 240_000;
 const FIRST_ARRIVAL_S = 1_767_000_000;
 
 /** Fill the account's INBOX on our side. */
@@ -68,11 +72,23 @@ export async function fillOurs(sidecar: Sidecar, set: DataSet): Promise<void> {
     await deliverAll(db, blobs, set);
     // What a mailbox that grew over weeks has.
     await db.query`analyze`;
+    if (set.messages <= SETTLED_MESSAGES) await settled(db);
   } finally {
     await blobs.close();
     const end = deadlineAfter(10_000);
     await db.close(end);
     end.dispose();
+  }
+}
+
+async function settled(db: Db): Promise<void> {
+  const end = performance.now() + SETTLE_MS;
+  for (;;) {
+    const [row] = await db.query<{ left: number }>`
+      select count(*)::int as left from messages m where not exists (select from search_texts t where t.message_id = m.message_id)`;
+    if (row?.left === 0) return;
+    if (performance.now() > end) throw new Error(`${row?.left} messages have no search text yet`);
+    await sleep(1_000);
   }
 }
 
