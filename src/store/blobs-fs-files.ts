@@ -10,7 +10,7 @@ import { MairustError } from "../core/errors.ts";
 import type { BlobDigest } from "../core/ids.ts";
 import type { BlobRecord, ByteRange } from "../core/ports/blobs.ts";
 import type { DirectorySync } from "./blobs-fs-dirs.ts";
-import type { Codec } from "./blobs-fs-format.ts";
+import { type Codec, codecOf } from "./blobs-fs-format.ts";
 import {
   blobError,
   CREATE_NEW_SYNCED,
@@ -199,5 +199,5 @@ function openError(error: unknown, digest: BlobDigest): MairustError {
 }
 
 function recordOf(digest: BlobDigest, file: StoredFile): BlobRecord {
-  return { digest, sizeBytes: file.sizeBytes, storedBytes: file.fileBytes, codec: file.codec };
+  return { digest, sizeBytes: file.sizeBytes, storedBytes: file.fileBytes, codec: codecOf(file.form) };
 }

@@ -89,10 +89,10 @@ function logicalBytes(file: Buffer, digest: string): Buffer | undefined {
   const header = readHeader(file);
   if (header === undefined)
     throw damaged(digest, file.length === 0 ? "the file is empty" : "its header is broken");
-  const { codec, sizeBytes } = header;
-  if (sizeBytes > SMALL_BYTES) return undefined;
+  const { form, sizeBytes } = header;
+  if (sizeBytes > SMALL_BYTES || form === "blocks") return undefined;
   const stored = file.subarray(HEADER_BYTES);
-  const bytes = codec === "none" ? Buffer.from(stored) : decompress(stored, sizeBytes, digest);
+  const bytes = form === "plain" ? Buffer.from(stored) : decompress(stored, sizeBytes, digest);
   if (bytes.length !== sizeBytes)
     throw damaged(digest, `it has ${bytes.length} octets, ${sizeBytes} are expected`);
   return bytes;

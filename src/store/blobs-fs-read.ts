@@ -5,38 +5,33 @@
  * ones. A range is checked for size and form only. Failures: `blob_damaged`.
  */
 import { createHash } from "node:crypto";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { brotliDecompress, brotliDecompressSync, createBrotliDecompress } from "node:zlib";
-import { MairustError, messageOf } from "../core/errors.ts";
+import { messageOf } from "../core/errors.ts";
 import type { ByteRange } from "../core/ports/blobs.ts";
-import { type Codec, damaged, HEADER_BYTES, readHeader } from "./blobs-fs-format.ts";
+import { decompressed } from "./blobs-fs-codec.ts";
+import {
+  BLOCK_BYTES,
+  damaged,
+  type Form,
+  HEADER_BYTES,
+  type PlacedBlock,
+  placeBlocks,
+  readHeader,
+  tableBytes,
+} from "./blobs-fs-format.ts";
 import { blobError, fileSize, readFully } from "./blobs-fs-io.ts";
 
 /** The first read: most messages end within it. */
 const FIRST_READ_BYTES = 32 * 1024;
-/** Read and given out at a time from large blobs: plain ones, and compressed ones. */
-const PLAIN_CHUNK_BYTES = 256 * 1024;
-const CHUNK_BYTES = 64 * 1024;
-/**
- * Compressed blobs up to these sizes are decompressed in one go, as a stream they take twice as long; up to the last size without
- * leaving the thread. Of those above the first sizes only a few at a time: others go as streams.
- */
-const WHOLE_STORED_BYTES = 128 * 1024;
-const WHOLE_LOGICAL_BYTES = 512 * 1024;
-const LARGE_STORED_BYTES = 1024 * 1024;
-const LARGE_LOGICAL_BYTES = 4 * 1024 * 1024;
-const LARGE_AT_A_TIME = 6;
-const SYNC_LOGICAL_BYTES = 32 * 1024;
-
-/** Large blobs that are in memory as a whole now. */
-let largeWhole = 0;
+/** Read and given out at a time from large plain blobs. */
+const CHUNK_BYTES = 256 * 1024;
+/** What is compressed as a whole is never larger than this. */
+const WHOLE_BYTES = 512 * 1024;
 
 /** An open stored blob. `name` is for messages. */
 export interface StoredFile {
   readonly name: string;
   readonly fd: number;
-  readonly codec: Codec;
+  readonly form: Form;
   readonly sizeBytes: number;
   readonly fileBytes: number;
   /** The file's first octets, header included; all of it when it is that small. */
@@ -51,7 +46,7 @@ export async function inspect(fd: number, name: string): Promise<StoredFile> {
   const fileBytes = read < buffer.length ? read : await fileSize(fd);
   const header = readHeader(first);
   if (header === undefined) throw damaged(name, read === 0 ? "the file is empty" : "its header is broken");
-  if (header.codec === "none" && fileBytes !== HEADER_BYTES + header.sizeBytes) {
+  if (header.form === "plain" && fileBytes !== HEADER_BYTES + header.sizeBytes) {
     throw damaged(name, `it has ${fileBytes - HEADER_BYTES} octets, ${header.sizeBytes} are expected`);
   }
   return { name, fd, ...header, fileBytes, first };
@@ -68,8 +63,7 @@ export async function* readStored(
   range?: ByteRange,
 ): AsyncGenerator<Uint8Array> {
   try {
-    const bytes =
-      file.codec === "none" ? plainChunks(file, clamp(range, file.sizeBytes)) : brotliChunks(file, range);
+    const bytes = chunksOf(file, clamp(range, file.sizeBytes));
     if (range === undefined) yield* verified(bytes, file, digest);
     else yield* bytes;
   } catch (error) {
@@ -84,114 +78,91 @@ export function clamp(range: ByteRange | undefined, sizeBytes: number): ByteRang
   return { start, end: Math.min(Math.max(range.end, start), sizeBytes) };
 }
 
+function chunksOf(file: StoredFile, range: ByteRange): AsyncGenerator<Buffer> {
+  switch (file.form) {
+    case "plain":
+      return plainChunks(file, range);
+    case "brotli":
+      return wholeChunk(file, range);
+    case "blocks":
+      return blockChunks(file, range);
+  }
+}
+
 async function* plainChunks(file: StoredFile, { start, end }: ByteRange): AsyncGenerator<Buffer> {
   const inFirst = Math.min(end, file.first.length - HEADER_BYTES);
   if (start < inFirst) yield file.first.subarray(HEADER_BYTES + start, HEADER_BYTES + inFirst);
-  for (let at = Math.max(start, inFirst); at < end; ) {
-    const chunk = Buffer.allocUnsafe(Math.min(PLAIN_CHUNK_BYTES, end - at));
-    const read = await readFully(file.fd, chunk, HEADER_BYTES + at);
-    if (read < chunk.length) throw damaged(file.name, "it ends too early");
-    yield chunk;
-    at += read;
-  }
+  for (let at = Math.max(start, inFirst); at < end; at += CHUNK_BYTES)
+    yield await readAt(file, HEADER_BYTES + at, Math.min(CHUNK_BYTES, end - at));
 }
 
-async function* brotliChunks(file: StoredFile, range: ByteRange | undefined): AsyncGenerator<Buffer> {
-  const { start, end } = clamp(range, file.sizeBytes);
+async function* wholeChunk(file: StoredFile, { start, end }: ByteRange): AsyncGenerator<Buffer> {
   const stored = file.fileBytes - HEADER_BYTES;
-  if (stored <= WHOLE_STORED_BYTES && file.sizeBytes <= WHOLE_LOGICAL_BYTES) {
-    const whole = await decompressWhole(file, stored);
-    if (start < end) yield whole.subarray(start, end);
-    return;
-  }
-  const fits = stored <= LARGE_STORED_BYTES && file.sizeBytes <= LARGE_LOGICAL_BYTES;
-  if (fits && end - start > WHOLE_LOGICAL_BYTES && largeWhole < LARGE_AT_A_TIME) {
-    yield* largeChunks(file, stored, { start, end });
-    return;
-  }
-  let at = 0;
-  for await (const chunk of decompressStream(file, stored)) {
-    const from = Math.max(start - at, 0);
-    const to = Math.min(end - at, chunk.length);
-    at += chunk.length;
-    if (at > file.sizeBytes) throw damaged(file.name, "it has more octets than its header says");
-    if (from < to) yield chunk.subarray(from, to);
-    if (at >= end && range !== undefined) return;
-  }
-  if (at !== file.sizeBytes) throw damaged(file.name, `it has ${at} octets, ${file.sizeBytes} are expected`);
+  if (file.sizeBytes > WHOLE_BYTES || stored > WHOLE_BYTES)
+    throw damaged(file.name, "it is too large for its form");
+  const inFirst = file.first.subarray(HEADER_BYTES);
+  const packed = inFirst.length === stored ? inFirst : await readAt(file, HEADER_BYTES, stored);
+  const whole = await unpacked(file, packed, file.sizeBytes);
+  if (start < end) yield whole.subarray(start, end);
 }
 
-/** In pieces all the same, so that who reads slowly is waited for. */
-async function* largeChunks(
-  file: StoredFile,
-  stored: number,
-  { start, end }: ByteRange,
-): AsyncGenerator<Buffer> {
-  largeWhole += 1;
+/** The next block is read while the one before is sent. The file is not touched after this generator ended. */
+async function* blockChunks(file: StoredFile, { start, end }: ByteRange): AsyncGenerator<Buffer> {
+  if (start >= end) return;
+  const blocks = await placedBlocks(file);
+  const last = Math.floor((end - 1) / BLOCK_BYTES);
+  let next: Promise<Buffer> | undefined;
+  const read = (i: number) => {
+    const reading = i > last ? undefined : readBlock(file, blocks[i]);
+    // Its failure is told when its turn comes, if that comes.
+    reading?.catch(() => undefined);
+    return reading;
+  };
+  const first = Math.floor(start / BLOCK_BYTES);
   try {
-    const whole = await decompressWhole(file, stored);
-    for (let at = start; at < end; at += PLAIN_CHUNK_BYTES)
-      yield whole.subarray(at, Math.min(end, at + PLAIN_CHUNK_BYTES));
-  } finally {
-    largeWhole -= 1;
-  }
-}
-
-async function decompressWhole(file: StoredFile, stored: number): Promise<Buffer> {
-  let packed = file.first.subarray(HEADER_BYTES);
-  if (packed.length < stored) {
-    packed = Buffer.allocUnsafe(stored);
-    if ((await readFully(file.fd, packed, HEADER_BYTES)) < stored)
-      throw damaged(file.name, "it ends too early");
-  }
-  // One octet more than expected is enough to see that there is too much.
-  const options = { maxOutputLength: file.sizeBytes + 1 };
-  let whole: Buffer;
-  try {
-    if (file.sizeBytes <= SYNC_LOGICAL_BYTES) whole = brotliDecompressSync(packed, options);
-    else {
-      whole = await new Promise<Buffer>((resolve, reject) => {
-        brotliDecompress(packed, options, (error, result) =>
-          error === null ? resolve(result) : reject(error),
-        );
-      });
+    next = read(first);
+    for (let i = first; next !== undefined; i += 1) {
+      const block = await next;
+      next = read(i + 1);
+      const at = i * BLOCK_BYTES;
+      yield block.subarray(Math.max(start - at, 0), Math.min(end - at, block.length));
     }
+  } finally {
+    await next?.catch(() => undefined);
+  }
+}
+
+async function placedBlocks(file: StoredFile): Promise<readonly PlacedBlock[]> {
+  const bytes = tableBytes(file.sizeBytes);
+  const at = file.fileBytes - bytes;
+  const table = at < HEADER_BYTES ? undefined : await readAt(file, at, bytes);
+  const blocks = table && placeBlocks(table, file.sizeBytes, file.fileBytes);
+  if (blocks === undefined) throw damaged(file.name, "its table of blocks is broken");
+  return blocks;
+}
+
+async function readBlock(file: StoredFile, block: PlacedBlock | undefined): Promise<Buffer> {
+  if (block === undefined) throw damaged(file.name, "a block is missing");
+  const stored = await readAt(file, block.at, block.storedBytes);
+  return block.compressed ? unpacked(file, stored, block.sizeBytes) : stored;
+}
+
+async function readAt(file: StoredFile, at: number, bytes: number): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafe(bytes);
+  if ((await readFully(file.fd, buffer, at)) < bytes) throw damaged(file.name, "it ends too early");
+  return buffer;
+}
+
+async function unpacked(file: StoredFile, packed: Buffer, sizeBytes: number): Promise<Buffer> {
+  let bytes: Buffer;
+  try {
+    bytes = await decompressed(packed, sizeBytes);
   } catch (error) {
     throw damaged(file.name, messageOf(error), error);
   }
-  if (whole.length !== file.sizeBytes) {
-    throw damaged(file.name, `it has ${whole.length} octets, ${file.sizeBytes} are expected`);
-  }
-  return whole;
-}
-
-/** Back-pressure reaches the file; the file is not touched after this generator ended, so its descriptor may be closed then. */
-async function* decompressStream(file: StoredFile, stored: number): AsyncGenerator<Buffer> {
-  const decoder = createBrotliDecompress({ chunkSize: CHUNK_BYTES });
-  const source = Readable.from(packedChunks(file, stored), { objectMode: true, highWaterMark: 1 });
-  let failure: unknown;
-  const pumped = pipeline(source, decoder).catch((error: unknown) => {
-    failure ??= error;
-  });
-  try {
-    for await (const chunk of decoder) yield chunk as Buffer;
-  } catch (error) {
-    failure ??= error;
-    throw failure instanceof MairustError ? failure : damaged(file.name, messageOf(failure), failure);
-  } finally {
-    decoder.destroy();
-    await pumped;
-  }
-}
-
-async function* packedChunks(file: StoredFile, stored: number): AsyncGenerator<Buffer> {
-  for (let at = 0; at < stored; ) {
-    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, stored - at));
-    const read = await readFully(file.fd, chunk, HEADER_BYTES + at);
-    if (read < chunk.length) throw damaged(file.name, "it ends too early");
-    yield chunk;
-    at += read;
-  }
+  if (bytes.length !== sizeBytes)
+    throw damaged(file.name, `it has ${bytes.length} octets, ${sizeBytes} are expected`);
+  return bytes;
 }
 
 async function* verified(

@@ -1,11 +1,19 @@
 /**
- * A message that is too large to keep in memory, on its way to a temporary file (step 6): one block of memory, optionally brotli.
+ * A message that is too large to keep in memory, on its way to a temporary file (step 6): one block of memory, which is compressed by
+ * itself when that is worth it (`blobs-fs-format.ts`).
  *
  * States: open → ended | failed | removed. Writes are taken in order even when the caller does not wait for them.
  * Failures: `disk_full`, `store_unavailable`; after one every further call fails the same way.
  */
-import { type BrotliCompress, createBrotliCompress } from "node:zlib";
-import { brotliOptions, type Codec, HEADER_BYTES, writeHeader } from "./blobs-fs-format.ts";
+import { compressed, isWorthIt, isWorthTrying } from "./blobs-fs-codec.ts";
+import {
+  BLOCK_BYTES,
+  blockTable,
+  type Form,
+  HEADER_BYTES,
+  type StoredBlock,
+  writeHeader,
+} from "./blobs-fs-format.ts";
 import {
   blobError,
   CREATE_NEW,
@@ -16,37 +24,31 @@ import {
   writeFully,
 } from "./blobs-fs-io.ts";
 
-/** Written at a time: each write is a trip to another thread, which costs as much as copying this. */
-const BLOCK_BYTES = 256 * 1024;
-/** Size told to the encoder when the real one is not known: it only chooses sizes of tables. */
-const SIZE_HINT_BYTES = 1024 * 1024;
-
 export class Spill {
   readonly path: string;
-  readonly codec: Codec;
-  readonly #encoder: BrotliCompress | undefined;
-  readonly #encoded: Buffer[] = [];
+  readonly #compress: boolean;
   readonly #block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
   #blockUsed = 0;
+  /** Four octets each in the end; a message has a few hundred at most. */
+  readonly #blocks: StoredBlock[] = [];
   #fd: number | undefined;
   #position = HEADER_BYTES;
   #tail: Promise<void>;
   #pending = 0;
 
   /** @param path  temporary name, free */
-  constructor(path: string, codec: Codec) {
+  constructor(path: string, compress: boolean) {
     this.path = path;
-    this.codec = codec;
-    if (codec === "brotli") {
-      this.#encoder = createBrotliCompress({ ...brotliOptions(SIZE_HINT_BYTES), chunkSize: BLOCK_BYTES / 4 });
-      this.#encoder.on("data", (chunk: Buffer) => this.#encoded.push(chunk));
-      // Each write hears of its own failure.
-      this.#encoder.on("error", () => undefined);
-    }
+    this.#compress = compress;
     this.#tail = Promise.resolve();
     this.#enqueue(async () => {
       this.#fd = await openFile(path, CREATE_NEW);
     });
+  }
+
+  /** Of what was written so far. */
+  get form(): Form {
+    return this.#blocks.some(block => block.compressed) ? "blocks" : "plain";
   }
 
   /** Octets the file has, header included. */
@@ -67,9 +69,9 @@ export class Spill {
   end(sizeBytes: number): Promise<void> {
     return this.#enqueue(async () => {
       await this.#flushBlock();
-      if (this.#encoder !== undefined) await this.#endEncoder(this.#encoder);
+      if (this.form === "blocks") await this.#append(blockTable(this.#blocks));
       const header = Buffer.alloc(HEADER_BYTES);
-      writeHeader(header, this.codec, sizeBytes);
+      writeHeader(header, this.form, sizeBytes);
       await writeFully(this.#file(), header, 0);
     });
   }
@@ -82,7 +84,6 @@ export class Spill {
   /** Close the file and, unless it has its final name by now, remove it. Never throws. */
   async close(remove: boolean): Promise<void> {
     await this.#tail.catch(() => undefined);
-    this.#encoder?.destroy();
     const fd = this.#fd;
     this.#fd = undefined;
     // Nothing more can be done here; a leftover is removed at the next start.
@@ -104,28 +105,12 @@ export class Spill {
   async #flushBlock(): Promise<void> {
     if (this.#blockUsed === 0) return;
     const block = this.#block.subarray(0, this.#blockUsed);
-    const encoder = this.#encoder;
-    if (encoder === undefined) await this.#append(block);
-    else {
-      await new Promise<void>((resolve, reject) => {
-        encoder.write(block, error => (error ? reject(error) : resolve()));
-      });
-      await this.#appendEncoded();
-    }
+    const packed = this.#compress && isWorthTrying(block) ? await compressed(block) : undefined;
+    const isPacked = packed !== undefined && isWorthIt(block.length, packed.length);
+    const stored = isPacked ? packed : block;
+    await this.#append(stored);
+    this.#blocks.push({ compressed: isPacked, storedBytes: stored.length });
     this.#blockUsed = 0;
-  }
-
-  async #endEncoder(encoder: BrotliCompress): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      encoder.once("end", resolve);
-      encoder.once("error", reject);
-      encoder.end();
-    });
-    await this.#appendEncoded();
-  }
-
-  async #appendEncoded(): Promise<void> {
-    for (const chunk of this.#encoded.splice(0)) await this.#append(chunk);
   }
 
   async #append(bytes: Uint8Array): Promise<void> {

@@ -6,12 +6,12 @@
  * Failures: `disk_full`, `store_unavailable`, `invalid_state` for calls out of order.
  */
 import { createHash } from "node:crypto";
-import { brotliCompress, brotliCompressSync } from "node:zlib";
 import { MairustError } from "../core/errors.ts";
 import { type BlobDigest, blobDigest } from "../core/ids.ts";
 import type { BlobRecord, BlobStage, ByteRange, StagedBlob } from "../core/ports/blobs.ts";
+import { compressed, isWorthIt, isWorthTrying } from "./blobs-fs-codec.ts";
 import type { BlobFiles, Prepared } from "./blobs-fs-files.ts";
-import { brotliOptions, type Codec, HEADER_BYTES, isWorthIt, writeHeader } from "./blobs-fs-format.ts";
+import { codecOf, HEADER_BYTES, writeHeader } from "./blobs-fs-format.ts";
 import { clamp } from "./blobs-fs-read.ts";
 import type { FreeSpace } from "./blobs-fs-space.ts";
 import { Spill } from "./blobs-fs-spill.ts";
@@ -20,13 +20,6 @@ import { Spill } from "./blobs-fs-spill.ts";
 export const MEMORY_BYTES = 128 * 1024;
 const FIRST_BUFFER_BYTES = 8 * 1024;
 const GROWTH = 4;
-/** Below one block of the file system compression saves nothing. */
-const COMPRESS_FROM_BYTES = 4096 - HEADER_BYTES;
-/** Up to this size compressing takes 0.1 ms or less: a thread would cost more. */
-const COMPRESS_SYNC_BYTES = 32 * 1024;
-/** What is compressed on trial to choose the codec of a message: the end of what memory holds, past headers and text. */
-const SAMPLE_BYTES = 4 * 1024;
-
 export interface StageOptions {
   readonly files: BlobFiles;
   readonly space: FreeSpace;
@@ -119,8 +112,7 @@ export class FsStage implements BlobStage {
   #startSpill(buffered: number, chunk: Uint8Array): Promise<void> | undefined {
     const held = this.#buffer.subarray(HEADER_BYTES, HEADER_BYTES + buffered);
     this.#buffer = Buffer.alloc(0);
-    const codec = this.#options.compress ? codecFor(held.length === 0 ? chunk : held) : "none";
-    const spill = new Spill(this.#options.files.temporary(), codec);
+    const spill = new Spill(this.#options.files.temporary(), this.#options.compress);
     this.#spill = spill;
     // Both are queued behind the opening of the file, in this order; the second tells of the first's failure too.
     spill.write(held)?.catch(() => undefined);
@@ -142,14 +134,14 @@ export class FsStage implements BlobStage {
         return { kind: "memory", raw, image: small, codec: "brotli" };
       }
     }
-    writeHeader(image, "none", size);
+    writeHeader(image, "plain", size);
     return { kind: "memory", raw, image, codec: "none" };
   }
 
   async #onDisk(spill: Spill): Promise<Prepared> {
     try {
       await spill.end(this.#sizeBytes);
-      return { kind: "file", spill, codec: spill.codec };
+      return { kind: "file", spill, codec: codecOf(spill.form) };
     } catch (error) {
       await spill.close(true);
       throw error;
@@ -205,27 +197,6 @@ class FsStaged implements StagedBlob {
       throw error;
     }
   }
-}
-
-/** A message that is too large to compress in passing is judged by its end first. */
-function isWorthTrying(raw: Buffer): boolean {
-  if (raw.length <= COMPRESS_SYNC_BYTES) return raw.length >= COMPRESS_FROM_BYTES;
-  return codecFor(raw) === "brotli";
-}
-
-async function compressed(raw: Buffer): Promise<Buffer> {
-  const options = brotliOptions(raw.length);
-  if (raw.length <= COMPRESS_SYNC_BYTES) return brotliCompressSync(raw, options);
-  return new Promise((resolve, reject) => {
-    brotliCompress(raw, options, (error, result) => (error === null ? resolve(result) : reject(error)));
-  });
-}
-
-function codecFor(bytes: Uint8Array): Codec {
-  const sample = bytes.subarray(Math.max(0, bytes.length - SAMPLE_BYTES));
-  return isWorthIt(sample.length, brotliCompressSync(sample, brotliOptions(sample.length)).length)
-    ? "brotli"
-    : "none";
 }
 
 function outOfOrder(action: string, state: string): MairustError {

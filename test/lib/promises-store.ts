@@ -187,25 +187,43 @@ function checkFiles(
   return { problems, withoutRow };
 }
 
-/** 16 octets ("MRB1", codec, three zeros, size), then the bytes or their brotli form. */
+/** 16 octets ("MRB1", form, three zeros, size), then the bytes, their brotli form, or blocks of 256 KiB and their table. */
 function blobFault(digest: string, file: Buffer, row: BlobRow | undefined): BlobFault {
   if (file.length < 16 || file.toString("latin1", 0, 4) !== "MRB1") return `no blob, ${file.length} octets`;
-  const codec = ["none", "brotli"][file[4] ?? 255];
+  const form = file[4];
+  const codec = form === 0 ? "none" : "brotli";
+  const sizeBytes = Number(file.readBigUInt64BE(8));
   const body = file.subarray(16);
   let bytes: Buffer;
   try {
-    bytes = codec === "brotli" ? brotliDecompressSync(body) : body;
+    bytes = form === 0 ? body : form === 1 ? brotliDecompressSync(body) : blocksOf(body, sizeBytes);
   } catch {
     return "does not decompress";
   }
   if (createHash("sha256").update(bytes).digest("hex") !== digest) return "hashes to something else";
-  if (bytes.length !== Number(file.readBigUInt64BE(8))) return "says another size";
+  if (bytes.length !== sizeBytes) return "says another size";
   if (row === undefined) return undefined;
   if (row.size_bytes !== bytes.length) return `its row says ${row.size_bytes} octets`;
   // The same content may be stored again in another form; then the row follows with the next commit.
   return row.codec === codec && row.stored_bytes !== file.length
     ? `its row says ${row.stored_bytes} stored`
     : undefined;
+}
+
+/** Four octets for each block at the end: the highest bit says brotli, the others its length. */
+function blocksOf(body: Buffer, sizeBytes: number): Buffer {
+  const count = Math.ceil(sizeBytes / 262_144);
+  const tableAt = body.length - count * 4;
+  const parts: Buffer[] = [];
+  let at = 0;
+  for (let i = 0; i < count; i += 1) {
+    const entry = body.readUInt32BE(tableAt + i * 4);
+    const block = body.subarray(at, at + (entry & 0x7fffffff));
+    parts.push(entry >= 0x80000000 ? brotliDecompressSync(block) : block);
+    at += block.length;
+  }
+  if (at !== tableAt) throw new Error("the blocks do not fill the file");
+  return Buffer.concat(parts);
 }
 
 /** By the socket that `postmaster.pid` names. */

@@ -3,24 +3,32 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { isWorthIt } from "../../../src/store/blobs-fs-codec.ts";
 import { DirectorySync } from "../../../src/store/blobs-fs-dirs.ts";
 import { BlobFiles } from "../../../src/store/blobs-fs-files.ts";
-import { isWorthIt, readHeader, writeHeader } from "../../../src/store/blobs-fs-format.ts";
+import {
+  blockTable,
+  placeBlocks,
+  readHeader,
+  tableBytes,
+  writeHeader,
+} from "../../../src/store/blobs-fs-format.ts";
 import { blobError, syncFile } from "../../../src/store/blobs-fs-io.ts";
 import { BlobLayout } from "../../../src/store/blobs-fs-layout.ts";
 import { clamp } from "../../../src/store/blobs-fs-read.ts";
 import { FreeSpace } from "../../../src/store/blobs-fs-space.ts";
 import { FsStage } from "../../../src/store/blobs-fs-stage.ts";
 
-test("a blob's header says codec and size, and nothing else is one", () => {
+test("a blob's header says form and size, and nothing else is one", () => {
   const bytes = Buffer.alloc(20);
-  for (const [codec, size] of [
-    ["none", 0],
+  for (const [form, size] of [
+    ["plain", 0],
     ["brotli", 4_096],
-    ["none", 2 ** 40 + 1],
+    ["blocks", 600_000],
+    ["plain", 2 ** 40 + 1],
   ] as const) {
-    writeHeader(bytes, codec, size);
-    assert.deepEqual(readHeader(bytes), { codec, sizeBytes: size });
+    writeHeader(bytes, form, size);
+    assert.deepEqual(readHeader(bytes), { form, sizeBytes: size });
   }
   for (let at = 0; at < 9; at += 1) {
     writeHeader(bytes, "brotli", 5);
@@ -28,6 +36,30 @@ test("a blob's header says codec and size, and nothing else is one", () => {
     assert.equal(readHeader(bytes), undefined, `octet ${at}`);
   }
   assert.equal(readHeader(bytes.subarray(0, 15)), undefined);
+});
+
+test("a table of blocks says where each lies, and one that does not fit its file is none", () => {
+  const blocks = [
+    { compressed: true, storedBytes: 1_000 },
+    { compressed: false, storedBytes: 262_144 },
+    { compressed: true, storedBytes: 7 },
+  ];
+  const table = blockTable(blocks);
+  const sizeBytes = 2 * 262_144 + 9;
+  assert.equal(table.length, tableBytes(sizeBytes));
+  const fileBytes = 16 + 1_000 + 262_144 + 7 + 12;
+  assert.deepEqual(placeBlocks(table, sizeBytes, fileBytes), [
+    { compressed: true, storedBytes: 1_000, at: 16, sizeBytes: 262_144 },
+    { compressed: false, storedBytes: 262_144, at: 1_016, sizeBytes: 262_144 },
+    { compressed: true, storedBytes: 7, at: 263_160, sizeBytes: 9 },
+  ]);
+  assert.equal(placeBlocks(table, sizeBytes, fileBytes - 1), undefined);
+  assert.equal(placeBlocks(table, sizeBytes - 3, fileBytes), undefined);
+  for (let at = 0; at < table.length; at += 1) {
+    const broken = Buffer.from(table);
+    broken[at] = (broken[at] ?? 0) ^ 0x81;
+    assert.equal(placeBlocks(broken, sizeBytes, fileBytes), undefined, `octet ${at}`);
+  }
 });
 
 test("compression is kept from two octets saved in five", () => {
