@@ -25,7 +25,9 @@
  *     s < u: the delivery is refused (5). Unlinked and the row not yet "removed" (killed, rolled back): it is still claimed, case (a).
  *   · u < s: the delivery put the file after the unlink, and no other unlink follows, as above.
  * A delivery that inserts while a row is being claimed waits for it: one row per digest. Rule 5 needs clocks that run about equally fast,
- * within a factor of 28, and a process that is not stopped for a week between looking at its clock and sending the statement.
+ * within a factor of 28, and a process that is not stopped for a week between looking at its clock and sending the statement. Rule 1
+ * needs a process that is not stopped between hearing that its session lives and the unlink that follows: when it sleeps there until
+ * PostgreSQL ends the session, and the same bytes are stored meanwhile, their file goes. `scrub` tells of it.
  *
  * Killed anywhere: before a commit nothing but an unlink has happened, to a row that stays claimed and is removed again next time. After
  * a loss of power an unlinked file may be back: it is a file without a row then, and goes as such. A delivery that is refused and
@@ -47,11 +49,13 @@ const PAGE = 2_000;
 const REMOVE_BATCH = 100;
 /** Digests of files asked for in one statement. */
 const LOOKUP_BATCH = 1_000;
-/** Files without a row: up to so many are what killed processes leave; beyond, at most this share of all files. */
-const FEW_ORPHANS = 20;
-const FEW_SHARE = 0.1;
-/** Files without a row that one run takes: the next ones find the rest. */
-const MAX_ORPHANS = 10_000;
+/** Files without a row: up to `few` are what killed processes leave; beyond, at most this share of all files. */
+const ORPHAN_LIMITS = {
+  few: 20,
+  share: 0.1,
+  /** That one run takes: the next ones find the rest. */
+  taken: 10_000,
+};
 /** One collector at a time, whatever node it runs on. */
 const COLLECTOR_LOCK = 0x6d_61_69_6c;
 
@@ -75,6 +79,8 @@ export interface CollectorOptions {
   /** Seconds, for tests: how long a blob is unused before its claim, and how long its row stays after its file. */
   readonly unusedS?: number;
   readonly forgetS?: number;
+  /** For tests. */
+  readonly orphanLimits?: Partial<typeof ORPHAN_LIMITS>;
 }
 
 type Ages = CollectorOptions & { readonly unusedS: number; readonly forgetS: number };
@@ -157,12 +163,15 @@ async function claimPage(tx: Queryable, after: string, unusedS: number): Promise
 async function claimOrphans(options: Ages, signal: AbortSignal | undefined): Promise<number> {
   const { db, blobs, log, unusedS } = options;
   const before = Date.now() - unusedS * 1_000;
-  const orphans: StoredBlob[] = [];
-  let files = 0;
+  const limits = { ...ORPHAN_LIMITS, ...options.orphanLimits };
+  const taken: StoredBlob[] = [];
+  let [files, orphans] = [0, 0];
   let batch: StoredBlob[] = [];
   const flush = async () => {
     const known = await knownOf(db, batch);
-    orphans.push(...batch.filter(file => !known.has(file.digest)).slice(0, MAX_ORPHANS - orphans.length));
+    const found = batch.filter(file => !known.has(file.digest));
+    orphans += found.length;
+    taken.push(...found.slice(0, limits.taken - taken.length));
     batch = [];
   };
   for await (const file of blobs.list()) {
@@ -173,13 +182,13 @@ async function claimOrphans(options: Ages, signal: AbortSignal | undefined): Pro
     if (batch.length >= LOOKUP_BATCH) await flush();
   }
   await flush();
-  if (orphans.length > FEW_ORPHANS && orphans.length > files * FEW_SHARE) {
-    log.error("blob files without a row left alone: too many", { orphans: orphans.length, files });
+  if (orphans > limits.few && orphans > files * limits.share) {
+    log.error("blob files without a row left alone: too many", { orphans, files });
     return 0;
   }
   let claimed = 0;
-  for (let at = 0; at < orphans.length; at += LOOKUP_BATCH)
-    claimed += await claimFiles(db, orphans.slice(at, at + LOOKUP_BATCH));
+  for (let at = 0; at < taken.length; at += LOOKUP_BATCH)
+    claimed += await claimFiles(db, taken.slice(at, at + LOOKUP_BATCH));
   return claimed;
 }
 
@@ -223,6 +232,8 @@ async function removeClaimed(
       const digests: BlobDigest[] = [];
       for (const row of locked) {
         const digest = blobDigest(row.digest);
+        // The lock is gone with the session: this throws then, and without it an idle session would be ended.
+        await tx.query`select 1 as here`;
         // One that cannot go stays claimed, and must not hold up the others.
         const isGone = await blobs.delete(digest).then(
           () => true,

@@ -17,21 +17,23 @@ export type ConfirmBlob = BlobStore["confirm"];
 /**
  * Run `attempt`; when the collector has claimed one of the blobs, give them back and run it once more.
  * @param digests  all blobs that the attempt refers to
- * @throws {MairustError} what the attempt threw; `store_unavailable` when the file of the only blob is gone (putting it again helps),
- *         `internal` when there are several: each may be tried alone
+ * @param splits   the caller tries each blob alone when several together failed
+ * @throws {MairustError} what the attempt threw; when the file of one is gone `store_unavailable` (putting it again helps), or `internal`
+ *         where several were tried by a caller that splits
  */
 export async function withRevival<T>(
   db: Db,
   confirm: ConfirmBlob,
   digests: readonly BlobDigest[],
   attempt: () => Promise<T>,
+  splits: boolean,
 ): Promise<T> {
   try {
     return await attempt();
   } catch (error) {
     if (sqlstateOf(error) !== BLOB_CLAIMED) throw error;
     for (const digest of [...new Set(digests)].sort()) {
-      if (!(await revive(db, confirm, digest))) throw collected(digests.length === 1, error);
+      if (!(await revive(db, confirm, digest))) throw collected(!splits || digests.length === 1, error);
     }
     return attempt();
   }
@@ -60,9 +62,9 @@ async function revive(db: Db, confirm: ConfirmBlob, digest: BlobDigest): Promise
   );
 }
 
-function collected(isAlone: boolean, cause: unknown): MairustError {
+function collected(isFinal: boolean, cause: unknown): MairustError {
   const text = "Cannot store yet: the same bytes were being collected";
-  return new MairustError(isAlone ? "store_unavailable" : "internal", text, {
+  return new MairustError(isFinal ? "store_unavailable" : "internal", text, {
     retry: "later",
     cause,
     publicText: "please try again",

@@ -8,7 +8,7 @@
  */
 import { MairustError } from "../core/errors.ts";
 import type { BlobDigest } from "../core/ids.ts";
-import type { BlobRecord, ByteRange } from "../core/ports/blobs.ts";
+import type { BlobRecord, ByteRange, PutRecord } from "../core/ports/blobs.ts";
 import type { DirectorySync } from "./blobs-fs-dirs.ts";
 import { type Codec, codecOf } from "./blobs-fs-format.ts";
 import {
@@ -48,7 +48,7 @@ export class BlobFiles {
   }
 
   /** Make it durable under its digest. */
-  async publish(digest: BlobDigest, sizeBytes: number, prepared: Prepared): Promise<BlobRecord> {
+  async publish(digest: BlobDigest, sizeBytes: number, prepared: Prepared): Promise<PutRecord> {
     const putAt = putMoment();
     try {
       const { dir, path } = this.#layout.place(digest);

@@ -2,7 +2,7 @@
  * Reading small blobs without leaving the thread (behind step 9).
  *
  * Through the thread pool a small file costs four times the work of reading it, and mail that is read was mostly stored or read
- * lately, so the system has it in memory. Hence: read here while that is quick. A read that had to wait for the disk sends all
+ * lately, so the system has it in memory. Hence: read here while that is quick. Reads that had to wait for the disk send all
  * further ones to the pool for a while, and after a slice of such work the event loop gets its turn, whoever reads.
  * Failures: `blob_damaged`, and those of the file system as they come.
  */
@@ -16,9 +16,11 @@ import { READ_ONLY } from "./blobs-fs-io.ts";
 
 /** Files up to this size are read here: the larger of stored and logical octets. 0.3 ms to decompress. */
 const SMALL_BYTES = 128 * 1024;
-/** Reads that took longer waited for the disk; a single one may have waited for a processor only. */
+/** A read that took this long waited for the disk. */
+const DISK_MS = 20;
+/** One that took this long may have waited for a processor only: it counts when it is not the only one of late. */
 const SLOW_MS = 4;
-const SLOW_IN_A_ROW = 2;
+const LATE_MS = 250;
 /** How long the pool is used then. */
 const POOL_MS = 250;
 /** Work at a stretch, of all readers together. */
@@ -27,7 +29,8 @@ const SLICE_MS = 4;
 export class QuickReads {
   /** What a file is read into; its content is taken out before anybody else runs. */
   readonly #scratch = Buffer.allocUnsafeSlow(HEADER_BYTES + SMALL_BYTES + 1);
-  #slow = 0;
+  /** End of the last slow read. */
+  #slowAt = Number.NEGATIVE_INFINITY;
   #poolUntil = 0;
   #busyMs = 0;
   #turn: Promise<void> | undefined;
@@ -55,10 +58,10 @@ export class QuickReads {
 
   #account(startedAt: number, endedAt: number): void {
     this.#busyMs += endedAt - startedAt;
-    this.#slow = endedAt - startedAt > SLOW_MS ? this.#slow + 1 : 0;
-    if (this.#slow < SLOW_IN_A_ROW) return;
-    this.#slow = 0;
-    this.#poolUntil = endedAt + POOL_MS;
+    const tookMs = endedAt - startedAt;
+    if (tookMs < SLOW_MS) return;
+    if (tookMs >= DISK_MS || startedAt - this.#slowAt < LATE_MS) this.#poolUntil = endedAt + POOL_MS;
+    this.#slowAt = endedAt;
   }
 
   #nextTurn(): Promise<void> {

@@ -8,7 +8,7 @@
 import { createHash } from "node:crypto";
 import { MairustError } from "../core/errors.ts";
 import { type BlobDigest, blobDigest } from "../core/ids.ts";
-import type { BlobRecord, BlobStage, ByteRange, StagedBlob } from "../core/ports/blobs.ts";
+import type { BlobStage, ByteRange, PutRecord, StagedBlob } from "../core/ports/blobs.ts";
 import { compressed, isWorthIt, isWorthTrying } from "./blobs-fs-codec.ts";
 import type { BlobFiles, Prepared } from "./blobs-fs-files.ts";
 import { codecOf, HEADER_BYTES, writeHeader } from "./blobs-fs-format.ts";
@@ -154,7 +154,7 @@ class FsStaged implements StagedBlob {
   readonly sizeBytes: number;
   readonly #files: BlobFiles;
   readonly #prepared: Prepared;
-  #persisting: Promise<BlobRecord> | undefined;
+  #persisting: Promise<PutRecord> | undefined;
   #discarded = false;
   #durable = false;
 
@@ -173,7 +173,7 @@ class FsStaged implements StagedBlob {
     } else yield* this.#files.readStaged(this.#prepared.spill.path, this.digest, range);
   }
 
-  persist(): Promise<BlobRecord> {
+  persist(): Promise<PutRecord> {
     if (this.#discarded) return Promise.reject(outOfOrder("store a staged blob", "discarded"));
     this.#persisting ??= this.#persist();
     return this.#persisting;
@@ -186,7 +186,7 @@ class FsStaged implements StagedBlob {
     if (this.#prepared.kind === "file") await this.#prepared.spill.close(!this.#durable);
   }
 
-  async #persist(): Promise<BlobRecord> {
+  async #persist(): Promise<PutRecord> {
     try {
       const record = await this.#files.publish(this.digest, this.sizeBytes, this.#prepared);
       this.#durable = true;

@@ -128,7 +128,7 @@ async function storeBatch(
   const call = { batch, lockMs, windowS: options.redeliveryWindowS() };
   const digests = batch.map(delivery => delivery.blob.digest);
   const attempt = (makeMissing: boolean) =>
-    withRevival(db, options.confirmBlob, digests, () => storeDeliveries(db, { ...call, makeMissing }));
+    withRevival(db, options.confirmBlob, digests, () => storeDeliveries(db, { ...call, makeMissing }), true);
   let outcomes: readonly (readonly TargetResult[])[];
   try {
     outcomes = await attempt(true);

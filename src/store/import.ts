@@ -47,9 +47,8 @@ export function createImportStore({ db, changes, confirmBlob, onCommit }: Import
     async add(account, mailbox, importId, keep, messages) {
       const started = performance.now();
       const digests = messages.map(message => message.digest);
-      const added = await withRevival(db, confirmBlob, digests, () =>
-        db.begin(tx => addMessages(tx, { account, mailbox, importId, keep }, messages)),
-      );
+      const attempt = () => db.begin(tx => addMessages(tx, { account, mailbox, importId, keep }, messages));
+      const added = await withRevival(db, confirmBlob, digests, attempt, false);
       onCommit((performance.now() - started) / 1000, added.stored, added.storedBytes);
       if (added.stored > 0) changes.publish([added.mailboxId]);
       return added.outcomes;

@@ -1,6 +1,6 @@
 /**
  * Limits on guessing passwords: a counter that refuses (peers of the network, accounts), peers that an account knows, and a pace
- * that makes wait (peers on this host, who are never refused). State is in memory: a restart forgets it.
+ * that makes wait (peers on this host, who are refused for an account alone). State is in memory: a restart forgets it.
  */
 import { MairustError } from "../core/errors.ts";
 
@@ -112,7 +112,7 @@ export class FailurePace {
 
   /**
    * Wait as {@link check} does, without taking a place: for checks that have turns of their own, where many that are right may run
-   * at once. @throws the reason of `gone`
+   * at once; then those turns are what limits guesses that come together. @throws the reason of `gone`
    */
   async wait(gone?: AbortSignal): Promise<void> {
     const now = this.#now();

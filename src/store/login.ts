@@ -5,6 +5,7 @@
  * there must not lock everybody out. They share a pace instead: when many were wrong of late, the next look at a password waits.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
+import { isIPv6 } from "node:net";
 import { parseMailAddress } from "../core/envelope.ts";
 import { MairustError } from "../core/errors.ts";
 import type { Account, Directory } from "../core/ports/directory.ts";
@@ -12,7 +13,7 @@ import type { Authenticator, LoginRequest } from "../core/ports/login.ts";
 import { sleep } from "../platform/deadline.ts";
 import { addressText, canonicalAddress } from "./addresses.ts";
 import { FailureCounter, FailurePace, KnownPeers } from "./login-limits.ts";
-import type { UserPasswords } from "./passwords.ts";
+import { MAX_PASSWORD_BYTES, type UserPasswords } from "./passwords.ts";
 
 /** Failures of one peer within a minute after which it is refused without a look at the password. */
 const PEER_FAILURES = 20;
@@ -101,7 +102,7 @@ async function asMaster(
   request: LoginRequest,
   gone: AbortSignal | undefined,
 ): Promise<Account> {
-  const { peer } = request;
+  const peer = counting(request.peer);
   const user = counted(request.user);
   if (isLocal(peer)) {
     if (!(await localPace.check(async () => masterLogin(options, request), gone)))
@@ -124,8 +125,14 @@ async function asUser(
   request: LoginRequest,
   gone: AbortSignal | undefined,
 ): Promise<Account> {
-  const { peer, password } = request;
+  const { password } = request;
+  const peer = counting(request.peer);
   const user = counted(request.user);
+  if (Buffer.byteLength(password) > MAX_PASSWORD_BYTES) {
+    // Costs nothing, so it counts for who sent it, and does not push others' failures out of memory.
+    if (!isLocal(peer)) limits.countPeer(peer, user);
+    throw wrongPassword(request);
+  }
   const before = () => limits.refuseUser(peer, user);
   before();
   if (isLocal(peer)) await localPace.wait(gone);
@@ -137,6 +144,15 @@ async function asUser(
   }
   limits.rightUser(peer, user);
   return account;
+}
+
+/** Of IPv6 the network of 64 bits that one customer has at least (RFC 6177): its other half is theirs to choose. */
+function counting(peer: string): string {
+  if (!isIPv6(peer) || isLocal(peer) || peer.toLowerCase().startsWith("::ffff:")) return peer;
+  const [front = [], back = []] = peer.split("::").map(half => half.split(":").filter(group => group !== ""));
+  const zeros = Array.from({ length: Math.max(0, 8 - front.length - back.length) }, () => "0");
+  const groups = [...front, ...zeros, ...back].slice(0, 4).map(group => Number.parseInt(group, 16));
+  return `${groups.map(group => group.toString(16)).join(":")}::/64`;
 }
 
 /** One key for all spellings of an address. */

@@ -103,6 +103,9 @@ export function createUserPasswords(
       row !== undefined && stored !== undefined && remembered.knows(row.id, stored, password);
     if (known()) return true;
     dummy ??= hash(randomBytes(16).toString("hex"), COST);
+    dummy.catch(() => {
+      dummy = undefined;
+    });
     const hashed = stored ?? (await dummy);
     return turns.take(async () => {
       // Many connections of one client come at once: the first one's answer counts for all.

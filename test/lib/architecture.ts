@@ -26,6 +26,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   demo: ["core", "wire", "platform", "mailhost"],
   "compose.ts": ["*"],
   compose: ["*"],
+  "start.cts": ["main.ts"],
   "main.ts": ["cli", "platform", "compose.ts", "compose", "demo"],
 };
 
@@ -49,7 +50,7 @@ export interface Ban {
 }
 
 export const BANS: readonly Ban[] = [
-  { pattern: /\bprocess\.env\b/u, what: "process.env", allowedIn: ["platform/config/"] },
+  { pattern: /\bprocess\.env\b/u, what: "process.env", allowedIn: ["platform/config/", "start.cts"] },
   { pattern: /\bprocess\.exit\(/u, what: "process.exit()", allowedIn: ["main.ts"] },
   { pattern: /^(?:export )?let /mu, what: "module-level let", allowedIn: [] },
   { pattern: /(?<![.\w])(?:setTimeout|setInterval)\(/u, what: "a bare timer", allowedIn: ["platform/"] },
@@ -79,7 +80,7 @@ export function checkArchitecture(root: string): readonly string[] {
 function readSources(root: string): readonly Source[] {
   return readdirSync(root, { recursive: true, withFileTypes: true })
     .filter(
-      entry => entry.isFile() && entry.name.endsWith(".ts") && !entry.parentPath.includes("node_modules"),
+      entry => entry.isFile() && /\.c?ts$/u.test(entry.name) && !entry.parentPath.includes("node_modules"),
     )
     .map(entry => {
       const path = relative(root, join(entry.parentPath, entry.name));

@@ -23,6 +23,11 @@ export interface BlobRecord {
   readonly putAt?: PutMoment;
 }
 
+/** A blob that was put. */
+export interface PutRecord extends BlobRecord {
+  readonly putAt: PutMoment;
+}
+
 /** A blob as the storage itself knows it. */
 export interface StoredBlob {
   readonly digest: BlobDigest;
@@ -48,7 +53,7 @@ export interface StagedBlob {
   /** Read before (or after) `persist`. */
   read(range?: ByteRange): AsyncIterable<Uint8Array>;
   /** Make it durable: fsynced under its final name, directory too. May be called more than once. Errors: `disk_full`. */
-  persist(): Promise<BlobRecord>;
+  persist(): Promise<PutRecord>;
   /** Release what is only temporary; a persisted blob stays. Never throws. */
   discard(): Promise<void>;
 }

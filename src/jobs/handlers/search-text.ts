@@ -123,7 +123,7 @@ class SearchTextJob implements SearchTextHandler {
     }
   }
 
-  /** A tenth of one core at most, as long as mail comes in: what waits gets its text when it is quiet. */
+  /** A tenth of one core, as long as mail comes in and a batch takes its usual second: what waits gets its text when it is quiet. */
   #rest(workedMs: number, signal: AbortSignal): Promise<void> {
     const { restShare, maxRestMs } = this.#limits;
     return sleep(Math.min(maxRestMs, workedMs * restShare), signal);

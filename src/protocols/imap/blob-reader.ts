@@ -23,11 +23,11 @@ export class StartedRead {
 
   /** All octets of the range. @throws {MairustError} `blob_damaged` when the blob ends early or goes on too long */
   async *chunks(): AsyncIterable<Uint8Array> {
-    yield* this.#first;
     const iterator = this.#iterator;
-    if (iterator === undefined) return;
     let left = this.#rest;
     try {
+      yield* this.#first;
+      if (iterator === undefined) return;
       for (;;) {
         const next = await iterator.next();
         if (next.done === true) break;
@@ -36,7 +36,8 @@ export class StartedRead {
         yield next.value;
       }
     } finally {
-      if (left !== 0) await iterator.return?.();
+      // Wherever it stops, also at the last octet: the file is closed only when its reader ends.
+      await iterator?.return?.();
     }
     if (left !== 0) throw damaged("it ended early");
   }

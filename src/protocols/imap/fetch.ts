@@ -115,19 +115,25 @@ async function send(
   message: Extract<Prepared, { kind: "ready" }>,
 ): Promise<void> {
   const { output } = context;
-  output.text(head(context, plan, message.row.uid));
-  let read = message.read;
-  for (const piece of message.pieces) {
-    if (piece.kind === "text") output.text(piece.text);
-    else if (piece.kind === "bytes") output.bytes(piece.bytes);
-    else {
-      await stream(context, message.row, read ?? piece);
-      read = undefined;
+  let { read } = message;
+  try {
+    output.text(head(context, plan, message.row.uid));
+    for (const piece of message.pieces) {
+      if (piece.kind === "text") output.text(piece.text);
+      else if (piece.kind === "bytes") output.bytes(piece.bytes);
+      else {
+        const source = read ?? piece;
+        read = undefined;
+        await stream(context, message.row, source);
+      }
+      const waiting = output.pressure();
+      if (waiting !== undefined) await waiting;
     }
-    const waiting = output.pressure();
-    if (waiting !== undefined) await waiting;
+    output.text(")\r\n");
+  } finally {
+    // The client may leave before its turn.
+    await read?.drop();
   }
-  output.text(")\r\n");
 }
 
 function head(context: InMailbox, plan: FetchPlan, uid: number): string {

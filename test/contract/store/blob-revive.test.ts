@@ -1,9 +1,10 @@
 /** Blobs that come again while they are collected: who may take a claim back, and what the others see then. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, utimesSync } from "node:fs";
 import { after, before, test } from "node:test";
 import type { BlobDigest } from "../../../src/core/ids.ts";
+import type { BlobStore } from "../../../src/core/ports/blobs.ts";
 import { collectBlobs } from "../../../src/store/blob-gc.ts";
 import { silentLog } from "../../lib/database.ts";
 import { openStoredMail, type StoredMail } from "./stored-mail.ts";
@@ -43,4 +44,55 @@ test("two deliveries put the same bytes before the removal and commit after it: 
   await mail.deliver(await mail.put(bytes));
   await mail.blobs.verify(digest);
   assert.equal(await messagesOf(digest), 1);
+});
+
+test("files without a row are left alone when they are many, and taken when they are few", async () => {
+  const { db, blobs } = mail;
+  const files = await Promise.all(Array.from({ length: 4 }, () => mail.put(randomBytes(20))));
+  const before = new Date(Date.now() - 25 * 3_600_000);
+  for (const { digest } of files) utimesSync(mail.fileOf(digest), before, before);
+  const errors: string[] = [];
+  const log = { ...silentLog, error: (event: string) => void errors.push(event) };
+  // More than the share, though one run would take only two of them.
+  const limits = { few: 3, share: 0.5, taken: 2 };
+  const braked = await collectBlobs({ db, blobs, log, orphans: true, orphanLimits: limits });
+  assert.equal(braked.claimed, 0);
+  assert.deepEqual(errors, ["blob files without a row left alone: too many"]);
+  assert.ok(files.every(({ digest }) => existsSync(mail.fileOf(digest))));
+  const taken = await collectBlobs({ db, blobs, log, orphans: true, orphanLimits: { ...limits, few: 4 } });
+  assert.deepEqual([taken.claimed, taken.removed], [2, 2]);
+});
+
+test("a file that cannot be removed stays claimed, holds up nobody, and goes the next time", async () => {
+  const { db, blobs } = mail;
+  const [stuck, other] = [await unused(randomBytes(30)), await unused(randomBytes(30))];
+  const errors: string[] = [];
+  const log = { ...silentLog, error: (event: string) => void errors.push(event) };
+  const refusing: BlobStore = {
+    stage: () => blobs.stage(),
+    get: (digest, range) => blobs.get(digest, range),
+    head: digest => blobs.head(digest),
+    confirm: digest => blobs.confirm(digest),
+    list: () => blobs.list(),
+    removeLeftovers: () => blobs.removeLeftovers(),
+    verify: digest => blobs.verify(digest),
+    delete: digest => (digest === stuck ? Promise.reject(new Error("EIO")) : blobs.delete(digest)),
+  };
+  await collectBlobs({ db, blobs: refusing, log, orphans: false });
+  assert.deepEqual(errors, ["blob not removed"]);
+  assert.deepEqual([existsSync(mail.fileOf(stuck)), existsSync(mail.fileOf(other))], [true, false]);
+  await collectBlobs({ db, blobs, log, orphans: false });
+  assert.ok(!existsSync(mail.fileOf(stuck)));
+});
+
+test("a file that is back although its row says removed (a loss of power) goes again", async () => {
+  const { db, blobs } = mail;
+  const bytes = randomBytes(40);
+  const digest = await unused(bytes);
+  await collectBlobs({ db, blobs, log: silentLog, orphans: false });
+  await mail.put(bytes);
+  const before = new Date(Date.now() - 25 * 3_600_000);
+  utimesSync(mail.fileOf(digest), before, before);
+  await collectBlobs({ db, blobs, log: silentLog, orphans: true });
+  assert.ok(!existsSync(mail.fileOf(digest)));
 });

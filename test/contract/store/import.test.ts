@@ -126,7 +126,10 @@ test("a blob whose file the collector has removed refuses the batch, and nothing
   const { id } = await store.start(account, "somewhere", false);
   const { batch, claimed } = await withClaimed("d");
   await mail.blobs.delete(claimed);
-  await assert.rejects(store.add(account, "INBOX", id, undefined, batch), { retry: "later" });
+  await assert.rejects(store.add(account, "INBOX", id, undefined, batch), {
+    code: "store_unavailable",
+    retry: "later",
+  });
   const keys = batch.map(({ key, flags }) => ({ key, flags }));
   const compared = await store.compare(account, "INBOX", id, keys, false);
   assert.deepEqual(

@@ -30,6 +30,7 @@ export class MemoryBlob implements StagedBlob {
       sizeBytes: this.sizeBytes,
       storedBytes: this.sizeBytes,
       codec: "none" as const,
+      putAt: { steadyMs: 0, wallMs: 0 },
     };
   }
 

@@ -214,3 +214,24 @@ test("who leaves gives its turn back, and no more than 500 wait", async () => {
   assert.equal(await next, "done");
   assert.deepEqual(turns.load, { running: 0, waiting: 0 });
 });
+
+test("guesses from all addresses of one IPv6 network of 64 bits count together, those of another do not", async () => {
+  const { login } = authenticator();
+  const from = (peer: string, i: number) => login(peer, "wrong", `nobody${i}@a.test`, "");
+  for (let i = 0; i < 20; i += 1) {
+    const peer = i % 2 === 0 ? `2001:db8:0:7::${i.toString(16)}` : `2001:0db8:0000:7:1:2:3:${i.toString(16)}`;
+    await assert.rejects(from(peer, i), failing("auth_failed", "bad_password"));
+  }
+  await assert.rejects(from("2001:db8:0:7:ffff::1", 30), { code: "too_many" });
+  await assert.rejects(from("2001:db8:0:8::1", 31), failing("auth_failed", "bad_password"));
+  await assert.rejects(from("2001:db8::7:0:0:1", 32), failing("auth_failed", "bad_password"));
+});
+
+test("a password that is too long counts for its peer alone, and never reaches the account's", async () => {
+  const { login } = authenticator();
+  for (let i = 0; i < 60; i += 1) {
+    const refused = login(`192.0.2.${i}`, "x".repeat(1_001), "ann@a.test", "");
+    await assert.rejects(refused, failing("auth_failed", "bad_password"));
+  }
+  assert.equal((await login("198.51.100.1", "own", "ann@a.test", "")).address, "ann@a.test");
+});
