@@ -75,6 +75,7 @@ test("a file that cannot be removed stays claimed, holds up nobody, and goes the
     confirm: digest => blobs.confirm(digest),
     list: () => blobs.list(),
     removeLeftovers: () => blobs.removeLeftovers(),
+    freeBytes: () => blobs.freeBytes(),
     verify: digest => blobs.verify(digest),
     delete: digest => (digest === stuck ? Promise.reject(new Error("EIO")) : blobs.delete(digest)),
   };
