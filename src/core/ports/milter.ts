@@ -94,7 +94,10 @@ export interface MilterMessage {
    * @param reserved  X-MaiRust fields that were in the message, in order
    */
   decide(reserved: readonly ReservedField[], deadline: Deadline): Promise<MilterDecision>;
-  /** No decision is needed any more: the MTA went away or gave the message up. Also while `decide` runs. Never rejects. */
+  /**
+   * The message will not be accepted: the MTA went away or gave it up, something failed, or the decision could not be used. At most
+   * once; also while `decide` runs, or after it. Never rejects.
+   */
   abort(): Promise<void>;
 }
 

@@ -18,6 +18,9 @@ export interface Options {
   readonly steps: number;
 }
 
+/** A command of one kind. */
+export type CommandOf<K extends Command["kind"]> = Extract<Command, { readonly kind: K }>;
+
 export type Family = "inet" | "inet6" | "unix" | "unknown";
 
 /** A command of the MTA; the names follow SMFIC_*. */
@@ -39,12 +42,18 @@ export type Command =
     }
   | { readonly kind: "helo"; readonly name: string }
   /** `args[0]` is the address, mostly in angle brackets; the rest are ESMTP parameters. */
-  | { readonly kind: "mail" | "rcpt"; readonly args: readonly string[] }
+  | { readonly kind: "mail"; readonly args: readonly string[] }
+  | { readonly kind: "rcpt"; readonly args: readonly string[] }
   | { readonly kind: "header"; readonly name: Buffer; readonly value: Buffer }
-  /** `eom` may carry a last piece of the body (sendmail). */
-  | { readonly kind: "body" | "eom"; readonly bytes: Buffer }
+  | { readonly kind: "body"; readonly bytes: Buffer }
+  /** It may carry a last piece of the body (sendmail). */
+  | { readonly kind: "eom"; readonly bytes: Buffer }
   | { readonly kind: "unknown"; readonly text: string }
-  | { readonly kind: "data" | "eoh" | "abort" | "quit" | "quit_nc" };
+  | { readonly kind: "data" }
+  | { readonly kind: "eoh" }
+  | { readonly kind: "abort" }
+  | { readonly kind: "quit" }
+  | { readonly kind: "quit_nc" };
 
 /**
  * Decode one packet.
