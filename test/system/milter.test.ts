@@ -245,7 +245,30 @@ async function withoutBody({ postfix, decider }: Site): Promise<void> {
   );
   assert.match(reply, /^250/u);
   assert.equal(decider.decided.at(-1)?.content, `${HEADER}\r\n\r\n`);
+  decider.wanted = ALL_NEEDS;
   client.close();
+}
+
+/** `milter_protocol` makes Postfix an older MTA. */
+async function olderVersions({ postfix, decider }: Site): Promise<void> {
+  for (const version of [2, 3, 4]) {
+    await postfix.run("postconf", ["-e", `milter_protocol = ${version}`]);
+    await postfix.run("postfix", ["reload"]);
+    const client = await SmtpTestClient.open(postfix.smtpPort);
+    for (const [to, reply] of [
+      ["ann", /^250 /u],
+      ["refuse", /^550 5\.7\.1 not 100% wanted$/u],
+      ["edit", /^250 /u],
+    ] as const) {
+      decider.edits = [{ kind: "add_header", name: "X-Added", value: "yes" }];
+      const answer = await client.send("sender@a.test", [`${to}@a.test`], `X-MaiRust-A: 1\r\n${MESSAGE}`);
+      assert.match(answer, reply, `version ${version}, ${to}`);
+      // The blank behind a colon is not told.
+      assert.equal(decider.decided.at(-1)?.content, MESSAGE.replace("Subject:no", "Subject: no"));
+      if (to === "edit") assert.match(await queued(postfix, answer), /^X-Added: yes$/mu);
+    }
+    client.close();
+  }
 }
 
 for (const kind of ["unix", "tcp"] as const) {
@@ -255,6 +278,7 @@ for (const kind of ["unix", "tcp"] as const) {
       await directions(site);
       await withoutSmtp(site);
       await withoutBody(site);
+      await olderVersions(site);
     });
   });
 }

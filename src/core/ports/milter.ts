@@ -30,6 +30,10 @@ export type Direction = "inbound" | "outbound";
 /** All that is known when the message's content begins; what the MTA did not tell is absent or "". */
 export interface MilterEnvelope {
   readonly direction: Direction;
+  /** What of the message comes: negotiated before, so hooks enabled since may miss something. */
+  readonly content: "nothing" | "headers" | "whole";
+  /** Edits that the MTA takes on this connection. */
+  readonly edits: ReadonlySet<MilterEdit["kind"]>;
   readonly queueId: string;
   /** The MTA's host name (macro `j`). */
   readonly mta: string;
@@ -82,6 +86,8 @@ export type ReservedField = readonly [name: string, value: string];
 
 /** One message on its way in. */
 export interface MilterMessage {
+  /** Trace id, printable and short: replies to the client end with it. "" when there is none. */
+  readonly id: string;
   /**
    * Header fields, the empty line and the body, lines ending in CRLF, as received but for reserved fields and the MTA's own
    * Received field. A returned promise holds the MTA back. What it throws or rejects with becomes the answer at the end.

@@ -14,6 +14,7 @@ import type { MilterSession, MilterSessionPort } from "./session.ts";
 export interface ConnectionOptions {
   readonly packetBytes: number;
   readonly idleMs: number;
+  readonly lingerMs: number;
   readonly log: Log;
   readonly onClosed: () => void;
   readonly createSession: (port: MilterSessionPort, kind: SocketKind) => MilterSession;
@@ -32,7 +33,7 @@ export class MilterConnection {
     this.#socket = socket;
     this.#options = options;
     this.#reader = new PacketReader(options.packetBytes);
-    const port = { write: (packets: Buffer) => this.#write(packets), close: () => socket.destroySoon() };
+    const port = { write: (packets: Buffer) => this.#write(packets), close: () => this.#close() };
     // A socket that has no address on either side is a UNIX socket; a TCP peer that is gone still has its own side's.
     const kind = socket.remoteAddress === undefined && socket.localAddress === undefined ? "unix" : "tcp";
     this.#session = options.createSession(port, kind);
@@ -104,6 +105,11 @@ export class MilterConnection {
 
   #write(packets: Buffer): void {
     if (this.#socket.writable) this.#socket.write(packets);
+  }
+
+  #close(): void {
+    this.#socket.setTimeout(this.#options.lingerMs);
+    this.#socket.destroySoon();
   }
 
   #written(): Promise<void> {

@@ -8,8 +8,9 @@
  */
 import { assertNever, MairustError } from "../../core/errors.ts";
 import type { MilterEdit, ReservedField } from "../../core/ports/milter.ts";
-import { encodeResponse, type Options, type Response } from "./codec.ts";
+import type { Options } from "./codec.ts";
 import { ADDRESS_BYTES, EDIT_PACKET_BYTES, type MilterLimits, REPLY_TEXT_BYTES } from "./limits.ts";
+import { encodeResponse, type Response } from "./responses.ts";
 import * as s from "./symbols.ts";
 
 /** Only we set these; from outside they are removed (mail-path.md §1). */
@@ -39,6 +40,20 @@ const NEEDED_ACTION: Readonly<Record<MilterEdit["kind"], number>> = {
   replace_body: s.SMFIF_CHGBODY,
   quarantine: s.SMFIF_QUARANTINE,
 };
+
+/** @returns the kinds of edit that were negotiated */
+export function possibleEdits(agreed: Options): ReadonlySet<MilterEdit["kind"]> {
+  const all: ReadonlyArray<MilterEdit["kind"]> = [
+    "add_header",
+    "insert_header",
+    "change_header",
+    "add_recipient",
+    "remove_recipient",
+    "replace_body",
+    "quarantine",
+  ];
+  return new Set(all.filter(kind => (agreed.actions & NEEDED_ACTION[kind]) !== 0));
+}
 
 /**
  * @returns the packets, one after the other

@@ -12,10 +12,11 @@ import { type ClientFacts, type MailAddress, parseMailAddress } from "../../core
 import type { MilterEnvelope, MilterRecipient } from "../../core/ports/milter.ts";
 import { decodeXtext } from "../../core/xtext.ts";
 import { plainAddress } from "../../platform/networks.ts";
-import type { CommandOf } from "./codec.ts";
+import type { CommandOf, Options } from "./codec.ts";
 import { directionOf, type OutboundRules } from "./direction.ts";
+import { possibleEdits } from "./edits.ts";
 import { VALUE_CHARS } from "./limits.ts";
-import { SMFIC_CONNECT, SMFIC_HELO, SMFIC_MAIL } from "./symbols.ts";
+import { SMFIC_CONNECT, SMFIC_HELO, SMFIC_MAIL, SMFIP_NOBODY, SMFIP_NOHDRS } from "./symbols.ts";
 
 type ConnectCommand = CommandOf<"connect">;
 
@@ -87,15 +88,11 @@ export interface EnvelopeParts {
   readonly mailArgs: readonly string[];
   readonly recipients: readonly MilterRecipient[];
   readonly rules: OutboundRules;
+  readonly agreed: Options;
 }
 
-export function buildEnvelope({
-  client,
-  macros,
-  mailArgs,
-  recipients,
-  rules,
-}: EnvelopeParts): MilterEnvelope {
+export function buildEnvelope(parts: EnvelopeParts): MilterEnvelope {
+  const { client, macros, mailArgs, recipients, rules, agreed } = parts;
   const queueId = macros.get("i");
   const daemonName = macros.get("daemon_name");
   const user = macros.get("auth_authen");
@@ -109,6 +106,8 @@ export function buildEnvelope({
   const envid = xtext(parameters.get("ENVID"));
   return {
     direction: directionOf({ authUser: user, daemonName, clientAddress: facts.address }, rules),
+    content: contentOf(agreed),
+    edits: possibleEdits(agreed),
     queueId,
     mta: macros.get("j"),
     daemonName,
@@ -126,6 +125,11 @@ export function buildEnvelope({
     body8bit: parameters.get("BODY")?.toUpperCase() === "8BITMIME",
     smtpUtf8: parameters.has("SMTPUTF8"),
   };
+}
+
+function contentOf({ steps }: Options): MilterEnvelope["content"] {
+  if ((steps & SMFIP_NOHDRS) !== 0) return "nothing";
+  return (steps & SMFIP_NOBODY) !== 0 ? "headers" : "whole";
 }
 
 export function recipientOf(args: readonly string[]): MilterRecipient {

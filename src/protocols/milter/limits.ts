@@ -23,6 +23,8 @@ export interface MilterLimits {
    * waits for two hours.
    */
   readonly idleMs: number;
+  /** How long a connection that we end may take to read its last answer. */
+  readonly lingerMs: number;
 }
 
 export const DEFAULT_LIMITS: MilterLimits = {
@@ -34,6 +36,7 @@ export const DEFAULT_LIMITS: MilterLimits = {
   progressMs: 5_000,
   finishGraceMs: 1_000,
   idleMs: 7_200_000,
+  lingerMs: 5_000,
 };
 
 /** Header fields gathered before they are handed on. */

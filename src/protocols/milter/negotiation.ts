@@ -12,8 +12,9 @@
  * Sources: sendmail libmilter/engine.c (st_optionneg); Postfix src/milter/milter8.c (milter8_connect), milter(5) macros
  */
 import type { MilterNeeds } from "../../core/ports/milter.ts";
-import type { Options, SymbolList } from "./codec.ts";
+import type { Options } from "./codec.ts";
 import { MilterProtocolError } from "./protocol-error.ts";
+import type { SymbolList } from "./responses.ts";
 import * as s from "./symbols.ts";
 
 export type SocketKind = "unix" | "tcp";

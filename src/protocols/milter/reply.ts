@@ -18,14 +18,20 @@ const ENHANCED_CODE = /^[45]\.\d{1,3}\.\d{1,3}$/u;
 const FORBIDDEN: ReadonlySet<number> = new Set([421, 521]);
 
 /**
+ * @param id  what leads to `mairust explain`; stands at the end of the last line, whose text gives way to it. "": none
  * @returns the reply without its last line end: lines parted by CRLF, each with both codes, printable ASCII. Wrong codes become
  *   451 4.7.1: a wrong one would make Postfix drop this connection.
  */
-export function renderReply(reply: Reply): string {
+export function renderReply(reply: Reply, id = ""): string {
   const { code, enhanced } = soundCodes(reply);
   const lines = reply.lines.length === 0 ? [""] : reply.lines.slice(0, REPLY_LINES);
+  const suffix = id === "" ? "" : ` id=${id}`;
   return lines
-    .map((line, i) => `${code}${i < lines.length - 1 ? "-" : " "}${enhanced} ${replyText(line)}`)
+    .map((line, i) => {
+      const isLast = i === lines.length - 1;
+      const text = replyText(line, REPLY_TEXT_BYTES - (isLast ? suffix.length : 0));
+      return `${code}${isLast ? " " : "-"}${enhanced} ${text}${isLast ? suffix : ""}`;
+    })
     .join("\r\n");
 }
 
@@ -38,10 +44,10 @@ function soundCodes({ code, enhanced }: Reply): { readonly code: number; readonl
 }
 
 /** A line break in a text would make a line of its own; a second enhanced code would be shown as text. */
-function replyText(text: string): string {
+function replyText(text: string, maxBytes: number): string {
   const cut = text.length > REPLY_TEXT_BYTES * 2 ? text.slice(0, REPLY_TEXT_BYTES * 2) : text;
   const printable = cut.replace(/[^\x20-\x7e]/gu, "?").replace(/^\s*[245]\.\d{1,3}\.\d{1,3}\s+/u, "");
-  return printable.slice(0, REPLY_TEXT_BYTES).trimEnd() || "not accepted";
+  return printable.slice(0, maxBytes).trimEnd() || "not accepted";
 }
 
 interface ErrorReplies {

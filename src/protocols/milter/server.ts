@@ -105,6 +105,7 @@ class Connections implements MilterServer {
     const connection: MilterConnection = new MilterConnection(socket, {
       packetBytes: this.#config.packetBytes,
       idleMs: this.#sessionOptions.limits.idleMs,
+      lingerMs: this.#sessionOptions.limits.lingerMs,
       log: this.#log,
       onClosed: () => this.#forget(connection),
       createSession: (port, kind) => new MilterSession(port, kind, this.#sessionOptions),

@@ -23,11 +23,12 @@
  */
 import { toMairustError } from "../../core/errors.ts";
 import { every } from "../../platform/deadline.ts";
-import { type Command, type CommandOf, decodeCommand, encodeResponse } from "./codec.ts";
+import { type Command, type CommandOf, decodeCommand, type Options } from "./codec.ts";
 import type { OutboundRules } from "./direction.ts";
 import { buildEnvelope, type Client, Macros } from "./envelope.ts";
 import { type Negotiated, negotiate, type SocketKind } from "./negotiation.ts";
 import { type MilterFault, MilterProtocolError } from "./protocol-error.ts";
+import { encodeResponse } from "./responses.ts";
 import * as s from "./symbols.ts";
 import { type MilterResult, Transaction, type TransactionOptions } from "./transaction.ts";
 
@@ -61,6 +62,7 @@ const CONTINUE = encodeResponse({ kind: "continue" });
 const SKIP = encodeResponse({ kind: "skip" });
 const PROGRESS = encodeResponse({ kind: "progress" });
 const NOBODY: Client = { connect: undefined, helo: undefined };
+const NOTHING_AGREED: Options = { version: 0, actions: 0, steps: 0 };
 const CONTENT: readonly State[] = ["rcpt", "data", "header"];
 
 export class MilterSession {
@@ -215,6 +217,7 @@ export class MilterSession {
         mailArgs: transaction.mailArgs,
         recipients: transaction.recipients,
         rules: this.#options.outbound,
+        agreed: this.#agreed ?? NOTHING_AGREED,
       }),
     );
   }

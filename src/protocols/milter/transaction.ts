@@ -18,11 +18,12 @@ import type {
   ReservedField,
 } from "../../core/ports/milter.ts";
 import { deadlineAfter, within } from "../../platform/deadline.ts";
-import { encodeResponse, type Options } from "./codec.ts";
+import type { Options } from "./codec.ts";
 import { encodeEdits, isFieldName, isReserved, removalEdits } from "./edits.ts";
 import { recipientOf } from "./envelope.ts";
 import { HEADER_CHUNK_BYTES, type MilterLimits, VALUE_CHARS } from "./limits.ts";
 import { errorReply, renderReply } from "./reply.ts";
+import { encodeResponse } from "./responses.ts";
 import { SMFIP_HDR_LEADSPC, SMFIP_NOHDRS } from "./symbols.ts";
 
 /** How a message ended, for metrics. `failed`: by our fault, answered 4xx or 5xx. */
@@ -63,11 +64,11 @@ export class Transaction {
   #headerBytes = 0;
 
   constructor(mailArgs: readonly string[], agreed: Options, options: TransactionOptions) {
-    this.mailArgs = mailArgs;
     this.#agreed = agreed;
     this.#options = options;
     this.#envelopeBytes = sizeOf(mailArgs);
     this.#checkEnvelope();
+    this.mailArgs = this.#failure === undefined ? mailArgs : [];
   }
 
   /** More than fit are not kept; the message then fails at its end. */
@@ -128,15 +129,17 @@ export class Transaction {
   /** The message has ended. Never rejects. */
   async end(): Promise<TransactionEnd> {
     this.#isOpen = false;
+    const id = this.#message?.id ?? "";
     try {
       if (this.#failure !== undefined) throw this.#failure;
-      return this.#encode(await this.#decide());
+      return this.#encode(await this.#decide(), id);
     } catch (error) {
       await this.#drop();
       if (this.#gone.signal.aborted) return { packets: Buffer.alloc(0), result: "aborted" };
       const failure = toMairustError(error, "decide about message");
       this.#log.warn("milter.failed", { code: failure.code, error: failure });
-      const packets = encodeResponse({ kind: "reply_code", text: renderReply(errorReply(failure)) });
+      const text = renderReply(errorReply(failure), id);
+      const packets = encodeResponse({ kind: "reply_code", text });
       return { packets, result: "failed" };
     }
   }
@@ -217,7 +220,7 @@ export class Transaction {
     }
   }
 
-  #encode(decision: MilterDecision): TransactionEnd {
+  #encode(decision: MilterDecision, id: string): TransactionEnd {
     switch (decision.kind) {
       case "accept": {
         const edits = [...removalEdits(this.#reserved), ...decision.edits];
@@ -228,7 +231,7 @@ export class Transaction {
         };
       }
       case "refuse": {
-        const text = renderReply(decision);
+        const text = renderReply(decision, id);
         const packets = encodeResponse({ kind: "reply_code", text });
         return { packets, result: text.startsWith("5") ? "refused" : "deferred" };
       }
@@ -260,7 +263,8 @@ export class Transaction {
 }
 
 function sizeOf(args: readonly string[]): number {
-  return args.reduce((sum, arg) => sum + arg.length, 0);
+  // One more for each: a million empty arguments are no small thing.
+  return args.reduce((sum, arg) => sum + arg.length + 1, 0);
 }
 
 /** Lines of a folded field come parted by LF alone, and are CRLF in the message. */

@@ -1,14 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import {
-  type Command,
-  decodeCommand,
-  encodeResponse,
-  type Response,
-} from "../../../../src/protocols/milter/codec.ts";
+import { type Command, decodeCommand } from "../../../../src/protocols/milter/codec.ts";
 import { PacketReader } from "../../../../src/protocols/milter/framing.ts";
 import { type MilterFault, MilterProtocolError } from "../../../../src/protocols/milter/protocol-error.ts";
+import { encodeResponse, type Response } from "../../../../src/protocols/milter/responses.ts";
 
 const bytes = (text: string) => Buffer.from(text, "latin1");
 const decode = (text: string) => decodeCommand(bytes(text));

@@ -49,6 +49,8 @@ export class MemoryDecider implements MilterDecider {
   /** All deadlines given. */
   readonly deadlines: Deadline[] = [];
   edits: readonly MilterEdit[] = [];
+  /** Trace id of every message. */
+  id = "";
   wanted: MilterNeeds = ALL_NEEDS;
   /** Set to hold every decision, every write back. */
   gate: Promise<void> | undefined;
@@ -64,6 +66,7 @@ export class MemoryDecider implements MilterDecider {
     this.opened.push(envelope);
     const chunks: Buffer[] = [];
     return {
+      id: this.id,
       full: local === "enough",
       write: chunk => {
         if (local === "writethrow") throw new MairustError("disk_full", "no room");

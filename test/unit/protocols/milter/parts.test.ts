@@ -30,6 +30,7 @@ test("directionOf(): a login, a daemon of the list or a network of ours means ou
   }
 });
 
+const agreed = { version: 6, actions: 0x11, steps: 0x10 };
 const command = (packet: Buffer) => decodeCommand(packet.subarray(4));
 
 function envelope(connectPacket: Buffer, sets: readonly Buffer[], mailArgs: readonly string[] = ["<>"]) {
@@ -38,7 +39,14 @@ function envelope(connectPacket: Buffer, sets: readonly Buffer[], mailArgs: read
   for (const one of mail) known.set(one);
   known.beginMessage();
   const client = { connect: command(connectPacket) as CommandOf<"connect">, helo: "h" };
-  return buildEnvelope({ client, macros: known, mailArgs, recipients: [recipientOf(["<a@b>"])], rules });
+  return buildEnvelope({
+    client,
+    macros: known,
+    mailArgs,
+    recipients: [recipientOf(["<a@b>"])],
+    rules,
+    agreed,
+  });
 }
 
 test("buildEnvelope() gathers what macros and commands tell", () => {
@@ -53,6 +61,8 @@ test("buildEnvelope() gathers what macros and commands tell", () => {
   );
   assert.deepEqual(found, {
     direction: "outbound",
+    content: "headers",
+    edits: new Set(["add_header", "insert_header", "change_header"]),
     queueId: "Q",
     mta: "mx.example",
     daemonName: "smtpd",
@@ -115,6 +125,11 @@ test("renderReply() keeps a reply one reply", () => {
     renderReply({ code: 550, enhanced: "", lines: new Array(50).fill("x") }).split("\r\n").length,
     32,
   );
+});
+
+test("renderReply() puts the trace id at the end, and the text gives way", () => {
+  const two = { code: 550, enhanced: "5.7.1", lines: ["a", "x".repeat(500)] };
+  assert.equal(renderReply(two, "T1"), `550-5.7.1 a\r\n550 5.7.1 ${"x".repeat(194)} id=T1`);
 });
 
 const ALL = { version: 6, actions: 0x1ff, steps: 0x10_0000 };

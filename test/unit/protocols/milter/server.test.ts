@@ -201,6 +201,21 @@ test("an MTA that does not read its answers is not read from", async () => {
   });
 });
 
+test("a connection that is ended does not wait for ever for its last answers to be read", async () => {
+  await withSite({ limits: { lingerMs: 50 } }, async (site, { unix }) => {
+    const client = await MilterClient.dial(unix);
+    client.socket.pause();
+    const flood = Array.from({ length: 2_000 }, () => p.unknown("x"));
+    client.write(p.optneg(2, 0x3f, 0x7f), p.connect(), ...flood, p.packet("Z"));
+    while (site.counted.faults.length === 0) await new Promise(resolve => setImmediate(resolve));
+    assert.equal(site.milter.connections(), 1);
+    const startedAt = performance.now();
+    while (site.milter.connections() > 0) await new Promise(resolve => setTimeout(resolve, 5));
+    assert.ok(performance.now() - startedAt < 5_000);
+    client.socket.destroy();
+  });
+});
+
 test("drain: a message under way is answered, the rest is closed, new connections are refused", async () => {
   await withSite({}, async (site, { unix, tcp }) => {
     const idle = await MilterClient.open(tcp);

@@ -197,10 +197,12 @@ test("nothing is transferred that was not asked for: no body, or no content at a
   };
   await talk.send(p.optneg(), p.connect(), ...START("ann"), p.header("Subject", " x"), p.eoh(), p.eom());
   assert.equal(talk.decider.decided[0]?.content, "Subject: x\r\n\r\n");
+  assert.equal(talk.decider.decided[0]?.envelope.content, "headers");
   const none = new Talk({ socket: "unix" });
   none.decider.wanted = { ...talk.decider.wanted, headers: false };
   assert.deepEqual((await none.send(p.optneg(), p.connect(), ...START("ann"), p.eom())).slice(1), ["c"]);
   assert.equal(none.decider.decided[0]?.content, "");
+  assert.equal(none.decider.decided[0]?.envelope.content, "nothing");
 });
 
 test("a message that needs no more body is answered with SKIP on TCP", async () => {
@@ -320,6 +322,25 @@ test("too many recipients, or arguments too long, are answered at the end and no
   const long = await connected({ limits: { envelopeBytes: 100 } });
   const packets = [p.mail("<>", `X=${"x".repeat(200)}`), p.rcpt("<a@b>"), p.eoh(), p.eom()];
   assert.equal((await long.send(...packets)).at(-1), "y 452 4.5.3 too many recipients|");
+});
+
+test("arguments without a letter count too", async () => {
+  const talk = await connected({ limits: { envelopeBytes: 1000 } });
+  const empty = new Array<string>(2000).fill("");
+  const answers = await talk.send(p.mail("<>"), p.rcpt("<a@b>", ...empty), p.rcpt("<c@d>"), p.eoh(), p.eom());
+  assert.equal(answers.at(-1), "y 452 4.5.3 too many recipients|");
+});
+
+test("a refusal ends with the trace id, ours and the decider's", async () => {
+  for (const [to, text] of [
+    ["refuse", "y 550 5.7.1 not 100%% wanted id=T-1|"],
+    ["throw", "y 451 4.3.0 local error id=T-1|"],
+    ["ann", "c"],
+  ] as const) {
+    const talk = await connected();
+    talk.decider.id = "T-1";
+    assert.equal((await talk.send(...START(to), p.eoh(), p.eom())).at(-1), text);
+  }
 });
 
 test("more X-MaiRust fields than can be removed refuse the message", async () => {
