@@ -23,7 +23,7 @@
  */
 import { toMairustError } from "../../core/errors.ts";
 import { every } from "../../platform/deadline.ts";
-import { type Command, type CommandOf, decodeCommand, type Options } from "./codec.ts";
+import { type Command, type CommandOf, decodeCommand } from "./codec.ts";
 import type { OutboundRules } from "./direction.ts";
 import { buildEnvelope, type Client, Macros } from "./envelope.ts";
 import { type Negotiated, negotiate, type SocketKind } from "./negotiation.ts";
@@ -62,7 +62,6 @@ const CONTINUE = encodeResponse({ kind: "continue" });
 const SKIP = encodeResponse({ kind: "skip" });
 const PROGRESS = encodeResponse({ kind: "progress" });
 const NOBODY: Client = { connect: undefined, helo: undefined };
-const NOTHING_AGREED: Options = { version: 0, actions: 0, steps: 0 };
 const CONTENT: readonly State[] = ["rcpt", "data", "header"];
 
 export class MilterSession {
@@ -217,7 +216,7 @@ export class MilterSession {
         mailArgs: transaction.mailArgs,
         recipients: transaction.recipients,
         rules: this.#options.outbound,
-        agreed: this.#agreed ?? NOTHING_AGREED,
+        agreed: transaction.agreed,
       }),
     );
   }

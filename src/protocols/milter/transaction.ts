@@ -49,9 +49,9 @@ const CRLF = Buffer.from("\r\n");
 
 export class Transaction {
   readonly mailArgs: readonly string[];
+  readonly agreed: Options;
   readonly recipients: MilterRecipient[] = [];
   readonly #options: TransactionOptions;
-  readonly #agreed: Options;
   readonly #gone = new AbortController();
   readonly #reserved: ReservedField[] = [];
   #envelopeBytes: number;
@@ -64,7 +64,7 @@ export class Transaction {
   #headerBytes = 0;
 
   constructor(mailArgs: readonly string[], agreed: Options, options: TransactionOptions) {
-    this.#agreed = agreed;
+    this.agreed = agreed;
     this.#options = options;
     this.#envelopeBytes = sizeOf(mailArgs);
     this.#checkEnvelope();
@@ -111,13 +111,13 @@ export class Transaction {
   header(name: Buffer, value: Buffer): Promise<void> | undefined {
     const label = name.toString("latin1").trimEnd();
     if (isReserved(label)) return this.#takeOut(label, value);
-    const ownBlank = (this.#agreed.steps & SMFIP_HDR_LEADSPC) === 0;
+    const ownBlank = (this.agreed.steps & SMFIP_HDR_LEADSPC) === 0;
     return this.#keepHeader(name, ownBlank ? COLON_BLANK : COLON, withCrlf(value), CRLF);
   }
 
   /** The empty line behind the header. */
   endHeader(): Promise<void> | undefined {
-    if ((this.#agreed.steps & SMFIP_NOHDRS) !== 0) return undefined;
+    if ((this.agreed.steps & SMFIP_NOHDRS) !== 0) return undefined;
     this.#keepHeader(CRLF);
     return this.#flushHeader();
   }
@@ -224,7 +224,7 @@ export class Transaction {
     switch (decision.kind) {
       case "accept": {
         const edits = [...removalEdits(this.#reserved), ...decision.edits];
-        const packets = encodeEdits(edits, this.#agreed, this.#options.limits);
+        const packets = encodeEdits(edits, this.agreed, this.#options.limits);
         return {
           packets: Buffer.concat([packets, encodeResponse({ kind: "continue" })]),
           result: "accepted",

@@ -19,6 +19,7 @@ import { PacketReader } from "../../../../src/protocols/milter/framing.ts";
 import { DEFAULT_LIMITS, type MilterLimits } from "../../../../src/protocols/milter/limits.ts";
 import type { SocketKind } from "../../../../src/protocols/milter/negotiation.ts";
 import { type MilterMetrics, MilterSession } from "../../../../src/protocols/milter/session.ts";
+import * as p from "../../../lib/milter-packets.ts";
 import { AnswerReader, show } from "../../../lib/milter-packets.ts";
 
 export const ALL_NEEDS: MilterNeeds = {
@@ -182,3 +183,20 @@ export class Talk {
     return fresh.flatMap(write => this.#answers.push(write)).map(show);
   }
 }
+
+/** A session past negotiation, CONNECT and HELO; its answers so far are dropped. */
+export async function connected(options: TalkOptions = {}): Promise<Talk> {
+  const talk = new Talk(options);
+  await talk.send(p.optneg(), p.connect(), p.helo());
+  return talk;
+}
+
+/** MAIL, RCPT and DATA to one recipient. */
+export const START = (to: string, queueId = "Q1") => [
+  p.macros("M", { "{auth_authen}": "" }),
+  p.mail("<a@example.com>"),
+  p.macros("R", { "{rcpt_addr}": to }),
+  p.rcpt(`<${to}@example.com>`),
+  p.macros("T", { i: queueId }),
+  p.data(),
+];
