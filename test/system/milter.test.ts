@@ -3,11 +3,12 @@
  * stands in this test. Accepted mail stays in the queue, where postcat(1) shows what became of it.
  */
 import assert from "node:assert/strict";
-import { mkdir } from "node:fs/promises";
+import { chmod, mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { execa } from "execa";
 import { type Postfix, startPostfix } from "../../src/mailhost/postfix.ts";
+import type { QueuedMessage } from "../../src/mailhost/postfix-queue.ts";
 import { freePort, makeScratch } from "../../src/mailhost/scratch.ts";
 import { deadlineAfter, sleep } from "../../src/platform/deadline.ts";
 import { openListeners } from "../../src/platform/listeners.ts";
@@ -38,9 +39,13 @@ interface Site {
   readonly counted: Counted;
 }
 
-async function withSite(kind: "unix" | "tcp", work: (site: Site) => Promise<void>): Promise<void> {
-  const dir = join(scratch.dir, kind);
-  await mkdir(dir);
+async function withSite(
+  kind: "unix" | "tcp",
+  work: (site: Site) => Promise<void>,
+  more: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const dir = await mkdtemp(join(scratch.dir, "s"));
+  await chmod(dir, 0o755);
   const port = await freePort();
   const milter = kind === "unix" ? "unix:mairust/milter.sock" : `inet:127.0.0.1:${port}`;
   const settings = {
@@ -50,6 +55,7 @@ async function withSite(kind: "unix" | "tcp", work: (site: Site) => Promise<void
     defer_transports: "mairust",
     smtpd_authorized_xclient_hosts: "127.0.0.1",
     in_flow_delay: "0",
+    ...more,
   };
   const deadline = deadlineAfter(START_MS);
   const postfix = await startPostfix({ dir, domains: ["a.test"], settings }, deadline);
@@ -91,15 +97,25 @@ async function withSite(kind: "unix" | "tcp", work: (site: Site) => Promise<void
   }
 }
 
-/** What Postfix keeps of the message, with LF. */
-async function queued(postfix: Postfix, reply: string): Promise<string> {
+/** The message in its last place: on its way from folder to folder it is sometimes seen nowhere. */
+async function entryOf(postfix: Postfix, reply: string): Promise<QueuedMessage> {
   const id = /queued as ([0-9A-Za-z]{15})$/u.exec(reply)?.[1];
   assert.ok(id !== undefined, reply);
-  return postfix.run("postcat", ["-qhb", id]);
+  let entry: QueuedMessage | undefined;
+  await until(`${id} rests in the queue`, async () => {
+    const entries = await postfix.queue();
+    entry = entries.find(
+      ({ queueId, queueName }) => queueId === id && /^(?:deferred|hold)$/u.test(queueName),
+    );
+    return entry !== undefined;
+  });
+  assert.ok(entry !== undefined);
+  return entry;
 }
 
-async function queuedIds(postfix: Postfix): Promise<readonly string[]> {
-  return (await postfix.queue()).map(({ queueId }) => queueId);
+/** What Postfix keeps of the message, with LF. */
+async function queued(postfix: Postfix, reply: string): Promise<string> {
+  return postfix.run("postcat", ["-qhb", (await entryOf(postfix, reply)).queueId]);
 }
 
 async function until(what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
@@ -139,10 +155,10 @@ async function decisions({ postfix, decider, counted }: Site): Promise<void> {
 
   assert.equal(await send("refuse"), "550 5.7.1 not 100% wanted");
   assert.equal(await send("defer"), "451-4.7.1 later\r\n451 4.7.1 please");
-  const before = await queuedIds(postfix);
-  const discarded = await send("discard");
-  assert.match(discarded, /^250 /u);
-  assert.deepEqual(await queuedIds(postfix), before);
+  assert.match(await send("discard"), /^250 /u);
+  const { queueId } = decider.decided.at(-1)?.envelope ?? {};
+  const isDropped = (line: string) => line.includes(`${queueId}: milter-discard: END-OF-MESSAGE`);
+  await until("Postfix has dropped it", async () => (await postfix.log()).some(isDropped));
 
   decider.edits = [
     { kind: "add_header", name: "X-Added", value: "one\r\n\ttwo" },
@@ -166,13 +182,13 @@ async function decisions({ postfix, decider, counted }: Site): Promise<void> {
   assert.match(head, /\nSubject: changed\n/u);
   assert.match(head, /\nX-Added: one\n\ttwo$/u);
   assert.equal(body?.trimEnd(), `new body\n${"x".repeat(70_000)}`);
-  const entry = (await postfix.queue()).find(({ queueId }) => edited.endsWith(queueId));
-  assert.deepEqual(entry?.recipients.map(({ address }) => address).sort(), ["cid@a.test", "edit@a.test"]);
+  const entry = await entryOf(postfix, edited);
+  assert.deepEqual(entry.recipients.map(({ address }) => address).sort(), ["cid@a.test", "edit@a.test"]);
   assert.equal(decider.decided.at(-1)?.reserved.length, 4);
 
   decider.edits = [{ kind: "quarantine", reason: "look at it" }];
   const held = await send("edit");
-  assert.equal((await postfix.queue()).find(({ queueId }) => held.endsWith(queueId))?.queueName, "hold");
+  assert.equal((await entryOf(postfix, held)).queueName, "hold");
 
   assert.equal(counted.open, 1);
   assert.deepEqual(counted.results, ["accepted", "refused", "deferred", "discarded", "accepted", "accepted"]);
@@ -221,9 +237,7 @@ async function withoutSmtp({ postfix, decider, counted }: Site): Promise<void> {
   assert.equal(message?.envelope.client.port, 0);
   assert.equal(message?.envelope.mailFrom.raw, "local@a.test");
   assert.match(message?.content ?? "", /Subject: local\r\n.*\r\n\r\nbody\r\n$/su);
-  const id = message?.envelope.queueId ?? "";
-  await until("it is queued", async () => (await queuedIds(postfix)).includes(id));
-  const text = await postfix.run("postcat", ["-qh", id]);
+  const text = await queued(postfix, `queued as ${message?.envelope.queueId}`);
   assert.match(text, /^X-Added: yes$/mu);
   assert.doesNotMatch(text, /x-mairust/iu);
 
@@ -249,26 +263,21 @@ async function withoutBody({ postfix, decider }: Site): Promise<void> {
   client.close();
 }
 
-/** `milter_protocol` makes Postfix an older MTA. */
-async function olderVersions({ postfix, decider }: Site): Promise<void> {
-  for (const version of [2, 3, 4]) {
-    await postfix.run("postconf", ["-e", `milter_protocol = ${version}`]);
-    await postfix.run("postfix", ["reload"]);
-    const client = await SmtpTestClient.open(postfix.smtpPort);
-    for (const [to, reply] of [
-      ["ann", /^250 /u],
-      ["refuse", /^550 5\.7\.1 not 100% wanted$/u],
-      ["edit", /^250 /u],
-    ] as const) {
-      decider.edits = [{ kind: "add_header", name: "X-Added", value: "yes" }];
-      const answer = await client.send("sender@a.test", [`${to}@a.test`], `X-MaiRust-A: 1\r\n${MESSAGE}`);
-      assert.match(answer, reply, `version ${version}, ${to}`);
-      // The blank behind a colon is not told.
-      assert.equal(decider.decided.at(-1)?.content, MESSAGE.replace("Subject:no", "Subject: no"));
-      if (to === "edit") assert.match(await queued(postfix, answer), /^X-Added: yes$/mu);
-    }
-    client.close();
+async function olderVersion({ postfix, decider }: Site): Promise<void> {
+  const client = await SmtpTestClient.open(postfix.smtpPort);
+  decider.edits = [{ kind: "add_header", name: "X-Added", value: "yes" }];
+  for (const [to, reply] of [
+    ["ann", /^250 /u],
+    ["refuse", /^550 5\.7\.1 not 100% wanted$/u],
+    ["edit", /^250 /u],
+  ] as const) {
+    const answer = await client.send("sender@a.test", [`${to}@a.test`], `X-MaiRust-A: 1\r\n${MESSAGE}`);
+    assert.match(answer, reply, to);
+    // The blank behind a colon is not told.
+    assert.equal(decider.decided.at(-1)?.content, MESSAGE.replace("Subject:no", "Subject: no"));
+    if (to === "edit") assert.match(await queued(postfix, answer), /^X-Added: yes$/mu);
   }
+  client.close();
 }
 
 for (const kind of ["unix", "tcp"] as const) {
@@ -278,7 +287,12 @@ for (const kind of ["unix", "tcp"] as const) {
       await directions(site);
       await withoutSmtp(site);
       await withoutBody(site);
-      await olderVersions(site);
     });
+  });
+}
+
+for (const version of ["2", "3", "4"]) {
+  test(`the milter behind a Postfix that speaks version ${version}`, async () => {
+    await withSite("unix", olderVersion, { milter_protocol: version });
   });
 }
