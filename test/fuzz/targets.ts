@@ -6,6 +6,7 @@ const NAMES = [
   "lmtp-session",
   "imap-parser",
   "imap-session",
+  "milter",
   "mime-scanner",
   "mime-decoders",
   "packed-structure",

@@ -12,6 +12,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   platform: ["core", "wire"],
   "protocols/lmtp": ["core", "wire", "platform"],
   "protocols/imap": ["core", "wire", "platform"],
+  "protocols/milter": ["core", "wire", "platform"],
   delivery: ["core", "wire", "platform"],
   hooks: ["core", "wire", "platform"],
   plugins: ["core", "wire", "platform"],

@@ -9,8 +9,8 @@
  */
 import { isUtf8 } from "node:buffer";
 import { type EnvelopeRecipient, type MailAddress, parseMailAddress } from "../../core/envelope.ts";
+import { decodeXtext } from "../../core/xtext.ts";
 import type { Reply } from "./reply.ts";
-import { decodeXtext } from "./xtext.ts";
 
 /** MAIL FROM with its parameters. */
 export interface MailCommand {

@@ -7,8 +7,8 @@
  */
 import { isIP } from "node:net";
 import type { ClientFacts } from "../../core/envelope.ts";
+import { decodeXtext } from "../../core/xtext.ts";
 import type { Parsed } from "./commands.ts";
-import { decodeXtext } from "./xtext.ts";
 
 /** As announced in the LHLO reply. */
 export const XFORWARD_CAPABILITY = "XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { decodeXtext } from "../../../../src/core/xtext.ts";
 import { peerName, trustedPeers } from "../../../../src/protocols/lmtp/trust.ts";
 import { parseXforward } from "../../../../src/protocols/lmtp/xforward.ts";
-import { decodeXtext } from "../../../../src/protocols/lmtp/xtext.ts";
 
 const parse = (text: string, known = {}) => parseXforward(Buffer.from(text), known);
 

@@ -1,0 +1,160 @@
+/**
+ * The milter listener: one instance serves any number of listening sockets, which `platform/listeners.ts` opens.
+ * First step of the message path: Postfix's smtpd and cleanup → here → `MilterDecider`.
+ *
+ * What fails how: over the connection cap and while draining a connection is closed at once, and the MTA does what its
+ * `milter_default_action` says; one that sends nonsense, is silent for too long or does not read its answers harms nobody else;
+ * nothing thrown here reaches `uncaughtException`.
+ *
+ * Sources: mail-path.md §1; operations.md §1 [milter]
+ */
+import { createServer, type Server, type Socket } from "node:net";
+import type { Deadline } from "../../core/deadline.ts";
+import type { Log } from "../../core/ports/log.ts";
+import type { MilterDecider } from "../../core/ports/milter.ts";
+import { within } from "../../platform/deadline.ts";
+import { addressesIn } from "../../platform/networks.ts";
+import { MilterConnection } from "./connection.ts";
+import { DEFAULT_LIMITS, type MilterLimits } from "./limits.ts";
+import { type MilterMetrics, MilterSession, type SessionOptions } from "./session.ts";
+
+/**
+ * Plain values; where they come from is the configuration's business. `chainTimeoutMs` is read anew for each message, so a getter
+ * makes it reloadable; the rest is read once.
+ */
+export interface MilterServerConfig {
+  /** Most connections at once, over all listening sockets. */
+  readonly connections: number;
+  /** `limits.milter_packet_bytes`. */
+  readonly packetBytes: number;
+  /** From the end of a message to the decision. */
+  readonly chainTimeoutMs: number;
+  /** Values of {daemon_name} that mean submission. */
+  readonly outboundDaemons: readonly string[];
+  /** CIDR networks whose mail is submission. */
+  readonly outboundNetworks: readonly string[];
+  readonly limits?: Partial<MilterLimits>;
+}
+
+export interface MilterServer {
+  /** A server for one more address, not listening yet; fits `createServer` of `platform/listeners.ts`. */
+  createListener(): Server;
+  /** Serve an accepted connection. */
+  handleConnection(socket: Socket): void;
+  /** Open connections. */
+  connections(): number;
+  /**
+   * Take nothing new, answer messages that are under way.
+   * Resolves when all connections are gone or the deadline is over; what is left then is for {@link close}.
+   */
+  drain(deadline: Deadline): Promise<void>;
+  /** Cut every connection. */
+  close(): Promise<void>;
+}
+
+export interface MilterServerParts {
+  readonly config: MilterServerConfig;
+  readonly decider: MilterDecider;
+  readonly log: Log;
+  readonly metrics: MilterMetrics;
+}
+
+/** @throws {MairustError} `config_invalid`: a bad network */
+export function createMilterServer(parts: MilterServerParts): MilterServer {
+  return new Connections(parts);
+}
+
+/** States: serving → draining (no way back). */
+class Connections implements MilterServer {
+  readonly #config: MilterServerConfig;
+  readonly #log: Log;
+  readonly #metrics: MilterMetrics;
+  readonly #sessionOptions: SessionOptions;
+  readonly #open = new Set<MilterConnection>();
+  readonly #waitingForEmpty = new Set<() => void>();
+  #draining = false;
+
+  constructor({ config, decider, log, metrics }: MilterServerParts) {
+    this.#config = config;
+    this.#log = log;
+    this.#metrics = metrics;
+    this.#sessionOptions = {
+      get chainTimeoutMs() {
+        return config.chainTimeoutMs;
+      },
+      limits: { ...DEFAULT_LIMITS, ...config.limits },
+      outbound: { daemons: config.outboundDaemons, isInNetwork: addressesIn(config.outboundNetworks) },
+      decider,
+      log,
+      metrics,
+    };
+  }
+
+  createListener(): Server {
+    return createServer({ noDelay: true }, socket => this.handleConnection(socket));
+  }
+
+  handleConnection(socket: Socket): void {
+    if (socket.destroyed) return;
+    if (this.#draining || this.#open.size >= this.#config.connections) {
+      if (!this.#draining) this.#log.warn("milter.too_many_connections", { connections: this.#open.size });
+      socket.on("error", error => this.#log.debug("milter.socket", { reason: error.message }));
+      socket.destroy();
+      return;
+    }
+    const connection: MilterConnection = new MilterConnection(socket, {
+      packetBytes: this.#config.packetBytes,
+      idleMs: this.#sessionOptions.limits.idleMs,
+      lingerMs: this.#sessionOptions.limits.lingerMs,
+      log: this.#log,
+      onClosed: () => this.#forget(connection),
+      createSession: (port, kind) => new MilterSession(port, kind, this.#sessionOptions),
+    });
+    this.#open.add(connection);
+    this.#metrics.connections(this.#open.size);
+    connection.start();
+  }
+
+  connections(): number {
+    return this.#open.size;
+  }
+
+  async drain(deadline: Deadline): Promise<void> {
+    this.#draining = true;
+    for (const connection of [...this.#open]) connection.drain();
+    const { promise, forget } = this.#empty();
+    try {
+      await within(promise, deadline);
+    } catch {
+      // Only the deadline rejects; who drains decides what becomes of the rest.
+      this.#log.warn("milter.drain_incomplete", { connections: this.#open.size });
+    } finally {
+      forget();
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#draining = true;
+    for (const connection of [...this.#open]) connection.destroy();
+    await this.#empty().promise;
+  }
+
+  #forget(connection: MilterConnection): void {
+    if (!this.#open.delete(connection)) return;
+    this.#metrics.connections(this.#open.size);
+    if (this.#open.size > 0) return;
+    for (const wake of this.#waitingForEmpty) wake();
+    this.#waitingForEmpty.clear();
+  }
+
+  /** Resolves when no connection is open; `forget` gives the wait up. */
+  #empty(): { readonly promise: Promise<void>; forget(): void } {
+    if (this.#open.size === 0) return { promise: Promise.resolve(), forget: () => {} };
+    let wake = (): void => {};
+    const promise = new Promise<void>(resolve => {
+      wake = resolve;
+      this.#waitingForEmpty.add(wake);
+    });
+    return { promise, forget: () => this.#waitingForEmpty.delete(wake) };
+  }
+}
