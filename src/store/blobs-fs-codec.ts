@@ -7,9 +7,10 @@ import {
   brotliDecompressSync,
   constants,
 } from "node:zlib";
+import { HEADER_BYTES } from "./blobs-fs-format.ts";
 
 /** Below this nothing is gained: one block of the file system, less the header. */
-const COMPRESS_FROM_BYTES = 4096 - 16;
+const COMPRESS_FROM_BYTES = 4096 - HEADER_BYTES;
 /** Up to these sizes it takes 0.1 ms or less: a thread would cost more. */
 const COMPRESS_SYNC_BYTES = 32 * 1024;
 const DECOMPRESS_SYNC_BYTES = 32 * 1024;
@@ -45,12 +46,21 @@ export async function compressed(raw: Buffer): Promise<Buffer> {
  * @throws {Error} not brotli, or more octets than expected; fewer are given as they are
  */
 export async function decompressed(packed: Buffer, sizeBytes: number): Promise<Buffer> {
-  // One octet more than expected is enough to see that there is too much. Room for all of it at once: one piece instead of many.
-  const options = { maxOutputLength: sizeBytes + 1, chunkSize: Math.max(64, sizeBytes + 1) };
-  if (sizeBytes <= DECOMPRESS_SYNC_BYTES) return brotliDecompressSync(packed, options);
+  if (sizeBytes <= DECOMPRESS_SYNC_BYTES) return decompressedNow(packed, sizeBytes);
+  const options = boundedTo(sizeBytes);
   return new Promise((resolve, reject) => {
     brotliDecompress(packed, options, (error, result) => (error === null ? resolve(result) : reject(error)));
   });
+}
+
+/** The same without leaving the thread. */
+export function decompressedNow(packed: Buffer, sizeBytes: number): Buffer {
+  return brotliDecompressSync(packed, boundedTo(sizeBytes));
+}
+
+/** One octet more than expected is enough to see that there is too much. Room for all of it at once: one piece instead of many. */
+function boundedTo(sizeBytes: number): BrotliOptions {
+  return { maxOutputLength: sizeBytes + 1, chunkSize: Math.max(64, sizeBytes + 1) };
 }
 
 /** Quality 1: 4 KB of mail take 25 µs, half of it stays. A window of 256 KB keeps memory small and costs no size at this quality. */

@@ -9,13 +9,15 @@
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
-import { brotliDecompressSync } from "node:zlib";
 import { messageOf } from "../core/errors.ts";
+import { decompressedNow } from "./blobs-fs-codec.ts";
 import { damaged, HEADER_BYTES, readHeader } from "./blobs-fs-format.ts";
 import { READ_ONLY } from "./blobs-fs-io.ts";
 
 /** Files up to this size are read here: the larger of stored and logical octets. 0.3 ms to decompress. */
 const SMALL_BYTES = 128 * 1024;
+/** The first read: most messages end within it. */
+const FIRST_BYTES = 16 * 1024;
 /** A read that took this long waited for the disk. */
 const DISK_MS = 20;
 /** One that took this long may have waited for a processor only: it counts when it is not the only one of late. */
@@ -75,39 +77,37 @@ export class QuickReads {
   #readNow(path: string, digest: string): Buffer | undefined {
     const fd = openSync(path, READ_ONLY);
     try {
-      // One octet more than a small blob has: a larger file shows without asking for its size.
-      let length = 0;
+      let length = readSync(fd, this.#scratch, 0, FIRST_BYTES, 0);
+      // The header tells a large one: the rest of that is for the pool.
+      const header = readHeader(this.#scratch.subarray(0, length));
+      if (header !== undefined && (header.sizeBytes > SMALL_BYTES || header.form === "blocks"))
+        return undefined;
+      // One octet more than a small blob has: a file that is longer than its header says shows without asking for its size.
       for (let read = -1; read !== 0 && length < this.#scratch.length; length += read)
         read = readSync(fd, this.#scratch, length, this.#scratch.length - length, length);
       if (length === this.#scratch.length) return undefined;
-      return logicalBytes(this.#scratch.subarray(0, length), digest);
+      return logicalBytes(this.#scratch.subarray(0, length), header, digest);
     } finally {
       closeSync(fd);
     }
   }
 }
 
-/** @returns a copy; undefined when it is too much to decompress here */
-function logicalBytes(file: Buffer, digest: string): Buffer | undefined {
-  const header = readHeader(file);
+/** @returns a copy */
+function logicalBytes(file: Buffer, header: ReturnType<typeof readHeader>, digest: string): Buffer {
   if (header === undefined)
     throw damaged(digest, file.length === 0 ? "the file is empty" : "its header is broken");
   const { form, sizeBytes } = header;
-  if (sizeBytes > SMALL_BYTES || form === "blocks") return undefined;
   const stored = file.subarray(HEADER_BYTES);
-  const bytes = form === "plain" ? Buffer.from(stored) : decompress(stored, sizeBytes, digest);
+  const bytes = form === "plain" ? Buffer.from(stored) : unpacked(stored, sizeBytes, digest);
   if (bytes.length !== sizeBytes)
     throw damaged(digest, `it has ${bytes.length} octets, ${sizeBytes} are expected`);
   return bytes;
 }
 
-function decompress(stored: Buffer, sizeBytes: number, digest: string): Buffer {
+function unpacked(stored: Buffer, sizeBytes: number, digest: string): Buffer {
   try {
-    // One octet more than expected is enough to see that there is too much.
-    return brotliDecompressSync(stored, {
-      maxOutputLength: sizeBytes + 1,
-      chunkSize: Math.max(64, sizeBytes),
-    });
+    return decompressedNow(stored, sizeBytes);
   } catch (error) {
     throw damaged(digest, messageOf(error), error);
   }

@@ -19,6 +19,7 @@ function blobOf(pieces: number) {
       seen.closed += 1;
     }
   };
+  // Nothing but `get` is asked of a store here.
   return { seen, blobs: { get } as unknown as BlobStore };
 }
 
