@@ -6,8 +6,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
 import { messageId } from "../../../src/core/ids.ts";
-import { packStructure } from "../../../src/core/mime/packed.ts";
-import { MessageScanner } from "../../../src/core/mime/scanner.ts";
 import { uuid7Generator } from "../../../src/platform/uuid7.ts";
 import { createImapServer } from "../../../src/protocols/imap/server.ts";
 import { createAccount } from "../../../src/store/accounts.ts";
@@ -22,6 +20,7 @@ import { createMailboxReader } from "../../../src/store/mailboxes.ts";
 import { createUserPasswords, hashPassword } from "../../../src/store/passwords.ts";
 import { silentLog, startTestDatabase } from "../../lib/database.ts";
 import { ImapTestClient } from "../../lib/imap-client.ts";
+import { plainDelivery } from "../../lib/plain-delivery.ts";
 
 export const USER = "user@example.test";
 export const PASSWORD = "pass word";
@@ -126,41 +125,8 @@ export async function startImapService() {
       const staged = await stage.finish();
       const blob = await staged.persist();
       await staged.discard();
-      const scanner = new MessageScanner();
-      scanner.write(bytes);
-      const structure = packStructure(scanner.end());
-      const headerBytes = bytes.indexOf("\r\n\r\n") + 4;
       const one = () =>
-        store.deliver({
-          messageId: messageId(newId()),
-          receivedAt: new Date(),
-          blob,
-          structure,
-          header: bytes.subarray(0, headerBytes),
-          headerBytes,
-          messageIdHeader: undefined,
-          subject: "",
-          from: "",
-          threadKey: undefined,
-          attachments: 0,
-          queueId: "",
-          mailFrom: "",
-          events: [],
-          targets: [
-            {
-              accountId: account,
-              recipient: USER,
-              mailbox: "INBOX",
-              ifMissing: "fail",
-              flags: { system: 0, keywords: [] },
-              internalDate: new Date(),
-              prefix: Buffer.from("Return-Path: <>\r\n"),
-              metadata: {},
-              exactlyOnce: false,
-              events: [],
-            },
-          ],
-        });
+        store.deliver(plainDelivery({ id: messageId(newId()), account, recipient: USER, blob, bytes }));
       await Promise.all(Array.from({ length: count }, one));
     },
     async stop(): Promise<void> {

@@ -4,8 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
 import { type BlobDigest, messageId } from "../../../src/core/ids.ts";
-import { packStructure } from "../../../src/core/mime/packed.ts";
-import { MessageScanner } from "../../../src/core/mime/scanner.ts";
 import type { BlobRecord } from "../../../src/core/ports/blobs.ts";
 import type { MessageStore } from "../../../src/core/ports/store.ts";
 import { uuid7Generator } from "../../../src/platform/uuid7.ts";
@@ -15,6 +13,7 @@ import { MailboxChanges } from "../../../src/store/changes.ts";
 import type { Db } from "../../../src/store/db.ts";
 import { createMessageStore } from "../../../src/store/deliver.ts";
 import { silentLog, startTestDatabase } from "../../lib/database.ts";
+import { plainDelivery } from "../../lib/plain-delivery.ts";
 
 export type StoredMail = Awaited<ReturnType<typeof openStoredMail>>;
 
@@ -59,38 +58,15 @@ export async function openStoredMail() {
     },
     /** The rows: one message in INBOX. */
     async deliver(blob: BlobRecord, over: MessageStore = store): Promise<void> {
-      const scanner = new MessageScanner();
-      scanner.write(Buffer.alloc(blob.sizeBytes, "x"));
-      const [result] = await over.deliver({
-        messageId: messageId(newId()),
-        receivedAt: new Date(),
-        blob,
-        structure: packStructure(scanner.end()),
-        header: undefined,
-        headerBytes: 0,
-        messageIdHeader: undefined,
-        subject: "",
-        from: "",
-        threadKey: undefined,
-        attachments: 0,
-        queueId: "",
-        mailFrom: "",
-        events: [],
-        targets: [
-          {
-            accountId: account,
-            recipient: "user@example.test",
-            mailbox: "INBOX",
-            ifMissing: "fail",
-            flags: { system: 0, keywords: [] },
-            internalDate: new Date(),
-            prefix: Buffer.from("Return-Path: <>\r\n"),
-            metadata: {},
-            exactlyOnce: false,
-            events: [],
-          },
-        ],
-      });
+      const [result] = await over.deliver(
+        plainDelivery({
+          id: messageId(newId()),
+          account,
+          recipient: "user@example.test",
+          blob,
+          bytes: Buffer.alloc(blob.sizeBytes, "x"),
+        }),
+      );
       if (result?.kind !== "stored") throw new Error(`not stored: ${result?.kind}`);
     },
     async stop(): Promise<void> {
