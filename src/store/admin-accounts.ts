@@ -10,12 +10,13 @@ import type {
 } from "../core/admin-ports.ts";
 import { parseMailAddress } from "../core/envelope.ts";
 import { MairustError } from "../core/errors.ts";
-import { type MailboxId, mailboxId } from "../core/ids.ts";
+import { accountId, type MailboxId, mailboxId } from "../core/ids.ts";
 import { createAccount } from "./accounts.ts";
 import { addressText, readAddress, readDomain } from "./addresses.ts";
 import { change, pageOf } from "./admin-change.ts";
 import { type Db, type Queryable, sql, type Tx } from "./db.ts";
 import type { Fragment } from "./db-values.ts";
+import { readListing } from "./mailbox-rows.ts";
 import { hashPassword, readPasswordHash } from "./passwords.ts";
 
 /** Aliases shown with an account; `account alias list` shows all. */
@@ -185,34 +186,8 @@ async function hashOf(password: NewPassword): Promise<string | null> {
   return password.kind === "hash" ? readPasswordHash(password.hash) : hashPassword(password.password);
 }
 
-interface MailboxRow {
-  readonly name: string;
-  readonly special_use: string | null;
-  readonly subscribed: boolean;
-  readonly uidvalidity: number;
-  readonly uidnext: number;
-  readonly highest_modseq: number;
-  readonly messages: number;
-  readonly unseen: number;
-  readonly size_bytes: number;
-}
-
 /** INBOX first, then by name. @throws {MairustError} `unknown_account` */
 export async function listMailboxes(db: Db, address: string): Promise<readonly MailboxRecord[]> {
   const { id } = await getAccountRow(db, address);
-  const rows = await db.query<MailboxRow>`
-    select m.name, m.special_use, m.uidvalidity, m.uidnext, m.highest_modseq, m.messages, m.unseen, m.size_bytes,
-           exists (select 1 from subscriptions s where s.account_id = m.account_id and s.name = m.name) as subscribed
-    from mailboxes m where m.account_id = ${id} order by m.name <> 'INBOX', m.name`;
-  return rows.map(row => ({
-    name: row.name,
-    specialUse: row.special_use ?? undefined,
-    subscribed: row.subscribed,
-    uidValidity: row.uidvalidity,
-    uidNext: row.uidnext,
-    highestModseq: row.highest_modseq,
-    messages: row.messages,
-    unseen: row.unseen,
-    sizeBytes: row.size_bytes,
-  }));
+  return (await readListing(db, accountId(id))).mailboxes;
 }
