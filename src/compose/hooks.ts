@@ -14,10 +14,10 @@ import type { Metrics } from "../platform/metrics.ts";
 import { uuid7Generator } from "../platform/uuid7.ts";
 import { loadPlugins, type PluginHost, type StartFailure } from "../plugins/host.ts";
 import { createPluginLogs } from "../plugins/plugin-logs.ts";
-import { createScriptWorker } from "../runtimes/script-worker.ts";
 import type { Config } from "../wire/config/schema.ts";
 import { type Cell, cell } from "./cell.ts";
 import type { Settings } from "./settings.ts";
+import { createTransport } from "./transports.ts";
 
 /** For all plugins together to start; one that is slower goes on by itself and is called when it is there. */
 const START_MS = 10_000;
@@ -59,8 +59,7 @@ export function hooksComponent(parts: HookParts): HooksHandle {
   /** Prepared, and neither committed nor aborted: they end with the service. */
   const prepared = new Set<PluginHost>();
   const logs = createPluginLogs({ logDir: settings.config.log_dir, log, now: () => new Date() });
-  const load = (config: Config) =>
-    loadPlugins({ config, hostVersion: version, createTransport: createScriptWorker, log, logs });
+  const load = (config: Config) => loadPlugins({ config, hostVersion: version, createTransport, log, logs });
   const newId = uuid7Generator();
   return {
     runner: runnerOf(runner),
@@ -153,7 +152,8 @@ async function stopHost(host: PluginHost): Promise<void> {
 function runnerOf(current: Cell<ReloadableHookRunner>): HookRunner {
   return {
     has: (point: HookPoint) => current.peek()?.has(point) ?? false,
-    run: (point, facts, deadline) => current.get().run(point, facts, deadline),
+    needs: point => current.peek()?.needs(point) ?? { headers: false, body: false, hold: false },
+    run: (point, facts, deadline, options) => current.get().run(point, facts, deadline, options),
   };
 }
 

@@ -24,21 +24,45 @@ export interface HookPlugins {
   find(id: string): HookPlugin | undefined;
 }
 
-/** A plugin that runs as processes of this host and speaks JSON lines: what a runtime needs to start it. */
-export interface ScriptSpec {
+/** What a runtime needs to know of every plugin. */
+interface CommonSpec {
   readonly pluginId: string;
+  /** Version of the manifest. */
+  readonly version: string;
+  /** One line of a process's stderr, controls made visible. */
+  readonly onLog: (line: string) => void;
+  /** Lines of stderr that were dropped in a flood. */
+  readonly onLogDropped: (lines: number) => void;
+  /** What the runtime noticed by itself: a process that ended, was killed or recycled, a connection that was refused. */
+  readonly onNotice: (text: string) => void;
+}
+
+/** A plugin that runs as processes of this host. */
+export interface ScriptSpec extends CommonSpec {
+  readonly kind: "script";
+  /** `worker`: one process, JSON lines; `spawn`: a process for each call. */
+  readonly mode: "worker" | "spawn";
   /** Absolute path: working directory of the processes. */
   readonly folder: string;
   /** Program and arguments; relative paths are relative to `folder`. */
   readonly command: readonly string[];
   /** Calls at the same time, 1..16. */
   readonly workers: number;
-  /** One line of stderr, controls made visible. */
-  readonly onLog: (line: string) => void;
-  /** Lines of stderr that were dropped in a flood. */
-  readonly onLogDropped: (lines: number) => void;
-  /** What the runtime noticed by itself: a process that ended, was killed or recycled. */
-  readonly onNotice: (text: string) => void;
 }
 
-export type CreateTransport = (spec: ScriptSpec) => PluginTransport;
+/** A plugin that is called by HTTP: over TCP, or over a UNIX socket. */
+export interface HttpSpec extends CommonSpec {
+  readonly kind: "http";
+  /** http or https; with `socketPath` the host stands only in the Host field. */
+  readonly endpoint: URL;
+  readonly socketPath: string | undefined;
+  readonly healthEndpoint: URL | undefined;
+  /** The administrator has named this endpoint: a private address or plain HTTP is meant. */
+  readonly approved: boolean;
+  /** What requests are signed with, the first one alone in `X-MaiRust-Signature`, all of them in `webhook-signature`. Asked for each call. */
+  readonly secrets: () => readonly Uint8Array[];
+}
+
+export type TransportSpec = ScriptSpec | HttpSpec;
+
+export type CreateTransport = (spec: TransportSpec) => PluginTransport;

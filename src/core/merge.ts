@@ -9,23 +9,22 @@ import { OWN_TAG_PREFIX } from "../wire/answer.ts";
 import type { ProvenanceEntry } from "../wire/hook-payload.ts";
 import type { CheckedAnswer } from "./answer.ts";
 import { DEFAULT_REJECT, DEFAULT_TEMPFAIL, type Reply } from "./answer-reply.ts";
-import type { FinalAction, HookDecision } from "./ports/hooks.ts";
-import type { TimelineEvent } from "./ports/timeline.ts";
+import type { FinalAction, HookDecision, HookPlace } from "./ports/hooks.ts";
 
 /** What a hook says when its call failed. */
-export type FailurePolicy = "allow" | "tempfail" | "reject";
+export type FailurePolicy = "allow" | "tempfail" | "reject" | "hold";
 
 /** What one enforced hook contributes. */
 export type HookOutcome =
   | {
       readonly kind: "answer";
-      readonly hook: string;
+      readonly place: HookPlace;
       readonly pluginId: string;
       readonly answer: CheckedAnswer;
     }
   | {
       readonly kind: "failure";
-      readonly hook: string;
+      readonly place: HookPlace;
       readonly pluginId: string;
       readonly policy: FailurePolicy;
     };
@@ -40,6 +39,7 @@ const STRENGTH: Readonly<Record<FinalAction, number>> = { deliver: 0, hold: 1, t
 export class Merge {
   #action: FinalAction = "deliver";
   #reply: Reply | undefined;
+  #by: HookDecision["by"];
   readonly #tags: Set<string>;
   readonly #removed = new Set<string>();
   #systemFlags = 0;
@@ -74,20 +74,24 @@ export class Merge {
    */
   add(outcome: HookOutcome): { readonly folder: string; readonly replacedHook: string } | undefined {
     if (outcome.kind === "failure") {
-      this.#addFailure(outcome.hook, outcome.policy);
+      this.#addFailure(outcome);
       return undefined;
     }
     const { answer } = outcome;
-    this.#decide(answer.action, answer.reply);
+    this.#decide(answer.action, answer.reply, {
+      ...outcome.place,
+      pluginId: outcome.pluginId,
+      reason: answer.reason,
+    });
     const changes = this.#addChanges(answer);
-    const conflict = this.#setFolder(answer.folder, outcome.hook);
+    const conflict = this.#setFolder(answer.folder, outcome.place.name);
     if (answer.folder !== undefined) changes.push("folder");
     if (changes.length > 0)
-      this.#provenance.push({ plugin_id: outcome.pluginId, hook: outcome.hook, changes });
+      this.#provenance.push({ plugin_id: outcome.pluginId, hook: outcome.place.name, changes });
     return conflict;
   }
 
-  finish(events: readonly TimelineEvent[]): HookDecision {
+  finish(): HookDecision {
     const kept = !this.isFinal;
     return {
       action: this.#action,
@@ -97,21 +101,27 @@ export class Merge {
       flags: { system: kept ? this.#systemFlags : 0, keywords: kept ? [...this.#keywords].sort() : [] },
       metadata: kept ? Object.fromEntries(this.#metadata) : {},
       headers: kept ? [...this.#headers] : [],
-      events,
+      by: this.#by,
+      appendText: [],
+      addBcc: [],
+      provenance: this.provenance,
     };
   }
 
-  #decide(action: FinalAction, reply: Reply | undefined): void {
+  #decide(action: FinalAction, reply: Reply | undefined, by: HookDecision["by"]): void {
     if (STRENGTH[action] <= STRENGTH[this.#action]) return;
     this.#action = action;
     this.#reply = reply;
+    this.#by = by;
   }
 
-  #addFailure(hook: string, policy: FailurePolicy): void {
-    if (policy === "reject") this.#decide("reject", DEFAULT_REJECT);
-    else if (policy === "tempfail") this.#decide("tempfail", DEFAULT_TEMPFAIL);
+  #addFailure({ place, pluginId, policy }: HookOutcome & { readonly kind: "failure" }): void {
+    const by = { ...place, pluginId, reason: undefined };
+    if (policy === "reject") this.#decide("reject", DEFAULT_REJECT, by);
+    else if (policy === "tempfail") this.#decide("tempfail", DEFAULT_TEMPFAIL, by);
+    else if (policy === "hold") this.#decide("hold", undefined, by);
     else {
-      this.#headers.push([SKIPPED_HEADER, hook]);
+      this.#headers.push([SKIPPED_HEADER, place.name]);
       this.#tags.add(UNCHECKED_TAG);
     }
   }

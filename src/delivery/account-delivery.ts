@@ -49,10 +49,12 @@ export function messageFacts(
     stage: delivery.domain.stage,
     mailFrom: envelope.mailFrom.raw,
     recipients: [delivery.account.address],
+    observed: new Set(),
     domainRecipients: all.filter(d => d.domain.name === delivery.domain.name).map(d => d.account.address),
     account: delivery.account.address,
     client: envelope.client,
     authUser: undefined,
+    tls: undefined,
     header: message.structure.headerHead,
     threadKey: message.structure.threadKey,
     tags: [],
@@ -71,6 +73,8 @@ export interface DeliveryFacts {
   readonly accepted: readonly {
     readonly delivery: AccountDelivery;
     readonly decision: HookDecision | undefined;
+    /** Of the hooks that were called for it. */
+    readonly events: readonly TimelineEvent[];
   }[];
 }
 
@@ -81,7 +85,7 @@ export function buildDelivery(facts: DeliveryFacts): Delivery {
     queueId: facts.queueId,
     mailFrom: envelope.mailFrom.raw,
     events: [receivedEvent(facts)],
-    targets: facts.accepted.map(({ delivery, decision }) => deliveryTarget(facts, delivery, decision)),
+    targets: facts.accepted.map(one => deliveryTarget(facts, one)),
   };
 }
 
@@ -102,8 +106,7 @@ function receivedEvent({ message, envelope, blob }: DeliveryFacts): TimelineEven
 
 function deliveryTarget(
   facts: DeliveryFacts,
-  delivery: AccountDelivery,
-  decision: HookDecision | undefined,
+  { delivery, decision, events }: DeliveryFacts["accepted"][number],
 ): DeliveryTarget {
   const { message, envelope } = facts;
   const detail = facts.detailFolder && decision?.folder === undefined ? delivery.detail : undefined;
@@ -124,7 +127,7 @@ function deliveryTarget(
     }),
     metadata: decision?.metadata ?? {},
     exactlyOnce: true,
-    events: decision?.events ?? [],
+    events,
   };
 }
 

@@ -45,6 +45,7 @@ export interface IntakeOptions {
 interface Decided {
   readonly delivery: AccountDelivery;
   readonly decision: HookDecision | undefined;
+  readonly events: readonly TimelineEvent[];
 }
 
 /** Kept of the transaction's time for the commit, at most. */
@@ -116,7 +117,7 @@ export class Transaction {
     const fresh = await within(this.#withoutStored(pending), deadline);
     const decided = await this.#decideAll(fresh, deadline);
     this.#options.onStep?.("decided");
-    const accepted = decided.filter(d => this.#accept(d.delivery, d.decision));
+    const accepted = decided.filter(d => this.#accept(d));
     if (accepted.length === 0) return;
     if (deadline.signal.aborted) throw deadline.signal.reason;
     const stored = this.#store(accepted);
@@ -131,7 +132,7 @@ export class Transaction {
   /** Hooks get the chain's time but for what the commit needs: a hook that is cut must not take the store's time with it. */
   async #decideAll(fresh: readonly AccountDelivery[], deadline: Deadline): Promise<readonly Decided[]> {
     if (!this.#options.hooks.has("pre_delivery")) {
-      return fresh.map(delivery => ({ delivery, decision: undefined }));
+      return fresh.map(delivery => ({ delivery, decision: undefined, events: [] }));
     }
     const remainingMs = deadline.remainingMs();
     const reserveMs = Math.min(COMMIT_RESERVE_MS, remainingMs * COMMIT_RESERVE_SHARE);
@@ -197,9 +198,9 @@ export class Transaction {
   ): Promise<Decided | undefined> {
     try {
       const facts = messageFacts(this.#message, this.#envelope, this.#queueId, delivery, all);
-      const decision = await this.#options.hooks.run("pre_delivery", facts, deadline);
-      if (decision.late !== undefined) this.#background.push(this.#recordLate(decision.late));
-      return { delivery, decision };
+      const { each, events, late } = await this.#options.hooks.run("pre_delivery", facts, deadline);
+      if (late !== undefined) this.#background.push(this.#recordLate(late));
+      return { delivery, decision: each.get(delivery.account.address), events };
     } catch (error) {
       this.#fail(delivery, toMairustError(error, "run the hooks"));
       return undefined;
@@ -212,7 +213,7 @@ export class Transaction {
   }
 
   /** @returns true when the message is to be stored for this account */
-  #accept(delivery: AccountDelivery, decision: HookDecision | undefined): boolean {
+  #accept({ delivery, decision, events }: Decided): boolean {
     if (decision === undefined || decision.action === "deliver") return true;
     const { id } = this.#message;
     const recipient = delivery.account.address;
@@ -225,7 +226,7 @@ export class Transaction {
       status: `${reply.code} ${reply.enhanced}`,
     });
     this.#options.store.recordEvents(id, this.#queueId, [
-      ...decision.events,
+      ...events,
       {
         at: this.#options.now(),
         kind: "refused",

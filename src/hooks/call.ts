@@ -149,7 +149,7 @@ async function exchange(
     deadline.signal.throwIfAborted();
     sent.fields = fields;
     sent.bytes = bytes.byteLength;
-    return await transport.call(bytes, deadline);
+    return await transport.call(bytes, { callId, traceparent: "" }, deadline);
   } finally {
     release();
   }

@@ -8,8 +8,7 @@ import type { MessageView } from "../core/permissions.ts";
 import type { Grants } from "../core/permissions-grants.ts";
 import { HeaderView } from "../core/permissions-headers.ts";
 import { planPreview, previewOf } from "../core/permissions-preview.ts";
-import type { StagedBlob } from "../core/ports/blobs.ts";
-import type { MessageFacts } from "../core/ports/hooks.ts";
+import type { MessageContent, MessageFacts } from "../core/ports/hooks.ts";
 
 interface Cached {
   readonly headers: HeaderView;
@@ -17,7 +16,7 @@ interface Cached {
 }
 
 export class MessageViews {
-  readonly #cache = new WeakMap<StagedBlob, Cached>();
+  readonly #cache = new WeakMap<MessageContent, Cached>();
 
   headers(facts: MessageFacts): HeaderView {
     return this.#of(facts).headers;

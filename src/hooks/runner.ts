@@ -5,7 +5,7 @@
  * stops the chain. Failures follow the hook's own policy; the run never rejects.
  *
  * Hooks in mode `shadow` see what they would see in their place, but are called when the decision has been made, so that they can
- * hold up neither the reply nor another hook; their events come by {@link HookDecision.late}.
+ * hold up neither the reply nor another hook; their events come by {@link HookDecisions.late}.
  */
 import { setImmediate } from "node:timers/promises";
 import type { Deadline } from "../core/deadline.ts";
@@ -14,8 +14,14 @@ import type { HookPlugins } from "../core/hook-plugin.ts";
 import type { CallId } from "../core/ids.ts";
 import { type HookOutcome, Merge } from "../core/merge.ts";
 import type { MessageState } from "../core/permissions.ts";
-import type { StagedBlob } from "../core/ports/blobs.ts";
-import type { HookDecision, HookPoint, HookRunner, MessageFacts } from "../core/ports/hooks.ts";
+import type {
+  HookDecisions,
+  HookPoint,
+  HookRunner,
+  MessageContent,
+  MessageFacts,
+  PointNeeds,
+} from "../core/ports/hooks.ts";
 import type { Log, LogFields } from "../core/ports/log.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import { type CallDeps, type CallResult, callHook, skippedCall } from "./call.ts";
@@ -84,7 +90,7 @@ class Runner implements ReloadableHookRunner {
   readonly #deps: CallDeps;
   #hooks: HookSet;
   /** Calls that serve several recipients of one transaction: forgotten with the message. */
-  readonly #shared = new WeakMap<StagedBlob, Map<string, Promise<Made>>>();
+  readonly #shared = new WeakMap<MessageContent, Map<string, Promise<Made>>>();
   #shadowCalls = 0;
 
   constructor(options: HookRunnerOptions) {
@@ -106,7 +112,16 @@ class Runner implements ReloadableHookRunner {
     this.#hooks = hooks;
   }
 
-  async run(point: HookPoint, facts: MessageFacts, deadline: Deadline): Promise<HookDecision> {
+  needs(point: HookPoint): PointNeeds {
+    const grants = (this.#hooks.get(point) ?? []).flat().map(hook => hook.plugin.grants);
+    return {
+      headers: grants.length > 0,
+      body: grants.some(one => one.read_body !== "none" || one.read_attachments !== "none"),
+      hold: grants.some(one => one.decide.has("hold")),
+    };
+  }
+
+  async run(point: HookPoint, facts: MessageFacts, deadline: Deadline): Promise<HookDecisions> {
     const merge = new Merge(facts.tags);
     const events: TimelineEvent[] = [];
     const shadows: Shadow[] = [];
@@ -118,8 +133,9 @@ class Runner implements ReloadableHookRunner {
       for (const call of made) if (call !== undefined) events.push(this.#apply(call, facts, merge));
       if (merge.isFinal) break;
     }
-    const decision = merge.finish(events);
-    return shadows.length === 0 ? decision : { ...decision, late: this.#runShadows(shadows, facts) };
+    const decision = merge.finish();
+    const each = new Map(facts.recipients.map(recipient => [recipient, decision]));
+    return { each, events, ...(shadows.length === 0 ? {} : { late: this.#runShadows(shadows, facts) }) };
   }
 
   /** Never rejects; takes no longer than the slowest hook's time-out. */
@@ -251,7 +267,7 @@ function isShadow(hook: Hook): boolean {
 }
 
 function outcomeOf({ hook, result }: Made): HookOutcome {
-  const named = { hook: hook.name, pluginId: hook.plugin.id };
+  const named = { place: { priority: hook.priority, name: hook.name }, pluginId: hook.plugin.id };
   if (result.answer !== undefined) return { kind: "answer", ...named, answer: result.answer };
   return { kind: "failure", ...named, policy: result.outcome === "timeout" ? hook.onTimeout : hook.onError };
 }

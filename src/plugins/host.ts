@@ -272,7 +272,10 @@ function readyPlugin(
     wallTimeMs: limits?.wall_time_ms ?? Number.POSITIVE_INFINITY,
     onViolation: point => violationPolicy(manifest, point),
     transport: options.createTransport({
+      kind: "script",
+      mode: entry.mode ?? "worker",
       pluginId: id,
+      version,
       folder,
       command: entry.command ?? [],
       workers: entry.workers ?? 1,

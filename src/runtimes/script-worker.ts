@@ -9,7 +9,7 @@
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError, type PluginError } from "../core/errors.ts";
 import type { ScriptSpec } from "../core/hook-plugin.ts";
-import type { PluginTransport } from "../core/ports/plugin-transport.ts";
+import type { PluginTransport, TransportCall } from "../core/ports/plugin-transport.ts";
 import { deadlineAfter, sleep, within } from "../platform/deadline.ts";
 import { MAX_PAYLOAD_BYTES } from "../wire/hook-payload.ts";
 import { callFailure, reasonOf } from "./call-failure.ts";
@@ -82,7 +82,11 @@ class ScriptWorker implements PluginTransport {
     }
   }
 
-  async call(payload: Uint8Array, deadline: Deadline): Promise<Uint8Array> {
+  get destination(): string {
+    return `script:${this.#spec.command[0] ?? ""}`;
+  }
+
+  async call(payload: Uint8Array, _call: TransportCall, deadline: Deadline): Promise<Uint8Array> {
     if (payload.byteLength > MAX_PAYLOAD_BYTES)
       throw this.#failure(`the payload has more than ${MAX_PAYLOAD_BYTES} bytes`);
     const process = this.#takeIdle() ?? (await this.#wait(deadline));

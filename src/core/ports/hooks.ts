@@ -1,13 +1,23 @@
 /** The hook chain as its callers see it; `hooks/runner.ts` implements it. */
+import type { ProvenanceEntry } from "../../wire/hook-payload.ts";
 import type { Deadline } from "../deadline.ts";
 import type { ClientFacts } from "../envelope.ts";
-import type { MessageId } from "../ids.ts";
-import type { StagedBlob } from "./blobs.ts";
+import type { BlobDigest, MessageId } from "../ids.ts";
+import type { ByteRange } from "./blobs.ts";
 import type { Stage } from "./directory.ts";
 import type { FlagSet } from "./store.ts";
 import type { TimelineEvent } from "./timeline.ts";
 
 export type HookPoint = "pre_receive" | "pre_delivery" | "post_receive" | "pre_send";
+
+/** The bytes of a message, wherever they are: in a spool file, in the blob store. */
+export interface MessageContent {
+  /** "" when the bytes are not all here: the MTA was asked for the header only. */
+  readonly digest: BlobDigest | "";
+  readonly sizeBytes: number;
+  /** @throws {MairustError} `blob_missing`, `blob_damaged` (also while iterating) */
+  read(range?: ByteRange): AsyncIterable<Uint8Array>;
+}
 
 /** What is known of a message when hooks run: the only source that payloads are built from. */
 export interface MessageFacts {
@@ -18,11 +28,15 @@ export interface MessageFacts {
   readonly direction: "inbound" | "outbound";
   readonly stage: Stage;
   readonly mailFrom: string;
-  /** Recipients in scope of this call, as canonical addresses. */
+  /** Recipients in scope of this call, as canonical addresses; at least one. */
   readonly recipients: readonly string[];
+  /** Those of them for whom hooks are only recorded, whatever their mode: stage `observe`, and domains that are not ours. */
+  readonly observed: ReadonlySet<string>;
   readonly account: string | undefined;
   readonly client: ClientFacts;
   readonly authUser: string | undefined;
+  /** The client came by TLS; undefined: not known. */
+  readonly tls: boolean | undefined;
   /** Raw root header block (all of it, up to the scanner's cap). */
   readonly header: Uint8Array;
   readonly threadKey: string | undefined;
@@ -30,7 +44,7 @@ export interface MessageFacts {
   /** `core/mime/packed.ts` bytes. */
   readonly structure: Uint8Array;
   /** The message's bytes; the same object for every call about the same transaction. */
-  readonly content: StagedBlob;
+  readonly content: MessageContent;
   /**
    * All recipients of the transaction in the domain of `recipients`, for hooks with `per_recipient = false`: one call serves
    * them all. Absent: each call stands alone.
@@ -40,9 +54,17 @@ export interface MessageFacts {
 
 export type FinalAction = "deliver" | "reject" | "tempfail" | "hold";
 
-/** The merged outcome of one hook point for one recipient (or transaction). */
+/** The place of a hook in its chain. Order: `priority` ascending, then `name` by code point. */
+export interface HookPlace {
+  readonly priority: number;
+  readonly name: string;
+}
+
+/** The merged outcome of one hook point for one recipient. */
 export interface HookDecision {
   readonly action: FinalAction;
+  /** Whose verdict or failure policy made the action; undefined: `deliver`. */
+  readonly by: (HookPlace & { readonly pluginId: string; readonly reason: string | undefined }) | undefined;
   /** Set for reject and tempfail. */
   readonly reply: { readonly code: number; readonly enhanced: string; readonly text: string } | undefined;
   readonly folder: string | undefined;
@@ -53,20 +75,87 @@ export interface HookDecision {
   readonly metadata: Readonly<Record<string, unknown>>;
   /** Header fields to add, in order; `X-MaiRust-Skipped` marks among them. */
   readonly headers: ReadonlyArray<readonly [name: string, value: string]>;
+  /** `pre_send`: text to append, in order. */
+  readonly appendText: ReadonlyArray<{ readonly plain: string; readonly html: string }>;
+  /** `pre_send`: blind recipients to add. */
+  readonly addBcc: readonly string[];
+  /** Who changed what, in order: for hooks at the next point. */
+  readonly provenance: readonly ProvenanceEntry[];
+}
+
+/** What one run of a chain came to. */
+export interface HookDecisions {
+  /** By recipient: each of `MessageFacts.recipients` has one. */
+  readonly each: ReadonlyMap<string, HookDecision>;
+  /** One for each call, in order; calls for one recipient carry it. */
   readonly events: readonly TimelineEvent[];
   /**
-   * Events of calls that the decision did not wait for (shadow). Never rejects, and settles within the hooks' own time-outs; the
-   * message's content must stay readable until then.
+   * Events of calls that the decision did not wait for (shadow, and late ones). Never rejects, and settles within the hooks' own
+   * time-outs; the message's content must stay readable until then.
    */
   readonly late?: Promise<readonly TimelineEvent[]>;
+}
+
+/** What the enabled hooks of a point need to be shown of a message. */
+export interface PointNeeds {
+  /** A grant reads header fields, or a filter does. */
+  readonly headers: boolean;
+  /** A grant reads the body or attachments, or a filter the size. */
+  readonly body: boolean;
+  /** A hook may hold the message, by its verdict or by its failure policy: all of it must be here then. */
+  readonly hold: boolean;
+}
+
+export interface ChainOptions {
+  /** Only hooks behind this place: what a held message still has before it. */
+  readonly after?: HookPlace;
+  /** What hooks of an earlier point did. */
+  readonly provenance?: readonly ProvenanceEntry[];
 }
 
 export interface HookRunner {
   /** True when at least one enabled hook stands at the point: the caller can skip building facts. */
   has(point: HookPoint): boolean;
+  needs(point: HookPoint): PointNeeds;
   /**
-   * Run the chain of one point. Never rejects for what a plugin does: failures go through each hook's policy.
-   * The deadline is the whole chain's; hooks cut by it follow their own `on_timeout`.
+   * Run the chain of one point. A hook is called once, for all recipients that its filter lets through (at `pre_delivery` the
+   * caller runs a chain for each account); what comes of it is merged for each recipient. Never rejects for what a plugin does:
+   * failures go through each hook's policy. The deadline is the whole chain's; hooks cut by it follow their own `on_timeout`.
    */
-  run(point: HookPoint, facts: MessageFacts, deadline: Deadline): Promise<HookDecision>;
+  run(
+    point: HookPoint,
+    facts: MessageFacts,
+    deadline: Deadline,
+    options?: ChainOptions,
+  ): Promise<HookDecisions>;
 }
+
+/**
+ * What a plugin wants changed of a message that is stored, or will be: the checked answer of a `post_receive` hook, or one that came
+ * after its time-out (`late = "apply"`).
+ */
+export interface MessageChanges {
+  readonly tagsAdd: readonly string[];
+  readonly tagsRemove: readonly string[];
+  /** OR of FLAG_ bits to set. */
+  readonly systemFlags: number;
+  readonly keywords: readonly string[];
+  readonly folder: string | undefined;
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
+
+/** A late answer, to be applied when the message is stored. */
+export interface LateAnswer {
+  readonly point: HookPoint;
+  readonly hook: string;
+  readonly pluginId: string;
+  readonly callId: string;
+  /** Of {@link MessageFacts}: at the milter the trace id, which no stored message has; then the queue id leads to it. */
+  readonly messageId: MessageId;
+  readonly queueId: string;
+  readonly recipients: readonly string[];
+  readonly changes: MessageChanges;
+}
+
+/** Takes late answers; after it resolves they are durable and will be applied. @throws {MairustError} `store_unavailable` */
+export type LateAnswers = (answer: LateAnswer) => Promise<void>;

@@ -8,6 +8,8 @@ import type { ResolvedRecipient } from "./directory.ts";
 /** Per-recipient answer of one transaction, in RCPT order. */
 export type RecipientOutcome =
   | { readonly kind: "stored"; readonly already: boolean; readonly id: MessageId }
+  /** Taken, and kept from the mailbox until somebody decides. Answered like `stored`. */
+  | { readonly kind: "held"; readonly already: boolean; readonly id: MessageId }
   /** A verdict of a hook: code and text are checked already. */
   | {
       readonly kind: "refused";

@@ -1,6 +1,13 @@
 /** One way to call a plugin; `runtimes/` implements it. */
 import type { Deadline } from "../deadline.ts";
 
+/** What travels beside a payload, where a transport has a place for it. */
+export interface TransportCall {
+  readonly callId: string;
+  /** W3C Trace Context, level 1: `00-<trace>-<span>-01`. */
+  readonly traceparent: string;
+}
+
 /** One way to call a plugin: script worker, http, unix socket … All give the same results (conformance suite). */
 export interface PluginTransport {
   start(deadline: Deadline): Promise<void>;
@@ -8,7 +15,9 @@ export interface PluginTransport {
    * Send one payload (one JSON document, no line break) and return the raw answer bytes.
    * @throws {MairustError} `deadline` (the call was cut and its process ended), `plugin_failed` (crash, closed, flood, bad framing)
    */
-  call(payload: Uint8Array, deadline: Deadline): Promise<Uint8Array>;
+  call(payload: Uint8Array, call: TransportCall, deadline: Deadline): Promise<Uint8Array>;
+  /** Where payloads go, for the ledger: `script:<program>`, or scheme, host and port. */
+  readonly destination: string;
   health(): Promise<{ readonly status: "ok" | "degraded" | "error"; readonly detail?: string }>;
   /** Finish running calls until the deadline, then end every process. */
   stop(deadline: Deadline): Promise<void>;

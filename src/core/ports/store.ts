@@ -40,6 +40,8 @@ export interface Delivery {
   readonly queueId: string;
   readonly mailFrom: string;
   readonly targets: readonly DeliveryTarget[];
+  /** A job that the commit makes when at least one copy is stored; its payload is `{}`, its message this one. */
+  readonly followUp?: "post_receive";
   /** Events of the whole message. */
   readonly events: readonly TimelineEvent[];
 }

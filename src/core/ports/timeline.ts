@@ -19,4 +19,9 @@ export type EventKind =
   | "refused"
   | "deferred"
   | "added"
-  | "job";
+  | "job"
+  | "held"
+  | "released"
+  | "hold_ended"
+  /** Something of the stored message was changed: by a job's result, a late answer. */
+  | "changed";

@@ -98,6 +98,8 @@ export function outcomeReply(outcome: RecipientOutcome): Reply {
       return outcome.already
         ? { code: 250, enhanced: "2.0.0", text: `id=${outcome.id} already stored` }
         : { code: 250, enhanced: "2.0.0", text: `stored id=${outcome.id}` };
+    case "held":
+      return { code: 250, enhanced: "2.0.0", text: `held id=${outcome.id}` };
     case "refused":
       return refusedReply(outcome);
     case "failed":

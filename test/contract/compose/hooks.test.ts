@@ -20,7 +20,7 @@ import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { createLog } from "../../../src/platform/log.ts";
 import { createMetrics } from "../../../src/platform/metrics.ts";
 import { awake } from "../../unit/hooks/awake.ts";
-import { factsOf } from "../../unit/hooks/message.ts";
+import { factsOf, theOne } from "../../unit/hooks/message.ts";
 
 const ID = "com.example.talker";
 const OTHER = "com.example.other";
@@ -152,7 +152,8 @@ ${more ?? ""}
 async function runChain(hooks: Rig["hooks"], subject = "hello") {
   const deadline = deadlineAfter(8000);
   try {
-    return await awake(hooks.runner.run("pre_delivery", factsOf(`Subject: ${subject}\n\nbody`), deadline));
+    const facts = factsOf(`Subject: ${subject}\n\nbody`);
+    return theOne(await awake(hooks.runner.run("pre_delivery", facts, deadline)));
   } finally {
     deadline.dispose();
   }

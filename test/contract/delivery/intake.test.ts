@@ -4,7 +4,7 @@ import { after, before, test } from "node:test";
 import { type Envelope, parseMailAddress } from "../../../src/core/envelope.ts";
 import type { MairustError } from "../../../src/core/errors.ts";
 import { messageId } from "../../../src/core/ids.ts";
-import type { HookDecision, HookRunner, MessageFacts } from "../../../src/core/ports/hooks.ts";
+import type { HookDecision, HookDecisions, HookRunner, MessageFacts } from "../../../src/core/ports/hooks.ts";
 import type { RecipientOutcome } from "../../../src/core/ports/intake.ts";
 import { Intake } from "../../../src/delivery/intake.ts";
 import { deadlineAfter, sleep } from "../../../src/platform/deadline.ts";
@@ -44,14 +44,26 @@ const DELIVER: HookDecision = {
   flags: { system: 0, keywords: [] },
   metadata: {},
   headers: [],
-  events: [],
+  by: undefined,
+  appendText: [],
+  addBcc: [],
+  provenance: [],
 };
+const delivered = ({ recipients }: MessageFacts): HookDecisions => ({
+  each: new Map(recipients.map(recipient => [recipient, DELIVER])),
+  events: [],
+});
 
 /** A chain that does what the test says: what plugins do is not this test's matter. */
 function hooksThat(run: HookRunner["run"]): HookRunner {
-  return { has: point => point === "pre_delivery", run };
+  return { has: point => point === "pre_delivery", needs: () => NO_NEEDS, run };
 }
-const NO_HOOKS: HookRunner = { has: () => false, run: () => Promise.reject(new Error("there are no hooks")) };
+const NO_NEEDS = { headers: false, body: false, hold: false };
+const NO_HOOKS: HookRunner = {
+  has: () => false,
+  needs: () => NO_NEEDS,
+  run: () => Promise.reject(new Error("there are no hooks")),
+};
 
 function newIntake(hooks: HookRunner): Intake {
   const db = database.db;
@@ -137,7 +149,7 @@ test("doubles, other spellings and sub-addresses of one account get an answer ea
 test("a hook that takes the whole chain leaves the time for the commit: its policy counts, and nobody is deferred", async () => {
   const slow = hooksThat(async (_point, facts, deadline) => {
     if (facts.account === "slow@example.test") await sleep(60_000, deadline.signal).catch(() => undefined);
-    return DELIVER;
+    return delivered(facts);
   });
   const to = ["slow@example.test", "quick@example.test"];
   assert.deepEqual(kinds(await deliver(newIntake(slow), { to, chainMs: 1500 })), ["stored", "stored"]);
@@ -146,7 +158,7 @@ test("a hook that takes the whole chain leaves the time for the commit: its poli
 test("a chain that breaks fails its own recipient only", async () => {
   const broken = hooksThat(async (_point, facts: MessageFacts) => {
     if (facts.account === "broken@example.test") throw new Error("a bug");
-    return DELIVER;
+    return delivered(facts);
   });
   const to = ["broken@example.test", "fine@example.test"];
   assert.deepEqual(kinds(await deliver(newIntake(broken), { to })), ["internal", "stored"]);
@@ -179,9 +191,9 @@ test("a delivery that the deadline cut is never answered as stored while it is n
 test("a redelivery is answered without running the hooks again", async () => {
   let runs = 0;
   const intake = newIntake(
-    hooksThat(async () => {
+    hooksThat(async (_point, facts) => {
       runs++;
-      return DELIVER;
+      return delivered(facts);
     }),
   );
   const sent = { to: ["again@example.test"], queueId: "AGAIN" };
@@ -198,7 +210,7 @@ test("the content stays readable for calls that the decision did not wait for, a
       for await (const chunk of facts.content.read()) text += Buffer.from(chunk).toString();
       return [{ at: new Date(), kind: "hook_call" as const, data: { hook: "late" } }];
     })();
-    return { ...DELIVER, late };
+    return { ...delivered(facts), late };
   });
   const [outcome] = await deliver(newIntake(shadow), { to: ["shadow@example.test"] });
   assert.equal(text, "", "the answer did not wait");

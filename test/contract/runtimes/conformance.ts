@@ -31,7 +31,7 @@ export async function ask(
 ): Promise<Uint8Array> {
   const deadline = deadlineAfter(timeoutMs);
   try {
-    return await transport.call(payload(behaviour, settings), deadline);
+    return await transport.call(payload(behaviour, settings), { callId: "", traceparent: "" }, deadline);
   } finally {
     deadline.dispose();
   }

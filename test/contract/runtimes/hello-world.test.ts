@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { createTransport } from "../../../src/compose/transports.ts";
 import type { Log } from "../../../src/core/ports/log.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { packageRoot, packageVersion } from "../../../src/platform/package-root.ts";
 import { type LoadedPlugins, loadPlugins } from "../../../src/plugins/host.ts";
-import { createScriptWorker } from "../../../src/runtimes/script-worker.ts";
-import { factsOf } from "../../unit/hooks/message.ts";
+import { factsOf, theOne } from "../../unit/hooks/message.ts";
 import { type Rig, rigOf, rowOf } from "../../unit/hooks/rig.ts";
 
 const ID = "com.example.mairust.hello-world";
@@ -39,7 +39,7 @@ async function load(
       hooks: [rowOf("hello", { plugin: ID, timeout_ms: 5000 })],
     },
     hostVersion: packageVersion(),
-    createTransport: createScriptWorker,
+    createTransport,
     log,
     logs: { write() {}, dropped() {} },
   });
@@ -60,7 +60,7 @@ async function start(
 }
 
 const judged = async (rig: Rig, source: string) => {
-  const decision = await rig.runner.run("pre_delivery", factsOf(source), deadlineAfter(10_000));
+  const decision = theOne(await rig.runner.run("pre_delivery", factsOf(source), deadlineAfter(10_000)));
   return [decision.action, decision.tags, decision.folder] as const;
 };
 

@@ -23,6 +23,9 @@ interface Seen {
 
 function specOf(mode: string, workers: number, seen: Seen): ScriptSpec {
   return {
+    kind: "script",
+    mode: "worker",
+    version: "1.0.0",
     pluginId: FIXTURE_ID,
     folder,
     command: [process.execPath, "behaving-plugin.mjs", mode],

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { CheckedAnswer } from "../../../src/core/answer.ts";
-import { Merge } from "../../../src/core/merge.ts";
+import { type FailurePolicy, Merge } from "../../../src/core/merge.ts";
 import { FLAG_FLAGGED, FLAG_SEEN } from "../../../src/core/ports/store.ts";
 
 const NOTHING: CheckedAnswer = {
@@ -19,15 +19,20 @@ const NOTHING: CheckedAnswer = {
   headers: [],
 };
 const answer = (hook: string, change: Partial<CheckedAnswer>) =>
-  ({ kind: "answer", hook, pluginId: `com.example.${hook}`, answer: { ...NOTHING, ...change } }) as const;
-const failure = (hook: string, policy: "allow" | "tempfail" | "reject") =>
-  ({ kind: "failure", hook, pluginId: "p", policy }) as const;
+  ({
+    kind: "answer",
+    place: { priority: 100, name: hook },
+    pluginId: `com.example.${hook}`,
+    answer: { ...NOTHING, ...change },
+  }) as const;
+const failure = (hook: string, policy: FailurePolicy) =>
+  ({ kind: "failure", place: { priority: 100, name: hook }, pluginId: "p", policy }) as const;
 const reply = (code: number, text: string) => ({ code, enhanced: `${Math.floor(code / 100)}.7.1`, text });
 
 function merged(tags: readonly string[], ...outcomes: Array<Parameters<Merge["add"]>[0]>) {
   const merge = new Merge(tags);
   for (const outcome of outcomes) merge.add(outcome);
-  return merge.finish([]);
+  return merge.finish();
 }
 
 test("nothing said means deliver, with the tags there were", () => {
@@ -40,7 +45,10 @@ test("nothing said means deliver, with the tags there were", () => {
     flags: { system: 0, keywords: [] },
     metadata: {},
     headers: [],
-    events: [],
+    by: undefined,
+    appendText: [],
+    addBcc: [],
+    provenance: [],
   });
 });
 
@@ -100,7 +108,7 @@ test("the last folder in order wins and the conflict is told; the same folder tw
   assert.equal(merge.add(answer("a", { folder: "A" })), undefined);
   assert.equal(merge.add(answer("b", { folder: "A" })), undefined);
   assert.deepEqual(merge.add(answer("c", { folder: "C" })), { folder: "A", replacedHook: "b" });
-  assert.equal(merge.finish([]).folder, "C");
+  assert.equal(merge.finish().folder, "C");
 });
 
 test("headers keep their order, flags are united, metadata of plugins lie side by side", () => {

@@ -1,10 +1,11 @@
 /** A message and the facts of it as hooks get them, from its source text. */
 
+import assert from "node:assert/strict";
 import { blobDigest, messageId } from "../../../src/core/ids.ts";
 import { packStructure } from "../../../src/core/mime/packed.ts";
 import { MessageScanner } from "../../../src/core/mime/scanner.ts";
 import type { ByteRange, StagedBlob } from "../../../src/core/ports/blobs.ts";
-import type { MessageFacts } from "../../../src/core/ports/hooks.ts";
+import type { HookDecision, HookDecisions, MessageFacts } from "../../../src/core/ports/hooks.ts";
 
 /** A message in memory behind the port of staged blobs; counts the octets that were read. */
 export class MemoryBlob implements StagedBlob {
@@ -37,6 +38,14 @@ export class MemoryBlob implements StagedBlob {
   async discard(): Promise<void> {}
 }
 
+/** The decision for the only recipient, with what belongs to the run. */
+export function theOne(decisions: HookDecisions): HookDecision & Omit<HookDecisions, "each"> {
+  const { each, ...run } = decisions;
+  const [decision, ...others] = each.values();
+  assert.ok(decision !== undefined && others.length === 0, `${each.size} recipients`);
+  return { ...decision, ...run };
+}
+
 /** @param source  lines may end in LF: they become CRLF */
 export function factsOf(
   source: string | Uint8Array,
@@ -62,6 +71,8 @@ export function factsOf(
     structure: packStructure(structure),
     threadKey: undefined,
     tags: [],
+    observed: new Set(),
+    tls: undefined,
     ...change,
     content: new MemoryBlob(bytes),
   };

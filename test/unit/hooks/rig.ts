@@ -30,7 +30,8 @@ export function pluginOf(
 ): HookPlugin {
   const transport: PluginTransport = {
     start: async () => {},
-    call: async (payload, deadline) => {
+    destination: "test",
+    call: async (payload, _call, deadline) => {
       const answer = await behave(JSON.parse(Buffer.from(payload).toString()), deadline);
       return Buffer.from(typeof answer === "string" ? answer : JSON.stringify(answer));
     },

@@ -1,20 +1,24 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MairustError } from "../../../src/core/errors.ts";
-import type { HookDecision, MessageFacts } from "../../../src/core/ports/hooks.ts";
+import type { MessageFacts } from "../../../src/core/ports/hooks.ts";
 import { compileHooks } from "../../../src/hooks/hook-set.ts";
 import { MAX_SHADOW_CALLS } from "../../../src/hooks/runner.ts";
 import { deadlineAfter, sleep } from "../../../src/platform/deadline.ts";
 import { awake } from "./awake.ts";
-import { factsOf } from "./message.ts";
+import { factsOf, theOne } from "./message.ts";
 import { type Behaviour, EVERYTHING, pluginOf, type Rig, rigOf, rowOf, TAGGER } from "./rig.ts";
 
 const MESSAGE = "Subject: Hello\nX-Junk: yes\n\nbody";
 
-async function run(rig: Rig, facts: MessageFacts = factsOf(MESSAGE), chainMs = 5000): Promise<HookDecision> {
+async function run(
+  rig: Rig,
+  facts: MessageFacts = factsOf(MESSAGE),
+  chainMs = 5000,
+): Promise<ReturnType<typeof theOne>> {
   const deadline = deadlineAfter(chainMs);
   try {
-    return await awake(rig.runner.run("pre_delivery", facts, deadline));
+    return theOne(await awake(rig.runner.run("pre_delivery", facts, deadline)));
   } finally {
     deadline.dispose();
   }
@@ -27,8 +31,8 @@ const hang: Behaviour = (_, deadline) =>
   new Promise((_, reject) => deadline.signal.addEventListener("abort", () => reject(deadline.signal.reason)));
 const rigWith = (behave: Behaviour, row = {}, plugin = {}) =>
   rigOf([pluginOf("a", behave, EVERYTHING, plugin)], [rowOf("a", row)]);
-const lateEvents = (decision: HookDecision) => awake(decision.late ?? Promise.resolve([]));
-const data = (decision: HookDecision, i = 0): Readonly<Record<string, unknown>> =>
+const lateEvents = (decision: ReturnType<typeof theOne>) => awake(decision.late ?? Promise.resolve([]));
+const data = (decision: ReturnType<typeof theOne>, i = 0): Readonly<Record<string, unknown>> =>
   decision.events[i]?.data ?? {};
 
 test("has() tells where hooks stand; a hook that is off does not count", () => {

@@ -91,11 +91,13 @@ async function load({ folder, grants = {}, settings = {}, plugins = {}, hooks = 
     },
     hostVersion: "0.3.0",
     createTransport: spec => {
+      assert.ok(spec.kind === "script");
       specs.push(spec);
       return {
         start: async () => {
           calls.push(`start ${spec.pluginId}`);
         },
+        destination: "test",
         call: async () => Buffer.from("{}"),
         health: async () => ({ status: "degraded", detail: "tired" }),
         stop: async () => {
