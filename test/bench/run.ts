@@ -1,6 +1,6 @@
 /**
  * Benchmarks: `npm run bench [row …]`. Each row starts the servers that it needs in a folder of its own and prints one JSON line;
- * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p8 p9 p11 p12 p14; `p12` stands for p12-idle, p12-large and p12-sessions.
+ * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p8 p9 p11 p12 p14 slow; `p12` stands for p12-idle, p12-large and p12-sessions.
  */
 import { benchEndToEnd } from "./end-to-end.ts";
 import { benchBodies, benchFirstSync, benchFlags } from "./imap.ts";
@@ -9,6 +9,7 @@ import { type ReadSite, startReadSite } from "./lib/read-site.ts";
 import { benchIdleMemory, benchLargeMessages, benchSessionMemory } from "./memory.ts";
 import { benchMilter, MILTER_ROWS } from "./milter.ts";
 import { benchStart } from "./process.ts";
+import { benchSlowPlugin } from "./slow-plugin.ts";
 
 const ingest = (prefix: string) => () => benchIngest(INGEST_ROWS.filter(row => row.row.startsWith(prefix)));
 
@@ -32,6 +33,7 @@ const ROWS: Readonly<Record<string, () => Promise<void>>> = {
   "p12-idle": benchIdleMemory,
   "p12-large": benchLargeMessages,
   p14: benchStart,
+  slow: benchSlowPlugin,
 };
 
 /** `p12` means all rows that begin so. */
