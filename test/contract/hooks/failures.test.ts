@@ -76,11 +76,6 @@ test("a program that cannot be started fails at once, by on_error", async () => 
   const missing = workerOf("runtimes", "missing.mjs");
   await assert.rejects(missing.start(deadlineAfter(10_000)));
   after(() => missing.stop(deadlineAfter(5000)));
-  const transport: PluginTransport = {
-    ...missing,
-    destination: "",
-    call: (...call) => missing.call(...call),
-  };
   await checkFailure({
     name: "a program that is missing",
     plugin: () => pluginWith(missing, {}),
@@ -138,7 +133,6 @@ test("late = apply: mail goes on at the time-out, and the slow process's tags ar
         events.map(({ data }) => data.outcome),
         ["timeout"],
       );
-      assert.deepEqual(answers, [], "mail waited for the answer");
       return late;
     }),
   );
