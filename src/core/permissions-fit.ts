@@ -14,6 +14,11 @@ class Room {
     this.left = Math.max(0, bytes);
   }
 
+  /** What is sent in any case. */
+  spend(bytes: number): void {
+    this.left = Math.max(0, this.left - bytes);
+  }
+
   take(bytes: number): boolean {
     if (bytes > this.left) return false;
     this.left -= bytes;
@@ -36,7 +41,7 @@ export function fitted(
 ): { body?: BodyPart[]; attachments?: SentAttachment[] } {
   const free = new Room(room);
   const named = attachments?.map(facts => emptyAttachment(facts));
-  for (const attachment of named ?? []) free.take(jsonBytes(attachment) + 1);
+  for (const attachment of named ?? []) free.spend(jsonBytes(attachment) + 1);
   const texts = body?.map(part => fittedText(part, free));
   for (const [i, facts] of (attachments ?? []).entries()) addStart(named?.[i], facts, free);
   for (const [i, facts] of (attachments ?? []).entries()) addContent(named?.[i], facts, free);
@@ -62,9 +67,9 @@ function emptyAttachment({ names, start, content }: AttachmentFacts): SentAttach
 }
 
 function fittedText(part: BodyPart, free: Room): BodyPart {
-  free.take(jsonBytes({ ...part, text: "" }) + 1);
+  free.spend(jsonBytes({ ...part, text: "" }) + 1);
   const text = cutJson(part.text, free.left);
-  free.take(jsonBytes(text) - 2);
+  free.spend(jsonBytes(text) - 2);
   return text.length < part.text.length ? { ...part, text, truncated: true } : part;
 }
 

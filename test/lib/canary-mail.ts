@@ -48,7 +48,11 @@ class Secrets {
     for (const [i, secret] of this.list.entries()) {
       const before = block.indexOf(secret.token ?? "\n\n");
       if (before === -1) continue;
-      const name = block.slice(0, before).match(/^[A-Za-z-]+(?=:)/gm)?.at(-1) ?? "";
+      const name =
+        block
+          .slice(0, before)
+          .match(/^[A-Za-z-]+(?=:)/gm)
+          ?.at(-1) ?? "";
       const header: Need = { kind: "header", field: name.toLowerCase() };
       this.list[i] = { ...secret, need: { kind: "either", of: [header, secret.need] } };
     }

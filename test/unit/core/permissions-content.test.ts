@@ -7,6 +7,7 @@ import { MessageScanner } from "../../../src/core/mime/scanner.ts";
 import type { MessageStructure } from "../../../src/core/mime/structure.ts";
 import { project } from "../../../src/core/permissions.ts";
 import { payloadCost } from "../../../src/core/permissions-cost.ts";
+import { fitted } from "../../../src/core/permissions-fit.ts";
 import { grantsOf } from "../../../src/core/permissions-grants.ts";
 import { cutJson, jsonBytes } from "../../../src/core/permissions-json.ts";
 import { decodeTransfer, TransferDecoder } from "../../../src/core/permissions-transfer.ts";
@@ -302,6 +303,50 @@ test("a payload never exceeds its limit: what does not fit is cut with its mark"
   assert.ok(payload.body?.every(({ truncated }) => truncated));
   const cut = payload.attachments?.filter(({ preview_base64: start }) => start === "") ?? [];
   assert.ok(cut.every(({ preview_truncated: truncated }) => truncated));
+});
+
+test("texts are cut before starts, and starts before contents, when there is no room", () => {
+  const names = {
+    index: 0,
+    filename: null,
+    content_type: "a/b",
+    size_bytes: 3,
+    disposition: null,
+    content_id: null,
+  };
+  const body = [
+    {
+      type: "text/plain" as const,
+      text: "\n".repeat(100),
+      truncated: false,
+      charset_declared: null,
+      charset_used: "x",
+    },
+  ];
+  const attachments = [
+    { names, start: { sha256: "0".repeat(64), preview: "YWJj", truncated: false }, content: "YWJj" },
+  ];
+  const fit = (room: number) => {
+    const parts = fitted(room, { body, attachments });
+    const [text] = parts.body ?? [];
+    const [file] = parts.attachments ?? [];
+    return [
+      text?.text.length,
+      text?.truncated,
+      file?.preview_base64,
+      file?.preview_truncated,
+      file?.content_base64,
+    ];
+  };
+  assert.deepEqual(fit(10_000), [100, false, "YWJj", false, "YWJj"]);
+  assert.deepEqual(fit(0), [0, true, "", true, null]);
+  const least = jsonBytes(fitted(0, { body, attachments }));
+  const keys = '{"body":[],"attachments":[]}'.length;
+  for (let room = least; room < 1000; room++)
+    assert.ok(jsonBytes(fitted(room, { body, attachments })) <= room + keys, String(room));
+  const rooms = Array.from({ length: 1000 }, (_, room) => fit(room));
+  assert.ok(rooms.some(([length, , start]) => length === 100 && start === ""));
+  assert.ok(rooms.some(([, , start, , content]) => start === "YWJj" && content === null));
 });
 
 test("the cost is known before anything is read, grows with the grants, and is never below the payload", async () => {
