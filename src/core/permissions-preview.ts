@@ -8,7 +8,13 @@
 import { type BodyPreview, MAX_PREVIEW_BYTES } from "../wire/hook-payload.ts";
 import type { PackedPart } from "./mime/packed.ts";
 import { textOfHtml } from "./permissions-html.ts";
-import { decodeTextPart, ownCopy, sourceOf, type TextSource } from "./permissions-text.ts";
+import {
+  type DecodedOctets,
+  decodeTextPart,
+  ownCopy,
+  sourceOf,
+  type TextSource,
+} from "./permissions-text.ts";
 import { VisibleParts } from "./permissions-walk.ts";
 import { cutUtf8 } from "./utf8-cut.ts";
 
@@ -40,11 +46,15 @@ export function planPreview(parts: readonly PackedPart[]): PreviewPlan {
   return { source: html && sourceOf(html, MAX_PREVIEW_READ_BYTES), mimeTruncated: walk.truncated };
 }
 
-/** @param octets  of the message, `source.range` */
-export function previewOf(octets: Uint8Array, source: TextSource): BodyPreview {
-  const isHtml = source.kind === "html";
-  const part = decodeTextPart(octets, source, isHtml ? MAX_PREVIEW_READ_BYTES : MAX_PLAIN_BYTES);
-  const full = isHtml ? textOfHtml(part.text) : part.text;
+/** Decoded octets of the part that are needed. */
+export function previewBytes({ kind }: TextSource): number {
+  return kind === "html" ? MAX_PREVIEW_READ_BYTES : MAX_PLAIN_BYTES;
+}
+
+/** @param read  of `source.range`, at most {@link previewBytes} */
+export function previewOf(read: DecodedOctets, source: TextSource): BodyPreview {
+  const part = decodeTextPart(read, source);
+  const full = source.kind === "html" ? textOfHtml(part.text) : part.text;
   const text = ownCopy(cutUtf8(full, MAX_PREVIEW_BYTES));
   return {
     text,

@@ -6,14 +6,13 @@ import { type BodyPart, MAX_BODY_PART_BYTES } from "../wire/hook-payload.ts";
 import { decodeTextNamed } from "./mime/charset.ts";
 import type { PackedPart } from "./mime/packed.ts";
 import { cutJson } from "./permissions-json.ts";
-import { decodeTransfer } from "./permissions-transfer.ts";
 import type { ByteRange } from "./ports/blobs.ts";
 import { cutUtf8 } from "./utf8-cut.ts";
 
 /** Encoded octets of one part that are read for `body`: quoted-printable takes three for one, and its line breaks. */
 export const MAX_BODY_READ_BYTES = 4 * MAX_BODY_PART_BYTES;
 /** Decoded octets of it that are looked at: UTF-16 takes two for a letter. */
-const MAX_BODY_DECODED_BYTES = 2 * MAX_BODY_PART_BYTES;
+export const MAX_BODY_DECODED_BYTES = 2 * MAX_BODY_PART_BYTES;
 /** Longest charset name that is passed on. */
 const MAX_CHARSET = 64;
 
@@ -47,15 +46,16 @@ export interface DecodedText {
   readonly cut: boolean;
 }
 
-/**
- * @param octets    of the message, `source.range`
- * @param maxBytes  decoded octets that are looked at
- */
-export function decodeTextPart(octets: Uint8Array, source: TextSource, maxBytes: number): DecodedText {
-  const decoded = decodeTransfer(octets, source.encoding) ?? new Uint8Array(0);
-  const wanted = decoded.subarray(0, maxBytes);
-  const cut = source.cut || wanted.length < decoded.length;
-  const { text, charset } = decodeTextNamed(cut ? wholeUtf8(wanted) : wanted, source.charset ?? "");
+/** Octets of a part with the transfer encoding undone. */
+export interface DecodedOctets {
+  readonly octets: Uint8Array;
+  /** There was more. */
+  readonly cut: boolean;
+}
+
+/** @param read  of `source.range` */
+export function decodeTextPart({ octets, cut }: DecodedOctets, source: TextSource): DecodedText {
+  const { text, charset } = decodeTextNamed(cut ? wholeUtf8(octets) : octets, source.charset ?? "");
   const clean = text
     .replace(/^\ufeff/, "")
     .replaceAll("\u0000", "")
@@ -66,11 +66,11 @@ export function decodeTextPart(octets: Uint8Array, source: TextSource, maxBytes:
 
 /**
  * One part of `body`.
- * @param octets    of the message, `source.range`
+ * @param read      of `source.range`, at most `MAX_BODY_DECODED_BYTES`
  * @param maxBytes  of text that are left for this call
  */
-export function bodyPartOf(octets: Uint8Array, source: TextSource, maxBytes: number): BodyPart {
-  const part = decodeTextPart(octets, source, MAX_BODY_DECODED_BYTES);
+export function bodyPartOf(read: DecodedOctets, source: TextSource, maxBytes: number): BodyPart {
+  const part = decodeTextPart(read, source);
   const most = Math.min(maxBytes, MAX_BODY_PART_BYTES);
   const text = ownCopy(cutJson(cutUtf8(part.text, most), JSON_GROWTH * MAX_BODY_PART_BYTES));
   return {

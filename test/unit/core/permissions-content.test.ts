@@ -266,6 +266,39 @@ test("one read serves all hooks and recipients; large contents are read again, s
   );
 });
 
+test("an attachment of 25 MB is hashed as it comes: the reader may use one buffer for all of it", async () => {
+  const line = Buffer.from(`${Buffer.alloc(57, "z").toString("base64")}\r\n`);
+  const block = Buffer.concat(Array.from({ length: 800 }, () => line));
+  const blocks = 550;
+  const header = crlf(`${FILE}\n\n`);
+  const scanner = new MessageScanner();
+  scanner.write(header);
+  for (let i = 0; i < blocks; i++) scanner.write(block);
+  const structure = scanner.end();
+  const lent = Buffer.alloc(block.length);
+  async function* read() {
+    for (let i = 0; i < blocks; i++) {
+      block.copy(lent);
+      yield lent;
+      lent.fill("?");
+    }
+  }
+  const { content, ...facts } = factsOf("x: y\n\n");
+  const sizeBytes = header.length + blocks * block.length;
+  const large: MessageFacts = {
+    ...facts,
+    sizeBytes,
+    header,
+    structure: packStructure(structure),
+    content: { digest: content.digest, sizeBytes, read },
+  };
+  const [file] = (await payloadOf(large, { read_attachments: "full" })).attachments ?? [];
+  assert.equal(file?.size_bytes, blocks * block.length);
+  assert.equal(file?.sha256, sha256(Buffer.alloc(57 * 800 * blocks, "z")));
+  assert.equal(file?.content_base64, null);
+  assert.equal(file?.preview_base64, Buffer.alloc(4096, "z").toString("base64"));
+});
+
 test("a read that failed is tried again by the next hook", async () => {
   const good = factsOf(mixed([TEXT, "t"]));
   let broken = true;
