@@ -159,11 +159,10 @@ function decodedRuns(text: string, depth: number): readonly string[] {
  * @param allowed  for payloads {@link isGranted}; for logs and ledgers what they may hold
  */
 export function leaksIn(
-  bytes: Uint8Array,
+  haystack: Haystack,
   secrets: readonly Secret[],
   allowed: (need: Need) => boolean,
 ): readonly string[] {
-  const haystack = new Haystack(bytes);
   return secrets.flatMap(secret => {
     if (allowed(secret.need)) return [];
     const form = haystack.find(secret);
@@ -173,11 +172,10 @@ export function leaksIn(
 
 /** What is granted and not in the bytes: so that the search is known to see. */
 export function missingIn(
-  bytes: Uint8Array,
+  haystack: Haystack,
   secrets: readonly Secret[],
   allowed: (need: Need) => boolean,
 ): readonly string[] {
-  const haystack = new Haystack(bytes);
   return secrets
     .filter(secret => allowed(secret.need))
     .filter(secret =>

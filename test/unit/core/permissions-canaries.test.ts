@@ -75,14 +75,16 @@ async function sent(
   return Buffer.from(JSON.stringify(payload));
 }
 
-for (const mail of canaryMail()) {
+const MAIL = canaryMail();
+
+for (const mail of MAIL) {
   test(`canaries: ${mail.name}`, async () => {
     const facts = factsFor(mail);
     // One for all grants: what is kept for one plugin must not reach another.
     const views = new MessageViews();
     for (const grants of READ_GRANTS) {
       for (const point of HOOK_POINTS) {
-        const bytes = await sent(mail, views, facts, grants, point);
+        const bytes = new Haystack(await sent(mail, views, facts, grants, point));
         const allowed = (need: Secret["need"]) => isGranted(need, grants, point);
         const where = JSON.stringify({ grants, point });
         assert.deepEqual(leaksIn(bytes, mail.secrets, allowed), [], `beyond the grant: ${where}`);
@@ -93,7 +95,7 @@ for (const mail of canaryMail()) {
 }
 
 test("canaries: neither events nor log lines of the hook manager hold anything of a message but its recipient and queue id", async () => {
-  for (const mail of canaryMail().filter(({ source }) => source.length < 1_000_000)) {
+  for (const mail of MAIL.filter(({ source }) => source.length < 1_000_000)) {
     const all: PermissionsInput = { read_headers: true, read_body: "full", read_attachments: "full" };
     const seen: Buffer[] = [];
     const plugin = pluginOf(
@@ -107,7 +109,7 @@ test("canaries: neither events nor log lines of the hook manager hold anything o
     const { runner, log } = rigOf([plugin], [rowOf("h", { plugin: "com.example.p" })]);
     const deadline = { signal: new AbortController().signal, remainingMs: () => 1000, dispose: () => {} };
     const { each, events } = await runner.run("pre_delivery", factsFor(mail), deadline);
-    const written = Buffer.from(JSON.stringify([[...each.values()], events, log]));
+    const written = new Haystack(Buffer.from(JSON.stringify([[...each.values()], events, log])));
     const { recipient, queueId, tag } = mail.around;
     const known = new Set([recipient, queueId, tag]);
     const secrets = mail.secrets.filter(({ token }) => token === undefined || !known.has(token));
@@ -122,7 +124,7 @@ test("canaries: neither events nor log lines of the hook manager hold anything o
 
 test("without a grant for attachments a message with three of them looks like one with none", async () => {
   const shape = async (name: string) => {
-    const mail = canaryMail().find(one => one.name === name);
+    const mail = MAIL.find(one => one.name === name);
     assert.ok(mail !== undefined);
     const grants: PermissionsInput = { read_body: "preview" };
     const payload = JSON.parse(
