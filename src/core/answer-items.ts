@@ -1,8 +1,5 @@
 /** The items of an answer beside the verdict: shapes, grants, the point's table, and the rules of their values. */
 import {
-  HEADER_NAME_PATTERN,
-  MAX_ADDED_HEADERS,
-  MAX_HEADER_VALUE_BYTES,
   MAX_METADATA_KEYS,
   MAX_METADATA_VALUE_BYTES,
   MAX_TAGS,
@@ -10,6 +7,7 @@ import {
   OWN_TAG_PREFIX,
   TAG_PATTERN,
 } from "../wire/answer.ts";
+import { type CheckedEdits, checkEdits } from "./answer-edits.ts";
 import {
   type Deny,
   hasControls,
@@ -20,12 +18,11 @@ import {
   readObject,
   readStrings,
 } from "./answer-read.ts";
-import type { Grants } from "./permissions-grants.ts";
-import type { HookPoint } from "./ports/hooks.ts";
+import { type ItemContext, may } from "./answer-rights.ts";
 import { FLAG_ANSWERED, FLAG_FLAGGED, FLAG_SEEN } from "./ports/store.ts";
 import { utf8Length } from "./utf8-cut.ts";
 
-export interface CheckedItems {
+export interface CheckedItems extends CheckedEdits {
   readonly tagsAdd: readonly string[];
   readonly tagsRemove: readonly string[];
   /** OR of FLAG_ bits. */
@@ -34,34 +31,7 @@ export interface CheckedItems {
   readonly folder: string | undefined;
   /** Keys are namespaced already: `plugin:<id>:<key>`. */
   readonly metadata: ReadonlyMap<string, unknown>;
-  readonly headers: ReadonlyArray<readonly [name: string, value: string]>;
 }
-
-export interface ItemContext {
-  readonly grants: Grants;
-  readonly point: HookPoint;
-  readonly pluginId: string;
-  readonly deny: Deny;
-}
-
-type Item = "tags" | "flags" | "folder" | "metadata" | "headers";
-
-/** Where each item can be applied at all. */
-const AT: Readonly<Record<Item, ReadonlySet<HookPoint>>> = {
-  tags: new Set(["pre_receive", "pre_delivery", "post_receive", "pre_send"]),
-  flags: new Set(["pre_delivery", "post_receive"]),
-  folder: new Set(["pre_delivery", "post_receive"]),
-  metadata: new Set(["pre_receive", "pre_delivery", "post_receive"]),
-  headers: new Set(["pre_receive", "pre_delivery", "pre_send"]),
-};
-
-const GRANT = {
-  tags: "write_tags",
-  flags: "write_flags",
-  folder: "move_message",
-  metadata: "write_metadata",
-  headers: "write_headers",
-} as const satisfies Record<Item, keyof Grants>;
 
 /** @throws {Malformed} a wrong type anywhere, also in items that are not granted */
 export function checkItems(raw: RawObject, context: ItemContext): CheckedItems {
@@ -70,22 +40,14 @@ export function checkItems(raw: RawObject, context: ItemContext): CheckedItems {
   const mayTag = tags.add.length + tags.remove.length > 0 && may("tags", context);
   const mayFlag = flags.add.length + flags.remove.length > 0 && may("flags", context);
   if (mayFlag && flags.remove.length > 0) context.deny("flags.remove", "flags can only be added here");
-  denyOutbound(raw, context);
   return {
     tagsAdd: mayTag ? checkTags(tags.add, "tags.add", context.deny) : [],
     tagsRemove: mayTag ? checkTags(tags.remove, "tags.remove", context.deny) : [],
     ...checkFlags(mayFlag ? flags.add : [], context.deny),
     folder: checkFolder(raw.folder, context),
     metadata: checkMetadata(raw.metadata, context),
-    headers: checkHeaders(raw.headers, context),
+    ...checkEdits(raw, context),
   };
-}
-
-function may(item: Item, { grants, point, deny }: ItemContext): boolean {
-  if (!AT[item].has(point)) deny(item, `not at ${point}`);
-  else if (!grants[GRANT[item]]) deny(item, `${GRANT[item]} is not granted`);
-  else return true;
-  return false;
 }
 
 function readAddRemove(
@@ -185,42 +147,4 @@ function checkMetadata(value: unknown, context: ItemContext): ReadonlyMap<string
 function isShallow(value: unknown, depth: number): boolean {
   if (typeof value !== "object" || value === null) return true;
   return depth > 0 && Object.values(value).every(inner => isShallow(inner, depth - 1));
-}
-
-const HEADER_NAME = new RegExp(HEADER_NAME_PATTERN);
-
-function checkHeaders(value: unknown, context: ItemContext): CheckedItems["headers"] {
-  if (value === undefined) return [];
-  const { add = [] } = readObject(value, "headers");
-  if (!Array.isArray(add) || !add.every(isPair))
-    throw new Malformed("headers.add is not a list of [name, value]");
-  if (add.length === 0 || !may("headers", context)) return [];
-  if (add.length > MAX_ADDED_HEADERS) context.deny("headers.add", `more than ${MAX_ADDED_HEADERS}`);
-  return add.slice(0, MAX_ADDED_HEADERS).filter(([name, text]) => {
-    if (!HEADER_NAME.test(name) || /^x-mairust-/i.test(name))
-      context.deny("headers.add", "not a field that plugins may add");
-    else if (hasControls(text) || hasLoneSurrogate(text))
-      context.deny("headers.add", "a value holds line breaks or controls");
-    else if (utf8Length(text) > MAX_HEADER_VALUE_BYTES)
-      context.deny("headers.add", `a value is longer than ${MAX_HEADER_VALUE_BYTES} bytes`);
-    else return true;
-    return false;
-  });
-}
-
-function isPair(value: unknown): value is readonly [string, string] {
-  return Array.isArray(value) && value.length === 2 && value.every(isText);
-}
-
-/** Text and recipients of outbound mail: typed like the rest, and refused wherever this version runs hooks. */
-function denyOutbound(raw: RawObject, { point, deny }: ItemContext): void {
-  if (raw.append_text !== undefined) {
-    const { plain = "", html = "" } = readObject(raw.append_text, "append_text");
-    if (!isText(plain) || !isText(html)) throw new Malformed("append_text is not made of texts");
-    deny("append_text", point === "pre_send" ? "append_text is not granted" : `not at ${point}`);
-  }
-  if (raw.recipients === undefined) return;
-  const bcc = readStrings(readObject(raw.recipients, "recipients").add_bcc, "recipients.add_bcc");
-  if (bcc.length > 0)
-    deny("recipients", point === "pre_send" ? "add_recipients is not granted" : `not at ${point}`);
 }

@@ -34,8 +34,17 @@ export type AnswerCheck =
     }
   | { readonly kind: "malformed"; readonly problem: string };
 
-/** Longest explanation that is kept, in UTF-16 units. */
-const MAX_EXPLANATION = 4096;
+/** The call that an answer is for. */
+export interface AnsweredCall {
+  readonly callId: CallId;
+  readonly pluginId: string;
+  /** Addresses that the administrator lets the plugin add as blind recipients. Absent: none. */
+  readonly bccAllowed?: readonly string[];
+}
+
+/** Longest reason and explanation that are kept, in UTF-16 units. */
+const MAX_PLUGIN_TEXT = 4096;
+const MAX_MODEL_NAME = 128;
 
 const KNOWN_FIELDS: ReadonlySet<string> = new Set([
   "call_id",
@@ -64,7 +73,7 @@ const KNOWN_FIELDS: ReadonlySet<string> = new Set([
  */
 export function checkAnswer(
   bytes: Uint8Array,
-  call: { readonly callId: CallId; readonly pluginId: string },
+  call: AnsweredCall,
   grants: Grants,
   point: HookPoint,
 ): AnswerCheck {
@@ -78,12 +87,13 @@ export function checkAnswer(
       throw new Malformed("call_id is of another call");
     // The verdict first: its contradictions void the answer whatever the grant.
     const verdict = checkVerdict(raw, grants, point, deny);
-    const items = checkItems(raw, { grants, point, pluginId: call.pluginId, deny });
+    const bccAllowed = new Map(call.bccAllowed?.map(address => [address.toLowerCase(), address]));
+    const items = checkItems(raw, { grants, point, pluginId: call.pluginId, bccAllowed, deny });
     checkDefer(raw, point, deny);
     const answer: CheckedAnswer = {
       ...items,
       ...verdict,
-      explanation: readText(raw, "explanation")?.slice(0, MAX_EXPLANATION),
+      explanation: readText(raw, "explanation")?.slice(0, MAX_PLUGIN_TEXT),
       usage: readUsage(raw.usage),
     };
     return { kind: "ok", answer, denied, unknown };
@@ -118,7 +128,7 @@ function checkVerdict(
   if (permanent !== undefined && typeof permanent !== "boolean")
     throw new Malformed("permanent is not a boolean");
   if (code !== undefined && typeof code !== "number") throw new Malformed("code is not a number");
-  const reason = readText(raw, "reason");
+  const reason = readText(raw, "reason")?.slice(0, MAX_PLUGIN_TEXT);
   if (named === "deliver" || named === "allow" || named === "hold") {
     if (code !== undefined || permanent !== undefined) throw new Malformed(`${named} with a reply code`);
     return named === "hold" && mayDecide("hold", grants, point, deny)
@@ -147,7 +157,7 @@ function checkDefer(raw: Readonly<Record<string, unknown>>, point: HookPoint, de
   if (raw.defer !== undefined && typeof raw.defer !== "boolean")
     throw new Malformed("defer is not a boolean");
   if (raw.defer === true)
-    deny("defer", point === "post_receive" ? "late results are not built" : `not at ${point}`);
+    deny("defer", point === "post_receive" ? "the callback API is not built" : `not at ${point}`);
 }
 
 function readUsage(value: unknown): CheckedAnswer["usage"] {
@@ -161,7 +171,7 @@ function readUsage(value: unknown): CheckedAnswer["usage"] {
     out[key] = amount;
   }
   if (usage.model !== undefined && !isText(usage.model)) throw new Malformed("usage.model is not a text");
-  if (usage.model !== undefined) out.model = usage.model.slice(0, 128);
+  if (usage.model !== undefined) out.model = usage.model.slice(0, MAX_MODEL_NAME);
   return out;
 }
 

@@ -38,7 +38,6 @@ export const SKIPPED_HEADER = "X-MaiRust-Skipped";
 
 /** What a decision changes beside the action. */
 type SideActions = Omit<HookDecision, "action" | "by" | "reply">;
-type OutboundItems = Partial<Pick<HookDecision, "appendText" | "addBcc">>;
 
 interface PlacedEntry {
   readonly place: HookPlace;
@@ -205,9 +204,11 @@ export class Merge {
     if (answer.metadata.size > 0) changes.push("metadata");
     this.#headers.push(...answer.headers);
     if (answer.headers.length > 0) changes.push("headers");
-    const { appendText = [], addBcc = [] } = answer as OutboundItems;
-    this.#appendText.push(...appendText);
-    if (appendText.length > 0) changes.push("append_text");
+    const { appendText, addBcc } = answer;
+    if (appendText !== undefined) {
+      this.#appendText.push(appendText);
+      changes.push("append_text");
+    }
     for (const address of addBcc) this.#addBcc.add(address);
     if (addBcc.length > 0) changes.push("recipients");
     return changes;

@@ -7,22 +7,73 @@ const CR = 0x0d;
 const LF = 0x0a;
 const EQUALS = 0x3d;
 
-/** @returns the octets, or undefined for an encoding nobody knows: such a part is no text */
-export function decodeTransfer(encoded: Uint8Array, encoding: string | undefined): Uint8Array | undefined {
-  switch ((encoding ?? "7bit").trim().toLowerCase()) {
+type Encoding = "identity" | "base64" | "quoted-printable";
+
+function encodingOf(written: string | undefined): Encoding | undefined {
+  switch ((written ?? "7bit").trim().toLowerCase()) {
     case "7bit":
     case "8bit":
     case "binary":
     case "":
-      return encoded;
+      return "identity";
     case "base64":
-      return decodeBase64(encoded);
+      return "base64";
     case "quoted-printable":
-      return decodeQuotedPrintable(encoded);
+      return "quoted-printable";
     default:
       return undefined;
   }
 }
+
+/** True for an encoding that can be undone; a part with another one is no text. */
+export function isTransferEncoding(written: string): boolean {
+  return encodingOf(written) !== undefined;
+}
+
+/** @returns the octets, or undefined for an encoding nobody knows: such a part is no text */
+export function decodeTransfer(encoded: Uint8Array, encoding: string | undefined): Uint8Array | undefined {
+  switch (encodingOf(encoding)) {
+    case "identity":
+      return encoded;
+    case "base64":
+      return new Base64().decode(encoded);
+    case "quoted-printable":
+      return decodeQuotedPrintable(encoded);
+    case undefined:
+      return undefined;
+  }
+}
+
+/** Undoes the encoding of a part that comes in pieces of any size; holds one line at most. What nobody knows stays as it is. */
+export class TransferDecoder {
+  readonly #encoding: Encoding;
+  readonly #base64 = new Base64();
+  /** Start of a line of quoted-printable. */
+  #line: Buffer = Buffer.alloc(0);
+
+  constructor(encoding: string) {
+    this.#encoding = encodingOf(encoding) ?? "identity";
+  }
+
+  write(piece: Uint8Array): Uint8Array {
+    if (this.#encoding === "identity") return piece;
+    if (this.#encoding === "base64") return this.#base64.decode(piece);
+    const text = Buffer.concat([this.#line, piece]);
+    const end = text.lastIndexOf(LF) + 1;
+    // RFC 2045 §6.7: 76 characters a line. One without end is cut where nothing is told apart wrongly but white space at its end.
+    const whole = text.length - end > MAX_LINE_BYTES ? text.lastIndexOf(EQUALS) : end;
+    const ready = text.length - whole > MAX_LINE_BYTES ? text.length : whole;
+    this.#line = Buffer.from(text.subarray(ready));
+    return decodeQuotedPrintable(text.subarray(0, ready));
+  }
+
+  /** @returns what was held back */
+  end(): Uint8Array {
+    return decodeQuotedPrintable(this.#line);
+  }
+}
+
+const MAX_LINE_BYTES = 64 * 1024;
 
 /** Value of each base64 octet; -1 for all others (RFC 4648 §4, and the URL alphabet that some writers mix in). */
 const BASE64_VALUES = ((): Int8Array => {
@@ -35,24 +86,31 @@ const BASE64_VALUES = ((): Int8Array => {
 })();
 
 /** Octets outside the alphabet are passed over; `=` ends a group, and a further group may follow (joined encodings). */
-function decodeBase64(encoded: Uint8Array): Uint8Array {
-  const out = new Uint8Array(Math.ceil((encoded.length * 3) / 4));
-  let length = 0;
-  let bits = 0;
-  let held = 0;
-  for (const octet of encoded) {
-    const value = BASE64_VALUES[octet] ?? -1;
-    if (value < 0) {
-      if (octet === EQUALS) held = 0;
-      continue;
+class Base64 {
+  #bits = 0;
+  #held = 0;
+
+  decode(encoded: Uint8Array): Uint8Array {
+    const out = new Uint8Array(Math.ceil((encoded.length * 3) / 4) + 1);
+    let length = 0;
+    let bits = this.#bits;
+    let held = this.#held;
+    for (const octet of encoded) {
+      const value = BASE64_VALUES[octet] ?? -1;
+      if (value < 0) {
+        if (octet === EQUALS) held = 0;
+        continue;
+      }
+      bits = ((bits << 6) | value) & 0xffffff;
+      held += 6;
+      if (held < 8) continue;
+      held -= 8;
+      out[length++] = (bits >> held) & 0xff;
     }
-    bits = ((bits << 6) | value) & 0xffffff;
-    held += 6;
-    if (held < 8) continue;
-    held -= 8;
-    out[length++] = (bits >> held) & 0xff;
+    this.#bits = bits;
+    this.#held = held;
+    return out.subarray(0, length);
   }
-  return out.subarray(0, length);
 }
 
 /** RFC 2045 §6.7; white space at line ends is transport padding, a lone `=` stays as it is. */

@@ -2,10 +2,20 @@
  * Step 3 of the message path: the payload of one plugin call, built from its grants. Nothing is built first and cut away
  * after, so a field that no line below adds cannot be in the bytes. Key order is fixed: the bytes are comparable.
  */
-import { type BodyPreview, HOOK_API, type HookPayload, type ProvenanceEntry } from "../wire/hook-payload.ts";
+import {
+  type BodyPart,
+  type BodyPreview,
+  HOOK_API,
+  type HookPayload,
+  MAX_PAYLOAD_BYTES,
+  type ProvenanceEntry,
+} from "../wire/hook-payload.ts";
 import type { CallId } from "./ids.ts";
+import type { AttachmentFacts } from "./permissions-attachments.ts";
+import { fitted, type LargeParts } from "./permissions-fit.ts";
 import type { Grants } from "./permissions-grants.ts";
 import type { HeaderView } from "./permissions-headers.ts";
+import { jsonBytes } from "./permissions-json.ts";
 import type { HookPoint, MessageFacts } from "./ports/hooks.ts";
 
 /** The call itself: all of it is sent, whatever the grants. */
@@ -39,6 +49,16 @@ export interface MessageView {
   readonly headers: HeaderView;
   /** Present iff `read_body` ≥ preview is granted. */
   readonly preview: { readonly body: BodyPreview | null; readonly mimeTruncated: boolean } | undefined;
+  /** Present iff `read_body` = full is granted. */
+  readonly texts: ReadParts<BodyPart> | undefined;
+  /** Present iff `read_attachments` ≥ metadata is granted, and no more in them than the grant needs. */
+  readonly attachments: ReadParts<AttachmentFacts> | undefined;
+}
+
+export interface ReadParts<T> {
+  readonly list: readonly T[];
+  /** The message has more parts than payloads go through. */
+  readonly mimeTruncated: boolean;
 }
 
 /**
@@ -64,11 +84,30 @@ export function project(
     size_bytes: facts.sizeBytes,
     settings: { ...call.settings },
   };
-  return Object.assign(
+  const small = Object.assign(
     envelope,
     grants.read_headers === false ? undefined : headerParts(view, state, grants.read_headers, call.point),
-    grants.read_body === "none" ? undefined : bodyParts(view),
+    grants.read_body === "none" ? undefined : { body_preview: view.preview?.body ?? null },
   );
+  return Object.assign(small, largeParts(view, grants, small), contentMark(view, grants));
+}
+
+/** Keys and punctuation around the large parts. */
+const MARGIN_BYTES = 256;
+
+function largeParts(view: MessageView, grants: Grants, small: HookPayload): Partial<HookPayload> | undefined {
+  const large: LargeParts = {
+    ...(grants.read_body === "full" ? { body: view.texts?.list ?? [] } : {}),
+    ...(grants.read_attachments === "none" ? {} : { attachments: view.attachments?.list ?? [] }),
+  };
+  if (large.body === undefined && large.attachments === undefined) return undefined;
+  return fitted(MAX_PAYLOAD_BYTES - jsonBytes(small) - MARGIN_BYTES, large);
+}
+
+function contentMark(view: MessageView, grants: Grants): Partial<HookPayload> | undefined {
+  if (grants.read_body === "none" && grants.read_attachments === "none") return undefined;
+  const read = [view.preview, view.texts, view.attachments];
+  return { mime_truncated: read.some(parts => parts?.mimeTruncated) };
 }
 
 function headerParts(
@@ -90,7 +129,7 @@ function headerParts(
       client_ip: client.address ?? null,
       client_name: client.name ?? null,
       helo: client.helo ?? null,
-      tls: null,
+      tls: facts.tls ?? null,
       // Who submitted is a sender's fact: receivers' hooks never see it.
       auth_user: point === "pre_send" ? (facts.authUser ?? null) : null,
       queue_id: facts.queueId === "" ? null : facts.queueId,
@@ -108,10 +147,6 @@ function headerParts(
 
 /** Only our own checks count; what the message claims about itself stays among its headers. */
 const UNCHECKED = { result: "none", detail: null } as const;
-
-function bodyParts(view: MessageView): Partial<HookPayload> {
-  return { body_preview: view.preview?.body ?? null, mime_truncated: view.preview?.mimeTruncated ?? false };
-}
 
 /** Names of what a payload carries beyond the envelope of every call, for the timeline and the ledger. */
 export function sentFields(payload: HookPayload): readonly string[] {

@@ -1,5 +1,5 @@
 /**
- * Bounds the octets of all payloads that are on their way to plugins. Who waits is served in order; who cannot get room in
+ * Bounds the octets of all payloads that are made or on their way to plugins. Who waits is served in order; who cannot get room in
  * time fails with `deadline` and follows its hook's `on_timeout`.
  */
 import type { Deadline } from "../core/deadline.ts";
@@ -8,6 +8,9 @@ import { within } from "../platform/deadline.ts";
 
 /** Most calls that wait for room; the next one fails at once. */
 const MAX_WAITING = 10_000;
+
+/** Gives room back: all of it, or all but `keepBytes`, when the payload turned out smaller than it could have been. */
+export type GiveBack = (keepBytes?: number) => void;
 
 interface Waiter {
   readonly bytes: number;
@@ -24,17 +27,19 @@ export class PayloadRoom {
   }
 
   /**
-   * @param bytes  of one payload; one larger than the whole room gets it alone
-   * @returns      gives the room back; call it once
+   * @param bytes  that one payload can take (`payloadCost`), before anything is read for it; more than the whole room gets it alone
    * @throws {MairustError} `deadline`, `too_many`
    */
-  async acquire(bytes: number, deadline: Deadline): Promise<() => void> {
+  async acquire(bytes: number, deadline: Deadline): Promise<GiveBack> {
     const share = Math.min(bytes, this.#limitBytes);
     if (this.#waiting.length > 0 || this.#usedBytes + share > this.#limitBytes)
       await this.#wait(share, deadline);
     else this.#usedBytes += share;
-    return () => {
-      this.#usedBytes -= share;
+    let held = share;
+    return (keepBytes = 0) => {
+      const kept = Math.min(held, keepBytes);
+      this.#usedBytes -= held - kept;
+      held = kept;
       this.#serve();
     };
   }

@@ -24,7 +24,9 @@ export const METADATA_KEY_PATTERN = "^[a-z0-9_.-]{1,64}$";
 export const MAX_ADDED_HEADERS = 10;
 export const MAX_HEADER_VALUE_BYTES = 998;
 export const HEADER_NAME_PATTERN = "^X-[A-Za-z0-9-]{1,60}$";
+/** Of each kind, in bytes of UTF-8. */
 export const MAX_APPEND_TEXT_BYTES = 4096;
+export const MAX_ADDED_BCC = 10;
 export const MAX_REASON_BYTES = 200;
 
 const strings = Type.Array(Type.String());

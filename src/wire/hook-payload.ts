@@ -17,6 +17,14 @@ export const MAX_HEADER_FIELD_BYTES = 8 * 1024;
 export const MAX_HEADERS_BYTES = 128 * 1024;
 /** Preview of the text, in bytes of UTF-8. */
 export const MAX_PREVIEW_BYTES = 4096;
+/** Text of one part, and of all, in bytes of UTF-8. */
+export const MAX_BODY_PART_BYTES = 1024 * 1024;
+export const MAX_BODY_BYTES = 4 * 1024 * 1024;
+/** Start of an attachment, decoded. */
+export const ATTACHMENT_PREVIEW_BYTES = 4096;
+/** An attachment that is sent whole, decoded; and all of them. */
+export const MAX_ATTACHMENT_BYTES = 1024 * 1024;
+export const MAX_ATTACHMENTS_BYTES = 5 * 1024 * 1024;
 
 const closed = { additionalProperties: false } as const;
 const nullable = <T extends ReturnType<typeof Type.String> | ReturnType<typeof Type.Boolean>>(type: T) =>
@@ -41,6 +49,46 @@ export const bodyPreviewSchema = Type.Object(
   closed,
 );
 export type BodyPreview = Static<typeof bodyPreviewSchema>;
+
+export const bodyPartSchema = Type.Object(
+  {
+    type: Type.Enum(["text/plain", "text/html"]),
+    text: Type.String(),
+    truncated: Type.Boolean(),
+    charset_declared: nullable(Type.String()),
+    charset_used: Type.String(),
+  },
+  closed,
+);
+export type BodyPart = Static<typeof bodyPartSchema>;
+
+export const attachmentSchema = Type.Object(
+  {
+    index: Type.Integer({ minimum: 0 }),
+    filename: Type.Union([Type.String(), Type.Null()], {
+      description: "decoded; no folders, no controls, at most 255 bytes",
+    }),
+    content_type: Type.String({ description: "as declared, in lower case" }),
+    size_bytes: Type.Integer({ minimum: 0, description: "as it stands in the message, still encoded" }),
+    disposition: nullable(Type.String()),
+    content_id: nullable(Type.String()),
+    sha256: Type.Optional(Type.String({ pattern: "^[0-9a-f]{64}$", description: "of the decoded bytes" })),
+    preview_base64: Type.Optional(Type.String({ description: "the first 4096 decoded bytes" })),
+    preview_truncated: Type.Optional(Type.Boolean()),
+    content_base64: Type.Optional(
+      Type.Union([Type.String(), Type.Null()], {
+        description: "all decoded bytes, up to 1 MiB each and 5 MiB a call; else null",
+      }),
+    ),
+    content_url: Type.Optional(
+      Type.Union([Type.String(), Type.Null()], {
+        description: "where the content can be fetched when content_base64 is null; null in this version",
+      }),
+    ),
+  },
+  closed,
+);
+export type SentAttachment = Static<typeof attachmentSchema>;
 
 export const hookPayloadSchema = Type.Object(
   {
@@ -95,7 +143,11 @@ export const hookPayloadSchema = Type.Object(
       ),
     ),
     body_preview: Type.Optional(Type.Union([bodyPreviewSchema, Type.Null()])),
-    mime_truncated: Type.Optional(Type.Boolean()),
+    body: Type.Optional(Type.Array(bodyPartSchema)),
+    attachments: Type.Optional(Type.Array(attachmentSchema)),
+    mime_truncated: Type.Optional(
+      Type.Boolean({ description: "parts were left out: deeper than 20, more than 1000, or not here" }),
+    ),
   },
   { ...closed, $id: "hook-1.schema.json", title: "MaiRust hook payload 1" },
 );

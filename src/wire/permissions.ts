@@ -31,10 +31,12 @@ export const permissionsSchema = Type.Object(
       Type.Enum([...READ_BODY], { description: "see the body: none, its first text, all" }),
     ),
     read_attachments: Type.Optional(
-      Type.Enum([...READ_ATTACHMENTS], { description: "see attachments: none, names and sizes, text, all" }),
+      Type.Enum([...READ_ATTACHMENTS], {
+        description: "see attachments: none, names and sizes, their start and digest, all",
+      }),
     ),
     write_tags: right("add and remove tags"),
-    write_flags: right("set and clear flags"),
+    write_flags: right("set flags"),
     move_message: right("choose the folder"),
     write_metadata: right("attach data of its own"),
     decide: Type.Optional(
@@ -44,9 +46,9 @@ export const permissionsSchema = Type.Object(
         examples: [["tempfail"]],
       }),
     ),
-    write_headers: right("add and change header fields"),
-    append_text: right("add text to the body"),
-    add_recipients: right("add recipients"),
+    write_headers: right("add X-… header fields"),
+    append_text: right("add text to mail that is sent"),
+    add_recipients: right("add blind recipients that the administrator named"),
     send_mail: right("send mail of its own"),
   },
   { ...closed, description: "what it may see and do" },

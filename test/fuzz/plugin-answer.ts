@@ -14,6 +14,8 @@ export const words = [
   '"tags":{"add":["a"]}',
   '"headers":{"add":[["X-A","b"]]}',
   '"metadata":{"k":',
+  '"append_text":{"plain":"a","html":"b"}',
+  '"recipients":{"add_bcc":["a@example.com"]}',
   "__proto__",
   "constructor",
   "toString",
@@ -35,6 +37,7 @@ export const seeds = [
   '{"action":"reject","code":550,"reason":"no","tags":{"add":["a"],"remove":["b"]},"flags":{"add":["\\\\Seen","k"]}}',
   '{"folder":"A/B","metadata":{"k":{"a":[1,2]}},"headers":{"add":[["X-A","b"],["X-B","c"]]},"explanation":"x","usage":{"input_tokens":1,"model":"m"},"defer":true,"x":1}',
   `{"call_id":"${CALL}","action":"tempfail","permanent":false}`,
+  '{"action":"hold","append_text":{"plain":"a\\n\\tb","html":"<p>"},"recipients":{"add_bcc":["a@example.com","b@example.com"]}}',
   "[".repeat(2000),
   `{"metadata":{"k":${"[".repeat(500)}${"]".repeat(500)}}}`,
 ].map(octets);
@@ -56,6 +59,8 @@ const SCALARS = [
   '"X-Spam: y\\r\\nEvil: z"',
   '"../x"',
   '"INBOX"',
+  '"A@Example.com"',
+  '"x\\ny"',
   '"\\\\Deleted"',
 ];
 const KEYS = [
@@ -74,6 +79,11 @@ const KEYS = [
   "defer",
   "add",
   "remove",
+  "append_text",
+  "plain",
+  "html",
+  "recipients",
+  "add_bcc",
   "__proto__",
   "constructor",
   "a",
@@ -103,7 +113,12 @@ const EVERYTHING = grantsOf({
   write_metadata: true,
   write_headers: true,
   decide: ["reject", "tempfail", "hold"],
+  append_text: true,
+  add_recipients: true,
 });
+const ALLOWED = ["a@example.com", "c@example.com"];
+/** Items that one answer can have denied: the sum of all caps, each with one for what lies past it. */
+const MAX_DENIED = 200;
 
 /** @throws {Error} an invariant does not hold */
 export function run(input: Uint8Array): void {
@@ -121,12 +136,15 @@ export function run(input: Uint8Array): void {
           answer.keywords.length +
           answer.systemFlags +
           answer.metadata.size +
-          answer.headers.length ===
-          0,
+          answer.headers.length +
+          answer.addBcc.length ===
+          0 && answer.appendText === undefined,
         "nothing granted, nothing written",
       );
+      check(none.denied.length <= MAX_DENIED, "a bounded list of what was denied");
     }
-    const all = checkAnswer(input, { callId: CALL, pluginId: "com.example.p" }, EVERYTHING, point);
+    const call = { callId: CALL, pluginId: "com.example.p", bccAllowed: ALLOWED };
+    const all = checkAnswer(input, call, EVERYTHING, point);
     if (all.kind !== "ok") continue;
     const { answer } = all;
     check(
@@ -138,6 +156,17 @@ export function run(input: Uint8Array): void {
       [...answer.metadata.keys()].every(key => key.startsWith("plugin:com.example.p:")),
       "metadata in its own name",
     );
+    check(all.denied.length <= MAX_DENIED, "a bounded list of what was denied");
+    check(
+      answer.addBcc.every(address => point === "pre_send" && ALLOWED.includes(address)),
+      "only addresses that the administrator named",
+    );
+    const { plain = "", html = "" } = answer.appendText ?? {};
+    check(
+      [plain, html].every(text => Buffer.byteLength(text) <= 4096 && !/[\0-\x08\x0b-\x1f\x7f]/u.test(text)),
+      "text that can be appended",
+    );
+    check(answer.appendText === undefined || point === "pre_send", "text is appended to what is sent");
     if (answer.reply !== undefined)
       check(
         answer.reply.code >= 400 && answer.reply.code <= 599 && !/[\0-\x1f\x7f]/u.test(answer.reply.text),

@@ -13,6 +13,7 @@ const NAMES = [
   "blob-header",
   "manifest",
   "plugin-answer",
+  "plugin-payload",
   "config-toml",
   "search-grammar",
 ] as const;

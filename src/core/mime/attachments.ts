@@ -10,7 +10,7 @@ import { decodeRfc2231 } from "./rfc2231.ts";
 import type { Attachment, ByteText, MimePart, Parameter } from "./structure.ts";
 
 /** Detached signatures (RFC 1847): shown by no client as a file. Only these, so that nothing can hide behind `signed`. */
-const SIGNATURE_TYPES: ReadonlySet<string> = new Set([
+export const SIGNATURE_TYPES: ReadonlySet<string> = new Set([
   "application/pgp-signature",
   "application/pkcs7-signature",
   "application/x-pkcs7-signature",

@@ -186,6 +186,79 @@ test("the table of points", () => {
   );
 });
 
+const SENDER: PermissionsInput = { append_text: true, add_recipients: true };
+
+test("append_text: at pre_send, granted, 4 KiB of each kind, no controls but TAB and LF", () => {
+  const text = { plain: "Line 1\n\tLine 2 請", html: "<p>1</p>" };
+  assert.deepEqual(ok({ append_text: text }, SENDER, "pre_send").answer.appendText, text);
+  assert.deepEqual(ok({ append_text: { html: "x" } }, SENDER, "pre_send").answer.appendText, {
+    plain: "",
+    html: "x",
+  });
+  assert.equal(ok({ append_text: { plain: "a".repeat(4096) } }, SENDER, "pre_send").denied.length, 0);
+  for (const append_text of [
+    { plain: "a".repeat(4097) },
+    { html: "é".repeat(2049) },
+    { plain: "a\0" },
+    { plain: "a\r\nb" },
+    { html: "\x1b[31m" },
+    { plain: "\u2028" },
+    { plain: "\ud800" },
+  ]) {
+    const { answer, denied } = ok({ append_text }, SENDER, "pre_send");
+    assert.deepEqual([answer.appendText, denied.map(({ item }) => item)], [undefined, ["append_text"]]);
+  }
+  assert.deepEqual(deniedItems({ append_text: text }, {}, "pre_send"), ["append_text"]);
+  for (const point of ["pre_receive", "pre_delivery", "post_receive"] as const)
+    assert.deepEqual(deniedItems({ append_text: text }, SENDER, point), ["append_text"]);
+  assert.deepEqual(deniedItems({ append_text: {} }, {}, "pre_send"), []);
+});
+
+test("add_bcc: only addresses that the administrator has named, whatever the grant", () => {
+  const add = (add_bcc: readonly string[], bccAllowed?: readonly string[], grants = SENDER) => {
+    const bytes = Buffer.from(JSON.stringify({ recipients: { add_bcc } }));
+    const call = { callId: CALL, pluginId: "p.q", ...(bccAllowed === undefined ? {} : { bccAllowed }) };
+    const result = checkAnswer(bytes, call, grantsOf(grants), "pre_send");
+    assert.equal(result.kind, "ok");
+    return result.kind === "ok" ? [result.answer.addBcc, result.denied.map(({ why }) => why)] : undefined;
+  };
+  const none = "no address is allowed by the administrator";
+  const other = "an address is not allowed by the administrator";
+  assert.deepEqual(add(["a@example.com"]), [[], [none]]);
+  assert.deepEqual(add(["a@example.com"], []), [[], [none]]);
+  assert.deepEqual(add(["A@example.com", "a@example.com", "b@example.com"], ["a@Example.com"]), [
+    ["a@Example.com"],
+    [other],
+  ]);
+  assert.deepEqual(add(["a@example.com"], ["a@example.com"], {}), [[], ["add_recipients is not granted"]]);
+  const many = Array.from({ length: 20 }, (_, i) => `u${i}@example.com`);
+  assert.equal(add(many, many)?.[0]?.length, 10);
+});
+
+test("defer is refused while there is no callback to come later by", () => {
+  const { denied } = ok({ defer: true }, EVERYTHING, "post_receive");
+  assert.deepEqual(denied, [{ item: "defer", why: "the callback API is not built" }]);
+  assert.deepEqual(ok({ defer: false }, EVERYTHING, "post_receive").denied, []);
+});
+
+test("hold at each point, with the grant", () => {
+  for (const point of ["pre_receive", "pre_delivery", "pre_send"] as const)
+    assert.equal(ok({ action: "hold" }, { decide: ["hold"] }, point).answer.action, "hold");
+  assert.deepEqual(deniedItems({ action: "hold" }, { decide: ["hold"] }, "post_receive"), ["action"]);
+});
+
+test("the plugin's words are kept to a length", () => {
+  const { answer } = ok({
+    reason: "r".repeat(10_000),
+    explanation: "e".repeat(10_000),
+    usage: { model: "m".repeat(1000) },
+  });
+  assert.deepEqual(
+    [answer.reason?.length, answer.explanation?.length, String(answer.usage?.model).length],
+    [4096, 4096, 128],
+  );
+});
+
 test("tags: rule, number, doubles, the core's own", () => {
   const { answer, denied } = ok({
     tags: {

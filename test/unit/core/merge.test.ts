@@ -17,6 +17,8 @@ const NOTHING: CheckedAnswer = {
   folder: undefined,
   metadata: new Map(),
   headers: [],
+  appendText: undefined,
+  addBcc: [],
 };
 const answer = (hook: string, change: Partial<CheckedAnswer>) =>
   ({

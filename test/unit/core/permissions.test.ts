@@ -6,7 +6,7 @@ import { type CallFacts, type MessageState, project, sentFields } from "../../..
 import { beyondRequest, grantsOf, missingPrerequisites } from "../../../src/core/permissions-grants.ts";
 import { HeaderView } from "../../../src/core/permissions-headers.ts";
 import { MessageViews } from "../../../src/hooks/message-views.ts";
-import { hookPayloadSchema } from "../../../src/wire/hook-payload.ts";
+import { attachmentSchema, hookPayloadSchema } from "../../../src/wire/hook-payload.ts";
 import type { PermissionsInput } from "../../../src/wire/permissions.ts";
 import { factsOf } from "../hooks/message.ts";
 
@@ -155,9 +155,23 @@ test("who submitted is shown at pre_send only", async () => {
   );
 });
 
+test("the client's TLS is told where it is known", async () => {
+  for (const [tls, shown] of [
+    [true, true],
+    [false, false],
+    [undefined, null],
+  ] as const) {
+    const facts = factsOf(MESSAGE, { tls });
+    const grants = grantsOf({ read_headers: true });
+    const payload = project(await new MessageViews().view(facts, grants), STATE, grants, CALL);
+    assert.equal(payload.envelope?.tls, shown);
+  }
+});
+
 test("the payload has fixed keys in a fixed order and follows the published schema", async () => {
-  const payload = await payloadFor({ read_headers: true, read_body: "preview" });
+  const payload = await payloadFor({ read_headers: true, read_body: "full", read_attachments: "full" });
   assert.deepEqual(Object.keys(payload), Object.keys(hookPayloadSchema.properties));
+  assert.deepEqual(Object.keys(payload.attachments?.[0] ?? {}), Object.keys(attachmentSchema.properties));
   assert.deepEqual(sentFields(payload), [
     "provenance",
     "headers",
@@ -166,6 +180,8 @@ test("the payload has fixed keys in a fixed order and follows the published sche
     "auth",
     "context",
     "body_preview",
+    "body",
+    "attachments",
     "mime_truncated",
   ]);
   const validator = Schema.Compile(hookPayloadSchema);
@@ -174,6 +190,10 @@ test("the payload has fixed keys in a fixed order and follows the published sche
     { read_headers: true },
     { read_body: "preview" },
     { read_headers: ["to"], read_body: "preview" },
+    { read_body: "full" },
+    { read_attachments: "metadata" },
+    { read_attachments: "preview" },
+    { read_headers: true, read_body: "full", read_attachments: "full" },
   ] as const) {
     const sent: unknown = JSON.parse(JSON.stringify(await payloadFor(grants as PermissionsInput)));
     assert.ok(validator.Check(sent), JSON.stringify(sent));

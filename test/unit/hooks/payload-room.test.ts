@@ -53,3 +53,20 @@ test("a payload larger than the room gets it alone", async () => {
   release();
   (await room.acquire(1, soon()))();
 });
+
+test("a payload that turned out smaller gives the rest back at once, and no more than it had", async () => {
+  const room = new PayloadRoom(100);
+  const release = await room.acquire(90, later());
+  const second = room.acquire(80, later());
+  release(20);
+  const releaseSecond = await second;
+  const third = room.acquire(20, later());
+  release(50);
+  await awake(assert.rejects(room.acquire(1, soon()), { code: "deadline" }));
+  release();
+  release();
+  (await third)();
+  await awake(assert.rejects(room.acquire(21, soon()), { code: "deadline" }));
+  releaseSecond();
+  (await room.acquire(100, soon()))();
+});

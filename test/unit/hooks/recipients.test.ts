@@ -255,6 +255,8 @@ test("hooks that ran together with the one that held the message have had their 
     folder: undefined,
     metadata: new Map(),
     headers: [],
+    appendText: undefined,
+    addBcc: [],
     ...change,
   });
   merge.add({ kind: "answer", ...named("a"), answer: answer({ action: "hold" }) });

@@ -231,10 +231,11 @@ test("what is valid but not built is refused by name when the plugin is enabled,
   };
   const read = { read_headers: true };
   const notBuilt = (what: string) => new RegExp(`${what}.* is not built in this version`);
-  assert.match(await refusal({ ...read, read_body: "full" }), notBuilt('read_body = "full"'));
-  assert.match(await refusal({ ...read, read_attachments: "metadata" }), notBuilt("read_attachments"));
-  assert.match(await refusal({ ...read, write_flags: true }), notBuilt("write_flags"));
-  assert.match(await refusal({ ...read, decide: ["hold"] }), notBuilt('decide = "hold"'));
+  const asksToAppend = (text: string) => text.replace("[permissions]\n", "$&append_text = true\n");
+  assert.match(
+    await refusal({ ...read, append_text: true }, asksToAppend),
+    notBuilt("the grant append_text"),
+  );
   assert.match(
     await refusal(read, text =>
       text.replace(/protocol[\s\S]*?(?=\[hooks\])/, 'protocol = "http"\nendpoint = "http://a"\n'),

@@ -40,13 +40,7 @@ const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> =
   [["api", "public_url"], "http://127.0.0.1:8025"],
   [["api", "trust_proxy"], true],
   [["hooks", 0, "canary_percent"], 10],
-  [["plugin", "com.example.x", "grants", "read_body"], "full"],
-  [["plugin", "com.example.x", "grants", "read_attachments"], "metadata"],
-  [
-    ["plugin", "com.example.x", "grants", "decide"],
-    ["reject", "hold"],
-  ],
-  ...["write_flags", "write_metadata", "write_headers", "append_text", "add_recipients", "send_mail"].map(
+  ...["append_text", "add_recipients", "send_mail"].map(
     name => [["plugin", "com.example.x", "grants", name], true] as const,
   ),
 ];
@@ -74,12 +68,15 @@ test("the harmless values of the same keys are allowed", () => {
     [["api", "trust_proxy"], false],
     [["hooks", 0, "filter", "direction"], "inbound"],
     [["hooks", 0, "filter", "authenticated"], false],
-    [["plugin", "com.example.x", "grants", "read_body"], "preview"],
-    [["plugin", "com.example.x", "grants", "read_attachments"], "none"],
+    [["plugin", "com.example.x", "grants", "read_body"], "full"],
+    [["plugin", "com.example.x", "grants", "read_attachments"], "full"],
     [
       ["plugin", "com.example.x", "grants", "decide"],
-      ["reject", "tempfail"],
+      ["reject", "tempfail", "hold"],
     ],
+    ...["write_tags", "write_flags", "write_metadata", "write_headers", "move_message"].map(
+      name => [["plugin", "com.example.x", "grants", name], true] as const,
+    ),
     [["plugin", "com.example.x", "grants", "send_mail"], false],
   ];
   for (const [path, value] of allowed) assert.equal(findNotBuilt(path, value), undefined, path.join("."));

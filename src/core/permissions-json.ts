@@ -1,0 +1,34 @@
+/** Measuring and cutting text by its length in JSON, without writing it (RFC 8259 §7, as `JSON.stringify` escapes). */
+
+/** Octets of one code point inside a JSON text in UTF-8. */
+function bytesOf(codePoint: number): number {
+  if (codePoint < 0x20) return SHORT_ESCAPES.has(codePoint) ? 2 : 6;
+  if (codePoint === 0x22 || codePoint === 0x5c) return 2;
+  if (codePoint < 0x80) return 1;
+  if (codePoint < 0x800) return 2;
+  // A lone surrogate is written as an escape.
+  if (codePoint >= 0xd800 && codePoint <= 0xdfff) return 6;
+  return codePoint < 0x10000 ? 3 : 4;
+}
+
+/** \b \t \n \f \r */
+const SHORT_ESCAPES: ReadonlySet<number> = new Set([0x08, 0x09, 0x0a, 0x0c, 0x0d]);
+
+/** @returns the octets that `value` takes as JSON */
+export function jsonBytes(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value));
+}
+
+/** @returns the longest start of `text` of at most `maxBytes` octets between the quotes of its JSON, cut between code points */
+export function cutJson(text: string, maxBytes: number): string {
+  // No UTF-16 unit takes more than six.
+  if (text.length * 6 <= maxBytes) return text;
+  let bytes = 0;
+  for (let i = 0; i < text.length; i++) {
+    const codePoint = text.codePointAt(i) ?? 0;
+    bytes += bytesOf(codePoint);
+    if (bytes > maxBytes) return text.slice(0, i);
+    if (codePoint > 0xffff) i++;
+  }
+  return text;
+}

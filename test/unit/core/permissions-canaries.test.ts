@@ -1,0 +1,169 @@
+/** S1 at the place where payloads are made: every grant that reads × every point × every message of `canary-mail.ts`. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { callId } from "../../../src/core/ids.ts";
+import { project } from "../../../src/core/permissions.ts";
+import { grantsOf } from "../../../src/core/permissions-grants.ts";
+import type { HookPoint } from "../../../src/core/ports/hooks.ts";
+import { MessageViews } from "../../../src/hooks/message-views.ts";
+import { HOOK_POINTS } from "../../../src/wire/config/hooks.ts";
+import type { PermissionsInput } from "../../../src/wire/permissions.ts";
+import {
+  Haystack,
+  isGranted,
+  leaksIn,
+  missingIn,
+  READ_GRANTS,
+  type Secret,
+  sha256,
+  tokenOf,
+} from "../../lib/canaries.ts";
+import { type CanaryMail, canaryMail } from "../../lib/canary-mail.ts";
+import { factsOf } from "../hooks/message.ts";
+import { pluginOf, rigOf, rowOf } from "../hooks/rig.ts";
+
+function factsFor({ source, around }: CanaryMail) {
+  return factsOf(source, {
+    mailFrom: `${around.mailFrom}@example.org`,
+    recipients: [`${around.recipient}@example.com`],
+    domainRecipients: [`${around.recipient}@example.com`, `${around.otherRecipient}@example.com`],
+    client: {
+      name: around.clientName,
+      helo: around.helo,
+      source: around.clientSource,
+      ident: around.clientSource,
+    },
+    queueId: around.queueId,
+    threadKey: around.threadKey,
+    account: around.account,
+    authUser: around.authUser,
+    tags: [around.tag],
+    tls: true,
+  });
+}
+
+/** The bytes that leave, as the hook manager makes them. */
+async function sent(
+  mail: CanaryMail,
+  views: MessageViews,
+  facts: ReturnType<typeof factsFor>,
+  input: PermissionsInput,
+  point: HookPoint,
+): Promise<Buffer> {
+  const { around } = mail;
+  const grants = grantsOf(input);
+  const state = {
+    recipients: facts.recipients,
+    account: around.account,
+    tags: facts.tags,
+    provenance: [{ plugin_id: "com.example.before", hook: around.provenance, changes: ["tags"] }],
+  };
+  const payload = project(await views.view(facts, grants), state, grants, {
+    callId: callId("0190a000-0000-7000-8000-000000000001"),
+    point,
+    mode: "enforce",
+    attempt: 1,
+    deadlineMs: 2000,
+    pluginId: "com.example.p",
+    pluginVersion: "1.0.0",
+    settings: {},
+  });
+  assert.ok(
+    Object.values(payload.auth ?? {}).every(({ result }) => result === "none"),
+    "what mail says of itself is no check",
+  );
+  return Buffer.from(JSON.stringify(payload));
+}
+
+const MAIL = canaryMail();
+
+for (const mail of MAIL) {
+  test(`canaries: ${mail.name}`, async () => {
+    const facts = factsFor(mail);
+    // One for all grants: what is kept for one plugin must not reach another.
+    const views = new MessageViews();
+    for (const grants of READ_GRANTS) {
+      for (const point of HOOK_POINTS) {
+        const bytes = new Haystack(await sent(mail, views, facts, grants, point));
+        const allowed = (need: Secret["need"]) => isGranted(need, grants, point);
+        const where = JSON.stringify({ grants, point });
+        assert.deepEqual(leaksIn(bytes, mail.secrets, allowed), [], `beyond the grant: ${where}`);
+        assert.deepEqual(missingIn(bytes, mail.secrets, allowed), [], `granted and not there: ${where}`);
+      }
+    }
+  });
+}
+
+test("canaries: neither events nor log lines of the hook manager hold anything of a message but its recipient and queue id", async () => {
+  for (const mail of MAIL.filter(({ source }) => source.length < 1_000_000)) {
+    const all: PermissionsInput = { read_headers: true, read_body: "full", read_attachments: "full" };
+    const seen: Buffer[] = [];
+    const plugin = pluginOf(
+      "com.example.p",
+      payload => {
+        seen.push(Buffer.from(JSON.stringify(payload)));
+        return { tags: { add: ["x"] }, folder: "A", verdict: 1 };
+      },
+      all,
+    );
+    const { runner, log } = rigOf([plugin], [rowOf("h", { plugin: "com.example.p" })]);
+    const deadline = { signal: new AbortController().signal, remainingMs: () => 1000, dispose: () => {} };
+    const { each, events } = await runner.run("pre_delivery", factsFor(mail), deadline);
+    const written = new Haystack(Buffer.from(JSON.stringify([[...each.values()], events, log])));
+    const { recipient, queueId, tag } = mail.around;
+    const known = new Set([recipient, queueId, tag]);
+    const secrets = mail.secrets.filter(({ token }) => token === undefined || !known.has(token));
+    assert.deepEqual(
+      leaksIn(written, secrets, () => false),
+      [],
+      mail.name,
+    );
+    assert.equal(seen.length, 1);
+  }
+});
+
+test("without a grant for attachments a message with three of them looks like one with none", async () => {
+  const shape = async (name: string) => {
+    const mail = MAIL.find(one => one.name === name);
+    assert.ok(mail !== undefined);
+    const grants: PermissionsInput = { read_body: "preview" };
+    const payload = JSON.parse(
+      String(await sent(mail, new MessageViews(), factsFor(mail), grants, "pre_delivery")),
+    );
+    return { ...payload, size_bytes: 0 };
+  };
+  const none = await shape("S/MIME, encrypted");
+  assert.deepEqual(await shape("files alone"), none);
+});
+
+test("the search sees a token in every form that it knows", () => {
+  const secret: Secret = {
+    where: "x",
+    need: { kind: "never" },
+    token: tokenOf(7),
+    digest: sha256("content"),
+  };
+  const token = tokenOf(7);
+  const escaped = (prefix: string) => [...Buffer.from(token)].map(o => prefix + o.toString(16)).join("");
+  for (const text of [
+    token,
+    ...["", "a", "ab"].map(before => Buffer.from(`${before}${token}!`).toString("base64")),
+    ...["?", "a?", "ab?>"].map(before => Buffer.from(`${before}${token}!`).toString("base64url")),
+    Buffer.from(`some other words ${Buffer.from(`and words ${token}`).toString("base64")}`).toString(
+      "base64",
+    ),
+    `${token.slice(0, 5)}=\r\n${token.slice(5)}`,
+    `${token.slice(0, 5)}\\r\\n${token.slice(5)}`,
+    escaped(""),
+    escaped("").toUpperCase(),
+    escaped("="),
+    escaped("%"),
+    escaped("\\u00"),
+    sha256("content"),
+    sha256("content").toUpperCase(),
+    Buffer.from(sha256("content"), "hex").toString("base64"),
+  ]) {
+    assert.notEqual(new Haystack(Buffer.from(`{"a":"${text}"}`)).find(secret), undefined, text);
+  }
+  assert.equal(new Haystack(Buffer.from(tokenOf(8))).find({ ...secret, digest: sha256("other") }), undefined);
+});
