@@ -33,4 +33,9 @@ export class SmtpTestClient {
   close(): void {
     this.#socket.close();
   }
+
+  /** Go away without a word. */
+  cut(): void {
+    this.#socket.cut();
+  }
 }
