@@ -68,13 +68,14 @@ function listen(server: Server, port: number): Promise<number> {
   });
 }
 
-/** States: commands; content, from DATA to its final dot. */
+/** States: commands; content, from DATA to its final dot; silent, for good. */
 class SinkSession {
   readonly #socket: Socket;
   readonly #options: MailSinkOptions;
   readonly #keep: (message: SunkMessage) => void;
   #input = "";
   #inContent = false;
+  #isSilent = false;
   #from = "";
   #to: string[] = [];
 
@@ -88,7 +89,7 @@ class SinkSession {
     this.#socket.setEncoding("latin1");
     this.#socket.on("data", (text: string) => {
       this.#input += text;
-      while (this.#inContent ? this.#takeContent() : this.#takeCommand());
+      while (!this.#isSilent && (this.#inContent ? this.#takeContent() : this.#takeCommand()));
     });
     this.#say("220 sink.test ready");
   }
@@ -140,6 +141,8 @@ class SinkSession {
     const answered = this.#options.protocol === "lmtp" ? this.#to : this.#to.slice(0, 1);
     const replies = answered.map(this.#options.data ?? OK);
     if (replies.every(reply => reply !== undefined)) this.#say(...replies);
+    // Postfix sends QUIT with the dot, and would take its reply for the missing one.
+    else this.#isSilent = true;
     return true;
   }
 }
