@@ -46,7 +46,7 @@ export async function startRspamd(peer: Peer, dir: string, deadline: Deadline): 
     },
   };
   const flags = Object.entries(variables).map(([name, value]) => `--var=${name}=${value}`);
-  const child = spawn(peer.program, ["-f", "-i", "-c", join(dir, "rspamd.conf"), ...flags], {
+  const child = spawn(peer.program, ["-f", "-c", join(dir, "rspamd.conf"), ...flags], {
     env: { LD_LIBRARY_PATH: peer.libraries, PATH: "/usr/bin:/bin" },
     stdio: "ignore",
     cwd: dir,

@@ -155,6 +155,10 @@ async function decisions(site: Site): Promise<void> {
   const { decider, counted, sink, sendmail } = site;
   const client = await SmtpTestClient.open(sendmail.smtpPort);
   await envelopeAndContent(site, client);
+  const trace = (await sendmail.trace()).join("\n");
+  // It offers all there is, and takes our lists of macros.
+  assert.match(trace, /milter_negotiate\(mairust\): send: version 6, fflags 0x1ff, pflags 0x1fffff/u);
+  assert.match(trace, /milter_getsymlist\(mairust, macros\.envrcpt, "i \{rcpt_addr\}"\)=2/u);
   decider.id = "0190a000";
   assert.equal(await send(client, "refuse"), "550 5.7.1 not 100% wanted id=0190a000");
   assert.equal(await send(client, "defer"), "451-4.7.1 later\r\n451 4.7.1 please id=0190a000");

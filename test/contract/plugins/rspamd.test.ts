@@ -3,14 +3,12 @@
  * there is none, or something else.
  */
 import assert from "node:assert/strict";
-import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { simpleParser } from "mailparser";
-import { freePort } from "../../../src/mailhost/scratch.ts";
+import { freePort, makeScratch } from "../../../src/mailhost/scratch.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { findPeer } from "../../lib/peers.ts";
 import { askWorker, assertVerdict } from "../../lib/plugin-answers.ts";
@@ -26,16 +24,15 @@ const skip = peer === undefined ? "rspamd is not unpacked: test/setup-host peers
 
 async function withRspamd(work: (rspamd: Rspamd) => Promise<void>): Promise<void> {
   assert.ok(peer);
-  const dir = await mkdtemp(join(tmpdir(), "mrrs"));
-  await chmod(dir, 0o755);
+  const scratch = await makeScratch();
   const deadline = deadlineAfter(START_MS);
-  const rspamd = await startRspamd(peer, dir, deadline);
+  const rspamd = await startRspamd(peer, scratch.dir, deadline);
   deadline.dispose();
   try {
     await work(rspamd);
   } finally {
     await rspamd.stop();
-    await rm(dir, { recursive: true });
+    await scratch.remove();
   }
 }
 
