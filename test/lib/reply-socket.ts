@@ -50,4 +50,8 @@ export class ReplySocket {
   close(): void {
     this.#socket.end("QUIT\r\n");
   }
+
+  cut(): void {
+    this.#socket.destroy();
+  }
 }

@@ -3,14 +3,19 @@ import { ReplySocket } from "./reply-socket.ts";
 
 export class SmtpTestClient {
   readonly #socket: ReplySocket;
+  #greeting = "";
 
   private constructor(port: number) {
     this.#socket = new ReplySocket(port);
   }
 
+  get greeting(): string {
+    return this.#greeting;
+  }
+
   static async open(port: number): Promise<SmtpTestClient> {
     const client = new SmtpTestClient(port);
-    await client.#socket.reply();
+    client.#greeting = await client.#socket.reply();
     await client.command("EHLO client.test");
     return client;
   }
@@ -32,5 +37,10 @@ export class SmtpTestClient {
 
   close(): void {
     this.#socket.close();
+  }
+
+  /** Go away without a word. */
+  cut(): void {
+    this.#socket.cut();
   }
 }
