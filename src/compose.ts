@@ -104,7 +104,15 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const store = createMessageStore({ db, changes, log, redeliveryWindowS, confirmBlob, onCommit });
   const imports = createImportStore({ db, changes, confirmBlob, onCommit });
 
-  const jobs = jobsOf({ ...common, db, blobs, changes });
+  const jobs = jobsOf({
+    ...common,
+    db,
+    blobs,
+    changes,
+    directory,
+    recordEvents: store.recordEvents,
+    hooks: () => hooks.runner,
+  });
 
   // A message's way in.
   const newId = uuid7Generator();

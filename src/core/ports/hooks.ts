@@ -89,6 +89,8 @@ export interface HookDecisions {
   readonly each: ReadonlyMap<string, HookDecision>;
   /** One for each call, in order; calls for one recipient carry it. */
   readonly events: readonly TimelineEvent[];
+  /** At `post_receive`: enforced hooks whose call failed. No policy was applied for them: the caller runs them again, later. */
+  readonly failed?: ReadonlyArray<{ readonly hook: string; readonly problem: string }>;
   /**
    * Events of calls that the decision did not wait for (shadow, and late ones). Never rejects, and settles within the hooks' own
    * time-outs; the message's content must stay readable until then.
@@ -111,6 +113,10 @@ export interface ChainOptions {
   readonly after?: HookPlace;
   /** What hooks of an earlier point did. */
   readonly provenance?: readonly ProvenanceEntry[];
+  /** Only the hooks of these names: those that failed when the chain ran before. */
+  readonly only?: ReadonlySet<string>;
+  /** Of the run, from 1; plugins are told. */
+  readonly attempt?: number;
 }
 
 export interface HookRunner {
@@ -154,6 +160,11 @@ export interface LateAnswer {
   readonly messageId: MessageId;
   readonly queueId: string;
   readonly recipients: readonly string[];
+  /**
+   * At the milter: the call was for every recipient that the MTA had, and none of them is only observed. Then each copy that comes
+   * under the queue id was in scope, whatever address aliases gave it.
+   */
+  readonly everyone?: boolean;
   readonly changes: MessageChanges;
 }
 
