@@ -55,13 +55,7 @@ export function jobsOf(parts: JobParts): Jobs {
     now: Date.now,
     onMade: outcome => metrics.searchTexts.inc({ outcome }),
   });
-  const { directory, recordEvents } = parts;
-  const common = { messages: createStoredMessages({ db, changes }), recordEvents, now: () => new Date() };
-  const handlers = [
-    searchText,
-    createPostReceiveHandler({ ...common, blobs, hooks }),
-    createLateAnswerHandler({ ...common, directory }),
-  ];
+  const handlers = [searchText, ...resultHandlers(parts)];
   const worker = new JobWorker({
     queue,
     handlers,
@@ -114,6 +108,15 @@ export function jobsOf(parts: JobParts): Jobs {
       },
     }),
   };
+}
+
+/** What brings plugins' answers to stored mail. */
+function resultHandlers({ db, changes, blobs, hooks, directory, recordEvents }: JobParts) {
+  const common = { messages: createStoredMessages({ db, changes }), recordEvents, now: () => new Date() };
+  return [
+    createPostReceiveHandler({ ...common, blobs, hooks }),
+    createLateAnswerHandler({ ...common, directory }),
+  ];
 }
 
 /** Tells the running job, or makes it due: one statement under way at a time, however much mail comes in. */

@@ -53,6 +53,8 @@ test("a session in IDLE is told of new flags, and of mail that moves away", asyn
   client.send("i1 IDLE\r\n");
   assert.match(await client.line(), /^\+/u);
   await change(2, { tagsAdd: ["invoice"], systemFlags: FLAG_FLAGGED });
+  // A keyword that the mailbox did not have is announced first.
+  assert.match(await client.line(), /^\* FLAGS \(.*invoice\)$/u);
   assert.match(await client.line(), /^\* 2 FETCH \(.*FLAGS \((?=[^)]*\\Flagged)(?=[^)]*invoice)/u);
   await change(1, { folder: "Sorted", tagsAdd: ["away"] });
   assert.equal(await client.line(), "* 1 EXPUNGE");
