@@ -4,10 +4,11 @@ import { after, before, test } from "node:test";
 import { type AccountId, accountId, type MailboxId, type MessageId } from "../../../src/core/ids.ts";
 import type { MessageChanges } from "../../../src/core/ports/hooks.ts";
 import { FLAG_FLAGGED, FLAG_SEEN } from "../../../src/core/ports/store.ts";
+import type { Tx } from "../../../src/store/db.ts";
 import { MailboxHub } from "../../../src/store/mailbox-hub.ts";
 import { createMailboxReader } from "../../../src/store/mailboxes.ts";
 import { silentLog } from "../../lib/database.ts";
-import { NO_CHANGES, openResults, type Results, type TestAccount } from "../jobs/results-rig.ts";
+import { NO_CHANGES, openResults, type Results, type TestAccount, until } from "../jobs/results-rig.ts";
 
 let rig: Results;
 before(async () => {
@@ -242,4 +243,83 @@ test("moves and deliveries at the same time keep UIDs, counters and what a reade
   assert.equal(ids.length, 30);
   open.close();
   hub.close();
+});
+
+/** Somebody holds what `lock` locks until `release` is called. */
+async function hold(work: (tx: Tx) => Promise<unknown>) {
+  let release: () => void = () => undefined;
+  const held = new Promise<void>(resolve => {
+    release = resolve;
+  });
+  let locked: () => void = () => undefined;
+  const ready = new Promise<void>(resolve => {
+    locked = resolve;
+  });
+  const ended = rig.db.begin(async tx => {
+    await work(tx);
+    locked();
+    await held;
+  });
+  await ready;
+  return {
+    async release() {
+      release();
+      await ended;
+    },
+  };
+}
+
+/** A change that waits for a lock; one that gave up waiting on a slow machine is begun again. */
+async function waiting(id: MessageId, accounts: readonly AccountId[], changes: Partial<MessageChanges>) {
+  let outcome = apply(id, accounts, changes);
+  let ended = false;
+  const watch = () =>
+    outcome
+      .catch(() => undefined)
+      .then(() => {
+        ended = true;
+      });
+  void watch();
+  await until(async () => {
+    const [row] = await rig.db.query<{ n: number }>`
+      select count(*) as n from pg_stat_activity where wait_event_type = 'Lock' and query like '%no key update%'`;
+    if ((row?.n ?? 0) > 0) return true;
+    if (!ended) return false;
+    assert.equal(await outcome.catch(() => "gave up"), "gave up", "it did not wait");
+    ended = false;
+    outcome = apply(id, accounts, changes);
+    void watch();
+    return false;
+  });
+  return { outcome };
+}
+
+test("accounts are locked by id, whatever order they are named in: who waits for one holds none above it", async () => {
+  const [low, high] = [await rig.account(), await rig.account()];
+  const id = await rig.deliver([high, low]);
+  const holder = await hold(
+    tx => tx.query`select 1 as one from accounts where id = ${low.id} for no key update`,
+  );
+  const { outcome } = await waiting(id, [high.id, low.id], { tagsAdd: ["x"] });
+  await rig.db.query`select 1 as one from accounts where id = ${high.id} for update nowait`;
+  await holder.release();
+  assert.deepEqual(await outcome.catch(() => apply(id, [high.id, low.id], { tagsAdd: ["x"] })), [
+    "changed",
+    "changed",
+  ]);
+});
+
+test("a mailbox that somebody else changes meanwhile is waited for, and its MODSEQ goes on from there", async () => {
+  const account = await rig.account();
+  const id = await rig.deliver([account]);
+  const holder = await hold(
+    tx => tx.query`
+      update mailboxes set highest_modseq = highest_modseq + 7 where account_id = ${account.id} and name = 'INBOX'
+      returning highest_modseq`,
+  );
+  const { outcome } = await waiting(id, [account.id], { tagsAdd: ["x"] });
+  await holder.release();
+  assert.deepEqual(await outcome.catch(() => apply(id, [account.id], { tagsAdd: ["x"] })), ["changed"]);
+  const [copy] = await rig.copies(id);
+  assert.equal(copy?.modseq, 10);
 });
