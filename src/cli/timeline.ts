@@ -6,7 +6,6 @@ import type { EventBody, TimelineBody } from "../wire/api/messages.ts";
 import { bold, type Column, dim, type Format, printRows } from "./output.ts";
 import type { Terminal } from "./standalone.ts";
 import { pad, printable, printableJson, sizeText } from "./text.ts";
-import { changedText } from "./timeline-changes.ts";
 
 type Data = Readonly<Record<string, unknown>>;
 
@@ -82,7 +81,6 @@ function eventText({ kind, data }: EventBody): string {
   if (kind === "received") return receivedText(data);
   if (kind === "stored" && typeof data.mailbox === "string")
     return `in ${shown(data.mailbox)}, UID ${shown(data.uid)}`;
-  if (kind === "changed") return changedText(data, shown);
   return detailText(data);
 }
 

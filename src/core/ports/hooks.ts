@@ -50,6 +50,8 @@ export interface MessageFacts {
    * them all. Absent: each call stands alone.
    */
   readonly domainRecipients?: readonly string[];
+  /** `recipients` are all that the MTA has for this message: so it is at the milter, and nowhere else. */
+  readonly everyone?: boolean;
 }
 
 export type FinalAction = "deliver" | "reject" | "tempfail" | "hold";
@@ -89,7 +91,10 @@ export interface HookDecisions {
   readonly each: ReadonlyMap<string, HookDecision>;
   /** One for each call, in order; calls for one recipient carry it. */
   readonly events: readonly TimelineEvent[];
-  /** At `post_receive`: enforced hooks whose call failed. No policy was applied for them: the caller runs them again, later. */
+  /**
+   * At `post_receive`: enforced hooks whose call failed. No policy applies there, the caller tries again. Absent elsewhere, and when
+   * none failed.
+   */
   readonly failed?: ReadonlyArray<{ readonly hook: string; readonly problem: string }>;
   /**
    * Events of calls that the decision did not wait for (shadow, and late ones). Never rejects, and settles within the hooks' own
@@ -115,7 +120,7 @@ export interface ChainOptions {
   readonly provenance?: readonly ProvenanceEntry[];
   /** Only the hooks of these names: those that failed when the chain ran before. */
   readonly only?: ReadonlySet<string>;
-  /** Of the run, from 1; plugins are told. */
+  /** Which try this is, from 1: what is tried again counts. */
   readonly attempt?: number;
 }
 
@@ -161,8 +166,8 @@ export interface LateAnswer {
   readonly queueId: string;
   readonly recipients: readonly string[];
   /**
-   * At the milter: the call was for every recipient that the MTA had, and none of them is only observed. Then each copy that comes
-   * under the queue id was in scope, whatever address aliases gave it.
+   * The call was for every recipient of facts that have `everyone`, and none of them is only observed. Then each copy that comes under
+   * the queue id was in scope, whatever address aliases of the MTA gave it.
    */
   readonly everyone?: boolean;
   readonly changes: MessageChanges;
