@@ -6,7 +6,7 @@
  * since the call may have begun (at the milter the message is not stored yet, and may arrive in several transactions). An account is
  * found as delivery finds it: by its address, an alias, without `+detail`. An address that the MTA rewrites is no account's here; so an
  * answer for every recipient of the transaction (`everyone`) serves for whatever copy comes under that queue id. Nobody else's
- * copy is touched.
+ * copy is touched. What a `pre_send` hook says is about what its user sent, never about what a recipient got: nothing of that is stored.
  *
  * What is not stored yet is looked for again, with the queue's back-off, until {@link LATE_ANSWER_WAIT_MS} have passed; then it is
  * written down as not applicable. Failures: `store_unavailable`: the job is run again; `data_invalid`: the payload is none of ours.
@@ -66,6 +66,8 @@ export function createLateAnswerHandler(options: LateAnswerOptions): JobHandler 
 
 async function apply(options: LateAnswerOptions, run: JobRun): Promise<void> {
   const { answer, at } = readAnswer(run.job.payload);
+  if (answer.point === "pre_send")
+    return giveUp(options, answer, answer.recipients, "no copy of sent mail is stored");
   const done = readCheckpoint(run.job.checkpoint);
   const accounts = await accountsByRecipient(options.directory, answer.recipients);
   for (const { id, anybody } of await storedMessages(options.messages, answer, at)) {
@@ -83,7 +85,8 @@ async function apply(options: LateAnswerOptions, run: JobRun): Promise<void> {
   });
   if (missing.length === 0) return;
   if (options.now().getTime() - at.getTime() >= LATE_ANSWER_WAIT_MS) {
-    if (answer.everyone !== true || done.size === 0) giveUp(options, answer, missing);
+    if (answer.everyone !== true || done.size === 0)
+      giveUp(options, answer, missing, `no copy was stored within ${LATE_ANSWER_WAIT_MS / 1000} s`);
     return;
   }
   await run.saveCheckpoint({ done: [...done] });
@@ -153,10 +156,14 @@ function namesOf(changes: MessageChanges): ChangeAuthor["changes"] {
   return names;
 }
 
-function giveUp(options: LateAnswerOptions, answer: LateAnswer, missing: readonly string[]): void {
+function giveUp(
+  options: LateAnswerOptions,
+  answer: LateAnswer,
+  missing: readonly string[],
+  why: string,
+): void {
   if (!UUID.test(answer.messageId)) return;
-  const problems = [`no copy was stored within ${LATE_ANSWER_WAIT_MS / 1000} s`];
-  const data = { job: LATE_ANSWER_JOB, by: [authorOf(answer)], result: "not_applicable", problems };
+  const data = { job: LATE_ANSWER_JOB, by: [authorOf(answer)], result: "not_applicable", problems: [why] };
   const at = options.now();
   const events = missing.map(recipient => ({ at, kind: "job" as const, recipient, data }));
   options.recordEvents(answer.messageId, answer.queueId, events);

@@ -206,3 +206,17 @@ test("an id that is no stored message's, and a payload that is no answer, harm n
   await stop();
   assert.deepEqual(await tagged(id), [account.id]);
 });
+
+test("what a hook at pre_send says late changes no recipient's copy of mail that stays here", async () => {
+  const account = await rig.account();
+  const queueId = newId();
+  const id = await rig.deliver([account], { queueId });
+  const answer = answerOf([account], { point: "pre_send", queueId, everyone: true });
+  const job = await enqueue(answer);
+  const { stop } = startWorker();
+  await rig.untilState(job, "done");
+  await stop();
+  assert.deepEqual(await tagged(id), []);
+  await until(async () => (await rig.events(answer.messageId, "job")).length > 0);
+  assert.equal((await rig.events(answer.messageId, "job"))[0]?.result, "not_applicable");
+});
