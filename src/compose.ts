@@ -121,7 +121,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     depth: settings.config.limits.mime_depth,
     parts: settings.config.limits.mime_parts,
   });
-  const hooks = hooksComponent(common);
+  const hooks = hooksComponent({ ...common, lateAnswers: jobs.lateAnswers });
   const intake = new Intake({
     ...arrival,
     directory,

@@ -79,6 +79,8 @@ class MessageRun {
   readonly #message: StoredMessage;
   readonly #content: MessageContent;
   readonly #left: Left;
+  /** Calls in shadow: they hold up nothing but the end of this job. */
+  readonly #shadows: Promise<void>[] = [];
   /** Of the last failure of each hook. */
   readonly #problems = new Map<string, string>();
 
@@ -94,7 +96,16 @@ class MessageRun {
 
   /** @throws {MairustError} `plugin_failed`: hooks are left */
   async all(): Promise<void> {
-    const { job, signal } = this.#run;
+    try {
+      await this.#accounts();
+    } finally {
+      await this.#endShadows();
+    }
+    if (this.#problems.size > 0) this.#again();
+  }
+
+  async #accounts(): Promise<void> {
+    const { signal } = this.#run;
     const todo = this.#message.copies.filter(copy => this.#left.get(String(copy.account))?.length !== 0);
     for (let at = 0; at < todo.length; at += ACCOUNTS_AT_ONCE) {
       signal.throwIfAborted();
@@ -108,7 +119,17 @@ class MessageRun {
         await this.#run.saveCheckpoint({ left: Object.fromEntries(this.#left) });
       if (broken !== undefined) throw broken.reason;
     }
-    if (this.#problems.size === 0) return;
+  }
+
+  /** Their own time-outs bound them; a service that stops does not wait. */
+  async #endShadows(): Promise<void> {
+    const deadline = deadlineAfter(CHAIN_MS, this.#run.signal);
+    await within(Promise.all(this.#shadows), deadline).catch(() => undefined);
+    deadline.dispose();
+  }
+
+  #again(): never {
+    const { job, signal } = this.#run;
     signal.throwIfAborted();
     if (job.attempts >= job.maxAttempts) this.#record([this.#givenUp()]);
     const problems = [...this.#problems].map(([hook, problem]) => `hook "${hook}": ${problem}`).join("; ");
@@ -136,8 +157,8 @@ class MessageRun {
         String(copy.account),
         failed.map(({ hook }) => hook),
       );
-      // Calls in shadow hold up nothing but the end of this job.
-      if (decisions.late !== undefined) this.#record(await within(decisions.late, deadline).catch(() => []));
+      if (decisions.late !== undefined)
+        this.#shadows.push(decisions.late.then(events => this.#record(events)));
     } finally {
       deadline.dispose();
     }

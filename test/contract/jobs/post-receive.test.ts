@@ -6,6 +6,7 @@ import { FLAG_FLAGGED } from "../../../src/core/ports/store.ts";
 import { createPostReceiveHandler } from "../../../src/jobs/handlers/post-receive.ts";
 import { sleep } from "../../../src/platform/deadline.ts";
 import { FOLLOW_UP_ATTEMPTS } from "../../../src/store/deliver-rows.ts";
+import { pluginOf, rigOf, rowOf } from "../../unit/hooks/rig.ts";
 import { chainOf, decided, openResults, type Results, type TestAccount, until } from "./results-rig.ts";
 
 let rig: Results;
@@ -284,4 +285,64 @@ test("events of calls in shadow are kept, and their answers change nothing", asy
   await stop();
   await until(async () => (await rig.events(id, "hook_call")).length > 0);
   assert.equal((await rig.events(id, "changed")).length, 0);
+});
+
+test("with the real chain: what failed is tried again alone and sees what the others did, shadows are called once", async () => {
+  const account = await rig.account();
+  const id = await rig.deliver([account]);
+  const calls: unknown[] = [];
+  const point = "post_receive" as const;
+  const { runner } = rigOf(
+    [
+      pluginOf("good", ({ attempt }) => {
+        calls.push(["good", attempt]);
+        return { tags: { add: ["good"] }, folder: "Sorted" };
+      }),
+      pluginOf("sick", ({ attempt, context }) => {
+        calls.push(["sick", attempt, context?.tags]);
+        if (attempt < 3) throw new Error("away");
+        return { tags: { add: ["well"], remove: ["good"] } };
+      }),
+      pluginOf("shade", ({ attempt }) => {
+        calls.push(["shade", attempt]);
+        return { tags: { add: ["never"] } };
+      }),
+    ],
+    [rowOf("good", { point }), rowOf("sick", { point }), rowOf("shade", { point, mode: "shadow" })],
+  );
+  const { stop } = startWorker((...run) => runner.run(...run));
+  const { attempts } = await rig.untilState((await jobOf(id)).id, "done");
+  await stop();
+  assert.equal(attempts, 3);
+  assert.deepEqual(
+    calls.filter(call => !String(call).startsWith("shade")),
+    [
+      ["good", 1],
+      ["sick", 1, ["good"]],
+      ["sick", 2, ["good"]],
+      ["sick", 3, ["good"]],
+    ],
+  );
+  assert.equal(calls.length, 5);
+  const copies = (await rig.copies(id)).map(({ mailbox, keywords }) => [mailbox, keywords]);
+  assert.deepEqual(copies, [["Sorted", ["well"]]]);
+  await until(async () => (await rig.events(id, "hook_call")).length === 5);
+  const changed = await rig.events(id, "changed");
+  assert.deepEqual(
+    changed.map(({ by, tags_added, tags_removed, moved }) => ({ by, tags_added, tags_removed, moved })),
+    [
+      {
+        by: [{ plugin_id: "good", hook: "good", changes: ["tags", "folder"] }],
+        tags_added: ["good"],
+        tags_removed: undefined,
+        moved: { from: "INBOX", to: "Sorted", uid: 1 },
+      },
+      {
+        by: [{ plugin_id: "sick", hook: "sick", changes: ["tags"] }],
+        tags_added: ["well"],
+        tags_removed: ["good"],
+        moved: undefined,
+      },
+    ],
+  );
 });
