@@ -306,7 +306,8 @@ create trigger entries_changed after update on entries
 -- Everything one batch of deliveries writes, as one statement: one round trip, and no moment at which half of it could stay.
 --
 -- m_*: one element per message. t_*: one element per mailbox entry wanted; t_message is the place of its message in m_*, t_once says
--- whether the same delivery is recognised again; t_uid the UID it must get (import), null: the next one. Answers one row per t_*, in order:
+-- whether the same delivery is recognised again; t_uid the UID it must get (import), null: the next one. m_follow_up: kind of the job
+-- that a message leaves when it is stored, null: none; the whole array is null when no message wants one. Answers one row per t_*, in order:
 --   stored (mailbox_id, mailbox, uid), duplicate (stored_as), over_quota, gone (no such account, or mailbox with t_missing = 'fail').
 --
 -- Locks are taken in one order, accounts by id and then mailboxes by id, so two nodes never deadlock; what is read after them is
@@ -316,7 +317,7 @@ create function store_deliveries(
   window_s float8, lock_ms integer, make_missing boolean, decided_at timestamptz,
   m_id uuid[], m_digest bytea[], m_size bigint[], m_stored bigint[], m_codec text[], m_header_bytes integer[], m_structure bytea[],
   m_header bytea[], m_message_id_header text[], m_subject text[], m_from text[], m_thread text[], m_attachments integer[],
-  m_queue text[], m_mail_from text[], m_received timestamptz[], m_events jsonb[],
+  m_queue text[], m_mail_from text[], m_received timestamptz[], m_events jsonb[], m_follow_up text[], follow_up_attempts integer,
   t_message integer[], t_account bigint[], t_recipient text[], t_mailbox text[], t_missing text[], t_flags smallint[],
   t_keywords text[], t_date timestamptz[], t_prefix bytea[], t_metadata jsonb[], t_once boolean[], t_uid bigint[]
 ) returns table (outcome text, mailbox_id bigint, mailbox text, uid bigint, stored_as uuid) language plpgsql
@@ -462,6 +463,13 @@ begin
            m_size[t_message[i]] + octet_length(t_prefix[i]), t_metadata[i]
     from generate_series(1, n) i
     where o_uid[i] is not null;
+
+    if m_follow_up is not null then
+      insert into jobs (kind, message_id, max_attempts)
+      select m_follow_up[i], m_id[i], follow_up_attempts
+      from generate_series(1, cardinality(m_id)) i
+      where m_stored_once[i] and m_follow_up[i] is not null;
+    end if;
   end if;
 
   -- A target that was claimed and then not stored must not look delivered next time.

@@ -104,7 +104,15 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const store = createMessageStore({ db, changes, log, redeliveryWindowS, confirmBlob, onCommit });
   const imports = createImportStore({ db, changes, confirmBlob, onCommit });
 
-  const jobs = jobsOf({ ...common, db, blobs, changes });
+  const jobs = jobsOf({
+    ...common,
+    db,
+    blobs,
+    changes,
+    directory,
+    recordEvents: store.recordEvents,
+    hooks: () => hooks.runner,
+  });
 
   // A message's way in.
   const newId = uuid7Generator();
@@ -113,7 +121,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     depth: settings.config.limits.mime_depth,
     parts: settings.config.limits.mime_parts,
   });
-  const hooks = hooksComponent(common);
+  const hooks = hooksComponent({ ...common, lateAnswers: jobs.lateAnswers });
   const intake = new Intake({
     ...arrival,
     directory,

@@ -2,7 +2,12 @@
 import { randomUUID } from "node:crypto";
 import { messageOf } from "../core/errors.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
+import type { Directory } from "../core/ports/directory.ts";
+import type { HookRunner, LateAnswers } from "../core/ports/hooks.ts";
 import type { JobAdmin } from "../core/ports/jobs.ts";
+import type { MessageStore } from "../core/ports/store.ts";
+import { createLateAnswerHandler, createLateAnswers } from "../jobs/handlers/late-answer.ts";
+import { createPostReceiveHandler } from "../jobs/handlers/post-receive.ts";
 import { createSearchTextHandler, SEARCH_TEXT_JOB } from "../jobs/handlers/search-text.ts";
 import { JobWorker } from "../jobs/worker.ts";
 import { type Component, component } from "../platform/component.ts";
@@ -13,11 +18,13 @@ import { createJobAdmin } from "../store/admin-jobs.ts";
 import type { MailboxChanges } from "../store/changes.ts";
 import type { Db } from "../store/db.ts";
 import { createJobQueue } from "../store/jobs.ts";
+import { createStoredMessages } from "../store/message-changes.ts";
 import { createSearchTextStore } from "../store/search-texts.ts";
 
-/** How often ended jobs past their retention are deleted, and after how many days. */
+/** How often ended jobs past their retention are deleted, and after how many days; of what was done for one message its timeline tells. */
 const CLEAN_MS = 3_600_000;
 const KEEP_DAYS = 14;
+const KEEP_DONE_DAYS = 1;
 
 export interface JobParts {
   readonly log: RootLog;
@@ -26,14 +33,20 @@ export interface JobParts {
   readonly db: Db;
   readonly blobs: BlobStore;
   readonly changes: MailboxChanges;
+  readonly directory: Directory;
+  readonly recordEvents: MessageStore["recordEvents"];
+  /** Asked when a job runs: hooks are built after the jobs. */
+  readonly hooks: () => HookRunner;
 }
 
 export interface Jobs {
   readonly component: Component;
   readonly admin: JobAdmin;
+  readonly lateAnswers: LateAnswers;
 }
 
-export function jobsOf({ log, metrics, version, db, blobs, changes }: JobParts): Jobs {
+export function jobsOf(parts: JobParts): Jobs {
+  const { log, metrics, version, db, blobs, changes, hooks } = parts;
   const queue = createJobQueue({ db, onEnqueued: () => worker.wake() });
   const searchText = createSearchTextHandler({
     store: createSearchTextStore(db),
@@ -42,12 +55,15 @@ export function jobsOf({ log, metrics, version, db, blobs, changes }: JobParts):
     now: Date.now,
     onMade: outcome => metrics.searchTexts.inc({ outcome }),
   });
+  const handlers = [searchText, ...resultHandlers(parts)];
   const worker = new JobWorker({
     queue,
-    handlers: [searchText],
+    handlers,
     owner: randomUUID(),
     log,
     random: Math.random,
+    // Each kind has its own bound: plugins that take their time hold up no other kind.
+    limits: { concurrency: handlers.reduce((sum, handler) => sum + handler.concurrency, 0) },
   });
   const failed = (error: unknown) => log.warn("jobs not woken", { reason: messageOf(error) });
   const mailCame = wakeOnMail(
@@ -58,8 +74,16 @@ export function jobsOf({ log, metrics, version, db, blobs, changes }: JobParts):
     },
     failed,
   );
+  // What was stored, here or on another node, may have left jobs; without such hooks it leaves none.
+  const followUp = () => {
+    if (hooks().has("post_receive")) worker.wake();
+  };
+  const clean = async () => {
+    while ((await queue.deleteFinished(KEEP_DAYS, KEEP_DONE_DAYS)) > 0);
+  };
   const ends: Array<() => void> = [];
   return {
+    lateAnswers: createLateAnswers(queue),
     admin: createJobAdmin({
       db,
       onChange() {
@@ -68,13 +92,15 @@ export function jobsOf({ log, metrics, version, db, blobs, changes }: JobParts):
       },
     }),
     component: component({
-      info: { name: "jobs", version, description: "works off the job queue: search texts", type: "worker" },
+      info: {
+        name: "jobs",
+        version,
+        description: "works off the job queue: search texts, hooks after the commit, late answers",
+        type: "worker",
+      },
       start() {
         worker.start();
-        ends.push(
-          changes.onChange(mailCame),
-          every(CLEAN_MS, async () => void (await queue.deleteFinished(KEEP_DAYS)), failed),
-        );
+        ends.push(changes.onChange(mailCame), changes.onChange(followUp), every(CLEAN_MS, clean, failed));
       },
       async stop(deadline) {
         for (const end of ends.splice(0)) end();
@@ -82,6 +108,15 @@ export function jobsOf({ log, metrics, version, db, blobs, changes }: JobParts):
       },
     }),
   };
+}
+
+/** What brings plugins' answers to stored mail. */
+function resultHandlers({ db, changes, blobs, hooks, directory, recordEvents }: JobParts) {
+  const common = { messages: createStoredMessages({ db, changes }), recordEvents, now: () => new Date() };
+  return [
+    createPostReceiveHandler({ ...common, blobs, hooks }),
+    createLateAnswerHandler({ ...common, directory }),
+  ];
 }
 
 /** Tells the running job, or makes it due: one statement under way at a time, however much mail comes in. */

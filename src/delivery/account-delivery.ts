@@ -70,6 +70,8 @@ export interface DeliveryFacts {
   readonly queueId: string;
   readonly hostname: string;
   readonly detailFolder: boolean;
+  /** Hooks stand at `post_receive`: the commit makes their job. */
+  readonly postReceive: boolean;
   readonly accepted: readonly {
     readonly delivery: AccountDelivery;
     readonly decision: HookDecision | undefined;
@@ -86,6 +88,7 @@ export function buildDelivery(facts: DeliveryFacts): Delivery {
     mailFrom: envelope.mailFrom.raw,
     events: [receivedEvent(facts)],
     targets: facts.accepted.map(one => deliveryTarget(facts, one)),
+    ...(facts.postReceive ? { followUp: "post_receive" } : {}),
   };
 }
 

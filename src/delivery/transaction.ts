@@ -257,6 +257,7 @@ export class Transaction {
         queueId: this.#queueId,
         hostname: this.#options.hostname,
         detailFolder: this.#options.detailFolder(),
+        postReceive: this.#options.hooks.has("post_receive"),
         accepted,
       }),
     );

@@ -202,6 +202,7 @@ export class Chain {
     if (changes === undefined) return "it changes nothing";
     const { hook } = planned;
     const { messageId, queueId } = this.#facts;
+    const everyone = this.#facts.everyone === true && recipients.length === this.#facts.recipients.length;
     try {
       await this.#host.handOver({
         point: hook.point,
@@ -211,6 +212,7 @@ export class Chain {
         messageId,
         queueId,
         recipients,
+        ...(everyone ? { everyone } : {}),
         changes,
       });
       return undefined;

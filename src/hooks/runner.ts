@@ -137,7 +137,10 @@ class Runner implements ReloadableHookRunner {
     options: ChainOptions = {},
   ): Promise<HookDecisions> {
     const all = this.#groups(point);
-    const groups = options.after === undefined ? all : groupsBehind(all, options.after);
+    const behind = options.after === undefined ? all : groupsBehind(all, options.after);
+    const { only } = options;
+    const groups =
+      only === undefined ? behind : behind.map(group => group.filter(hook => only.has(hook.name)));
     if (groups.length === 0) return untouched(facts, options);
     return new Chain(this.#host, facts, options).run(groups, deadline);
   }

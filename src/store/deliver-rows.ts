@@ -16,6 +16,12 @@ export const MAILBOX_MISSING = "MRBOX";
 /** SQLSTATE of "the collector has claimed a blob, its file may be gone"; nothing was stored. */
 export const BLOB_CLAIMED = "MRBLB";
 
+/**
+ * Runs of a message's follow-up job before it is dead: with the queue's back-off about a day, so that a plugin that was away over
+ * night still gets its mail.
+ */
+export const FOLLOW_UP_ATTEMPTS = 36;
+
 /** The recipient's part of a redelivery key. By id: an account that was removed and made again is another one. */
 export const recipientKey = (account: AccountId) => `account:${account}`;
 
@@ -62,6 +68,8 @@ export async function storeDeliveries(
       m_from => ${m(d => pgText(d.from))}::text[], m_thread => ${m(d => textOrNull(d.threadKey))}::text[],
       m_attachments => ${m(d => d.attachments)}::int[], m_queue => ${m(d => pgText(d.queueId))}::text[],
       m_mail_from => ${m(d => pgText(d.mailFrom))}::text[], m_received => ${m(d => d.receivedAt)}::timestamptz[],
+      m_follow_up => ${batch.some(d => d.followUp !== undefined) ? m(d => d.followUp ?? null) : null}::text[],
+      follow_up_attempts => ${FOLLOW_UP_ATTEMPTS}::int,
       t_message => ${targets.map(({ message }) => message)}::int[], t_account => ${t(x => x.accountId as number)}::bigint[],
       t_recipient => ${t(x => pgText(x.recipient))}::text[], t_mailbox => ${t(x => x.mailbox)}::text[],
       t_missing => ${t(x => x.ifMissing)}::text[], t_flags => ${t(x => x.flags.system)}::smallint[],

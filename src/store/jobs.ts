@@ -41,9 +41,12 @@ export function createJobQueue({ db, onEnqueued }: JobQueueOptions): JobQueue {
       await db.run`
         update jobs set run_at = now() where kind = ${kind} and repeat_ms is not null and run_at > now()`;
     },
-    deleteFinished: days => db.run`
+    deleteFinished: (days, doneDays = days) => db.run`
       delete from jobs where ctid = any(array(
-        select ctid from jobs where finished_at < now() - make_interval(days => ${days}::int) limit ${DELETE_ROWS}
+        select ctid from jobs
+        where finished_at < now() - make_interval(days => ${Math.min(days, doneDays)}::int) and (
+          finished_at < now() - make_interval(days => ${days}::int) or (state = 'done' and message_id is not null)
+        ) limit ${DELETE_ROWS}
       ))`,
   };
 }
@@ -62,6 +65,7 @@ interface LeasedRow {
   readonly id: number;
   readonly kind: string;
   readonly payload: JobData;
+  readonly message_id: string | null;
   readonly checkpoint: JobData;
   readonly attempts: number;
   readonly max_attempts: number;
@@ -86,11 +90,12 @@ async function claim(
       -- of a standing job: when its next run is due, unless somebody wants it sooner meanwhile
       run_at = case when j.repeat_ms is null then j.run_at else now() + j.repeat_ms * interval '1 millisecond' end
     from next where j.id = next.id
-    returning j.id, j.kind, j.payload, j.checkpoint, j.attempts, j.max_attempts, j.repeat_ms`;
+    returning j.id, j.kind, j.payload, j.message_id, j.checkpoint, j.attempts, j.max_attempts, j.repeat_ms`;
   return rows.map(row => ({
     id: row.id,
     kind: row.kind,
     payload: row.payload,
+    messageId: row.message_id ?? undefined,
     checkpoint: row.checkpoint,
     attempts: row.attempts,
     maxAttempts: row.max_attempts,

@@ -50,6 +50,8 @@ export interface MessageFacts {
    * them all. Absent: each call stands alone.
    */
   readonly domainRecipients?: readonly string[];
+  /** `recipients` are all that the MTA has for this message: so it is at the milter, and nowhere else. */
+  readonly everyone?: boolean;
 }
 
 export type FinalAction = "deliver" | "reject" | "tempfail" | "hold";
@@ -119,6 +121,8 @@ export interface ChainOptions {
   readonly after?: HookPlace;
   /** What hooks of an earlier point did. */
   readonly provenance?: readonly ProvenanceEntry[];
+  /** Only the hooks of these names: those that failed when the chain ran before. */
+  readonly only?: ReadonlySet<string>;
   /** Which try this is, from 1: what is tried again counts. */
   readonly attempt?: number;
 }
@@ -164,6 +168,11 @@ export interface LateAnswer {
   readonly messageId: MessageId;
   readonly queueId: string;
   readonly recipients: readonly string[];
+  /**
+   * The call was for every recipient of facts that have `everyone`, and none of them is only observed. Then each copy that comes under
+   * the queue id was in scope, whatever address aliases of the MTA gave it.
+   */
+  readonly everyone?: boolean;
   readonly changes: MessageChanges;
 }
 

@@ -19,6 +19,7 @@ export interface LeasedJob {
   readonly id: number;
   readonly kind: string;
   readonly payload: JobData;
+  readonly messageId: string | undefined;
   /** What the handler kept in an earlier run. */
   readonly checkpoint: JobData;
   /** This run included; since the last success for a standing job. */
@@ -64,8 +65,12 @@ export interface JobQueue {
   finish(owner: string, id: number, end: JobEnd): Promise<boolean>;
   /** Make the standing job of a kind due now, or due again at once when it runs. */
   makeDue(kind: string): Promise<void>;
-  /** Delete jobs that ended more than `days` ago. @returns how many */
-  deleteFinished(days: number): Promise<number>;
+  /**
+   * Delete some of the jobs that ended more than `days` ago, and of those that did what they had to do about one message, more than
+   * `doneDays` ago: the message's timeline has it.
+   * @returns how many; 0: none is left
+   */
+  deleteFinished(days: number, doneDays?: number): Promise<number>;
 }
 
 /** A job as people see it. */

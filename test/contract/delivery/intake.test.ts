@@ -146,6 +146,26 @@ test("doubles, other spellings and sub-addresses of one account get an answer ea
   assert.deepEqual([await stored("taro@example.test"), await stored("jiro@example.test")], [1, 1]);
 });
 
+test("a message leaves a job in its commit when hooks stand at post_receive, and none when none do", async () => {
+  const after: HookRunner = { ...NO_HOOKS, has: point => point === "post_receive" };
+  for (const [hooks, jobs] of [
+    [after, ["post_receive"]],
+    [NO_HOOKS, []],
+  ] as const) {
+    const [outcome] = await deliver(newIntake(hooks), {
+      to: ["taro@example.test"],
+      text: `X: ${newId()}\r\n\r\n`,
+    });
+    assert.equal(outcome?.kind, "stored");
+    const rows = await database.db.query<{ kind: string }>`
+      select kind from jobs where message_id = ${outcome?.id ?? null}::uuid`;
+    assert.deepEqual(
+      rows.map(row => row.kind),
+      jobs,
+    );
+  }
+});
+
 test("a hook that takes the whole chain leaves the time for the commit: its policy counts, and nobody is deferred", async () => {
   const slow = hooksThat(async (_point, facts, deadline) => {
     if (facts.account === "slow@example.test") await sleep(60_000, deadline.signal).catch(() => undefined);

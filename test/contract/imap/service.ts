@@ -108,6 +108,7 @@ export async function startImapService() {
   const newId = uuid7Generator();
   return {
     db,
+    changes,
     account,
     /** Sent for IMAP so far; empty it before what is to be counted. */
     statements,

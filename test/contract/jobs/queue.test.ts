@@ -342,3 +342,21 @@ test("ended jobs go after their time, others stay", async () => {
   await assert.rejects(admin.get(ended), { code: "not_found" });
   assert.equal((await admin.get(waiting)).state, "queued");
 });
+
+test("what was done for one message goes sooner, what failed stays as long as all others", async () => {
+  const kind = newKind();
+  const message = "0190a000-0000-7000-8000-000000000001";
+  const add = (messageId?: string) =>
+    queue.enqueue({ kind, payload: {}, ...(messageId === undefined ? {} : { messageId }) });
+  const [done, failed, other] = [await add(message), await add(message), await add()];
+  const end = (id: number, state: string) =>
+    database.db
+      .run`update jobs set state = ${state}, finished_at = now() - interval '2 days' where id = ${id}`;
+  await end(done, "done");
+  await end(failed, "failed");
+  await end(other, "done");
+  assert.equal(await queue.deleteFinished(14, 1), 1);
+  assert.equal(await queue.deleteFinished(14, 1), 0);
+  await assert.rejects(admin.get(done), { code: "not_found" });
+  for (const id of [failed, other]) assert.equal((await admin.get(id)).id, id);
+});

@@ -1,0 +1,76 @@
+/** What a change makes of one entry: flags, keywords, metadata. Pure; the same change again makes no difference. */
+import { isDeepStrictEqual } from "node:util";
+import type { MessageChanges } from "../core/ports/hooks.ts";
+import { SYSTEM_FLAG_NAMES } from "../wire/message-arguments.ts";
+import { jsonText } from "./db.ts";
+
+/** Keywords of one entry: past it none is added. */
+export const MAX_ENTRY_KEYWORDS = 128;
+/** Octets of an entry's metadata as JSON: past it none is added. */
+export const MAX_ENTRY_METADATA_BYTES = 512 * 1024;
+
+export interface EntryState {
+  readonly flags: number;
+  readonly keywords: readonly string[];
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
+
+export interface EntryChange {
+  readonly state: EntryState;
+  /** For the timeline; empty when nothing changes. */
+  readonly what: Readonly<Record<string, unknown>>;
+  /** For the timeline: what could not be applied, and why. */
+  readonly notApplicable: readonly string[];
+}
+
+/** Flags are only ever set. Removals of tags come last. */
+export function changeEntry(before: EntryState, changes: MessageChanges): EntryChange {
+  const notApplicable: string[] = [];
+  const flags = before.flags | changes.systemFlags;
+  const keywords = keywordsOf(before, changes, notApplicable);
+  const metadata = metadataOf(before, changes, notApplicable);
+  return {
+    state: { flags, keywords, metadata },
+    what: {
+      ...listed("tags_added", without(keywords, before.keywords)),
+      ...listed("tags_removed", without(before.keywords, keywords)),
+      ...listed("flags_set", flagNames(flags & ~before.flags)),
+      ...listed(
+        "metadata",
+        Object.keys(metadata).filter(key => !isDeepStrictEqual(metadata[key], before.metadata[key])),
+      ),
+    },
+    notApplicable,
+  };
+}
+
+function keywordsOf(before: EntryState, changes: MessageChanges, problems: string[]): readonly string[] {
+  const removed = new Set(changes.tagsRemove);
+  const wanted = [...changes.tagsAdd, ...changes.keywords].filter(word => !removed.has(word));
+  const kept = before.keywords.filter(word => !removed.has(word));
+  const all = [...new Set([...kept, ...wanted])];
+  if (all.length > MAX_ENTRY_KEYWORDS && all.length > kept.length) {
+    problems.push(`tags: the copy would have more than ${MAX_ENTRY_KEYWORDS}`);
+    return kept;
+  }
+  return all.sort();
+}
+
+function metadataOf(before: EntryState, changes: MessageChanges, problems: string[]): EntryState["metadata"] {
+  // As the database will give it back.
+  const added = JSON.parse(jsonText(changes.metadata)) as Record<string, unknown>;
+  if (Object.keys(added).length === 0) return before.metadata;
+  const merged = { ...before.metadata, ...added };
+  if (Buffer.byteLength(JSON.stringify(merged)) > MAX_ENTRY_METADATA_BYTES) {
+    problems.push(`metadata: the copy would have more than ${MAX_ENTRY_METADATA_BYTES} octets`);
+    return before.metadata;
+  }
+  return merged;
+}
+
+const flagNames = (bits: number): readonly string[] => SYSTEM_FLAG_NAMES.filter((_, i) => bits & (1 << i));
+
+const without = (words: readonly string[], others: readonly string[]): readonly string[] =>
+  words.filter(word => !others.includes(word));
+
+const listed = (name: string, words: readonly string[]) => (words.length === 0 ? {} : { [name]: words });
