@@ -44,14 +44,11 @@ function grants(refused: Readonly<Partial<Record<PermissionName, Refusal>>>): re
 }
 
 export const NOT_BUILT: readonly NotBuilt[] = [
-  { key: ["roles"], refused: words("milter"), missing: "the milter listener" },
-  { key: ["milter", "*"], refused: any, missing: "the milter listener" },
-  { key: ["limits", "milter_packet_bytes"], refused: any, missing: "the milter listener" },
   { key: ["blobs", "driver"], refused: words("s3"), missing: "the S3 blob driver" },
   { key: ["blobs", "s3", "*"], refused: any, missing: "the S3 blob driver" },
   { key: ["blobs", "client_side_key_file"], refused: nonEmpty, missing: "encryption of blobs" },
   { key: ["lmtp", "listen"], refused: tls, missing: "TLS on listeners" },
-  { key: ["lmtp", "late_reject"], refused: otherThan("hold"), missing: "pre_receive at LMTP" },
+  { key: ["milter", "listen"], refused: tls, missing: "TLS on listeners" },
   { key: ["imap", "listen"], refused: tls, missing: "TLS on listeners" },
   { key: ["imap", "client_listen"], refused: nonEmpty, missing: "the IMAP listener for other clients" },
   { key: ["imap", "writable"], refused: words("flags"), missing: "changing flags by IMAP" },
@@ -76,8 +73,8 @@ export const NOT_BUILT: readonly NotBuilt[] = [
   { key: ["plugins", "auto_approve"], refused: otherThan("none"), missing: "the review of plugins" },
   {
     key: ["hooks", "*", "point"],
-    refused: otherThan("pre_delivery"),
-    missing: "every hook point but pre_delivery",
+    refused: words("post_receive"),
+    missing: "the hook point post_receive",
   },
   { key: ["hooks", "*", "mode"], refused: words("canary"), missing: "mode canary" },
   { key: ["hooks", "*", "canary_percent"], refused: any, missing: "mode canary" },
@@ -85,16 +82,6 @@ export const NOT_BUILT: readonly NotBuilt[] = [
   { key: ["hooks", "*", "late_timeout_ms"], refused: any, missing: "applying late answers" },
   { key: ["hooks", "*", "on_timeout"], refused: words("hold"), missing: "holding mail" },
   { key: ["hooks", "*", "on_error"], refused: words("hold"), missing: "holding mail" },
-  {
-    key: ["hooks", "*", "filter", "direction"],
-    refused: words("outbound"),
-    missing: "hooks on mail that is sent",
-  },
-  {
-    key: ["hooks", "*", "filter", "authenticated"],
-    refused: words(true),
-    missing: "hooks on mail that is sent",
-  },
   ...grants({
     read_body: words("full"),
     read_attachments: otherThan("none"),

@@ -4,8 +4,6 @@ import { childOf, ROOT, type SchemaNode } from "../../../../src/platform/config/
 import { findNotBuilt, NOT_BUILT } from "../../../../src/wire/config/not-built.ts";
 
 const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> = [
-  [["roles"], ["lmtp", "milter"]],
-  [["milter", "listen"], []],
   [["blobs", "driver"], "s3"],
   [["blobs", "s3", "bucket"], "x"],
   [["blobs", "client_side_key_file"], "/k"],
@@ -24,12 +22,11 @@ const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> =
   [["defaults", "stage"], "observe"],
   [["otel", "enabled"], true],
   [["alerts", "mail_to"], ["a@b"]],
-  [["hooks", 0, "point"], "pre_receive"],
+  [["hooks", 0, "point"], "post_receive"],
   [["hooks", 7, "mode"], "canary"],
   [["hooks", 0, "late"], "apply"],
   [["hooks", 0, "on_error"], "hold"],
   [["hooks", 0, "on_timeout"], "hold"],
-  [["lmtp", "late_reject"], "reject"],
   [["hold", "expire_days"], 30],
   [["plugins", "require_limits"], ["memory"]],
   [
@@ -45,8 +42,6 @@ const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> =
   [["api", "trust_proxy"], true],
   [["hooks", 0, "canary_percent"], 10],
   [["hooks", 0, "late_timeout_ms"], 60_000],
-  [["hooks", 0, "filter", "direction"], "outbound"],
-  [["hooks", 0, "filter", "authenticated"], true],
   [["plugin", "com.example.x", "grants", "read_body"], "full"],
   [["plugin", "com.example.x", "grants", "read_attachments"], "metadata"],
   [
@@ -64,7 +59,9 @@ test("what is not built is refused", () => {
 
 test("the harmless values of the same keys are allowed", () => {
   const allowed: typeof refused = [
-    [["roles"], ["lmtp"]],
+    [["roles"], ["lmtp", "milter"]],
+    [["hooks", 0, "point"], "pre_receive"],
+    [["hooks", 0, "point"], "pre_send"],
     [["blobs", "driver"], "fs"],
     [["blobs", "client_side_key_file"], ""],
     [["imap", "writable"], "none"],
