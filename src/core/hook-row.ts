@@ -3,7 +3,12 @@ import type { HookConfig } from "../wire/config/schema.ts";
 import type { HookPoint } from "./ports/hooks.ts";
 
 /** Points where this version calls plugins. */
-export const BUILT_POINTS: ReadonlySet<HookPoint> = new Set<HookPoint>(["pre_delivery"]);
+export const BUILT_POINTS: ReadonlySet<HookPoint> = new Set<HookPoint>([
+  "pre_receive",
+  "pre_delivery",
+  "post_receive",
+  "pre_send",
+]);
 
 /** @returns what is missing, each as the subject of "… is not built in this version" */
 export function missingForHook(row: HookConfig): readonly string[] {
