@@ -3,6 +3,7 @@
  *
  * Between the two the MTA rewrites: an alias becomes its members. It keeps the address that the client gave as ORCPT, unless the
  * client named an ORCPT of its own, which it keeps then; so the pair (recipient, ORCPT) of the milter is found again by the ORCPT.
+ * It tells the ORCPT only to a server that announces DSN; to any other an alias is an address that the milter has not seen.
  * A client can name whatever ORCPT it likes: where that makes two verdicts fit that differ, none does, and the message is judged here.
  */
 import type { EnvelopeRecipient } from "../core/envelope.ts";
