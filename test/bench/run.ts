@@ -1,14 +1,18 @@
 /**
  * Benchmarks: `npm run bench [row …]`. Each row starts the servers that it needs in a folder of its own and prints one JSON line;
- * none of them passes or fails. Rows: p1 p2 p3 p4 p8 p9 p11 p12 p14; `p12` stands for p12-idle, p12-large and p12-sessions.
+ * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p8 p9 p11 p12 p14; `p12` stands for p12-idle, p12-large and p12-sessions.
  */
 import { benchEndToEnd } from "./end-to-end.ts";
 import { benchBodies, benchFirstSync, benchFlags } from "./imap.ts";
 import { benchIngest, INGEST_ROWS } from "./ingest.ts";
 import { type ReadSite, startReadSite } from "./lib/read-site.ts";
 import { benchIdleMemory, benchLargeMessages, benchSessionMemory } from "./memory.ts";
+import { benchMilter, MILTER_ROWS } from "./milter.ts";
 import { benchStart } from "./process.ts";
 
+const milter = (row: string) => async () => {
+  for (const one of MILTER_ROWS) if (one.row === row) await benchMilter(one);
+};
 const ingest = (prefix: string) => () => benchIngest(INGEST_ROWS.filter(row => row.row.startsWith(prefix)));
 
 /** Started by the first row that reads, used by all of them. */
@@ -23,6 +27,8 @@ const ROWS: Readonly<Record<string, () => Promise<void>>> = {
   p2: ingest("P2"),
   p3: ingest("P3"),
   p4: benchEndToEnd,
+  p5: milter("P5"),
+  p6: milter("P6"),
   p8: reading(benchFirstSync),
   p9: reading(benchFlags),
   p11: reading(benchBodies),
