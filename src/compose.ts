@@ -10,7 +10,13 @@ import { configuredDomains, databaseComponent } from "./compose/database.ts";
 import { hooksComponent } from "./compose/hooks.ts";
 import { jobsOf } from "./compose/jobs.ts";
 import { lateBlobs, lateDb } from "./compose/late.ts";
-import { apiComponent, imapComponent, type ListenerComponent, lmtpComponent } from "./compose/listeners.ts";
+import {
+  apiComponent,
+  imapComponent,
+  type ListenerComponent,
+  lmtpComponent,
+  milterComponent,
+} from "./compose/listeners.ts";
 import { reloader } from "./compose/reload.ts";
 import { createSettings } from "./compose/settings.ts";
 import { blobsComponent, storeComponent, workerComponent } from "./compose/storage.ts";
@@ -20,6 +26,8 @@ import type { BlobStore } from "./core/ports/blobs.ts";
 import { createMessageAdder } from "./delivery/add-message.ts";
 import { createBatchImporter } from "./delivery/import-batch.ts";
 import { Intake } from "./delivery/intake.ts";
+import { HookDecider } from "./delivery/milter-decider.ts";
+import { TraceFields } from "./delivery/trace-field.ts";
 import type { DeliveryStep } from "./delivery/transaction.ts";
 import type { LoadedConfig } from "./platform/config/load.ts";
 import { deadlineAfter, type TimedDeadline } from "./platform/deadline.ts";
@@ -43,6 +51,7 @@ import { createMailboxReader } from "./store/mailboxes.ts";
 import { createUserPasswords } from "./store/passwords.ts";
 import { createScrub } from "./store/scrub.ts";
 import { syncDomains } from "./store/sync-domains.ts";
+import { createVerdicts } from "./store/verdicts.ts";
 import { createVerificationStore } from "./store/verify-results.ts";
 import { MAX_BATCH_MESSAGES } from "./wire/transfer.ts";
 
@@ -80,7 +89,8 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const settings = createSettings(loaded);
   const version = packageVersion();
   const masterKey = loadOrMakeSecret("key_file", config.key_file).secret;
-  const log = createLog({ ...config.log, hashKey: createHmac("sha256", masterKey).update("log").digest() });
+  const keyFor = (purpose: string) => createHmac("sha256", masterKey).update(purpose).digest();
+  const log = createLog({ ...config.log, hashKey: keyFor("log") });
   const registry = new ComponentRegistry();
   const metrics = createMetrics({ components: () => registry.list(), jobs: () => jobs.admin.counts() });
   const common = { settings, log, metrics, version };
@@ -122,11 +132,21 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     parts: settings.config.limits.mime_parts,
   });
   const hooks = hooksComponent({ ...common, lateAnswers: jobs.lateAnswers });
-  const intake = new Intake({
+  const judging = {
     ...arrival,
     directory,
     hooks: hooks.runner,
+    verdicts: createVerdicts(db),
+    trace: new TraceFields(keyFor("trace")),
     log,
+  };
+  const decider = new HookDecider({
+    ...judging,
+    limits: () => ({ messageBytes: settings.config.limits.message_bytes, mime: mimeLimits() }),
+  });
+  const intake = new Intake({
+    ...judging,
+    lateReject: () => settings.config.lmtp.late_reject,
     hostname: config.hostname,
     limits: () => ({ receivedHeaders: settings.config.limits.received_headers, mime: mimeLimits() }),
     detailFolder: () => settings.config.lmtp.detail_folder,
@@ -198,6 +218,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   }
   if (config.roles.includes("api")) listeners.push(apiComponent(common, ports));
   if (config.roles.includes("lmtp")) listeners.push(lmtpComponent(common, intake));
+  if (config.roles.includes("milter")) listeners.push(milterComponent(common, decider));
   for (const listener of listeners) registry.register(listener.component);
 
   return {

@@ -29,7 +29,7 @@ const SERVICE: readonly CommandSpec[] = [
     usage: "serve",
     summary: "run the service until SIGTERM or Ctrl-C; SIGHUP reloads",
     options: [
-      { flags: "--roles <list>", description: "only these: lmtp,imap,api,worker" },
+      { flags: "--roles <list>", description: "only these: milter,lmtp,imap,api,worker" },
       { flags: "--no-plugins", description: "run no plugin: mail passes without hooks" },
     ],
     examples: ["serve", "serve --config /etc/mairust/mairust.toml -o log.format=text"],

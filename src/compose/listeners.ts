@@ -1,4 +1,4 @@
-/** The listener components: LMTP, IMAP and the HTTP API. They start last and drain first. */
+/** The listener components: LMTP, milter, IMAP and the HTTP API. They start last and drain first. */
 import { createServer } from "node:net";
 import { type ApiServer, startApi } from "../api/server.ts";
 import type { Deadline } from "../core/deadline.ts";
@@ -6,12 +6,14 @@ import type { BlobStore } from "../core/ports/blobs.ts";
 import type { MessageIntake } from "../core/ports/intake.ts";
 import type { Authenticator } from "../core/ports/login.ts";
 import type { MailboxReader } from "../core/ports/mailboxes.ts";
+import type { MilterDecider } from "../core/ports/milter.ts";
 import { type Component, component } from "../platform/component.ts";
 import { type ListenerSet, openListeners } from "../platform/listeners.ts";
 import type { RootLog } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { createImapServer, type ImapServer } from "../protocols/imap/server.ts";
 import { createLmtpServer, type LmtpServer } from "../protocols/lmtp/server.ts";
+import { createMilterServer, type MilterServer } from "../protocols/milter/server.ts";
 import type { ServicePorts } from "../services/ports.ts";
 import { cell } from "./cell.ts";
 import type { Settings } from "./settings.ts";
@@ -80,6 +82,70 @@ export function lmtpComponent(parts: ListenerParts, intake: DrainableIntake): Li
         listeners.peek()?.stopAccepting();
         await server.get().drain(deadline);
         await intake.drain(deadline);
+      },
+      async stop() {
+        await server.peek()?.close();
+        await listeners.peek()?.close();
+      },
+    }),
+  };
+}
+
+/** `drain`: what goes on after the answers. */
+type DrainableDecider = MilterDecider & { drain(deadline: Deadline): Promise<void> };
+
+export function milterComponent(parts: ListenerParts, decider: DrainableDecider): ListenerComponent {
+  const { settings, log, metrics, version } = parts;
+  const server = cell<MilterServer>("milter");
+  const listeners = cell<ListenerSet>("milter.listen");
+  return {
+    addresses: () => listeners.peek()?.addresses ?? [],
+    component: component({
+      info: {
+        name: "milter",
+        version,
+        description: "decides about mail before Postfix accepts it",
+        type: "listener",
+      },
+      async start() {
+        const { milter, limits } = settings.config;
+        const milterServer = createMilterServer({
+          decider,
+          log,
+          config: {
+            connections: milter.connections,
+            packetBytes: limits.milter_packet_bytes,
+            // Read for each message, so that a reload counts from the next one on.
+            get chainTimeoutMs() {
+              return settings.config.milter.chain_timeout_ms;
+            },
+            outboundDaemons: milter.outbound_daemons,
+            outboundNetworks: milter.outbound_networks,
+          },
+          metrics: {
+            message: (decision, direction) => metrics.milterMessages.inc({ direction, decision }),
+            duration: seconds => metrics.milterDelay.observe(seconds),
+            protocolError: fault => metrics.milterProtocolErrors.inc({ fault }),
+            connections: open => metrics.milterConnections.set(open),
+          },
+        });
+        server.set(milterServer);
+        listeners.set(
+          await openListeners({
+            name: "milter.listen",
+            specs: milter.listen,
+            createServer: () => milterServer.createListener(),
+            access: { mode: milter.socket_mode, group: milter.socket_group },
+            // The server itself closes who comes beyond the limit.
+            maxConnections: milter.connections * 2,
+            onError: error => log.error("listener failed", { listener: "milter", error }),
+          }),
+        );
+      },
+      async drain(deadline) {
+        listeners.peek()?.stopAccepting();
+        await server.get().drain(deadline);
+        await decider.drain(deadline);
       },
       async stop() {
         await server.peek()?.close();

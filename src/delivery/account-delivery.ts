@@ -2,19 +2,37 @@
 import type { Envelope, EnvelopeRecipient } from "../core/envelope.ts";
 import type { BlobRecord } from "../core/ports/blobs.ts";
 import type { Account, Domain, ResolvedRecipient } from "../core/ports/directory.ts";
+import type { HeldMessage } from "../core/ports/holds.ts";
 import type { HookDecision, MessageFacts } from "../core/ports/hooks.ts";
 import type { Delivery, DeliveryTarget, FlagSet } from "../core/ports/store.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
+import type { CarriedVerdict } from "../core/ports/verdicts.ts";
 import { deliveryPrefix } from "./prefix.ts";
 import { messageColumns, type ReceivedMessage } from "./received-message.ts";
+
+/** A message that LMTP has all bytes of. */
+export interface ArrivedMessage {
+  readonly message: ReceivedMessage;
+  readonly envelope: Envelope;
+  /** "" when nobody told it. */
+  readonly queueId: string;
+}
+
+/** What pre_receive came to for one account. */
+export interface Judgement {
+  readonly decision: HookDecision;
+  /** The milter's, as it recorded it; undefined: found out here. */
+  readonly carried: { readonly traceId: string; readonly verdict: CarriedVerdict } | undefined;
+  readonly events: readonly TimelineEvent[];
+}
 
 /** One account of a transaction; several RCPTs (aliases, other spellings, doubles) may mean it: it gets one copy. */
 export interface AccountDelivery {
   readonly account: Account;
   readonly domain: Domain;
   readonly detail: string | undefined;
-  /** The first RCPT that meant this account. */
-  readonly recipient: EnvelopeRecipient;
+  /** The RCPTs that meant this account, at least one. */
+  readonly recipients: readonly EnvelopeRecipient[];
 }
 
 /** Accounts in the order of their first RCPT. */
@@ -25,74 +43,106 @@ export function accountDeliveries(
   const byAccount = new Map<string, AccountDelivery>();
   resolved.forEach(({ account, domain, detail }, i) => {
     const recipient = envelope.recipients[i];
-    if (recipient !== undefined && !byAccount.has(account.address)) {
-      byAccount.set(account.address, { account, domain, detail, recipient });
-    }
+    if (recipient === undefined) return;
+    const known = byAccount.get(account.address) ?? { account, domain, detail, recipients: [] };
+    byAccount.set(account.address, { ...known, recipients: [...known.recipients, recipient] });
   });
   return [...byAccount.values()];
 }
 
-/** What hooks may be told (after their grants) of this message for this account. `all`: the accounts that it still goes to. */
-export function messageFacts(
-  message: ReceivedMessage,
-  envelope: Envelope,
-  queueId: string,
-  delivery: AccountDelivery,
-  all: readonly AccountDelivery[],
-): MessageFacts {
+/** What both points are told of a message. */
+function commonFacts(message: ReceivedMessage, envelope: Envelope, queueId: string) {
   return {
     messageId: message.id,
     receivedAt: message.receivedAt,
     sizeBytes: message.staged.sizeBytes,
     queueId,
     direction: "inbound",
-    stage: delivery.domain.stage,
     mailFrom: envelope.mailFrom.raw,
-    recipients: [delivery.account.address],
-    observed: new Set(),
-    domainRecipients: all.filter(d => d.domain.name === delivery.domain.name).map(d => d.account.address),
-    account: delivery.account.address,
     client: envelope.client,
     authUser: undefined,
     tls: undefined,
     header: message.structure.headerHead,
     threadKey: message.structure.threadKey,
-    tags: [],
     structure: message.packed,
     content: message.staged,
+  } as const;
+}
+
+/**
+ * For pre_delivery: what hooks may be told (after their grants) of this message for this account.
+ * @param all   the accounts that it still goes to
+ * @param tags  that it has from pre_receive
+ */
+export function messageFacts(
+  arrived: ArrivedMessage,
+  delivery: AccountDelivery,
+  all: readonly AccountDelivery[],
+  tags: readonly string[],
+): MessageFacts {
+  return {
+    ...commonFacts(arrived.message, arrived.envelope, arrived.queueId),
+    stage: delivery.domain.stage,
+    recipients: [delivery.account.address],
+    observed: new Set(),
+    domainRecipients: all.filter(d => d.domain.name === delivery.domain.name).map(d => d.account.address),
+    account: delivery.account.address,
+    tags,
   };
 }
 
-export interface DeliveryFacts {
-  readonly message: ReceivedMessage;
+/** For pre_receive at LMTP: all accounts at once, at least one. */
+export function receiveFacts(arrived: ArrivedMessage, deliveries: readonly AccountDelivery[]): MessageFacts {
+  const inObserve = deliveries.filter(({ domain }) => domain.stage === "observe");
+  return {
+    ...commonFacts(arrived.message, arrived.envelope, arrived.queueId),
+    stage: deliveries[0]?.domain.stage ?? "observe",
+    recipients: deliveries.map(({ account }) => account.address),
+    observed: new Set(inObserve.map(({ account }) => account.address)),
+    account: undefined,
+    tags: [],
+  };
+}
+
+/** One account's copy, and all that was decided about it. */
+export interface DecidedDelivery {
+  readonly delivery: AccountDelivery;
+  readonly received: Judgement | undefined;
+  /** Of pre_delivery; undefined: it did not run. */
+  readonly decision: HookDecision | undefined;
+  /** Of the hooks that were called for it. */
+  readonly events: readonly TimelineEvent[];
+}
+
+export interface DeliveryFacts extends ArrivedMessage {
   readonly blob: BlobRecord;
-  readonly envelope: Envelope;
-  readonly queueId: string;
   readonly hostname: string;
   readonly detailFolder: boolean;
-  /** Hooks stand at `post_receive`: the commit makes their job. */
-  readonly postReceive: boolean;
-  readonly accepted: readonly {
-    readonly delivery: AccountDelivery;
-    readonly decision: HookDecision | undefined;
-    /** Of the hooks that were called for it. */
-    readonly events: readonly TimelineEvent[];
-  }[];
+  /** The milter's trace id of this message. */
+  readonly traceId: string | undefined;
+  /** Hooks stand at post_receive. */
+  readonly hasFollowUp: boolean;
 }
 
-export function buildDelivery(facts: DeliveryFacts): Delivery {
-  const { message, envelope } = facts;
+export function buildDelivery(facts: DeliveryFacts, accepted: readonly DecidedDelivery[]): Delivery {
   return {
-    ...messageColumns(message, facts.blob),
-    queueId: facts.queueId,
-    mailFrom: envelope.mailFrom.raw,
-    events: [receivedEvent(facts)],
-    targets: facts.accepted.map(one => deliveryTarget(facts, one)),
-    ...(facts.postReceive ? { followUp: "post_receive" } : {}),
+    ...heldMessage(facts),
+    ...(facts.hasFollowUp ? { followUp: "post_receive" as const } : {}),
+    targets: accepted.map(one => deliveryTarget(facts, one)),
   };
 }
 
-function receivedEvent({ message, envelope, blob }: DeliveryFacts): TimelineEvent {
+/** The message without its targets. */
+export function heldMessage(facts: DeliveryFacts): HeldMessage {
+  return {
+    ...messageColumns(facts.message, facts.blob),
+    queueId: facts.queueId,
+    mailFrom: facts.envelope.mailFrom.raw,
+    events: [receivedEvent(facts)],
+  };
+}
+
+function receivedEvent({ message, envelope, blob, traceId }: DeliveryFacts): TimelineEvent {
   return {
     at: message.receivedAt,
     kind: "received",
@@ -103,42 +153,52 @@ function receivedEvent({ message, envelope, blob }: DeliveryFacts): TimelineEven
       peer: envelope.peer,
       ...(envelope.client.address === undefined ? {} : { client_ip: envelope.client.address }),
       ...(envelope.client.name === undefined ? {} : { client_name: envelope.client.name }),
+      ...(traceId === undefined ? {} : { trace_id: traceId }),
     },
   };
 }
 
-function deliveryTarget(
-  facts: DeliveryFacts,
-  { delivery, decision, events }: DeliveryFacts["accepted"][number],
-): DeliveryTarget {
-  const { message, envelope } = facts;
+function deliveryTarget(facts: DeliveryFacts, decided: DecidedDelivery): DeliveryTarget {
+  const { delivery, received, decision, events } = decided;
   const detail = facts.detailFolder && decision?.folder === undefined ? delivery.detail : undefined;
   return {
     accountId: delivery.account.id,
     recipient: delivery.account.address,
     mailbox: decision?.folder ?? detail ?? "INBOX",
     ifMissing: detail === undefined ? "create" : "inbox",
-    flags: entryFlags(decision),
-    internalDate: message.receivedAt,
-    prefix: deliveryPrefix({
-      envelope,
-      recipient: delivery.account.address,
-      hostname: facts.hostname,
-      messageId: message.id,
-      receivedAt: message.receivedAt,
-      headers: decision?.headers ?? [],
-    }),
-    metadata: decision?.metadata ?? {},
+    flags: entryFlags(received?.decision, decision),
+    internalDate: facts.message.receivedAt,
+    prefix: entryPrefix(facts, delivery, [
+      ...(received?.decision.headers ?? []),
+      ...(decision?.headers ?? []),
+    ]),
+    metadata: { ...received?.decision.metadata, ...decision?.metadata },
     exactlyOnce: true,
     events,
   };
 }
 
-/** Tags are keywords of the entry, beside those that hooks set as flags. */
-function entryFlags(decision: HookDecision | undefined): FlagSet {
-  if (decision === undefined) return { system: 0, keywords: [] };
+export function entryPrefix(
+  { message, envelope, hostname }: Omit<DeliveryFacts, "blob">,
+  { account }: AccountDelivery,
+  headers: HookDecision["headers"],
+): Uint8Array {
+  return deliveryPrefix({
+    envelope,
+    recipient: account.address,
+    hostname,
+    messageId: message.id,
+    receivedAt: message.receivedAt,
+    headers,
+  });
+}
+
+/** Tags are keywords of the entry, beside those that hooks set as flags. pre_delivery starts from the tags of pre_receive. */
+function entryFlags(received: HookDecision | undefined, decision: HookDecision | undefined): FlagSet {
+  const tags = (decision ?? received)?.tags ?? [];
+  const flags = [received, decision].flatMap(one => one?.flags.keywords ?? []);
   return {
-    system: decision.flags.system,
-    keywords: [...new Set([...decision.tags, ...decision.flags.keywords])].sort(),
+    system: (received?.flags.system ?? 0) | (decision?.flags.system ?? 0),
+    keywords: [...new Set([...tags, ...flags])].sort(),
   };
 }

@@ -7,17 +7,34 @@ import type { Envelope } from "../core/envelope.ts";
 import { MairustError, toMairustError } from "../core/errors.ts";
 import type { MessageId } from "../core/ids.ts";
 import type { MimeLimits } from "../core/mime/limits.ts";
-import type { BlobStore } from "../core/ports/blobs.ts";
+import type { BlobRecord, BlobStore } from "../core/ports/blobs.ts";
 import type { Directory, ResolvedRecipient } from "../core/ports/directory.ts";
-import type { HookDecision, HookRunner } from "../core/ports/hooks.ts";
+import type { Holds } from "../core/ports/holds.ts";
+import type { HookRunner } from "../core/ports/hooks.ts";
 import type { RecipientOutcome } from "../core/ports/intake.ts";
-import type { Log, LogFields } from "../core/ports/log.ts";
+import type { Log } from "../core/ports/log.ts";
 import type { MessageStore, TargetResult } from "../core/ports/store.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
+import type { Verdicts } from "../core/ports/verdicts.ts";
 import { deadlineAfter, within } from "../platform/deadline.ts";
-import { type AccountDelivery, accountDeliveries, buildDelivery, messageFacts } from "./account-delivery.ts";
+import {
+  type AccountDelivery,
+  type ArrivedMessage,
+  accountDeliveries,
+  buildDelivery,
+  type DecidedDelivery,
+  type DeliveryFacts,
+  heldMessage,
+  type Judgement,
+  messageFacts,
+} from "./account-delivery.ts";
+import { newHold, noHolds } from "./hold-copy.ts";
 import type { InFlightDeliveries } from "./in-flight.ts";
+import { Outcomes } from "./outcomes.ts";
+import { PreReceive } from "./pre-receive.ts";
 import type { ReceivedMessage } from "./received-message.ts";
+import { type LateReject, type Ruling, rulingOf } from "./ruling.ts";
+import type { TraceFields } from "./trace-field.ts";
 
 /**
  * Named steps of a delivery, in their order. `received`: all bytes are here, nothing is durable. `decided`: hooks have run.
@@ -30,6 +47,13 @@ export interface IntakeOptions {
   readonly store: MessageStore;
   readonly directory: Directory;
   readonly hooks: HookRunner;
+  /** What the milter left for LMTP. */
+  readonly verdicts: Verdicts;
+  readonly trace: TraceFields;
+  /** Absent: what is to be held is deferred. */
+  readonly holds?: Holds;
+  /** `lmtp.late_reject`. */
+  readonly lateReject: () => LateReject;
   readonly log: Log;
   readonly hostname: string;
   readonly newMessageId: () => MessageId;
@@ -41,11 +65,10 @@ export interface IntakeOptions {
   readonly onStep?: (step: DeliveryStep) => void;
 }
 
-/** One transaction after its last byte: lives until its outcomes are known. */
-interface Decided {
-  readonly delivery: AccountDelivery;
-  readonly decision: HookDecision | undefined;
-  readonly events: readonly TimelineEvent[];
+/** Who is neither refused nor failed. */
+interface Kept {
+  readonly decided: DecidedDelivery;
+  readonly ruling: Exclude<Ruling, { readonly kind: "refuse" }>;
 }
 
 /** Kept of the transaction's time for the commit, at most. */
@@ -53,16 +76,15 @@ const COMMIT_RESERVE_MS = 5_000;
 /** And never more than this share of what is left. */
 const COMMIT_RESERVE_SHARE = 0.25;
 
+/** Lives until its outcomes are known, and what it started has ended. */
 export class Transaction {
   readonly #options: IntakeOptions;
   readonly #inFlight: InFlightDeliveries;
-  readonly #envelope: Envelope;
   readonly #resolved: readonly ResolvedRecipient[];
-  readonly #message: ReceivedMessage;
-  readonly #queueId: string;
-  readonly #outcomes = new Map<string, RecipientOutcome>();
+  readonly #arrived: ArrivedMessage;
+  readonly #preReceive: PreReceive;
+  readonly #outcomes: Outcomes;
   readonly #background: Promise<void>[] = [];
-  #answered = false;
 
   constructor(
     options: IntakeOptions,
@@ -73,15 +95,16 @@ export class Transaction {
   ) {
     this.#options = options;
     this.#inFlight = inFlight;
-    this.#envelope = envelope;
     this.#resolved = resolved;
-    this.#message = message;
-    this.#queueId = envelope.client.ident ?? message.structure.receivedId ?? "";
+    const queueId = envelope.client.ident ?? message.structure.receivedId ?? "";
+    this.#arrived = { message, envelope, queueId };
+    this.#preReceive = new PreReceive(options, this.#arrived);
+    this.#outcomes = new Outcomes({ ...options, message, queueId });
   }
 
   /** Postfix's queue id: from XFORWARD, else from the newest Received field; "" when neither has one. */
   get queueId(): string {
-    return this.#queueId;
+    return this.#arrived.queueId;
   }
 
   /**
@@ -94,9 +117,9 @@ export class Transaction {
 
   /** Never rejects. Resolves at the deadline at the latest; who is not finished then gets a `deadline` failure. */
   async run(deadline: Deadline): Promise<readonly RecipientOutcome[]> {
-    const accounts = [...new Set(this.#resolved.map(r => r.account.address))];
+    const addresses = this.#resolved.map(r => r.account.address);
     try {
-      const release = await this.#inFlight.claim(this.#queueId, accounts, deadline);
+      const release = await this.#inFlight.claim(this.queueId, [...new Set(addresses)], deadline);
       try {
         await this.#deliver(deadline);
       } finally {
@@ -106,40 +129,48 @@ export class Transaction {
     } catch (error) {
       this.#failRest(toMairustError(error, "deliver the message"));
     }
-    const outcomes = this.#resolved.map(r => this.#outcomes.get(r.account.address) ?? this.#missing());
-    this.#answered = true;
-    return outcomes;
+    return this.#outcomes.answer(addresses);
   }
 
   async #deliver(deadline: Deadline): Promise<void> {
     this.#options.onStep?.("received");
-    const pending = this.#withoutLoops(accountDeliveries(this.#envelope, this.#resolved));
+    const pending = this.#withoutLoops(accountDeliveries(this.#arrived.envelope, this.#resolved));
     const fresh = await within(this.#withoutStored(pending), deadline);
     const decided = await this.#decideAll(fresh, deadline);
     this.#options.onStep?.("decided");
-    const accepted = decided.filter(d => this.#accept(d));
-    if (accepted.length === 0) return;
+    const kept = (await within(Promise.all(decided.map(one => this.#apply(one))), deadline)).flat();
+    if (kept.length === 0) return;
     if (deadline.signal.aborted) throw deadline.signal.reason;
-    const stored = this.#store(accepted);
+    const stored = this.#store(kept);
     this.#background.push(
       stored.catch(error => {
-        if (this.#answered) this.#failedAfterAnswer(error);
+        if (this.#outcomes.isAnswered) this.#failedAfterAnswer(error);
       }),
     );
     await within(stored, deadline);
   }
 
   /** Hooks get the chain's time but for what the commit needs: a hook that is cut must not take the store's time with it. */
-  async #decideAll(fresh: readonly AccountDelivery[], deadline: Deadline): Promise<readonly Decided[]> {
-    if (!this.#options.hooks.has("pre_delivery")) {
-      return fresh.map(delivery => ({ delivery, decision: undefined, events: [] }));
-    }
+  async #decideAll(
+    fresh: readonly AccountDelivery[],
+    deadline: Deadline,
+  ): Promise<readonly DecidedDelivery[]> {
+    const hasChain = this.#options.hooks.has("pre_delivery");
+    if (!hasChain && !this.#preReceive.isNeeded) return fresh.map(delivery => undecided(delivery));
     const remainingMs = deadline.remainingMs();
     const reserveMs = Math.min(COMMIT_RESERVE_MS, remainingMs * COMMIT_RESERVE_SHARE);
     const hooksDeadline = deadlineAfter(remainingMs - reserveMs, deadline);
     try {
-      const decided = await Promise.all(fresh.map(delivery => this.#decide(delivery, fresh, hooksDeadline)));
-      return decided.filter(one => one !== undefined);
+      const judging = this.#preReceive.judge(fresh, hooksDeadline, late => this.#recordLate(late));
+      const judged = await within(judging, deadline);
+      const decided = fresh.map(delivery => undecided(delivery, judged.get(delivery.account.address)));
+      const delivered = decided.filter(
+        ({ received }) => (received?.decision.action ?? "deliver") === "deliver",
+      );
+      if (!hasChain) return decided;
+      const all = delivered.map(({ delivery }) => delivery);
+      const after = await Promise.all(delivered.map(one => this.#decide(one, all, hooksDeadline)));
+      return [...decided.filter(one => !delivered.includes(one)), ...after.flat()];
     } finally {
       hooksDeadline.dispose();
     }
@@ -147,193 +178,173 @@ export class Transaction {
 
   /** RFC 5321 §6.3: too many hops, or a message that was here for this mailbox before. */
   #withoutLoops(deliveries: readonly AccountDelivery[]): readonly AccountDelivery[] {
-    const { structure } = this.#message;
+    const { structure } = this.#arrived.message;
     const tooManyHops = structure.receivedCount > this.#options.limits().receivedHeaders;
     const deliveredTo = structure.deliveredTo.map(value =>
       Buffer.from(value, "latin1").toString("utf8").toLowerCase(),
     );
-    return deliveries.filter(delivery => {
-      if (!tooManyHops && !deliveredTo.includes(delivery.account.address)) return true;
+    return deliveries.filter(({ account }) => {
+      if (!tooManyHops && !deliveredTo.includes(account.address)) return true;
       const text = tooManyHops ? "too many hops" : "mail forwarding loop";
-      this.#fail(
-        delivery,
-        new MairustError("mail_loop", `Cannot deliver to "${delivery.account.address}": ${text}`, {
-          publicText: text,
-        }),
-      );
+      const error = new MairustError("mail_loop", `Cannot deliver to "${account.address}": ${text}`, {
+        publicText: text,
+      });
+      this.#outcomes.failed(account.address, error);
       return false;
     });
   }
 
-  /** Hooks do not run again for a redelivery. Without hooks the unique key at commit says the same, one query cheaper. */
+  /** Nobody judges a redelivery again. Without hooks the unique key at commit says the same, one query cheaper. */
   async #withoutStored(deliveries: readonly AccountDelivery[]): Promise<readonly AccountDelivery[]> {
-    if (!this.#options.hooks.has("pre_delivery") || this.#queueId === "" || deliveries.length === 0)
-      return deliveries;
+    const isJudged = this.#options.hooks.has("pre_delivery") || this.#preReceive.isNeeded;
+    if (!isJudged || this.queueId === "" || deliveries.length === 0) return deliveries;
     const stored = await this.#options.store.alreadyDelivered(
-      this.#queueId,
-      this.#message.staged.digest,
+      this.queueId,
+      this.#arrived.message.staged.digest,
       deliveries.map(d => d.account.id),
     );
-    return deliveries.filter(delivery => {
-      const id = stored.get(delivery.account.id);
+    return deliveries.filter(({ account }) => {
+      const id = stored.get(account.id);
       if (id === undefined) return true;
-      this.#stored(delivery, id, true, {});
-      this.#options.store.recordEvents(id, this.#queueId, [
-        {
-          at: this.#options.now(),
-          kind: "duplicate",
-          recipient: delivery.account.address,
-          data: { stored_as: id },
-        },
-      ]);
+      this.#outcomes.stored(account.address, id, true, {});
+      const at = this.#options.now();
+      const event = { at, kind: "duplicate", recipient: account.address, data: { stored_as: id } } as const;
+      this.#options.store.recordEvents(id, this.queueId, [event]);
       return false;
     });
   }
 
-  /** @returns undefined when the chain itself broke: this recipient alone has failed then */
+  /** @returns nothing when the chain itself broke: this recipient alone has failed then */
   async #decide(
-    delivery: AccountDelivery,
+    undecided: DecidedDelivery,
     all: readonly AccountDelivery[],
     deadline: Deadline,
-  ): Promise<Decided | undefined> {
+  ): Promise<readonly DecidedDelivery[]> {
+    const { delivery, received } = undecided;
     try {
-      const facts = messageFacts(this.#message, this.#envelope, this.#queueId, delivery, all);
-      const { each, events, late } = await this.#options.hooks.run("pre_delivery", facts, deadline);
-      if (late !== undefined) this.#background.push(this.#recordLate(late));
-      return { delivery, decision: each.get(delivery.account.address), events };
+      const facts = messageFacts(this.#arrived, delivery, all, received?.decision.tags ?? []);
+      const options = received === undefined ? {} : { provenance: received.decision.provenance };
+      const { each, events, late } = await this.#options.hooks.run("pre_delivery", facts, deadline, options);
+      if (late !== undefined) this.#recordLate(late);
+      const decision = each.get(delivery.account.address);
+      return [{ ...undecided, decision, events: [...undecided.events, ...events] }];
     } catch (error) {
-      this.#fail(delivery, toMairustError(error, "run the hooks"));
-      return undefined;
+      this.#outcomes.failed(delivery.account.address, toMairustError(error, "run the hooks"));
+      return [];
     }
   }
 
-  async #recordLate(late: Promise<readonly TimelineEvent[]>): Promise<void> {
-    const events = await late;
-    if (events.length > 0) this.#options.store.recordEvents(this.#message.id, this.#queueId, events);
+  #recordLate(late: Promise<readonly TimelineEvent[]>): void {
+    const record = async () => {
+      const events = await late;
+      if (events.length > 0) this.#options.store.recordEvents(this.#arrived.message.id, this.queueId, events);
+    };
+    this.#background.push(record());
   }
 
-  /** @returns true when the message is to be stored for this account */
-  #accept({ delivery, decision, events }: Decided): boolean {
-    if (decision === undefined || decision.action === "deliver") return true;
-    const { id } = this.#message;
-    const recipient = delivery.account.address;
-    const reply = decision.reply ?? { code: 451, enhanced: "4.7.1", text: "held mail is not available" };
-    this.#outcomes.set(recipient, { kind: "refused", id, ...reply });
-    this.#options.log.info("refused", {
-      queue_id: this.#queueId,
-      id,
-      to: recipient,
-      status: `${reply.code} ${reply.enhanced}`,
-    });
-    this.#options.store.recordEvents(id, this.#queueId, [
-      ...events,
-      {
-        at: this.#options.now(),
-        kind: "refused",
-        recipient,
-        data: { action: decision.action, code: reply.code, text: reply.text },
-      },
-    ]);
-    return false;
+  /** @returns what is to be stored or held; nothing when it is refused */
+  async #apply(decided: DecidedDelivery): Promise<readonly Kept[]> {
+    const ruling = rulingOf(decided, this.#options.lateReject());
+    if (ruling.kind !== "refuse") return [{ decided, ruling }];
+    const carried = decided.received?.carried;
+    if (carried !== undefined && ruling.refusal.action === "tempfail") {
+      // The next try is judged anew.
+      const { recipient, orcpt } = carried.verdict;
+      await this.#options.verdicts.forget(carried.traceId, recipient, orcpt);
+    }
+    this.#outcomes.refused(decided.delivery.account.address, ruling.refusal, decided.events);
+    return [];
   }
 
   /** The peer was told 451; nothing is stored, and it comes again. */
   #failedAfterAnswer(error: unknown): void {
     this.#options.log.error("not stored after the answer", {
-      queue_id: this.#queueId,
-      id: this.#message.id,
+      queue_id: this.queueId,
+      id: this.#arrived.message.id,
       error: toMairustError(error, "store the message"),
     });
   }
 
-  async #store(accepted: readonly Decided[]): Promise<void> {
-    const blob = await this.#message.staged.persist();
+  async #store(kept: readonly Kept[]): Promise<void> {
+    const blob = await this.#arrived.message.staged.persist();
     this.#options.onStep?.("persisted");
-    const results = await this.#options.store.deliver(
-      buildDelivery({
-        message: this.#message,
-        blob,
-        envelope: this.#envelope,
-        queueId: this.#queueId,
-        hostname: this.#options.hostname,
-        detailFolder: this.#options.detailFolder(),
-        postReceive: this.#options.hooks.has("post_receive"),
-        accepted,
-      }),
-    );
+    const facts = this.#facts(blob);
+    const accepted = kept.flatMap(({ decided, ruling }) => (ruling.kind === "store" ? [decided] : []));
+    try {
+      await this.#storeCopies(facts, accepted);
+    } finally {
+      // After it, because both may make the message's row; and whatever became of it.
+      await this.#holdCopies(facts, kept);
+    }
+  }
+
+  #facts(blob: BlobRecord): DeliveryFacts {
+    return {
+      ...this.#arrived,
+      blob,
+      hostname: this.#options.hostname,
+      detailFolder: this.#options.detailFolder(),
+      traceId: this.#preReceive.trace?.id,
+      hasFollowUp: this.#options.hooks.has("post_receive"),
+    };
+  }
+
+  async #storeCopies(facts: DeliveryFacts, accepted: readonly DecidedDelivery[]): Promise<void> {
+    if (accepted.length === 0) return;
+    const results = await this.#options.store.deliver(buildDelivery(facts, accepted));
     this.#options.onStep?.("committed");
     for (const [i, { delivery }] of accepted.entries()) this.#settle(delivery, results[i]);
   }
 
-  #settle(delivery: AccountDelivery, result: TargetResult | undefined): void {
-    const { address } = delivery.account;
+  async #holdCopies(facts: DeliveryFacts, kept: readonly Kept[]): Promise<void> {
+    const holds = kept.flatMap(({ decided, ruling }) =>
+      ruling.kind === "hold" ? [{ decided, hold: newHold(facts, decided, ruling) }] : [],
+    );
+    if (holds.length === 0) return;
+    if (this.#options.holds === undefined) throw noHolds();
+    const results = await this.#options.holds.hold(
+      heldMessage(facts),
+      holds.map(({ hold }) => hold),
+    );
+    for (const [i, { decided, hold }] of holds.entries()) {
+      const fields = { hook: hold.by?.name, held_id: results[i]?.heldId };
+      this.#outcomes.held(decided.delivery.account.address, results[i]?.already, fields);
+    }
+  }
+
+  #settle({ account: { address } }: AccountDelivery, result: TargetResult | undefined): void {
     switch (result?.kind) {
-      case "stored":
-        this.#stored(delivery, this.#message.id, false, { mailbox: result.mailbox, uid: result.uid });
+      case "stored": {
+        const place = { mailbox: result.mailbox, uid: result.uid };
+        this.#outcomes.stored(address, this.#arrived.message.id, false, place);
         break;
+      }
       case "duplicate":
-        this.#stored(delivery, result.messageId, true, {});
+        this.#outcomes.stored(address, result.messageId, true, {});
         break;
       case "over_quota": {
         const text = `Cannot store for "${address}": the quota is used up`;
-        this.#fail(delivery, new MairustError("over_quota", text, { publicText: "mailbox is full" }));
+        this.#outcomes.failed(
+          address,
+          new MairustError("over_quota", text, { publicText: "mailbox is full" }),
+        );
         break;
       }
-      default:
+      default: {
         // Removed since RCPT: the next try gets its 550 there.
-        this.#fail(
-          delivery,
-          new MairustError("store_unavailable", `Cannot store for "${address}": the account is gone`),
-        );
+        const text = `Cannot store for "${address}": the account is gone`;
+        this.#outcomes.failed(address, new MairustError("store_unavailable", text));
+      }
     }
-  }
-
-  #stored(delivery: AccountDelivery, id: MessageId, already: boolean, place: LogFields): void {
-    this.#outcomes.set(delivery.account.address, { kind: "stored", already, id });
-    // After the answer the peer has a 451 for it and comes again: then it is "already stored".
-    const event = already ? "already stored" : this.#answered ? "stored after the answer" : "stored";
-    this.#options.log.info(event, {
-      queue_id: this.#queueId,
-      id,
-      to: delivery.account.address,
-      ...place,
-      size_bytes: this.#message.staged.sizeBytes,
-      delay: (this.#options.now().getTime() - this.#message.receivedAt.getTime()) / 1000,
-      status: "sent",
-    });
-  }
-
-  #fail(delivery: AccountDelivery, error: MairustError): void {
-    const recipient = delivery.account.address;
-    this.#outcomes.set(recipient, { kind: "failed", error, id: this.#message.id });
-    this.#options.log.warn("not stored", {
-      queue_id: this.#queueId,
-      id: this.#message.id,
-      to: recipient,
-      status: error.retry === "later" ? "deferred" : "bounced",
-      error,
-    });
-    this.#options.store.recordEvents(this.#message.id, this.#queueId, [
-      {
-        at: this.#options.now(),
-        kind: error.retry === "later" ? "deferred" : "refused",
-        recipient,
-        data: { reason: error.code },
-      },
-    ]);
   }
 
   #failRest(error: MairustError): void {
-    for (const delivery of accountDeliveries(this.#envelope, this.#resolved)) {
-      if (!this.#outcomes.has(delivery.account.address)) this.#fail(delivery, error);
+    for (const address of new Set(this.#resolved.map(r => r.account.address))) {
+      if (!this.#outcomes.has(address)) this.#outcomes.failed(address, error);
     }
   }
+}
 
-  #missing(): RecipientOutcome {
-    return {
-      kind: "failed",
-      id: this.#message.id,
-      error: new MairustError("internal", "Cannot tell the outcome: none was recorded"),
-    };
-  }
+function undecided(delivery: AccountDelivery, received?: Judgement): DecidedDelivery {
+  return { delivery, received, decision: undefined, events: received?.events ?? [] };
 }

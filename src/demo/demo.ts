@@ -146,8 +146,8 @@ async function setUp(options: DemoOptions, undo: Undo, stop: AbortSignal): Promi
   options.say("starting a private Postfix, the sidecar and a private Dovecot …");
   const postfix = await startPostfix({ dir: postfixDir, domains: [DOMAIN], aliases: ALIASES }, deadline);
   undo.add(() => postfix.stop());
-  const lmtpSocket = { path: postfix.lmtpSocket, group: "postfix" };
-  const site = await makeSite({ dir: siteDir, domain: DOMAIN, lmtpSocket });
+  const sockets = { lmtp: postfix.lmtpSocket, milter: postfix.milterSocket, group: "postfix" };
+  const site = await makeSite({ dir: siteDir, domain: DOMAIN, sockets });
   const sidecar = new Sidecar(options, site, join(scratch.dir, "mairust.log"));
   undo.add(() => stopSidecar(sidecar));
   await sidecar.start(deadline);

@@ -15,8 +15,8 @@ export interface SiteOptions {
   readonly domain: string;
   /** `log.level`; default: info. */
   readonly logLevel?: "info" | "warn";
-  /** UNIX socket for LMTP and the group that may use it; default: a port. */
-  readonly lmtpSocket?: { readonly path: string; readonly group: string };
+  /** UNIX sockets for LMTP and the milter, and the group that may use them; default: ports. */
+  readonly sockets?: { readonly lmtp: string; readonly milter: string; readonly group: string };
 }
 
 export interface Site {
@@ -41,7 +41,12 @@ export async function makeSite(options: SiteOptions): Promise<Site> {
   const masterPassword = await readOrMake(passwordFile);
   const configFile = join(dir, "mairust.toml");
   // Chosen here and not by the listeners: other commands, and a restart, find the same ones in the file.
-  const ports = { lmtp: await freePort(), imap: await freePort(), api: await freePort() };
+  const ports = {
+    lmtp: await freePort(),
+    milter: await freePort(),
+    imap: await freePort(),
+    api: await freePort(),
+  };
   await writeFile(configFile, siteConfig(dir, passwordFile, ports, options), { mode: 0o600 });
   return {
     dir,
@@ -72,6 +77,7 @@ const text = (value: string) => JSON.stringify(value);
 
 interface Ports {
   readonly lmtp: number;
+  readonly milter: number;
   readonly imap: number;
   readonly api: number;
 }
@@ -80,9 +86,11 @@ function siteConfig(
   dir: string,
   passwordFile: string,
   ports: Ports,
-  { domain, lmtpSocket, logLevel = "info" }: SiteOptions,
+  { domain, sockets, logLevel = "info" }: SiteOptions,
 ): string {
-  const lmtp = lmtpSocket === undefined ? `inet:127.0.0.1:${ports.lmtp}` : `unix:${lmtpSocket.path}`;
+  const lmtp = sockets === undefined ? `inet:127.0.0.1:${ports.lmtp}` : `unix:${sockets.lmtp}`;
+  const milter = sockets === undefined ? `inet:127.0.0.1:${ports.milter}` : `unix:${sockets.milter}`;
+  const group = sockets === undefined ? "" : `socket_group = ${text(sockets.group)}\n`;
   return `# Made by mairust; everything of this run lies in this folder.
 data_dir = ${text(join(dir, "data"))}
 runtime_dir = ${text(join(dir, "run"))}
@@ -92,7 +100,10 @@ hostname = ${text(`mail.${domain}`)}
 
 [lmtp]
 listen = [${text(lmtp)}]
-${lmtpSocket === undefined ? "" : `socket_group = ${text(lmtpSocket.group)}\n`}
+${group}
+[milter]
+listen = [${text(milter)}]
+${group}
 [imap]
 listen = ["inet:127.0.0.1:${ports.imap}"]
 master_user = ${text(MASTER_USER)}

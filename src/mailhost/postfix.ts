@@ -40,6 +40,8 @@ export interface PostfixOptions {
   readonly routes?: Readonly<Record<string, string>>;
   /** virtual(5): address to one or more addresses. */
   readonly aliases?: Readonly<Record<string, readonly string[]>>;
+  /** Ask the sidecar's milter, with the lines of `postfix/milter-<stage>.cf`; default: no milter. */
+  readonly milter?: "observe" | "store";
   /** main.cf parameters that are set last. */
   readonly settings?: Readonly<Record<string, string>>;
 }
@@ -53,6 +55,8 @@ export interface Postfix {
   readonly socketDir: string;
   /** Absolute path of the socket that {@link LMTP_NEXT_HOP} means. */
   readonly lmtpSocket: string;
+  /** Absolute path of the socket that the shipped milter lines name. */
+  readonly milterSocket: string;
   readonly pid: number;
   /** Try all deferred mail now (`postqueue -f`). */
   flush(): Promise<void>;
@@ -84,7 +88,12 @@ export async function startPostfix(options: PostfixOptions, deadline: Deadline):
 
   const run = (file: string, args: readonly string[], until?: Deadline) =>
     runCommand(file, args, { env: { MAIL_CONFIG: paths.config }, deadline: until });
-  await run("sh", [join(packageRoot(), "postfix", "stage-store.apply")], deadline);
+  const shipped = (name: string) => join(packageRoot(), "postfix", name);
+  await run("sh", [shipped("stage-store.apply")], deadline);
+  if (options.milter !== undefined) {
+    await letCool(paths);
+    await run("sh", [shipped("milter.apply"), options.milter], deadline);
+  }
   const settings = Object.entries(options.settings ?? {}).map(([name, value]) => `${name} = ${value}`);
   if (settings.length > 0) await run("postconf", ["-e", ...settings], deadline);
   await letCool(paths);
@@ -157,6 +166,7 @@ function runningPostfix(paths: PostfixPaths, smtpPort: number, daemon: Daemon, r
     queueDir: paths.queue,
     socketDir: paths.sockets,
     lmtpSocket: join(paths.sockets, "lmtp.sock"),
+    milterSocket: join(paths.sockets, "milter.sock"),
     pid: daemon.pid,
     run,
     queue,

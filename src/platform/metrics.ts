@@ -63,6 +63,21 @@ function mailMetrics(register: Registrar) {
     /** `outcome`: refused (told by NO), cut (found in the middle of a literal). */
     imapUnreadable: register.counter("imap_unreadable_total", "messages that could not be read", ["outcome"]),
     lmtpConnections: register.gauge("lmtp_connections", "open LMTP connections", []),
+    /** `decision`: accepted, refused, deferred, discarded (held here), failed (by our fault), aborted (by the MTA). */
+    milterMessages: register.counter("milter_messages_total", "messages that the MTA asked about", [
+      "direction",
+      "decision",
+    ]),
+    milterDelay: register.histogram(
+      "milter_added_delay_seconds",
+      "from the end of a message to the answer to the MTA",
+      [],
+    ),
+    milterConnections: register.gauge("milter_connections", "open milter connections", []),
+    /** `fault`: what was wrong; the connection was closed. */
+    milterProtocolErrors: register.counter("milter_protocol_errors_total", "malformed milter traffic", [
+      "fault",
+    ]),
   };
 }
 

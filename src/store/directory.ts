@@ -8,7 +8,7 @@ import { MairustError } from "../core/errors.ts";
 import { accountId } from "../core/ids.ts";
 import type { Account, Directory, Domain, ResolvedRecipient, Stage } from "../core/ports/directory.ts";
 import { createAccount } from "./accounts.ts";
-import { canonicalAddress } from "./addresses.ts";
+import { canonicalAddress, canonicalDomain } from "./addresses.ts";
 import { Batcher } from "./batcher.ts";
 import type { Db } from "./db.ts";
 
@@ -48,6 +48,8 @@ export class StoreDirectory implements Directory {
   readonly #now: () => number;
   readonly #cache = new Map<string, { readonly found: ResolvedRecipient; readonly until: number }>();
   readonly #lookups: Batcher<MailAddress, Lookup>;
+  /** By canonical name; that a domain is not ours is remembered too. */
+  readonly #domains = new Map<string, { readonly found: Domain | undefined; readonly until: number }>();
 
   constructor(db: Db, now: () => number = Date.now) {
     this.#db = db;
@@ -58,6 +60,18 @@ export class StoreDirectory implements Directory {
   /** Forget remembered answers: call after a domain, account or alias changed. */
   invalidate(): void {
     this.#cache.clear();
+    this.#domains.clear();
+  }
+
+  async findDomain(name: string): Promise<Domain | undefined> {
+    const canonical = canonicalDomain(name);
+    if (canonical === undefined) return undefined;
+    const cached = this.#domains.get(canonical);
+    if (cached !== undefined && cached.until > this.#now()) return cached.found;
+    const found = await readDomainRow(this.#db, canonical);
+    if (this.#domains.size >= CACHE_SIZE) this.#domains.clear();
+    this.#domains.set(canonical, { found, until: this.#now() + CACHE_MS });
+    return found;
   }
 
   async findAccount(address: MailAddress): Promise<ResolvedRecipient | undefined> {
@@ -155,6 +169,12 @@ async function lookUp(db: Db, batch: readonly MailAddress[]): Promise<readonly L
     left join accounts a on a.id = hit.id and d.name is not null
     order by w.o`;
   return batch.map((address, ord) => lookup(rows[ord], address));
+}
+
+async function readDomainRow(db: Db, name: string): Promise<Domain | undefined> {
+  const [row] = await db.query<Domain>`
+    select name, tenant, stage, accounts, quota_bytes as "quotaBytes" from domains where name = ${name} and enabled`;
+  return row;
 }
 
 function lookup(row: LookupRow | undefined, address: MailAddress): Lookup {

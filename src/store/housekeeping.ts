@@ -1,4 +1,4 @@
-/** Deletes what has outlived its retention: timeline events and redelivery keys. Small steps, so that no statement holds up mail. */
+/** Deletes what has outlived its retention: timeline events, redelivery keys, verdicts. Small steps, so that no statement holds up mail. */
 import type { Db } from "./db.ts";
 
 /** Rows per statement. */
@@ -15,7 +15,7 @@ export interface RetentionLimits {
 export async function deleteExpired(
   db: Db,
   limits: RetentionLimits,
-): Promise<{ readonly events: number; readonly deliveries: number }> {
+): Promise<{ readonly events: number; readonly deliveries: number; readonly verdicts: number }> {
   const events = await inSteps(
     () => db.run`
       delete from events where ctid = any(array(
@@ -29,7 +29,13 @@ export async function deleteExpired(
         where created_at < now() - make_interval(secs => ${limits.redeliveryWindowS}::float8) limit ${ROWS_PER_STEP}
       ))`,
   );
-  return { events, deliveries };
+  const verdicts = await inSteps(
+    () => db.run`
+      delete from verdicts where ctid = any(array(
+        select ctid from verdicts where expires_at < now() limit ${ROWS_PER_STEP}
+      ))`,
+  );
+  return { events, deliveries, verdicts };
 }
 
 async function inSteps(step: () => Promise<number>): Promise<number> {

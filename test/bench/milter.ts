@@ -65,10 +65,9 @@ async function ours(dir: string, hook: boolean, undo: (() => Promise<unknown>)[]
   const sidecar: Sidecar = await startSidecar({
     dir: site,
     logLevel: "warn",
-    toml: `
-[milter]
-listen = [${JSON.stringify(`unix:${join(postfix.socketDir, "milter.sock")}`)}]
-${hook ? hookToml(plugin) : ""}`,
+    milterListen: `unix:${join(postfix.socketDir, "milter.sock")}`,
+    milter: 'socket_group = "postfix"',
+    toml: hook ? hookToml(plugin) : "",
   });
   undo.push(() => sidecar.stop());
   return through("mairust", postfix);

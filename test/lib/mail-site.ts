@@ -18,6 +18,8 @@ export interface MailSiteOptions extends Omit<SidecarOptions, "dir"> {
   readonly users: readonly string[];
   /** virtual(5) aliases of Postfix. */
   readonly aliases?: Readonly<Record<string, readonly string[]>>;
+  /** Postfix asks the sidecar's milter, as this stage's file says. */
+  readonly milterStage?: "observe" | "store";
   /** main.cf parameters of Postfix that are set last. */
   readonly postfixSettings?: Readonly<Record<string, string>>;
 }
@@ -36,7 +38,14 @@ export interface MailSite {
 }
 
 export async function startMailSite(options: MailSiteOptions): Promise<MailSite> {
-  const { users, aliases = {}, postfixSettings = {}, domain = "example.test", ...rest } = options;
+  const {
+    users,
+    aliases = {},
+    postfixSettings = {},
+    milterStage,
+    domain = "example.test",
+    ...rest
+  } = options;
   const scratch = await makeScratch();
   const deadline = deadlineAfter(START_MS);
   const folder = async (name: string) => {
@@ -44,7 +53,13 @@ export async function startMailSite(options: MailSiteOptions): Promise<MailSite>
     return join(scratch.dir, name);
   };
   const postfix = await startPostfix(
-    { dir: await folder("p"), domains: [domain], aliases, settings: postfixSettings },
+    {
+      dir: await folder("p"),
+      domains: [domain],
+      aliases,
+      settings: postfixSettings,
+      ...(milterStage === undefined ? {} : { milter: milterStage }),
+    },
     deadline,
   );
   const socket = `unix:${postfix.lmtpSocket}`;
@@ -54,6 +69,12 @@ export async function startMailSite(options: MailSiteOptions): Promise<MailSite>
     dir: await folder("s"),
     lmtpListen: [socket],
     lmtp: `socket_group = "postfix"\n${rest.lmtp ?? ""}`,
+    ...(milterStage === undefined
+      ? {}
+      : {
+          milterListen: `unix:${postfix.milterSocket}`,
+          milter: `socket_group = "postfix"\n${rest.milter ?? ""}`,
+        }),
   });
   const dovecot = await startDovecot(
     {

@@ -24,6 +24,10 @@ export interface SidecarOptions {
   readonly imap?: string;
   /** LMTP listeners besides the loopback port. */
   readonly lmtpListen?: readonly string[];
+  /** Where the milter listens; default: some port. */
+  readonly milterListen?: string;
+  /** More lines for `[milter]`. */
+  readonly milter?: string;
   readonly domain?: string;
   readonly logLevel?: "debug" | "info" | "warn";
 }
@@ -154,6 +158,9 @@ min_free_disk_mb = 64
 [lmtp]
 listen = [${[`inet:127.0.0.1:${lmtpPort}`, ...(options.lmtpListen ?? [])].map(text).join(", ")}]
 ${options.lmtp ?? ""}
+[milter]
+listen = [${text(options.milterListen ?? "inet:127.0.0.1:0")}]
+${options.milter ?? ""}
 [imap]
 listen = ["inet:127.0.0.1:${imapPort}"]
 master_password_file = ${text(join(dir, "imap.secret"))}

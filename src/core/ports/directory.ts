@@ -39,4 +39,6 @@ export interface Directory {
   resolveRecipient(address: MailAddress): Promise<ResolvedRecipient>;
   /** As above, but never creates and returns undefined for unknown ones. */
   findAccount(address: MailAddress): Promise<ResolvedRecipient | undefined>;
+  /** A domain by its name as received, in any spelling. Remembered for a moment. @throws {MairustError} `store_unavailable` */
+  findDomain(name: string): Promise<Domain | undefined>;
 }

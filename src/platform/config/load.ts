@@ -6,7 +6,6 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { hostname as systemHostname } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { messageOf } from "../../core/errors.ts";
-import { findNotBuilt } from "../../wire/config/not-built.ts";
 import type { Config } from "../../wire/config/schema.ts";
 import { type Environment, processEnvironment } from "./environment.ts";
 import { type Layer, type MergeState, mergeDocument } from "./merge.ts";
@@ -131,8 +130,6 @@ function deriveDefaults(state: MergeState): void {
   const { tree, origins } = state;
   const builtIn = defaultsOf(ROOT);
   if (tree.hostname === "") tree.hostname = systemHostname();
-  if (!origins.has("roles"))
-    tree.roles = list(tree.roles).filter(role => findNotBuilt(["roles"], [role]) === undefined);
   for (const { folder, key } of MOVES_WITH) {
     if (origins.has(keyText(key))) continue;
     const [section, name] = key;

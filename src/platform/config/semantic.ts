@@ -8,7 +8,7 @@ import { foundText } from "./schema-node.ts";
 type Report = (path: KeyPath, text: string) => void;
 
 /** Files with the keys of the listeners, which must not share an address. */
-const LISTENERS = ["lmtp", "imap", "api", "metrics"] as const;
+const LISTENERS = ["milter", "lmtp", "imap", "api", "metrics"] as const;
 
 /** @returns the problems of a configuration whose single values are right */
 export async function checkRules(

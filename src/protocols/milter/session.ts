@@ -22,6 +22,7 @@
  * Sources: sendmail libmilter/engine.c (state table); Postfix src/milter/milter8.c; mail-path.md §1
  */
 import { toMairustError } from "../../core/errors.ts";
+import type { Direction } from "../../core/ports/milter.ts";
 import { every } from "../../platform/deadline.ts";
 import { type Command, type CommandOf, decodeCommand } from "./codec.ts";
 import type { OutboundRules } from "./direction.ts";
@@ -43,7 +44,7 @@ export interface MilterSessionPort {
 /** What is counted; names follow `mairust_milter_…`. */
 export interface MilterMetrics {
   /** A message was decided about, or given up by the MTA. */
-  message(result: MilterResult): void;
+  message(result: MilterResult, direction: Direction): void;
   /** @param seconds  from the end of the message to the answer */
   duration(seconds: number): void;
   protocolError(fault: MilterFault): void;
@@ -249,7 +250,7 @@ export class MilterSession {
     stopProgress();
     this.#transaction = undefined;
     this.#macros.endMessage();
-    metrics.message(result);
+    metrics.message(result, transaction.direction);
     if (this.closed) return;
     metrics.duration((performance.now() - startedAt) / 1000);
     this.#state = "connected";
@@ -290,7 +291,7 @@ export class MilterSession {
     if (transaction === undefined) return;
     this.#transaction = undefined;
     // While a decision is awaited it is counted there.
-    if (transaction.isOpen) this.#options.metrics.message("aborted");
+    if (transaction.isOpen) this.#options.metrics.message("aborted", transaction.direction);
     void transaction.abort();
   }
 

@@ -10,6 +10,7 @@
 import { MairustError, messageOf, toMairustError } from "../../core/errors.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type {
+  Direction,
   MilterDecider,
   MilterDecision,
   MilterEnvelope,
@@ -57,6 +58,7 @@ export class Transaction {
   #envelopeBytes: number;
   #message: MilterMessage | undefined;
   #queueId = "";
+  #direction: Direction = "inbound";
   #hasRecipients = false;
   #isOpen = false;
   #failure: MairustError | undefined;
@@ -83,6 +85,7 @@ export class Transaction {
   /** The content begins. */
   open(envelope: MilterEnvelope): void {
     this.#queueId = envelope.queueId;
+    this.#direction = envelope.direction;
     this.#isOpen = true;
     if (this.#failure !== undefined) return;
     try {
@@ -95,6 +98,11 @@ export class Transaction {
   /** At least one was told, kept or not. */
   get hasRecipients(): boolean {
     return this.#hasRecipients;
+  }
+
+  /** Known when the content begins. */
+  get direction(): Direction {
+    return this.#direction;
   }
 
   /** Content has begun, and its end was not seen. */

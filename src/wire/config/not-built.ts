@@ -41,14 +41,11 @@ function grants(refused: Readonly<Partial<Record<PermissionName, Refusal>>>): re
 }
 
 export const NOT_BUILT: readonly NotBuilt[] = [
-  { key: ["roles"], refused: words("milter"), missing: "the milter listener" },
-  { key: ["milter", "*"], refused: any, missing: "the milter listener" },
-  { key: ["limits", "milter_packet_bytes"], refused: any, missing: "the milter listener" },
   { key: ["blobs", "driver"], refused: words("s3"), missing: "the S3 blob driver" },
   { key: ["blobs", "s3", "*"], refused: any, missing: "the S3 blob driver" },
   { key: ["blobs", "client_side_key_file"], refused: nonEmpty, missing: "encryption of blobs" },
   { key: ["lmtp", "listen"], refused: tls, missing: "TLS on listeners" },
-  { key: ["lmtp", "late_reject"], refused: otherThan("hold"), missing: "pre_receive at LMTP" },
+  { key: ["milter", "listen"], refused: tls, missing: "TLS on listeners" },
   { key: ["imap", "listen"], refused: tls, missing: "TLS on listeners" },
   { key: ["imap", "client_listen"], refused: nonEmpty, missing: "the IMAP listener for other clients" },
   { key: ["imap", "writable"], refused: words("flags"), missing: "changing flags by IMAP" },

@@ -56,7 +56,7 @@ export const configSchema = Type.Object(
       },
     ),
     drain_timeout_s: whole(30, 0, 3600, "how long running work may take to finish when the service stops"),
-    roles: someOf(ROLES, ROLES, "what this process does; left out: everything that this version can"),
+    roles: someOf(ROLES, ROLES, "what this process does; left out: everything"),
     database: databaseSection,
     blobs: blobsSection,
     milter: milterSection,

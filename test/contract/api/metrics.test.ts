@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { ImapFlow } from "imapflow";
 import { createTransport } from "nodemailer";
+import { MilterClient } from "../../lib/milter-client.ts";
 import { type RunningService, startService } from "./service.ts";
 
 /** Not fed by one message that goes well, each with the reason. */
@@ -10,6 +11,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   mairust_blobs_removed_bytes_total: "a blob has to be unused for a day",
   mairust_blobs_removed_total: "a blob has to be unused for a day",
   mairust_scrub_findings_total: "a stored message has to be damaged and scrub to run",
+  mairust_milter_protocol_errors_total: "an MTA has to break the protocol",
   mairust_imap_unreadable_total: "counts damaged or missing blobs",
   mairust_plugin_errors_total: "counts calls that fail",
   mairust_plugin_denied_actions_total: "counts items beyond the grant; the sample plugin keeps to its own",
@@ -68,6 +70,8 @@ test("every metric of ours has a sample after one message with a hook, one read 
     envelope: { from: "a@example.org", to: [USER] },
     raw: "Subject: invoice\r\nMessage-ID: <metrics@example.org>\r\n\r\nbody\r\n",
   });
+  const milter = await MilterClient.open({ host: "127.0.0.1", port: listeners("milter")[0] ?? 0 });
+  await milter.send({ to: [USER] });
   const client = imapClient(running.site.masterPassword);
   await client.connect();
   await client.mailboxOpen("Invoices");
@@ -81,6 +85,7 @@ test("every metric of ours has a sample after one message with a hook, one read 
   while (!text.includes("mairust_search_texts_total{") && performance.now() < end) text = await scrape();
   await client.logout();
   transport.close();
+  milter.quit();
   const own = [...sums(text)].filter(([name]) => !/^mairust_(?:process|nodejs)_/u.test(name));
   assert.ok(own.length > 12, text);
   const silent = own.filter(([name, sum]) => !(sum > 0) && name !== EITHER).map(([name]) => name);

@@ -7,12 +7,14 @@ import { messageId } from "../../../src/core/ids.ts";
 import type { HookDecision, HookDecisions, HookRunner, MessageFacts } from "../../../src/core/ports/hooks.ts";
 import type { RecipientOutcome } from "../../../src/core/ports/intake.ts";
 import { Intake } from "../../../src/delivery/intake.ts";
+import { TraceFields } from "../../../src/delivery/trace-field.ts";
 import { deadlineAfter, sleep } from "../../../src/platform/deadline.ts";
 import { uuid7Generator } from "../../../src/platform/uuid7.ts";
 import { type FsBlobStore, openFsBlobs } from "../../../src/store/blobs-fs.ts";
 import { MailboxChanges } from "../../../src/store/changes.ts";
 import { createMessageStore } from "../../../src/store/deliver.ts";
 import { StoreDirectory } from "../../../src/store/directory.ts";
+import { createVerdicts } from "../../../src/store/verdicts.ts";
 import { silentLog, startTestDatabase, type TestDatabase } from "../../lib/database.ts";
 
 const newId = uuid7Generator();
@@ -80,6 +82,9 @@ function newIntake(hooks: HookRunner): Intake {
     store,
     directory,
     hooks,
+    verdicts: createVerdicts(db),
+    trace: new TraceFields(Buffer.alloc(32)),
+    lateReject: () => "hold",
     log: silentLog,
     hostname: "mail.example.test",
     newMessageId: () => messageId(newId()),

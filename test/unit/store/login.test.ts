@@ -25,6 +25,7 @@ const DIRECTORY: Directory = {
     };
   },
   findAccount: async () => undefined,
+  findDomain: async () => undefined,
 };
 
 /** A clock that only waiting moves; `waits` are those asked for. */

@@ -27,9 +27,9 @@ test("loadConfig() refuses a named file that is missing", async t => {
   assert.match((await problemsOf(loadConfig({ env: { MAIRUST_CONFIG: file } })))[0] ?? "", /cannot be read/);
 });
 
-test("the roles of this version are the default, without the milter", async t => {
+test("all roles are the default", async t => {
   const { config } = await loadText(t, "");
-  assert.deepEqual(config.roles, ["lmtp", "imap", "api", "worker"]);
+  assert.deepEqual(config.roles, ["milter", "lmtp", "imap", "api", "worker"]);
 });
 
 test("later layers win: file, conf.d in order, environment, option", async t => {
@@ -173,15 +173,18 @@ test("rules between keys are checked", async t => {
 });
 
 test("what is not built is refused by name when it is set, whatever sets it", async t => {
-  const loading = loadText(t, '[milter]\nconnections = 5\n[imap]\nwritable = "none"\n[tls]\ncert_file = ""', {
-    env: { MAIRUST_OTEL__ENABLED: "true" },
-    overrides: ['domains."a.example".stage=mirror', 'roles=["milter"]'],
-  });
+  const loading = loadText(
+    t,
+    '[sender_auth]\nchecks = ["spf"]\n[imap]\nwritable = "none"\n[tls]\ncert_file = ""',
+    {
+      env: { MAIRUST_OTEL__ENABLED: "true" },
+      overrides: ['domains."a.example".stage=mirror'],
+    },
+  );
   assert.deepEqual(await problemsOf(loading), [
-    "mairust.toml:2:1 milter.connections: found 5: the milter listener is not built in this version",
+    "mairust.toml:2:1 sender_auth.checks: found a list: sender authentication is not built in this version",
     "environment MAIRUST_OTEL__ENABLED otel.enabled: found true: the export of traces is not built in this version",
     '-o domains."a.example".stage domains."a.example".stage: found "mirror": every stage but store is not built in this version',
-    '-o roles roles[0]: found "milter": the milter listener is not built in this version',
   ]);
 });
 
@@ -203,7 +206,6 @@ test("no error hides another: elements of a list, a table of a wrong name, a key
     "filter.header = { A = 1, B = 2 }", // 14
   ].join("\n");
   assert.deepEqual(await problemsOf(loadText(t, toml)), [
-    'mairust.toml:1:10 roles[0]: found "milter": the milter listener is not built in this version',
     'mairust.toml:1:20 roles[1]: found "lmpt"; allowed: one of "milter", "lmtp", "imap", "api", "worker"',
     'mairust.toml:3:11 lmtp.listen[0]: found "inet:127.0.0.1:99999"; allowed: unix:/path, inet:host:port or inet:[::1]:port (the port is over 65535)',
     'mairust.toml:3:35 lmtp.listen[1]: found "tls:127.0.0.1:1": TLS on listeners is not built in this version',

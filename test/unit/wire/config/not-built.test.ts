@@ -4,8 +4,6 @@ import { childOf, ROOT, type SchemaNode } from "../../../../src/platform/config/
 import { findNotBuilt, NOT_BUILT } from "../../../../src/wire/config/not-built.ts";
 
 const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> = [
-  [["roles"], ["lmtp", "milter"]],
-  [["milter", "listen"], []],
   [["blobs", "driver"], "s3"],
   [["blobs", "s3", "bucket"], "x"],
   [["blobs", "client_side_key_file"], "/k"],
@@ -25,7 +23,6 @@ const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> =
   [["otel", "enabled"], true],
   [["alerts", "mail_to"], ["a@b"]],
   [["hooks", 7, "mode"], "canary"],
-  [["lmtp", "late_reject"], "reject"],
   [["hold", "expire_days"], 30],
   [["plugins", "require_limits"], ["memory"]],
   [

@@ -1,0 +1,287 @@
+/**
+ * One message at the milter (message path, steps 1 to 5): takes its content, runs the chain at its end, and answers for all
+ * recipients at once. What does not hold for all of them goes to LMTP, under the id of the trace field.
+ *
+ * What fails how: whatever is thrown here becomes a 4xx at the session; a hold is answered after it is durable; a verdict that LMTP
+ * needs is saved before the message is accepted. Without hooks only the trace field depends on the database, and is left out
+ * without it.
+ *
+ * Source: mail-path.md §1
+ */
+import type { Deadline } from "../core/deadline.ts";
+import { MairustError, toMairustError } from "../core/errors.ts";
+import type { MessageId } from "../core/ids.ts";
+import type { HookDecision, HookPoint } from "../core/ports/hooks.ts";
+import type {
+  MilterDecision,
+  MilterEdit,
+  MilterEnvelope,
+  MilterMessage,
+  ReservedField,
+} from "../core/ports/milter.ts";
+import type { TimelineEvent } from "../core/ports/timeline.ts";
+import type { CarriedVerdict } from "../core/ports/verdicts.ts";
+import { within } from "../platform/deadline.ts";
+import {
+  type Accepted,
+  type Combined,
+  combineInbound,
+  combineOutbound,
+  combineSent,
+  split,
+} from "./combine-verdicts.ts";
+import type { MilterContent } from "./milter-content.ts";
+import { decisionEvent, receivedAtMilter } from "./milter-events.ts";
+import { holdAtMilter } from "./milter-hold.ts";
+import { type MilterDeciderOptions, POINT_OF } from "./milter-options.ts";
+import { isOurs, type Scope, scopeOf } from "./milter-scope.ts";
+import { encodeHeaderValue } from "./prefix.ts";
+import { TRACE_FIELD, TRACE_LIFETIME_S } from "./trace-field.ts";
+
+/** Carries the one-time id of mail that the service submits itself. */
+const SUBMIT_FIELD = "x-mairust-submit";
+
+export interface MessageParts {
+  readonly id: MessageId;
+  readonly receivedAt: Date;
+  readonly content: MilterContent;
+  /** Hooks stood at its point when it began: only then was anything kept for them. */
+  readonly hasHooks: boolean;
+  /** Takes work that goes on after the answer and never rejects. */
+  readonly background: (work: Promise<void>) => void;
+}
+
+export class DecidedMessage implements MilterMessage {
+  readonly #options: MilterDeciderOptions;
+  readonly #envelope: MilterEnvelope;
+  readonly #parts: MessageParts;
+  #late: Promise<void> = Promise.resolve();
+  #deciding = false;
+
+  constructor(options: MilterDeciderOptions, envelope: MilterEnvelope, parts: MessageParts) {
+    this.#options = options;
+    this.#envelope = envelope;
+    this.#parts = parts;
+  }
+
+  get id(): string {
+    return this.#parts.id;
+  }
+
+  get full(): boolean {
+    return this.#parts.content.full;
+  }
+
+  write(chunk: Uint8Array): Promise<void> | undefined {
+    return this.#parts.content.write(chunk);
+  }
+
+  async decide(reserved: readonly ReservedField[], deadline: Deadline): Promise<MilterDecision> {
+    this.#deciding = true;
+    try {
+      const decided = await this.#decidedBefore(reserved);
+      if (decided !== undefined) return decided;
+      const scope = this.#parts.hasHooks ? await scopeOf(this.#options.directory, this.#envelope) : undefined;
+      if (scope === undefined) return await this.#withoutHooks(deadline);
+      return await this.#judge(scope, deadline);
+    } finally {
+      this.#release();
+    }
+  }
+
+  async abort(): Promise<void> {
+    // While it is decided about, hooks may read it.
+    if (!this.#deciding) this.#release();
+  }
+
+  /** Calls that nobody waited for may still read it. */
+  #release(): void {
+    const { background, content } = this.#parts;
+    background(
+      this.#late
+        .then(() => content.release())
+        .catch(error =>
+          this.#options.log.error("message not released", {
+            id: this.id,
+            error: toMairustError(error, "release"),
+          }),
+        ),
+    );
+  }
+
+  /** Mail that the service submits itself was judged when it came in. */
+  async #decidedBefore(reserved: readonly ReservedField[]): Promise<MilterDecision | undefined> {
+    const tokens = reserved.filter(([name]) => name.toLowerCase() === SUBMIT_FIELD);
+    const [token] = tokens;
+    if (token === undefined || tokens.length > 1) return undefined;
+    const taken = await this.#options.submissions?.take(token[1].trim(), this.#envelope.queueId);
+    if (taken === undefined) return undefined;
+    const { point, verdicts } = taken;
+    if (point !== "pre_send") return this.#accept({ addBcc: [], ...split(verdicts) }, true);
+    const all = combineSent(verdicts);
+    await this.#save(point, all);
+    return { kind: "accept", edits: this.#fieldEdits(all) };
+  }
+
+  async #withoutHooks(deadline: Deadline): Promise<MilterDecision> {
+    const { directory, hooks, log } = this.#options;
+    // Hooks that came meanwhile have not seen it: without the field LMTP asks them.
+    const isJudged = this.#parts.hasHooks || !hooks.has(POINT_OF[this.#envelope.direction]);
+    if (!isJudged) return { kind: "accept", edits: [] };
+    try {
+      const mayTrace = await within(isOurs(directory, this.#envelope), deadline);
+      return { kind: "accept", edits: mayTrace ? this.#trace(false) : [] };
+    } catch (error) {
+      log.warn("milter.no_trace", {
+        queue_id: this.#envelope.queueId,
+        error: toMairustError(error, "find the domains"),
+      });
+      return { kind: "accept", edits: [] };
+    }
+  }
+
+  async #judge(scope: Scope, deadline: Deadline): Promise<MilterDecision> {
+    const { hooks, log, now, store } = this.#options;
+    const envelope = this.#envelope;
+    const { id, receivedAt, content } = this.#parts;
+    const facts = {
+      messageId: id,
+      receivedAt,
+      queueId: envelope.queueId,
+      direction: envelope.direction,
+      stage: scope.stage,
+      mailFrom: envelope.mailFrom.raw,
+      recipients: [...new Set(scope.addresses)],
+      observed: scope.observed,
+      account: undefined,
+      client: envelope.client,
+      authUser: envelope.auth?.user,
+      tls: envelope.tls === undefined ? undefined : true,
+      tags: [],
+      ...(await content.finish(envelope.declaredSizeBytes)),
+    };
+    const point = POINT_OF[envelope.direction];
+    const { each, events, late } = await hooks.run(point, facts, deadline);
+    if (late !== undefined) this.#late = this.#recordLate(late);
+    const verdicts = envelope.recipients.map((recipient, i) => ({
+      recipient: recipient.address.raw,
+      orcpt: recipient.orcpt ?? "",
+      decision: decisionOf(each, scope.addresses[i]),
+    }));
+    const combined = envelope.direction === "inbound" ? combineInbound(verdicts) : combineOutbound(verdicts);
+    const decision = await this.#answer(combined, verdicts, events, scope);
+    log.info("milter", {
+      queue_id: envelope.queueId,
+      id,
+      from: envelope.mailFrom.raw,
+      direction: envelope.direction,
+      decision: decision.kind === "refuse" ? `${decision.code} ${decision.enhanced}` : decision.kind,
+      carried: combined.kind === "accept" && combined.carried.length > 0,
+      delay: (now().getTime() - receivedAt.getTime()) / 1000,
+    });
+    if (combined.kind !== "hold" || decision.kind === "refuse") {
+      store.recordEvents(id, envelope.queueId, [
+        receivedAtMilter(envelope, facts),
+        ...events,
+        decisionEvent(envelope, combined, decision, now()),
+      ]);
+    }
+    return decision;
+  }
+
+  async #answer(
+    combined: Combined,
+    verdicts: readonly CarriedVerdict[],
+    events: readonly TimelineEvent[],
+    scope: Scope,
+  ): Promise<MilterDecision> {
+    switch (combined.kind) {
+      case "refuse":
+        return refusal(combined.decision);
+      case "hold":
+        return this.#hold(verdicts, events);
+      case "accept":
+        if (this.#envelope.direction === "inbound") return this.#accept(combined, scope.hasOurs);
+        // LMTP must not take it for mail from outside.
+        await this.#save("pre_send", combined);
+        return { kind: "accept", edits: this.#fieldEdits(combined) };
+    }
+  }
+
+  async #hold(
+    verdicts: readonly CarriedVerdict[],
+    events: readonly TimelineEvent[],
+  ): Promise<MilterDecision> {
+    const { message } = this.#parts.content;
+    const { holds, log } = this.#options;
+    const envelope = this.#envelope;
+    if (message === undefined) {
+      log.warn("milter.not_held", {
+        queue_id: envelope.queueId,
+        id: this.id,
+        reason: "hooks enabled since negotiation",
+      });
+      return { kind: "refuse", code: 451, enhanced: "4.7.1", lines: ["try again"] };
+    }
+    await holdAtMilter({ holds, message, envelope, verdicts, events });
+    return { kind: "discard" };
+  }
+
+  async #accept(accepted: Accepted, mayTrace: boolean): Promise<MilterDecision> {
+    const isRecorded = mayTrace && accepted.carried.length > 0;
+    if (isRecorded) await this.#save("pre_receive", accepted);
+    const trace = mayTrace ? this.#trace(isRecorded) : [];
+    return { kind: "accept", edits: [...trace, ...this.#fieldEdits(accepted)] };
+  }
+
+  async #save(point: HookPoint, { carried, uniform }: Pick<Accepted, "carried" | "uniform">): Promise<void> {
+    const { queueId, mailFrom } = this.#envelope;
+    // Without one nobody could find it again.
+    if (queueId === "") return;
+    await this.#options.verdicts.save({
+      traceId: this.id,
+      queueId,
+      point,
+      mailFrom: mailFrom.raw,
+      uniform,
+      verdicts: carried,
+      expiresAt: new Date(this.#options.now().getTime() + TRACE_LIFETIME_S * 1000),
+    });
+  }
+
+  #trace(recorded: boolean): readonly MilterEdit[] {
+    const { edits, queueId } = this.#envelope;
+    if (!edits.has("insert_header")) return [];
+    const value = this.#options.trace.value({ id: this.#parts.id, recorded }, queueId, this.#options.now());
+    return value === undefined ? [] : [{ kind: "insert_header", index: 0, name: TRACE_FIELD, value }];
+  }
+
+  #fieldEdits({ headers, addBcc }: Pick<Accepted, "headers" | "addBcc">): readonly MilterEdit[] {
+    return [
+      ...headers.map(
+        ([name, value]) => ({ kind: "add_header", name, value: encodeHeaderValue(value) }) as const,
+      ),
+      ...addBcc.map(address => ({ kind: "add_recipient", address }) as const),
+    ];
+  }
+
+  async #recordLate(late: Promise<readonly TimelineEvent[]>): Promise<void> {
+    const events = await late;
+    if (events.length > 0) this.#options.store.recordEvents(this.#parts.id, this.#envelope.queueId, events);
+  }
+}
+
+function decisionOf(each: ReadonlyMap<string, HookDecision>, address: string | undefined): HookDecision {
+  const decision = each.get(address ?? "");
+  if (decision === undefined)
+    throw new MairustError("internal", `Cannot decide about "${address}": the chain said nothing of it`);
+  return decision;
+}
+
+function refusal({ action, reply }: HookDecision): MilterDecision {
+  const { code, enhanced, text } = reply ?? {
+    ...(action === "reject" ? { code: 550, enhanced: "5.7.1" } : { code: 451, enhanced: "4.7.1" }),
+    text: "not accepted",
+  };
+  return { kind: "refuse", code, enhanced, lines: [text] };
+}

@@ -1,0 +1,65 @@
+/**
+ * For whom hooks at the milter count (message path, step 2): of mail from outside each recipient's domain says, of mail that is sent
+ * the sender's. A domain that is not ours, or in stage `observe`, is watched only.
+ *
+ * Source: mail-path.md §1; product.md, stages
+ */
+import type { MailAddress } from "../core/envelope.ts";
+import type { Directory, Domain, Stage } from "../core/ports/directory.ts";
+import type { MilterEnvelope } from "../core/ports/milter.ts";
+
+export interface Scope {
+  /** Of each RCPT, in order: lower case, the domain in its canonical form where it is ours. */
+  readonly addresses: readonly string[];
+  /** Those of them for whom hooks are only recorded. */
+  readonly observed: ReadonlySet<string>;
+  /** The furthest of the domains in scope. */
+  readonly stage: Stage;
+  /** A recipient is in a domain of ours that is beyond `observe`. */
+  readonly hasOurs: boolean;
+}
+
+const STAGE_ORDER: readonly Stage[] = ["observe", "hooks", "mirror", "store"];
+
+/**
+ * @returns undefined: nobody in this message is ours to judge
+ * @throws {MairustError} `store_unavailable`
+ */
+export async function scopeOf(directory: Directory, envelope: MilterEnvelope): Promise<Scope | undefined> {
+  const domains = await Promise.all(
+    envelope.recipients.map(({ address }) => directory.findDomain(address.domain)),
+  );
+  const addresses = envelope.recipients.map(({ address }, i) => addressText(address, domains[i]));
+  const hasOurs = domains.some(isBeyondObserve);
+  if (envelope.direction === "inbound") {
+    const observed = new Set(addresses.filter((_, i) => !isBeyondObserve(domains[i])));
+    return { addresses, observed, stage: furthest(domains), hasOurs };
+  }
+  const domain = await directory.findDomain(envelope.mailFrom.domain);
+  if (domain === undefined) return undefined;
+  const observed = new Set(isBeyondObserve(domain) ? [] : addresses);
+  return { addresses, observed, stage: domain.stage, hasOurs };
+}
+
+/** True for mail from outside with a recipient in a domain of ours beyond `observe`. @throws {MairustError} `store_unavailable` */
+export async function isOurs(directory: Directory, envelope: MilterEnvelope): Promise<boolean> {
+  if (envelope.direction !== "inbound") return false;
+  for (const { address } of envelope.recipients) {
+    if (isBeyondObserve(await directory.findDomain(address.domain))) return true;
+  }
+  return false;
+}
+
+function isBeyondObserve(domain: Domain | undefined): boolean {
+  return domain !== undefined && domain.stage !== "observe";
+}
+
+function furthest(domains: readonly (Domain | undefined)[]): Stage {
+  const places = domains.map(domain => STAGE_ORDER.indexOf(domain?.stage ?? "observe"));
+  return STAGE_ORDER[Math.max(0, ...places)] ?? "observe";
+}
+
+function addressText(address: MailAddress, domain: Domain | undefined): string {
+  const local = address.local.normalize("NFC").toLowerCase();
+  return `${local}@${domain?.name ?? address.domain.toLowerCase()}`;
+}
