@@ -1,5 +1,5 @@
-/** Held mail: durable first, then out of the MTA's hands. `store/holds.ts` implements it. */
-import type { MailAddress } from "../envelope.ts";
+/** Held mail: durable first, then out of the MTA's hands. `store/holds.ts` implements `Holds`, `HoldAdmin` is in `hold-admin.ts`. */
+import type { ClientFacts, MailAddress } from "../envelope.ts";
 import type { AccountId, MessageId } from "../ids.ts";
 import type { HookDecision, HookPoint } from "./hooks.ts";
 import type { Delivery } from "./store.ts";
@@ -9,6 +9,16 @@ export interface HeldRecipient {
   readonly address: MailAddress;
   /** RFC 3461 ORCPT as received, decoded. */
   readonly orcpt?: string;
+  /** RFC 3461 NOTIFY, upper case. */
+  readonly notify?: readonly string[];
+}
+
+/** What is kept of the session that the message came by, for hooks that run at the release and for its submission. */
+export interface HeldSession {
+  readonly client?: ClientFacts;
+  readonly tls?: boolean;
+  /** RFC 3461 §4.3–4.4. */
+  readonly dsn?: { readonly ret?: "FULL" | "HDRS"; readonly envid?: string };
 }
 
 /** For whom a message is held, and why. */
@@ -27,8 +37,12 @@ export interface NewHold {
   readonly decision: HookDecision;
   /** Submitting user of outbound mail, who may not release it. */
   readonly authUser: string | undefined;
-  /** Bytes to put in front when it is stored: as {@link Delivery} targets have them. Empty at the milter. */
+  /**
+   * Bytes to put in front when it is stored, as {@link Delivery} targets have them, but without the fields of `decision.headers`:
+   * release adds those, with what further hooks add. Empty at the milter.
+   */
   readonly prefix: Uint8Array;
+  readonly session?: HeldSession;
   readonly events: readonly TimelineEvent[];
 }
 
@@ -44,6 +58,7 @@ export interface Holds {
 }
 
 export interface HoldResult {
+  /** "" when the delivery was known already and its hold is no longer on record: it ended long ago, or the message was stored. */
   readonly heldId: string;
   /** It was held before, as this message. */
   readonly already: MessageId | undefined;
