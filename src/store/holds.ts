@@ -18,7 +18,7 @@ import { refuseOldPut } from "./put-age.ts";
 
 /** How long a hold waits for an account that somebody holds (its removal). */
 const LOCK_MS = 2_000;
-/** The redelivery key's recipient of mail that is held at the milter: all of them. */
+/** The redelivery key's recipient of mail that is held at the milter: all of them, in however many holds. */
 const MILTER_KEY = "milter";
 
 export interface HoldsOptions {
@@ -99,8 +99,6 @@ async function claimKeys(
   windowS: number,
 ): Promise<ReadonlyMap<string, MessageId>> {
   const keys = [...new Set(holds.map(keyOf))].sort();
-  if (keys.length < holds.length)
-    throw new MairustError("invalid_argument", "Cannot hold the message: one account is named twice");
   if (queueId === "") return new Map();
   const queue = pgText(queueId);
   const claimed = await tx.query<{ recipient: string }>`
@@ -174,10 +172,11 @@ export function recipientRows(recipients: readonly HeldRecipient[]): readonly ob
   }));
 }
 
-async function findHold(tx: Tx, owner: MessageId, { account }: NewHold): Promise<string> {
+/** Of several at the milter the one with the same recipients, if there is one. */
+async function findHold(tx: Tx, owner: MessageId, { account, recipients }: NewHold): Promise<string> {
   const [row] = await tx.query<{ id: string }>`
     select id from holds where message_id = ${owner}::uuid and account_id is not distinct from ${account?.id ?? null}::bigint
-    order by id desc limit 1`;
+    order by recipients = ${jsonText(recipientRows(recipients))}::text::jsonb desc, id desc limit 1`;
   return row?.id ?? "";
 }
 
