@@ -1,5 +1,6 @@
 /** Held mail over a real database and real blob files, with hooks that do what a test says and an MTA that keeps what it is given. */
 import type { Socket } from "node:net";
+import type { TestContext } from "node:test";
 import { SMTPServer, type SMTPServerOptions } from "smtp-server";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
 import { type AccountId, accountId, type MessageId, messageId } from "../../../src/core/ids.ts";
@@ -165,11 +166,10 @@ export interface TestMta {
   readonly taken: readonly Taken[];
   /** Break all connections off. */
   cut(): void;
-  stop(): Promise<void>;
 }
 
-/** An MTA on a loopback port. */
-export async function startMta(change: SMTPServerOptions = {}): Promise<TestMta> {
+/** An MTA on a loopback port, for as long as the test runs. */
+export async function startMta(t: TestContext, change: SMTPServerOptions = {}): Promise<TestMta> {
   const taken: Taken[] = [];
   const server = new SMTPServer({
     disabledCommands: ["AUTH", "STARTTLS"],
@@ -197,6 +197,7 @@ export async function startMta(change: SMTPServerOptions = {}): Promise<TestMta>
   });
   const sockets = new Set<Socket>();
   server.server.on("connection", (socket: Socket) => sockets.add(socket));
+  t.after(() => new Promise<void>(resolve => server.close(() => resolve())));
   const address = server.server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
   return {
@@ -205,6 +206,5 @@ export async function startMta(change: SMTPServerOptions = {}): Promise<TestMta>
     cut() {
       for (const socket of sockets) socket.destroy();
     },
-    stop: () => new Promise(resolve => server.close(() => resolve())),
   };
 }

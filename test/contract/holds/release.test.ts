@@ -189,8 +189,8 @@ test("no room in the mailbox: it stays held and says why", async () => {
   assert.deepEqual([record.state, record.problem], ["held", "mailbox is full"]);
 });
 
-test("mail held at the milter is submitted with a one-time id on top, to those whom it was for", async () => {
-  const mta = await startMta();
+test("mail held at the milter is submitted with a one-time id on top, to those whom it was for", async t => {
+  const mta = await startMta(t);
   const recipients = [
     { address: parseMailAddress("a@example.test"), orcpt: "rfc822;list+x@example.test" },
     { address: parseMailAddress("b@example.test") },
@@ -200,7 +200,6 @@ test("mail held at the milter is submitted with a one-time id on top, to those w
     recipient.startsWith("b") ? { tags: ["for-b"] } : {},
   );
   const result = await rig.releases(hooks, mta.server).release(ask(id));
-  await mta.stop();
   assert.deepEqual([result.hold.state, result.kept], ["released", []]);
   assert.deepEqual(
     calls.map(call => [call.point, call.after, call.recipients]),
@@ -222,8 +221,8 @@ test("mail held at the milter is submitted with a one-time id on top, to those w
   assert.deepEqual(await rig.kinds(message.messageId), ["held", "released"]);
 });
 
-test("recipients whom the MTA refuses, or a hook objects to, stay held; the others have it", async () => {
-  const mta = await startMta({
+test("recipients whom the MTA refuses, or a hook objects to, stay held; the others have it", async t => {
+  const mta = await startMta(t, {
     onRcptTo({ address }, _session, done) {
       done(address.startsWith("refused") ? new Error("no such user") : null);
     },
@@ -245,7 +244,6 @@ test("recipients whom the MTA refuses, or a hook objects to, stay held; the othe
   ]);
   assert.match(result.kept.find(one => one.recipient.startsWith("refused"))?.text ?? "", /550 no such user/u);
   const again = await rig.releases(undefined, mta.server).release(ask(id));
-  await mta.stop();
   assert.deepEqual(mta.taken[1]?.to, ["judged@example.test"]);
   assert.deepEqual(
     again.hold.recipients.map(one => one.address.raw),
@@ -254,18 +252,17 @@ test("recipients whom the MTA refuses, or a hook objects to, stay held; the othe
   assert.equal(again.hold.state, "held");
 });
 
-test("an MTA that is away, or that goes at the end of the message, leaves it held", async () => {
+test("an MTA that is away, or that goes at the end of the message, leaves it held", async t => {
   const { id } = await held(atMilter([ADDRESS]));
   await assert.rejects(rig.releases().release(ask(id)), { code: "store_unavailable" });
   assert.equal((await rig.admin.get(id)).state, "held");
-  const mta = await startMta({
+  const mta = await startMta(t, {
     onData(stream) {
       stream.resume();
       stream.on("end", () => mta.cut());
     },
   });
   await assert.rejects(rig.releases(undefined, mta.server).release(ask(id)), { code: "store_unavailable" });
-  await mta.stop();
   const record = await rig.admin.get(id);
   assert.equal(record.state, "held");
   assert.match(record.problem ?? "", /it may have been taken/u);
@@ -304,8 +301,8 @@ test("a dry run of a release asks no hook and changes nothing", async () => {
   assert.deepEqual([result.hold.state, result.released.length, calls.length], ["held", 1, 0]);
 });
 
-test("outbound mail is never released or rejected by its sender; rejected by another, the sender gets a bounce", async () => {
-  const mta = await startMta();
+test("outbound mail is never released or rejected by its sender; rejected by another, the sender gets a bounce", async t => {
+  const mta = await startMta(t);
   const outbound = atMilter(["customer@example.org"], { point: "pre_send", authUser: "User@example.test" });
   const message = await rig.message(`Subject: secret plan\r\n\r\nbody ${texts++}\r\n`, { mailFrom: ADDRESS });
   const [hold] = await rig.holds.hold(message, [outbound]);
@@ -315,7 +312,6 @@ test("outbound mail is never released or rejected by its sender; rejected by ano
   await assert.rejects(releases.release({ ...ask(id), by: sender }), { code: "not_permitted" });
   await assert.rejects(releases.reject(id, sender, { dryRun: false }), { code: "not_permitted" });
   const record = await releases.reject(id, ADMIN, { dryRun: false });
-  await mta.stop();
   assert.equal(record.state, "rejected");
   const [bounce] = mta.taken;
   assert.deepEqual([bounce?.from, bounce?.to], ["", [ADDRESS]]);
@@ -328,10 +324,9 @@ test("outbound mail is never released or rejected by its sender; rejected by ano
   assert.equal(await rig.hasMessage(message.messageId), false);
 });
 
-test("inbound mail is rejected without a bounce", async () => {
-  const mta = await startMta();
+test("inbound mail is rejected without a bounce", async t => {
+  const mta = await startMta(t);
   const { id } = await held(atMilter(["a@example.test"]));
   const record = await rig.releases(undefined, mta.server).reject(id, ADMIN, { dryRun: false });
-  await mta.stop();
   assert.deepEqual([record.state, mta.taken.length], ["rejected", 0]);
 });
