@@ -204,8 +204,11 @@ class ReleaseEngine {
       ...objected.map(({ recipient, decision }) => ({ recipient, text: refusalText(decision) })),
       ...refused.map(({ one, reply }) => ({ recipient: one.recipient, text: reply.text })),
     ];
-    if (kept.length === 0) await holds.end(taken, "released", by, events);
-    else {
+    if (kept.length === 0) {
+      await holds.end(taken, "released", by, events).catch(error => {
+        throw notRecorded(taken, error);
+      });
+    } else {
       const remaining = kept.map(({ recipient }) => recipient);
       await this.#keep(
         taken,
@@ -283,12 +286,13 @@ class ReleaseEngine {
       kind: "held",
       data: { hold: taken.record.id, again: true, reason: problem },
     };
-    await this.#options.holds.keep(taken, {
+    const kept = {
       recipients,
       problem,
       ...(holder === undefined ? {} : { holder }),
       events: [...events, held],
-    });
+    };
+    if (!(await this.#options.holds.keep(taken, kept))) throw notRecorded(taken, undefined);
   }
 
   #log(hold: HeldRecord, { released, kept }: Done, by: Approver): void {
@@ -307,6 +311,15 @@ function refuseSender({ authUser }: HeldRecord, by: Approver): void {
   if (authUser === undefined || by.user?.toLowerCase() !== authUser.toLowerCase()) return;
   const text = "the sender of a message cannot decide about it";
   throw new MairustError("not_permitted", `Cannot release or reject: ${text}`, { publicText: text });
+}
+
+/** What was submitted is out: whoever looks at the hold must know. */
+function notRecorded({ record }: HoldTaken, cause: unknown): MairustError {
+  const text = "mail may have been submitted, and that could not be recorded";
+  return new MairustError("store_unavailable", `Cannot release "${record.id}": ${text}`, {
+    publicText: text,
+    cause,
+  });
 }
 
 async function withDeadline<T>(ms: number, work: (deadline: Deadline) => Promise<T>): Promise<T> {
