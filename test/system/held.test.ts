@@ -1,7 +1,7 @@
 /** Held mail that is released through a real Postfix: it comes back by LMTP and is stored, in the bytes in which it was held. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { parseMailAddress } from "../../src/core/envelope.ts";
@@ -22,10 +22,9 @@ const scratch = await makeScratch();
 after(() => scratch.remove());
 
 test("mail held at the milter goes to Postfix and comes back; a recipient that Postfix refuses stays held", async t => {
-  const dir = await mkdtemp(join(scratch.dir, "h"));
   const folder = async (name: string) => {
-    await mkdir(join(dir, name));
-    return join(dir, name);
+    await mkdir(join(scratch.dir, name));
+    return join(scratch.dir, name);
   };
   const deadline = deadlineAfter(START_MS);
   const settings = {
@@ -45,7 +44,7 @@ test("mail held at the milter goes to Postfix and comes back; a recipient that P
   });
   t.after(() => sidecar.stop());
   const text =
-    "From: a@example.org\r\nSubject: held\r\nMessage-ID: <held@example.org>\r\n\r\n.dot\r\nbody \xe9\r\n";
+    "From: a@example.org\r\nSubject: held\r\nDate: Thu, 01 Jan 2026 00:00:00 +0000\r\nMessage-ID: <held@example.org>\r\n\r\n.dot\r\nbody \xe9\r\n";
   const id = await holdAtMilter(sidecar, Buffer.from(text, "latin1"));
   const released = await sidecar.mairust(["held", "release", id, "-f", "tab"]);
   assert.equal(released.code, 1, released.stderr);
