@@ -456,7 +456,7 @@ begin
     select m_id[i], m_digest[i], m_size[i], m_header_bytes[i], m_structure[i], m_header[i], m_message_id_header[i], m_subject[i],
            m_from[i], m_thread[i], m_attachments[i], m_queue[i], m_mail_from[i], m_received[i]
     from generate_series(1, cardinality(m_id)) i
-    where m_stored_once[i];
+    where m_stored_once[i] on conflict (message_id) do nothing; -- a held message has its row already
 
     insert into entries (mailbox_id, uid, modseq, message_id, flags, keywords, internal_date, prefix, size_bytes, metadata)
     select box_id[o_box[i]], o_uid[i], o_modseq[i], m_id[t_message[i]], t_flags[i], t_keywords[i]::text[], t_date[i], t_prefix[i],

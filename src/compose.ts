@@ -7,6 +7,7 @@
 import { createHmac } from "node:crypto";
 import { cell } from "./compose/cell.ts";
 import { configuredDomains, databaseComponent } from "./compose/database.ts";
+import { heldMailOf } from "./compose/holds.ts";
 import { hooksComponent } from "./compose/hooks.ts";
 import { jobsOf } from "./compose/jobs.ts";
 import { lateBlobs, lateDb } from "./compose/late.ts";
@@ -92,7 +93,11 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const keyFor = (purpose: string) => createHmac("sha256", masterKey).update(purpose).digest();
   const log = createLog({ ...config.log, hashKey: keyFor("log") });
   const registry = new ComponentRegistry();
-  const metrics = createMetrics({ components: () => registry.list(), jobs: () => jobs.admin.counts() });
+  const metrics = createMetrics({
+    components: () => registry.list(),
+    jobs: () => jobs.admin.counts(),
+    held: () => heldMail.admin.countOpen(),
+  });
   const common = { settings, log, metrics, version };
 
   // The store over a database and a blob folder that open later.
@@ -132,16 +137,19 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     parts: settings.config.limits.mime_parts,
   });
   const hooks = hooksComponent({ ...common, lateAnswers: jobs.lateAnswers });
+  const heldMail = heldMailOf({ settings, log, db, blobs, store, changes, directory, hooks: hooks.runner });
   const judging = {
     ...arrival,
     directory,
     hooks: hooks.runner,
     verdicts: createVerdicts(db),
     trace: new TraceFields(keyFor("trace")),
+    holds: heldMail.holds,
     log,
   };
   const decider = new HookDecider({
     ...judging,
+    submissions: heldMail.submissions,
     limits: () => ({ messageBytes: settings.config.limits.message_bytes, mime: mimeLimits() }),
   });
   const intake = new Intake({
@@ -173,6 +181,8 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     }),
     messages: createMessageAdmin(db),
     jobs: jobs.admin,
+    holds: heldMail.admin,
+    releases: heldMail.releases,
     directory,
     blobs,
     adder: createMessageAdder({ ...arrival, maxMessageBytes, mimeLimits, log }),
@@ -203,7 +213,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   registry.register(blobsComponent(common, blobCell));
   registry.register(storeComponent(common, changes, hub));
   registry.register(hooks.component);
-  if (config.roles.includes("worker")) registry.register(workerComponent(common, db, blobs));
+  if (config.roles.includes("worker")) registry.register(workerComponent(common, db, blobs, heldMail));
   if (config.roles.includes("worker")) registry.register(jobs.component);
   const listeners: ListenerComponent[] = [];
   if (config.roles.includes("imap")) {

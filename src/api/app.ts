@@ -17,6 +17,7 @@ import { problemOf } from "./problem.ts";
 import { convertQuery } from "./query.ts";
 import { accountRoutesOf } from "./routes/accounts.ts";
 import { domainRoutesOf } from "./routes/domains.ts";
+import { heldRoutesOf } from "./routes/held.ts";
 import { jobRoutesOf } from "./routes/jobs.ts";
 import { messageRoutesOf } from "./routes/messages.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
@@ -80,6 +81,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   messageRoutesOf(app, options.ports);
   scrubRoutesOf(app, options.ports, options.log);
   jobRoutesOf(app, options.ports);
+  heldRoutesOf(app, options.ports);
   transferRoutesOf(app, options.ports);
   systemRoutesOf(app, options.ports, request => options.accessOf(request.raw.socket) === "admin");
   await app.ready();

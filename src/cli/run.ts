@@ -16,6 +16,7 @@ const GROUPS: Readonly<Record<string, string>> = {
   config: "the configuration",
   domain: "our domains",
   export: "mail of an account into files",
+  held: "mail that waits for a decision",
   import: "mail from elsewhere into an account",
   migrate: "database migrations",
   msg: "stored messages",

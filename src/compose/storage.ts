@@ -69,6 +69,7 @@ export function workerComponent(
   { settings, log, version, metrics }: StorageParts & { readonly metrics: Metrics },
   db: Db,
   blobs: BlobStore,
+  heldMail: { housekeeping(): Promise<void> },
 ): Component {
   const stopping = new AbortController();
   const ends: (() => void)[] = [];
@@ -106,6 +107,7 @@ export function workerComponent(
     start() {
       repeat(HOUSEKEEPING_MS, "deleting expired rows", expire);
       repeat(HOUSEKEEPING_MS, "removing unused blobs", collect);
+      repeat(HOUSEKEEPING_MS, "ending held mail", () => heldMail.housekeeping());
     },
     async stop() {
       stopping.abort();

@@ -27,9 +27,13 @@ export function deliveryPrefix(facts: PrefixFacts): Uint8Array {
     `Received: from ${oneLine(envelope.peerHelo) || "unknown"} (${oneLine(envelope.peer)})`,
     `\tby ${facts.hostname} with ${envelope.smtpUtf8 ? "UTF8LMTP" : "LMTP"} id ${facts.messageId}`,
     `\tfor <${oneLine(facts.recipient)}>; ${rfc5322Date(facts.receivedAt)}`,
-    ...facts.headers.map(([name, value]) => `${name}: ${encodeHeaderValue(value)}`),
   ];
-  return Buffer.from(`${lines.join("\r\n")}\r\n`, "utf8");
+  return Buffer.from(`${lines.join("\r\n")}\r\n${headerFieldLines(facts.headers)}`, "utf8");
+}
+
+/** @returns fields fit for the wire, each with its CRLF */
+export function headerFieldLines(headers: PrefixFacts["headers"]): string {
+  return headers.map(([name, value]) => `${name}: ${encodeHeaderValue(value)}\r\n`).join("");
 }
 
 /**

@@ -15,6 +15,8 @@ export interface MetricsOptions {
   readonly components?: () => ReadonlyArray<{ readonly name: string; readonly state: ComponentState }>;
   /** Read when the metrics are asked for; when that fails, the others are shown without them. */
   readonly jobs?: () => Promise<readonly JobGauges[]>;
+  /** Messages that are held, as `jobs`. */
+  readonly held?: () => Promise<number>;
   /** Memory, CPU, event loop of the process; default true. */
   readonly process?: boolean;
 }
@@ -38,6 +40,7 @@ export function createMetrics(options: MetricsOptions = {}) {
   if (options.process !== false) collectDefaultMetrics({ register: registry, prefix: PREFIX });
   registerComponents(registry, options.components);
   if (options.jobs !== undefined) registerJobs(registry, options.jobs);
+  if (options.held !== undefined) registerHeld(registry, options.held);
   return {
     ...mailMetrics(register),
     ...pluginMetrics(register),
@@ -164,6 +167,21 @@ function registerJobs(registry: Registry, jobs: () => Promise<readonly JobGauges
         const ages = counts.filter(one => one.kind === kind).map(one => one.ageSeconds);
         this.set({ queue: kind }, Math.max(...ages));
       }
+    },
+  });
+}
+
+function registerHeld(registry: Registry, held: () => Promise<number>): void {
+  new Gauge({
+    name: `${PREFIX}held_messages`,
+    help: "messages that wait for somebody's decision",
+    registers: [registry],
+    async collect() {
+      // Without a database there is no figure, and an old one would be a lie.
+      const count = await held().catch(() => undefined);
+      this.reset();
+      if (count === undefined) this.remove();
+      else this.set(count);
     },
   });
 }

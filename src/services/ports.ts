@@ -2,6 +2,7 @@
 import type { AccountAdmin, MessageAdmin, SystemControl } from "../core/admin-ports.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { Directory } from "../core/ports/directory.ts";
+import type { HoldAdmin, Releases } from "../core/ports/hold-admin.ts";
 import type { JobAdmin } from "../core/ports/jobs.ts";
 import type { MailboxReader } from "../core/ports/mailboxes.ts";
 import type { MessageAdder } from "../core/ports/message-adder.ts";
@@ -12,6 +13,8 @@ export interface ServicePorts {
   readonly accounts: AccountAdmin;
   readonly messages: MessageAdmin;
   readonly jobs: JobAdmin;
+  readonly holds: HoldAdmin;
+  readonly releases: Releases;
   readonly directory: Directory;
   readonly blobs: BlobStore;
   readonly adder: MessageAdder;

@@ -16,6 +16,7 @@ import { addressText, readAddress, readDomain } from "./addresses.ts";
 import { change, pageOf } from "./admin-change.ts";
 import { type Db, type Queryable, sql, type Tx } from "./db.ts";
 import type { Fragment } from "./db-values.ts";
+import { endHoldsOfAccount } from "./holds-admin.ts";
 import { readListing } from "./mailbox-rows.ts";
 import { hashPassword, readPasswordHash } from "./passwords.ts";
 
@@ -113,7 +114,7 @@ export interface RemovedAccount {
 }
 
 /**
- * Remove the account, its mailboxes and its mail in one transaction. Its row is locked first, as a delivery does: none runs meanwhile.
+ * Remove the account, its mailboxes, its mail and what is held for it in one transaction. Its row is locked first, as a delivery does: none runs meanwhile.
  * Blobs stay for the collector.
  * @throws {MairustError} `unknown_account`
  */
@@ -129,6 +130,7 @@ export async function removeAccount(
       select id from mailboxes where account_id = ${row.id} order by id for update`;
     const ids = mailboxes.map(mailbox => mailbox.id);
     while (await removeEntries(tx, ids));
+    await endHoldsOfAccount(tx, row.id);
     await tx.query`delete from accounts where id = ${row.id}`;
     return { record: toRecord(row), mailboxes: ids.map(mailboxId) };
   });
@@ -148,7 +150,8 @@ async function removeEntries(tx: Tx, mailboxes: readonly number[]): Promise<bool
   await tx.query`select 1 as one from messages where message_id = any(${ids}::uuid[]) order by message_id for update`;
   await tx.query`
     delete from messages m where m.message_id = any(${ids}::uuid[])
-      and not exists (select 1 from entries e where e.message_id = m.message_id)`;
+      and not exists (select 1 from entries e where e.message_id = m.message_id)
+      and not exists (select 1 from holds h where h.open_message_id = m.message_id)`;
   return true;
 }
 

@@ -60,7 +60,7 @@ const ORPHAN_LIMITS = {
 const COLLECTOR_LOCK = 0x6d_61_69_6c;
 
 export interface Collected {
-  /** Messages that were in no mailbox any more. */
+  /** Messages that were in no mailbox any more, nor held. */
   readonly messages: number;
   /** Rows claimed, those made for files without a row among them. */
   readonly claimed: number;
@@ -105,7 +105,7 @@ export async function collectBlobs(options: CollectorOptions, signal?: AbortSign
   };
 }
 
-/** Step 1, page by page in digest order: messages that are in no mailbox go, then blobs without messages are claimed. */
+/** Step 1, page by page in digest order: messages that are in no mailbox and not held go, then blobs without messages are claimed. */
 async function claimUnused(
   { db, unusedS }: Ages,
   signal: AbortSignal | undefined,
@@ -136,7 +136,9 @@ async function claimPage(tx: Queryable, after: string, unusedS: number): Promise
   const rows = await tx.query<{ digest: string; unused: boolean }>`
     select encode(digest, 'hex') as digest,
            claimed_at is null and touched_at < now() - make_interval(secs => ${unusedS}::float8)
-             and not exists (select from messages m join entries e using (message_id) where m.blob_digest = b.digest) as unused
+             and not exists (select from messages m join entries e using (message_id) where m.blob_digest = b.digest)
+             and not exists (select from messages m join holds h on h.open_message_id = m.message_id where m.blob_digest = b.digest)
+             as unused
     from blobs b where digest > decode(${after}, 'hex') order by digest limit ${PAGE}`;
   const last = rows.length < PAGE ? undefined : rows.at(-1)?.digest;
   const unused = hexOf(rows.filter(row => row.unused).map(row => blobDigest(row.digest)));
@@ -149,7 +151,8 @@ async function claimPage(tx: Queryable, after: string, unusedS: number): Promise
   const digests = hexOf(locked.map(row => row.digest));
   const messages = await tx.run`
     delete from messages m where m.blob_digest = any(${digests}::bytea[])
-      and not exists (select from entries e where e.message_id = m.message_id)`;
+      and not exists (select from entries e where e.message_id = m.message_id)
+      and not exists (select from holds h where h.open_message_id = m.message_id)`;
   const claimed = await tx.run`
     update blobs b set claimed_at = now()
     where b.digest = any(${digests}::bytea[]) and not exists (select from messages m where m.blob_digest = b.digest)`;

@@ -83,7 +83,7 @@ export function createMessageStore(options: StoreOptions): MessageStore {
 }
 
 /** Names come normalised into the rows. One that cannot be a mailbox must not hold up mail: it goes to INBOX. */
-function withUsableMailbox(target: DeliveryTarget): DeliveryTarget {
+export function withUsableMailbox(target: DeliveryTarget): DeliveryTarget {
   try {
     return { ...target, mailbox: normalizeMailboxName(target.mailbox) };
   } catch (error) {

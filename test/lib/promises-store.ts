@@ -227,7 +227,7 @@ function blocksOf(body: Buffer, sizeBytes: number): Buffer {
 }
 
 /** By the socket that `postmaster.pid` names. */
-async function openEmbedded(dataDir: string): Promise<Db> {
+export async function openEmbedded(dataDir: string): Promise<Db> {
   const lines = readFileSync(join(dataDir, "postgres", "postmaster.pid"), "utf8").split("\n");
   return openDatabase({
     target: {

@@ -55,7 +55,6 @@ export const NOT_BUILT: readonly NotBuilt[] = [
   { key: ["metrics", "listen"], refused: tls, missing: "TLS on listeners" },
   { key: ["tls", "*"], refused: nonEmpty, missing: "TLS on listeners" },
   { key: ["sender_auth", "*"], refused: any, missing: "sender authentication" },
-  { key: ["hold", "*"], refused: any, missing: "holding mail" },
   { key: ["edits", "*"], refused: any, missing: "editing mail by hooks" },
   { key: ["queue", "driver"], refused: words("nats"), missing: "the NATS job queue" },
   { key: ["queue", "nats_url"], refused: nonEmpty, missing: "the NATS job queue" },
@@ -75,7 +74,6 @@ export const NOT_BUILT: readonly NotBuilt[] = [
     add_recipients: words(true),
     send_mail: words(true),
   }),
-  { key: ["outbound", "*"], refused: any, missing: "sending mail" },
   { key: ["alerts", "mail_to"], refused: nonEmpty, missing: "alerts by mail" },
   { key: ["otel", "enabled"], refused: words(true), missing: "the export of traces" },
 ];

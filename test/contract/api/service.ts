@@ -1,9 +1,12 @@
 /** A whole service in this process, with an embedded database in a temporary folder, and a client for its API. */
 import { request } from "node:http";
+import { join } from "node:path";
 import { compose, type Service } from "../../../src/compose.ts";
 import { makeSite, type Site } from "../../../src/demo/site.ts";
 import { loadConfig } from "../../../src/platform/config/load.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
+import type { Db } from "../../../src/store/db.ts";
+import { openEmbedded } from "../../lib/promises-store.ts";
 
 export interface Answer {
   readonly status: number;
@@ -25,6 +28,8 @@ export interface RunningService {
   readonly service: Service;
   readonly site: Site;
   ask(method: string, path: string, options?: AskOptions): Promise<Answer>;
+  /** Connections of the test's own to its database. */
+  database(): Promise<Db>;
   stop(): Promise<void>;
 }
 
@@ -40,12 +45,19 @@ export async function startService(overrides: readonly string[] = []): Promise<R
     });
   const service = await compose(await reread(), { reread });
   await service.start();
+  const opened: Db[] = [];
   return {
     service,
     site,
     ask: (method, path, options = {}) => ask(site.apiSocket, method, path, options),
+    async database() {
+      const db = await openEmbedded(join(site.dir, "data"));
+      opened.push(db);
+      return db;
+    },
     async stop() {
       const deadline = deadlineAfter(STOP_MS);
+      for (const db of opened) await db.close(deadline);
       await service.stop(deadline);
       deadline.dispose();
       await site.remove();

@@ -178,7 +178,7 @@ test("a failure with the policy hold holds, and anything stronger outranks it", 
 
 test("texts to append keep their order, blind recipients are united; both go with a refusal", () => {
   const outbound = (hook: string, text: string, ...addBcc: string[]) =>
-    answer(hook, { appendText: [{ plain: text, html: "" }], addBcc } as Partial<CheckedAnswer>);
+    answer(hook, { appendText: { plain: text, html: "" }, addBcc });
   const both = [outbound("a", "1", "x@a", "y@a"), outbound("b", "2", "y@a")];
   const decision = merged([], ...both);
   assert.deepEqual(

@@ -40,6 +40,16 @@ test("values carry their labels", async () => {
   assert.match(text, /^mairust_http_request_duration_seconds_bucket\{le="0\.0025",route="\/livez"\} 1$/m);
 });
 
+test("held mail is counted when it is asked for; without an answer there is no figure", async () => {
+  let answer: () => Promise<number> = async () => 3;
+  const metrics = createMetrics({ process: false, held: () => answer() });
+  assert.match(await metrics.render(), /^mairust_held_messages 3$/m);
+  answer = () => Promise.reject(new Error("no database"));
+  const text = await metrics.render();
+  assert.doesNotMatch(text, /^mairust_held_messages \d/m);
+  assert.match(text, /^# TYPE mairust_component_state /m);
+});
+
 test("two services in one process do not meet", async () => {
   const [one, two] = [createMetrics({ process: false }), createMetrics({ process: false })];
   one.storeMessages.inc();

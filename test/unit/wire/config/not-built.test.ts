@@ -23,7 +23,6 @@ const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> =
   [["otel", "enabled"], true],
   [["alerts", "mail_to"], ["a@b"]],
   [["hooks", 7, "mode"], "canary"],
-  [["hold", "expire_days"], 30],
   [["plugins", "require_limits"], ["memory"]],
   [
     ["plugins", "uid_range"],
@@ -31,7 +30,6 @@ const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> =
   ],
   [["plugins", "user"], "x"],
   [["plugins", "auto_approve"], "headers"],
-  [["outbound", "smtp"], "inet:127.0.0.1:25"],
   [["plugins", "dir"], "/var/lib/mairust/plugins"],
   [["plugins", "health_interval_s"], 30],
   [["api", "public_url"], "http://127.0.0.1:8025"],

@@ -1,0 +1,44 @@
+/** `/api/v1/held`. */
+import {
+  deleteHeld,
+  getHeld,
+  HOST_ADMINISTRATOR,
+  listHeld,
+  rejectHeld,
+  releaseHeld,
+} from "../../services/holds.ts";
+import type { ServicePorts } from "../../services/ports.ts";
+import { heldRoutes as routes } from "../../wire/api/held.ts";
+import type { App } from "../app-type.ts";
+import { heldBodyOf, heldPreviewBodyOf } from "../held-bodies.ts";
+import { sendPage } from "./paging.ts";
+
+const BASE = "/api/v1/held";
+
+export function heldRoutesOf(app: App, ports: ServicePorts): void {
+  app.get(BASE, { schema: routes.list }, async (request, reply) => {
+    const { account, state, hook, ...page } = request.query;
+    return sendPage(request, reply, await listHeld(ports, { account, state, hook }, page), heldBodyOf);
+  });
+  app.get(`${BASE}/:id`, { schema: routes.get }, async request => {
+    const { record, preview } = await getHeld(ports, request.params.id);
+    return { ...heldBodyOf(record), preview: preview === undefined ? null : heldPreviewBodyOf(preview) };
+  });
+  app.post(`${BASE}/:id/release`, { schema: routes.release }, async request => {
+    const { hold, released, kept } = await releaseHeld(ports, {
+      id: request.params.id,
+      to: request.body?.to,
+      by: HOST_ADMINISTRATOR,
+      dryRun: request.query.dry_run ?? false,
+    });
+    return { hold: heldBodyOf(hold), released: [...released], kept: [...kept] };
+  });
+  app.post(`${BASE}/:id/reject`, { schema: routes.reject }, async request => {
+    const options = { dryRun: request.query.dry_run ?? false };
+    return heldBodyOf(await rejectHeld(ports, request.params.id, HOST_ADMINISTRATOR, options));
+  });
+  app.post(`${BASE}/:id/delete`, { schema: routes.delete }, async request => {
+    const options = { dryRun: request.query.dry_run ?? false };
+    return heldBodyOf(await deleteHeld(ports, request.params.id, HOST_ADMINISTRATOR, options));
+  });
+}

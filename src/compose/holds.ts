@@ -1,0 +1,90 @@
+/** Held mail: the store behind it, the engine that releases it, and what ends by itself. */
+
+import { parseMailAddress } from "../core/envelope.ts";
+import type { BlobStore } from "../core/ports/blobs.ts";
+import type { Directory } from "../core/ports/directory.ts";
+import type { HoldAdmin, Releases } from "../core/ports/hold-admin.ts";
+import type { Holds } from "../core/ports/holds.ts";
+import type { HookRunner } from "../core/ports/hooks.ts";
+import type { MessageStore } from "../core/ports/store.ts";
+import type { Submissions } from "../core/ports/submissions.ts";
+import { createReleases } from "../delivery/release.ts";
+import type { RootLog } from "../platform/log.ts";
+import { uuid7Generator } from "../platform/uuid7.ts";
+import { addressText, canonicalAddress } from "../store/addresses.ts";
+import type { MailboxChanges } from "../store/changes.ts";
+import type { Db } from "../store/db.ts";
+import { createHolds } from "../store/holds.ts";
+import { createHoldAdmin, expireHolds, forgetHolds, recoverHolds } from "../store/holds-admin.ts";
+import { createHoldReleases } from "../store/holds-release.ts";
+import { createSubmissions } from "../store/submissions.ts";
+import type { Settings } from "./settings.ts";
+
+export interface HoldParts {
+  readonly settings: Settings;
+  readonly log: RootLog;
+  readonly db: Db;
+  readonly blobs: BlobStore;
+  readonly store: MessageStore;
+  readonly changes: MailboxChanges;
+  readonly directory: Directory;
+  readonly hooks: HookRunner;
+}
+
+export interface HeldMail {
+  /** For the milter and for LMTP. */
+  readonly holds: Holds;
+  /** For the milter: mail that was submitted by us. */
+  readonly submissions: Submissions;
+  readonly admin: HoldAdmin;
+  readonly releases: Releases;
+  /** End what is over, in the hourly housekeeping. */
+  housekeeping(): Promise<void>;
+}
+
+export function heldMailOf(parts: HoldParts): HeldMail {
+  const { settings, log, db, blobs, changes } = parts;
+  const admin = createHoldAdmin(db);
+  const holds = createHolds({
+    db,
+    confirmBlob: digest => blobs.confirm(digest),
+    expireDays: () => settings.config.hold.expire_days,
+    redeliveryWindowS: () => settings.config.lmtp.redelivery_window_s,
+    newId: uuid7Generator(),
+    log,
+  });
+  const releases = createReleases({
+    admin,
+    holds: createHoldReleases({ db, changes }),
+    blobs,
+    directory: parts.directory,
+    hooks: parts.hooks,
+    recordEvents: (id, queueId, events) => parts.store.recordEvents(id, queueId, events),
+    canonical,
+    hostname: settings.config.hostname,
+    server: () => settings.config.outbound.smtp,
+    log,
+    now: () => new Date(),
+  });
+  return {
+    holds,
+    submissions: createSubmissions(db),
+    admin,
+    releases,
+    async housekeeping() {
+      const recovered = await recoverHolds(db);
+      if (recovered > 0) log.warn("releases were interrupted", { held: recovered });
+      for await (const ended of expireHolds(db))
+        for (const { id, messageId, queueId } of ended)
+          log.info("held mail expired", { queue_id: queueId, id: messageId, hold: id });
+      const forgotten = await forgetHolds(db, settings.config.retention.events_days);
+      if (forgotten > 0) log.info("records of ended holds deleted", { holds: forgotten });
+    },
+  };
+}
+
+/** As the directory looks addresses up; those of others may have no such form. */
+function canonical(raw: string): string {
+  const address = canonicalAddress(parseMailAddress(raw));
+  return address === undefined ? raw : addressText(address);
+}

@@ -1,0 +1,336 @@
+/**
+ * Releases held mail (message path, step 6, later): runs the hooks that stand behind the one that held it, and then does what would have
+ * happened without the hold: mail held at LMTP is stored for its account, mail held at the milter is submitted to the MTA with a
+ * one-time id on top, so that it is not judged again. Or it is stored for one account that somebody names.
+ *
+ * It runs within the request that asks for it; nothing is queued. A hold is `releasing` for as long and under a lease; whatever fails
+ * leaves it held, with the reason. See `store/holds-release.ts` for what a killed process leaves.
+ */
+import type { Deadline } from "../core/deadline.ts";
+import { parseMailAddress } from "../core/envelope.ts";
+import { MairustError, messageOf } from "../core/errors.ts";
+import type { BlobStore } from "../core/ports/blobs.ts";
+import type { Directory, ResolvedRecipient } from "../core/ports/directory.ts";
+import type {
+  Approver,
+  HeldRecord,
+  HoldAdmin,
+  HoldReleases,
+  HoldTaken,
+  RecipientAnswer,
+  ReleaseAsked,
+  ReleaseResult,
+  Releases,
+} from "../core/ports/hold-admin.ts";
+import type { HookDecision, HookRunner } from "../core/ports/hooks.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { MessageStore } from "../core/ports/store.ts";
+import type { TimelineEvent } from "../core/ports/timeline.ts";
+import { deadlineAfter } from "../platform/deadline.ts";
+import { type Bounced, submitBounce } from "./bounce.ts";
+import { ReleaseChain, refusalText } from "./release-chain.ts";
+import { releaseTarget } from "./release-facts.ts";
+import { type SmtpReply, submitBySmtp } from "./smtp-submission.ts";
+
+/** Put on top of what we submit; the milter takes it off. */
+export const SUBMIT_FIELD = "X-MaiRust-Submit";
+/** For all remaining hooks, and for the MTA: together less than a client of the API waits, and far less than a lease lasts. */
+const HOOKS_MS = 20_000;
+const SMTP_MS = 30_000;
+
+export interface ReleaseOptions {
+  readonly admin: HoldAdmin;
+  readonly holds: HoldReleases;
+  readonly blobs: Pick<BlobStore, "get">;
+  readonly directory: Directory;
+  readonly hooks: HookRunner;
+  readonly recordEvents: MessageStore["recordEvents"];
+  /** An address as hooks see it; what has no canonical form stays as it is. */
+  readonly canonical: (raw: string) => string;
+  readonly hostname: string;
+  /** `outbound.smtp` now in effect. */
+  readonly server: () => string;
+  readonly log: Log;
+  readonly now: () => Date;
+}
+
+/** What becomes of a release that did not fail. */
+interface Done {
+  readonly released: readonly RecipientAnswer[];
+  readonly kept: readonly RecipientAnswer[];
+}
+
+export function createReleases(options: ReleaseOptions): Releases {
+  const engine = new ReleaseEngine(options);
+  return { release: asked => engine.release(asked), reject: (id, by, o) => engine.reject(id, by, o.dryRun) };
+}
+
+class ReleaseEngine {
+  readonly #options: ReleaseOptions;
+
+  constructor(options: ReleaseOptions) {
+    this.#options = options;
+  }
+
+  async release({ id, to, by, dryRun }: ReleaseAsked): Promise<ReleaseResult> {
+    const { admin, holds } = this.#options;
+    const before = await admin.get(id);
+    refuseSender(before, by);
+    const address = to ?? before.account;
+    const target = address === undefined ? undefined : await this.#account(address);
+    if (dryRun) return { hold: before, ...this.#plan(before, target) };
+    const taken = await holds.take(id);
+    const done = await this.#orKeep(taken, () =>
+      target === undefined ? this.#submit(taken, by.name) : this.#store(taken, target, by.name),
+    );
+    const hold = await admin.get(id);
+    this.#log(hold, done, by);
+    return { hold, ...done };
+  }
+
+  async reject(id: string, by: Approver, dryRun: boolean): Promise<HeldRecord> {
+    const { admin, holds } = this.#options;
+    const before = await admin.get(id);
+    refuseSender(before, by);
+    // A sender outside may be forged: a bounce would go to somebody else. Nor is a bounce ever bounced.
+    if (dryRun || before.point !== "pre_send" || before.mailFrom === "")
+      return admin.end(id, "rejected", by.name, { dryRun });
+    const taken = await holds.take(id);
+    await this.#orKeep(taken, async () => {
+      const bounced = await this.#bounce(taken);
+      const { decision } = taken;
+      const data = {
+        hold: id,
+        as: "rejected",
+        by: by.name,
+        bounce: bounced.text,
+        hook: decision.by?.name ?? null,
+      };
+      await holds.end(taken, "rejected", by.name, [{ at: this.#options.now(), kind: "hold_ended", data }]);
+    });
+    return admin.get(id);
+  }
+
+  /** Whatever is thrown leaves the mail held, with the reason. */
+  async #orKeep<T>(taken: HoldTaken, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      const { holds, log } = this.#options;
+      const problem =
+        error instanceof MairustError && error.publicText !== "" ? error.publicText : messageOf(error);
+      const kept = { recipients: taken.record.recipients, problem, events: [] };
+      // When the database is away the lease ends by itself.
+      await holds.keep(taken, kept).catch(failure => {
+        log.error("hold not given back", { hold: taken.record.id, reason: messageOf(failure) });
+      });
+      log.warn("not released", { ...fieldsOf(taken.record), reason: problem });
+      throw error;
+    }
+  }
+
+  /** @throws {MairustError} `unknown_account`, `not_built` */
+  async #account(address: string): Promise<ResolvedRecipient> {
+    const found = await this.#options.directory.findAccount(parseMailAddress(address));
+    if (found === undefined) {
+      const text = `no such account "${address}"`;
+      throw new MairustError("unknown_account", `Cannot release: ${text}`, { publicText: text });
+    }
+    if (found.domain.stage === "store") return found;
+    const text = `domain "${found.domain.name}" is in stage ${found.domain.stage}`;
+    throw new MairustError("not_built", `Cannot release to "${address}": ${text}`, { publicText: text });
+  }
+
+  #plan(record: HeldRecord, target: ResolvedRecipient | undefined): Done {
+    if (record.state !== "held") {
+      const text = `message ${record.id} is ${record.state}`;
+      throw new MairustError("invalid_state", `Cannot release: ${text}`, { publicText: text });
+    }
+    const released =
+      target === undefined
+        ? record.recipients.map(({ address }) => ({
+            recipient: address.raw,
+            text: `submitted to ${this.#options.server()}, if no further hook objects`,
+          }))
+        : [{ recipient: target.account.address, text: "stored, if no further hook objects" }];
+    return { released, kept: [] };
+  }
+
+  #chain(taken: HoldTaken): ReleaseChain {
+    const { blobs, hooks, recordEvents, canonical } = this.#options;
+    return new ReleaseChain({ blobs, hooks, recordEvents, canonical, taken });
+  }
+
+  async #store(taken: HoldTaken, target: ResolvedRecipient, by: string): Promise<Done> {
+    const { holds, hostname, now } = this.#options;
+    const { address } = target.account;
+    const chain = this.#chain(taken);
+    const decided = await withDeadline(HOOKS_MS, deadline => chain.forAccount(target, deadline));
+    if (decided.decision.action !== "deliver") {
+      const text = refusalText(decided.decision);
+      // For another account than its own it is held as before: that account's hooks say nothing about the others.
+      const isOwn = taken.accountId === target.account.id;
+      await this.#keep(taken, taken.record.recipients, text, isOwn ? decided : undefined, chain.events);
+      return { released: [], kept: [{ recipient: address, text }] };
+    }
+    const entry = releaseTarget(taken, target, decided.decision, hostname, now());
+    const event: TimelineEvent = {
+      at: now(),
+      kind: "released",
+      recipient: address,
+      data: { hold: taken.record.id, by },
+    };
+    const place = await holds.store(taken, entry, by, [...chain.events, event]);
+    return { released: [{ recipient: address, text: `${place.mailbox}/${place.uid}` }], kept: [] };
+  }
+
+  async #submit(taken: HoldTaken, by: string): Promise<Done> {
+    const { holds } = this.#options;
+    const chain = this.#chain(taken);
+    const decided = await withDeadline(HOOKS_MS, deadline => chain.forRecipients(deadline));
+    const ready = decided.filter(one => one.decision.action === "deliver");
+    const objected = decided.filter(one => one.decision.action !== "deliver");
+    const replies = ready.length === 0 ? [] : await this.#send(taken, ready);
+    const answers = ready.map((one, i) => ({ one, reply: replies[i] ?? { taken: false, text: "no reply" } }));
+    const released = answers.filter(({ reply }) => reply.taken);
+    const refused = answers.filter(({ reply }) => !reply.taken);
+    const event: TimelineEvent = {
+      at: this.#options.now(),
+      kind: "released",
+      data: { hold: taken.record.id, by, recipients: released.length, reply: released[0]?.reply.text ?? "" },
+    };
+    const events = [...chain.events, ...(released.length === 0 ? [] : [event])];
+    const kept = [
+      ...objected.map(({ recipient, decision }) => ({ recipient, text: refusalText(decision) })),
+      ...refused.map(({ one, reply }) => ({ recipient: one.recipient, text: reply.text })),
+    ];
+    if (kept.length === 0) {
+      await holds.end(taken, "released", by, events).catch(error => {
+        throw notRecorded(taken, error);
+      });
+    } else {
+      const remaining = kept.map(({ recipient }) => recipient);
+      await this.#keep(
+        taken,
+        remaining,
+        kept[0]?.text ?? "",
+        refused.length === 0 ? objected[0] : undefined,
+        events,
+      );
+    }
+    return {
+      released: released.map(({ one, reply }) => ({
+        recipient: one.recipient.address.raw,
+        text: reply.text,
+      })),
+      kept: kept.map(({ recipient, text }) => ({ recipient: recipient.address.raw, text })),
+    };
+  }
+
+  async #send(
+    taken: HoldTaken,
+    ready: ReadonlyArray<{
+      readonly recipient: HeldRecord["recipients"][number];
+      readonly decision: HookDecision;
+    }>,
+  ): Promise<readonly SmtpReply[]> {
+    const { holds, blobs, hostname, server } = this.#options;
+    const verdicts = ready.map(({ recipient, decision }) => ({
+      recipient: recipient.address.raw,
+      orcpt: recipient.orcpt ?? "",
+      decision,
+    }));
+    const token = await holds.issueToken(taken.record.id, taken.record.point, verdicts);
+    const { message, session } = taken;
+    return withDeadline(SMTP_MS, deadline =>
+      submitBySmtp(
+        { server: server(), hostname },
+        {
+          mailFrom: message.mailFrom,
+          recipients: ready.map(one => one.recipient),
+          ...(session.dsn === undefined ? {} : { dsn: session.dsn }),
+          top: `${SUBMIT_FIELD}: ${token}\r\n`,
+          content: blobs.get(message.blob.digest),
+        },
+        deadline,
+      ),
+    );
+  }
+
+  async #bounce(taken: HoldTaken): Promise<Bounced> {
+    const { holds, hostname, server, now } = this.#options;
+    const token = await holds.issueToken(taken.record.id, "pre_receive", []);
+    const parts = { taken, top: `${SUBMIT_FIELD}: ${token}\r\n`, hostname, now: now() };
+    return withDeadline(SMTP_MS, deadline => submitBounce({ server: server(), hostname }, parts, deadline));
+  }
+
+  /** @param decided  set: the hook that decided so holds it from now on; a tempfail is asked again next time */
+  async #keep(
+    taken: HoldTaken,
+    recipients: HeldRecord["recipients"],
+    problem: string,
+    decided: Pick<Awaited<ReturnType<ReleaseChain["forAccount"]>>, "point" | "decision"> | undefined,
+    events: readonly TimelineEvent[],
+  ): Promise<void> {
+    const isFinal = decided !== undefined && decided.decision.action !== "tempfail";
+    const holder = isFinal
+      ? {
+          point: decided.point,
+          by: decided.decision.by,
+          reason: decided.decision.by?.reason ?? decided.decision.reply?.text ?? "",
+          decision: decided.decision,
+        }
+      : undefined;
+    const held: TimelineEvent = {
+      at: this.#options.now(),
+      kind: "held",
+      data: { hold: taken.record.id, again: true, reason: problem },
+    };
+    const kept = {
+      recipients,
+      problem,
+      ...(holder === undefined ? {} : { holder }),
+      events: [...events, held],
+    };
+    if (!(await this.#options.holds.keep(taken, kept))) throw notRecorded(taken, undefined);
+  }
+
+  #log(hold: HeldRecord, { released, kept }: Done, by: Approver): void {
+    const event = kept.length === 0 ? "released" : released.length === 0 ? "held again" : "released in part";
+    this.#options.log.info(event, {
+      ...fieldsOf(hold),
+      by: by.name,
+      released: released.length,
+      kept: kept.length,
+    });
+  }
+}
+
+/** @throws {MairustError} `not_permitted`: whoever sent it wants to let it go */
+function refuseSender({ authUser }: HeldRecord, by: Approver): void {
+  if (authUser === undefined || by.user?.toLowerCase() !== authUser.toLowerCase()) return;
+  const text = "the sender of a message cannot decide about it";
+  throw new MairustError("not_permitted", `Cannot release or reject: ${text}`, { publicText: text });
+}
+
+/** What was submitted is out: whoever looks at the hold must know. */
+function notRecorded({ record }: HoldTaken, cause: unknown): MairustError {
+  const text = "mail may have been submitted, and that could not be recorded";
+  return new MairustError("store_unavailable", `Cannot release "${record.id}": ${text}`, {
+    publicText: text,
+    cause,
+  });
+}
+
+async function withDeadline<T>(ms: number, work: (deadline: Deadline) => Promise<T>): Promise<T> {
+  const deadline = deadlineAfter(ms);
+  try {
+    return await work(deadline);
+  } finally {
+    deadline.dispose();
+  }
+}
+
+function fieldsOf({ id, messageId, queueId, account }: HeldRecord) {
+  return { queue_id: queueId, id: messageId, hold: id, ...(account === undefined ? {} : { to: account }) };
+}

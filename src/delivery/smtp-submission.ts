@@ -1,0 +1,237 @@
+/**
+ * Hands one message to the MTA by SMTP: a mail that was held and is released, a bounce. A client of its own, because what counts here is
+ * what general libraries do not give: a reply for each recipient, ORCPT for each, and bytes that are streamed and not rewritten (but
+ * for a bare LF, which no MTA takes any more and which becomes a line break).
+ *
+ * Failures: a refusal is a reply of the recipients it is for; no connection, or none any more, is `store_unavailable`; with
+ * `context.unknown` the message's end had been sent and nobody knows whether it was taken.
+ * Sources: RFC 5321 §3.3, §4.5.2 (transparency), RFC 3461 §4 (DSN), RFC 6531 §3.4 (SMTPUTF8).
+ */
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import type { Deadline } from "../core/deadline.ts";
+import { MairustError, messageOf } from "../core/errors.ts";
+import type { HeldRecipient, HeldSession } from "../core/ports/holds.ts";
+import { within } from "../platform/deadline.ts";
+import { parseListenSpec } from "../platform/listen-spec.ts";
+
+/** Octets of one reply, all its lines. */
+const MAX_REPLY_BYTES = 65_536;
+const WHOLE_REPLY = /^(?:\d{3}-[^\n]*\n)*(\d{3})(?: [^\n]*)?\r?\n/u;
+
+export interface SmtpServer {
+  /** `outbound.smtp`: `inet:host:port` or `unix:/path`. */
+  readonly server: string;
+  /** For EHLO. */
+  readonly hostname: string;
+}
+
+export interface SmtpMessage {
+  readonly mailFrom: string;
+  readonly recipients: readonly HeldRecipient[];
+  readonly dsn?: HeldSession["dsn"];
+  /** Header fields to put on top, with CRLF. */
+  readonly top: string;
+  readonly content: AsyncIterable<Uint8Array>;
+}
+
+export interface SmtpReply {
+  /** The message was taken for this recipient. */
+  readonly taken: boolean;
+  /** All lines, joined. */
+  readonly text: string;
+}
+
+/**
+ * @returns what was said about each recipient, in their order
+ * @throws {MairustError} `store_unavailable`, `deadline`, and what reading the content threw: nothing was taken, unless
+ *         `context.unknown` is true
+ */
+export async function submitBySmtp(
+  { server, hostname }: SmtpServer,
+  message: SmtpMessage,
+  deadline: Deadline,
+): Promise<readonly SmtpReply[]> {
+  const session = new Session(server);
+  try {
+    return await within(session.send(hostname, message), deadline);
+  } catch (error) {
+    const isOurs = error instanceof MairustError && error.code !== "deadline";
+    if (isOurs) throw error;
+    const what = session.isEndSent
+      ? "no answer to the end of the message: it may have been taken"
+      : deadline.signal.aborted
+        ? "no answer in time"
+        : messageOf(error);
+    throw new MairustError("store_unavailable", `Cannot submit mail to "${server}": ${what}`, {
+      cause: error,
+      publicText: `the mail server at ${server}: ${what}`,
+      context: { unknown: session.isEndSent },
+    });
+  } finally {
+    session.close();
+  }
+}
+
+class Session {
+  readonly #socket: Socket;
+  readonly #broken: Promise<never>;
+  #text = "";
+  #wake: () => void = () => undefined;
+  /** The final dot has been sent, and no reply to it has come. */
+  isEndSent = false;
+
+  constructor(server: string) {
+    const address = parseListenSpec(server);
+    this.#socket =
+      address.kind === "unix"
+        ? connect({ path: address.path })
+        : connect({ host: address.host, port: address.port, noDelay: true });
+    this.#broken = new Promise<never>((_, reject) => {
+      this.#socket.on("error", reject);
+      this.#socket.on("close", () => reject(new Error("the connection was closed")));
+    });
+    this.#broken.catch(() => undefined);
+    this.#socket.on("data", chunk => {
+      this.#text += chunk.toString("latin1");
+      if (this.#text.length > MAX_REPLY_BYTES) this.#socket.destroy(new Error("a reply without end"));
+      this.#wake();
+    });
+  }
+
+  async send(hostname: string, message: SmtpMessage): Promise<readonly SmtpReply[]> {
+    const all = (reply: SmtpReply) => message.recipients.map(() => reply);
+    const greeting = await this.#reply();
+    if (!greeting.taken) return all(greeting);
+    const offered = await this.#command(`EHLO ${hostname}`);
+    if (!offered.taken) return all(offered);
+    const extensions = new Set(
+      offered.text.split("\n").map(line => line.slice(4).split(" ")[0]?.toUpperCase()),
+    );
+    const mail = await this.#command(mailCommand(message, extensions));
+    if (!mail.taken) return all(mail);
+    const replies: SmtpReply[] = [];
+    for (const recipient of message.recipients)
+      replies.push(await this.#command(rcptCommand(recipient, extensions.has("DSN"))));
+    if (!replies.some(reply => reply.taken)) return replies;
+    const data = await this.#command("DATA");
+    const end = data.text.startsWith("354") ? await this.#content(message) : data;
+    this.#socket.end("QUIT\r\n");
+    return replies.map(reply => (reply.taken ? end : reply));
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  async #content(message: SmtpMessage): Promise<SmtpReply> {
+    const stuffer = new DotStuffer();
+    await this.#write(stuffer.chunk(Buffer.from(message.top, "utf8")));
+    for await (const chunk of message.content) await this.#write(stuffer.chunk(chunk));
+    this.isEndSent = true;
+    await this.#write(stuffer.end());
+    const reply = await this.#reply();
+    this.isEndSent = false;
+    return reply;
+  }
+
+  async #write(bytes: Buffer): Promise<void> {
+    if (this.#socket.destroyed) throw new Error("the connection was closed");
+    if (!this.#socket.write(bytes)) await Promise.race([once(this.#socket, "drain"), this.#broken]);
+  }
+
+  async #command(line: string): Promise<SmtpReply> {
+    await this.#write(Buffer.from(`${line}\r\n`, "utf8"));
+    return this.#reply();
+  }
+
+  async #reply(): Promise<SmtpReply> {
+    for (;;) {
+      const found = WHOLE_REPLY.exec(this.#text);
+      if (found !== null) {
+        this.#text = this.#text.slice(found[0].length);
+        const text = found[0].replace(/\r/gu, "").trimEnd();
+        return { taken: found[1]?.startsWith("2") === true, text };
+      }
+      await Promise.race([
+        new Promise<void>(resolve => {
+          this.#wake = resolve;
+        }),
+        this.#broken,
+      ]);
+    }
+  }
+}
+
+function mailCommand(
+  { mailFrom, recipients, dsn }: SmtpMessage,
+  extensions: ReadonlySet<string | undefined>,
+): string {
+  const isAscii = [mailFrom, ...recipients.map(one => one.address.raw)].every(text =>
+    /^[\x20-\x7e]*$/u.test(text),
+  );
+  return [
+    `MAIL FROM:<${inCommand(mailFrom)}>`,
+    ...(extensions.has("8BITMIME") ? ["BODY=8BITMIME"] : []),
+    // Whether the header needs it is not known; Postfix, which took the message once, takes it so as well.
+    ...(!isAscii && extensions.has("SMTPUTF8") ? ["SMTPUTF8"] : []),
+    ...(extensions.has("DSN") && dsn?.ret !== undefined ? [`RET=${dsn.ret}`] : []),
+    ...(extensions.has("DSN") && dsn?.envid !== undefined ? [`ENVID=${xtext(dsn.envid)}`] : []),
+  ].join(" ");
+}
+
+function rcptCommand({ address, orcpt, notify }: HeldRecipient, dsn: boolean): string {
+  return [
+    `RCPT TO:<${inCommand(address.raw)}>`,
+    ...(dsn && notify !== undefined && notify.length > 0 ? [`NOTIFY=${notify.join(",")}`] : []),
+    ...(dsn && orcpt?.includes(";") ? [`ORCPT=${orcptText(orcpt)}`] : []),
+  ].join(" ");
+}
+
+/** @throws {MairustError} `address_syntax`: it would end the command */
+function inCommand(raw: string): string {
+  if (!/[\r\n\0]/u.test(raw)) return raw;
+  throw new MairustError("address_syntax", `Cannot submit for ${JSON.stringify(raw)}: it has a line break`);
+}
+
+/** `rfc822;user@host`: the type stays as it is. */
+function orcptText(orcpt: string): string {
+  const at = orcpt.indexOf(";");
+  return `${orcpt.slice(0, at).replace(/[^A-Za-z0-9-]/gu, "")};${xtext(orcpt.slice(at + 1))}`;
+}
+
+/** RFC 3461 §4: octets outside "!".."~", and "+" and "=", as +HH. */
+function xtext(text: string): string {
+  return Array.from(Buffer.from(text, "utf8"), octet =>
+    octet < 0x21 || octet > 0x7e || octet === 0x2b || octet === 0x3d
+      ? `+${octet.toString(16).toUpperCase().padStart(2, "0")}`
+      : String.fromCharCode(octet),
+  ).join("");
+}
+
+const CR = 0x0d;
+const LF = 0x0a;
+const DOT = 0x2e;
+
+/** RFC 5321 §4.5.2 over chunks: dots at line starts are doubled, the end is a line of its own. A bare LF becomes CRLF. */
+export class DotStuffer {
+  /** A message begins as after a line break. */
+  #last = LF;
+
+  chunk(bytes: Uint8Array): Buffer {
+    // At most one octet more for each.
+    const out = Buffer.allocUnsafe(bytes.length * 2);
+    let length = 0;
+    for (const octet of bytes) {
+      if (octet === DOT && this.#last === LF) out[length++] = DOT;
+      if (octet === LF && this.#last !== CR) out[length++] = CR;
+      out[length++] = octet;
+      this.#last = octet;
+    }
+    return out.subarray(0, length);
+  }
+
+  end(): Buffer {
+    return Buffer.from(this.#last === LF ? ".\r\n" : "\r\n.\r\n", "latin1");
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * One-time ids of mail that the sidecar submits itself (message path, step 1): the database knows a digest only, so that nobody who
+ * reads it can submit mail that is not judged. Used once: the update that takes an id finds it unused.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import type { HookPoint } from "../core/ports/hooks.ts";
+import type { Submissions } from "../core/ports/submissions.ts";
+import type { CarriedVerdict } from "../core/ports/verdicts.ts";
+import { type Db, jsonText, pgText } from "./db.ts";
+
+const TOKEN_BYTES = 24;
+/** As `issueToken` makes them: base64url of {@link TOKEN_BYTES} octets. */
+const TOKEN = /^[A-Za-z0-9_-]{32}$/u;
+/** Far above what one submission takes. */
+const VALID_S = 600;
+
+/** @returns the id, for one message */
+export async function issueToken(
+  db: Db,
+  holdId: string,
+  point: HookPoint,
+  verdicts: readonly CarriedVerdict[],
+): Promise<string> {
+  const token = randomBytes(TOKEN_BYTES).toString("base64url");
+  await db.query`
+    insert into submissions (token_hash, hold_id, point, verdicts, expires_at)
+    values (${hashOf(token)}, ${holdId}::uuid, ${point}, ${jsonText(verdicts)}::text::jsonb,
+            now() + make_interval(secs => ${VALID_S}::float8))`;
+  return token;
+}
+
+export function createSubmissions(db: Db): Submissions {
+  return {
+    async take(token, queueId) {
+      if (!TOKEN.test(token)) return undefined;
+      const [row] = await db.query<{ point: HookPoint; verdicts: readonly CarriedVerdict[] }>`
+        update submissions set used_at = now(), queue_id = ${pgText(queueId)}
+        where token_hash = ${hashOf(token)} and used_at is null and expires_at > now()
+        returning point, verdicts`;
+      return row;
+    },
+  };
+}
+
+const hashOf = (token: string) => createHash("sha256").update(token).digest();
