@@ -1,4 +1,4 @@
-/** Deletes what has outlived its retention: timeline events and redelivery keys. Small steps, so that no statement holds up mail. */
+/** Deletes what has outlived its retention: timeline events, the egress ledger and redelivery keys. Small steps, so that no statement holds up mail. */
 import type { Db } from "./db.ts";
 
 /** Rows per statement. */
@@ -15,11 +15,17 @@ export interface RetentionLimits {
 export async function deleteExpired(
   db: Db,
   limits: RetentionLimits,
-): Promise<{ readonly events: number; readonly deliveries: number }> {
+): Promise<{ readonly events: number; readonly ledger: number; readonly deliveries: number }> {
   const events = await inSteps(
     () => db.run`
       delete from events where ctid = any(array(
         select ctid from events where at < now() - make_interval(days => ${limits.eventsDays}::int) limit ${ROWS_PER_STEP}
+      ))`,
+  );
+  const ledger = await inSteps(
+    () => db.run`
+      delete from ledger where ctid = any(array(
+        select ctid from ledger where at < now() - make_interval(days => ${limits.eventsDays}::int) limit ${ROWS_PER_STEP}
       ))`,
   );
   const deliveries = await inSteps(
@@ -29,7 +35,7 @@ export async function deleteExpired(
         where created_at < now() - make_interval(secs => ${limits.redeliveryWindowS}::float8) limit ${ROWS_PER_STEP}
       ))`,
   );
-  return { events, deliveries };
+  return { events, ledger, deliveries };
 }
 
 async function inSteps(step: () => Promise<number>): Promise<number> {
