@@ -5,10 +5,10 @@
 import { MairustError, messageOf } from "../core/errors.ts";
 import { callId } from "../core/ids.ts";
 import type { HookRows, StoredHook } from "../core/ports/hook-admin.ts";
-import type { HookPoint, HookRunner } from "../core/ports/hooks.ts";
+import type { HookPoint, HookRunner, LateAnswers } from "../core/ports/hooks.ts";
 import type { Ledger } from "../core/ports/ledger.ts";
 import { compileHooks } from "../hooks/hook-set.ts";
-import { createHookRunner, type HookMetrics, type ReloadableHookRunner } from "../hooks/runner.ts";
+import { createHookRunner, type ReloadableHookRunner } from "../hooks/runner.ts";
 import { type Component, component } from "../platform/component.ts";
 import { deadlineAfter } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
@@ -18,6 +18,7 @@ import { loadPlugins, type PluginHost, type StartFailure } from "../plugins/host
 import { createPluginLogs } from "../plugins/plugin-logs.ts";
 import type { Config } from "../wire/config/schema.ts";
 import { type Cell, cell } from "./cell.ts";
+import { hookMetrics } from "./hook-metrics.ts";
 import { type HooksInUse, withHookRows } from "./hook-views.ts";
 import type { Settings } from "./settings.ts";
 import { createTransport } from "./transports.ts";
@@ -32,10 +33,12 @@ export interface HookParts {
   readonly log: RootLog;
   readonly metrics: Metrics;
   readonly version: string;
+  /** Hears of every payload before it leaves. */
+  readonly ledger?: Ledger;
+  /** Takes the answers of hooks with `late = "apply"`. */
+  readonly lateAnswers?: LateAnswers;
   /** Hooks by command; absent: there are none. */
   readonly rows?: Pick<HookRows, "list">;
-  /** Where calls are recorded before they leave. */
-  readonly ledger?: Ledger;
 }
 
 export interface PrepareOptions {
@@ -71,7 +74,7 @@ export interface PreparedHooks {
 }
 
 export function hooksComponent(parts: HookParts): HooksHandle {
-  const { settings, log, metrics, version } = parts;
+  const { settings, log, metrics, version, ledger, lateAnswers } = parts;
   const runner = cell<ReloadableHookRunner>("hooks");
   const host = cell<PluginHost>("plugins");
   /** Prepared, and neither committed nor aborted: they end with the service. */
@@ -108,6 +111,8 @@ export function hooksComponent(parts: HookParts): HooksHandle {
             now: () => new Date(),
             newCallId: () => callId(newId()),
             payloadBytesInFlight: settings.config.limits.payload_bytes_in_flight,
+            ...(ledger === undefined ? {} : { ledger }),
+            ...(lateAnswers === undefined ? {} : { lateAnswers }),
           }),
         );
       },
@@ -118,7 +123,7 @@ export function hooksComponent(parts: HookParts): HooksHandle {
         await Promise.all([host.peek(), ...prepared].map(one => one?.stop(deadline)));
         await logs.close();
       },
-      health: () => host.get().health(),
+      health: async () => withCircuits(await host.get().health(), runner.get().brokenCircuits()),
     }),
     async prepare({ config = settings.config, rows = inUse.get().rows, needs } = {}) {
       const made = await load(config, rows);
@@ -187,17 +192,15 @@ function runnerOf(current: Cell<ReloadableHookRunner>): HookRunner {
   };
 }
 
-function hookMetrics(metrics: Metrics): HookMetrics {
-  return {
-    call({ hook, plugin, outcome, seconds }) {
-      metrics.hookCalls.inc({ hook, plugin, outcome });
-      if (outcome === "skipped") return;
-      metrics.hookDuration.observe({ hook, plugin }, seconds);
-      metrics.pluginCalls.inc({ plugin });
-      metrics.pluginDuration.observe({ plugin }, seconds);
-      if (outcome === "ok") metrics.hookLastSuccess.set({ hook, plugin }, Date.now() / 1000);
-      else metrics.pluginErrors.inc({ plugin, kind: outcome });
-    },
-    denied: (plugin, item) => metrics.pluginDeniedActions.inc({ plugin, item }),
-  };
+/** Degraded while a plugin is not called: its hooks follow `on_error`. */
+function withCircuits(
+  health: Awaited<ReturnType<PluginHost["health"]>>,
+  broken: ReturnType<ReloadableHookRunner["brokenCircuits"]>,
+): Awaited<ReturnType<PluginHost["health"]>> {
+  if (broken.length === 0) return health;
+  const troubles = broken.map(
+    ({ plugin, reason }) => `${plugin}: not called, it failed too often: ${reason}`,
+  );
+  const detail = [...(health.detail === undefined ? [] : [health.detail]), ...troubles].join("; ");
+  return { status: "degraded", detail };
 }

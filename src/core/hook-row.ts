@@ -3,14 +3,17 @@ import type { HookConfig } from "../wire/config/schema.ts";
 import type { HookPoint } from "./ports/hooks.ts";
 
 /** Points where this version calls plugins. */
-export const BUILT_POINTS: ReadonlySet<HookPoint> = new Set<HookPoint>(["pre_delivery"]);
+export const BUILT_POINTS: ReadonlySet<HookPoint> = new Set<HookPoint>([
+  "pre_receive",
+  "pre_delivery",
+  "post_receive",
+  "pre_send",
+]);
 
 /** @returns what is missing, each as the subject of "… is not built in this version" */
 export function missingForHook(row: HookConfig): readonly string[] {
   const missing: string[] = [];
   if (!BUILT_POINTS.has(row.point)) missing.push(`hook point ${row.point}`);
   if (row.mode === "canary") missing.push("mode canary");
-  if (row.late === "apply") missing.push("applying late answers");
-  if (row.on_timeout === "hold" || row.on_error === "hold") missing.push("holding mail");
   return missing;
 }

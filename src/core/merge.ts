@@ -1,9 +1,12 @@
 /**
- * Step 4 of the message path: the answers of a chain, folded into one decision.
+ * Step 4 of the message path: the answers of a chain, folded into one decision for one recipient.
  *
  * The strongest decision wins (reject > tempfail > hold > deliver; among equals the first in order supplies the reply);
  * reject and tempfail drop every side action of every plugin. Tags are united and removals applied last; for the folder the
  * last in order wins. Failures come in as outcomes too, so that their policy is the same code for every cause.
+ *
+ * A hold does not stop the chain, because what follows may refuse the message. But a released message goes on behind the hook
+ * that held it: so a decision `hold` carries what the chain had changed up to there, and what hooks behind changed comes again.
  */
 import { OWN_TAG_PREFIX } from "../wire/answer.ts";
 import type { ProvenanceEntry } from "../wire/hook-payload.ts";
@@ -33,6 +36,33 @@ export type HookOutcome =
 export const UNCHECKED_TAG = `${OWN_TAG_PREFIX}unchecked`;
 export const SKIPPED_HEADER = "X-MaiRust-Skipped";
 
+/** What a decision changes beside the action. */
+type SideActions = Omit<HookDecision, "action" | "by" | "reply">;
+type OutboundItems = Partial<Pick<HookDecision, "appendText" | "addBcc">>;
+
+interface PlacedEntry {
+  readonly place: HookPlace;
+  readonly entry: ProvenanceEntry;
+}
+
+const NO_SIDE_ACTIONS: SideActions = {
+  folder: undefined,
+  tags: [],
+  flags: { system: 0, keywords: [] },
+  metadata: {},
+  headers: [],
+  appendText: [],
+  addBcc: [],
+  provenance: [],
+};
+
+/** The order of hooks: `priority` ascending, then `name` by code point. Names are ASCII, so that UTF-16 units do. */
+export function comparePlaces(a: HookPlace, b: HookPlace): number {
+  if (a.priority !== b.priority) return a.priority - b.priority;
+  if (a.name === b.name) return 0;
+  return a.name < b.name ? -1 : 1;
+}
+
 const STRENGTH: Readonly<Record<FinalAction, number>> = { deliver: 0, hold: 1, tempfail: 2, reject: 3 };
 
 /** The decision of one chain as it grows. Outcomes are added in chain order. */
@@ -47,11 +77,20 @@ export class Merge {
   #folder: { readonly name: string; readonly hook: string } | undefined;
   readonly #metadata = new Map<string, unknown>();
   readonly #headers: Array<readonly [string, string]> = [];
-  readonly #provenance: ProvenanceEntry[] = [];
+  readonly #appendText: Array<HookDecision["appendText"][number]> = [];
+  readonly #addBcc = new Set<string>();
+  readonly #earlier: readonly ProvenanceEntry[];
+  readonly #provenance: PlacedEntry[] = [];
+  /** What had been changed when the message was held. */
+  #held: SideActions | undefined;
 
-  /** @param tags  what the message carries already */
-  constructor(tags: readonly string[]) {
+  /**
+   * @param tags     what the message carries already
+   * @param earlier  what hooks of an earlier point did
+   */
+  constructor(tags: readonly string[], earlier: readonly ProvenanceEntry[] = []) {
     this.#tags = new Set(tags);
+    this.#earlier = earlier;
   }
 
   /** True when nothing that follows can matter: the chain stops. */
@@ -66,7 +105,26 @@ export class Merge {
 
   /** Who changed what, in order. */
   get provenance(): readonly ProvenanceEntry[] {
-    return [...this.#provenance];
+    return [...this.#earlier, ...this.#provenance.map(({ entry }) => entry)];
+  }
+
+  /** What one call for several recipients is shown: all that was done for any of them, in chain order. */
+  static shown(merges: readonly Merge[]): {
+    readonly tags: readonly string[];
+    readonly provenance: readonly ProvenanceEntry[];
+  } {
+    const [first, ...others] = merges;
+    if (first === undefined) return { tags: [], provenance: [] };
+    if (others.length === 0) return { tags: first.tags, provenance: first.provenance };
+    // A hook is called once for all of them, so its entries are alike.
+    const placed = new Map(
+      merges.flatMap(merge => merge.#provenance.map(one => [one.place.name, one] as const)),
+    );
+    const inOrder = [...placed.values()].sort((a, b) => comparePlaces(a.place, b.place));
+    return {
+      tags: [...new Set(merges.flatMap(merge => merge.tags))],
+      provenance: [...first.#earlier, ...inOrder.map(({ entry }) => entry)],
+    };
   }
 
   /**
@@ -86,24 +144,33 @@ export class Merge {
     const changes = this.#addChanges(answer);
     const conflict = this.#setFolder(answer.folder, outcome.place.name);
     if (answer.folder !== undefined) changes.push("folder");
-    if (changes.length > 0)
-      this.#provenance.push({ plugin_id: outcome.pluginId, hook: outcome.place.name, changes });
+    if (changes.length > 0) {
+      const entry = { plugin_id: outcome.pluginId, hook: outcome.place.name, changes };
+      this.#provenance.push({ place: outcome.place, entry });
+    }
     return conflict;
   }
 
+  /** All hooks that run together have been added; those that follow are behind a hold of theirs. */
+  endGroup(): void {
+    if (this.#action === "hold") this.#held ??= this.#sideActions();
+  }
+
   finish(): HookDecision {
-    const kept = !this.isFinal;
+    const decided = { action: this.#action, by: this.#by, reply: this.#reply };
+    if (this.isFinal) return { ...decided, ...NO_SIDE_ACTIONS, provenance: this.provenance };
+    return { ...decided, ...((this.#action === "hold" ? this.#held : undefined) ?? this.#sideActions()) };
+  }
+
+  #sideActions(): SideActions {
     return {
-      action: this.#action,
-      reply: this.#reply,
-      folder: kept ? this.#folder?.name : undefined,
-      tags: kept ? this.tags : [],
-      flags: { system: kept ? this.#systemFlags : 0, keywords: kept ? [...this.#keywords].sort() : [] },
-      metadata: kept ? Object.fromEntries(this.#metadata) : {},
-      headers: kept ? [...this.#headers] : [],
-      by: this.#by,
-      appendText: [],
-      addBcc: [],
+      folder: this.#folder?.name,
+      tags: this.tags,
+      flags: { system: this.#systemFlags, keywords: [...this.#keywords].sort() },
+      metadata: Object.fromEntries(this.#metadata),
+      headers: [...this.#headers],
+      appendText: [...this.#appendText],
+      addBcc: [...this.#addBcc],
       provenance: this.provenance,
     };
   }
@@ -138,6 +205,11 @@ export class Merge {
     if (answer.metadata.size > 0) changes.push("metadata");
     this.#headers.push(...answer.headers);
     if (answer.headers.length > 0) changes.push("headers");
+    const { appendText = [], addBcc = [] } = answer as OutboundItems;
+    this.#appendText.push(...appendText);
+    if (appendText.length > 0) changes.push("append_text");
+    for (const address of addBcc) this.#addBcc.add(address);
+    if (addBcc.length > 0) changes.push("recipients");
     return changes;
   }
 

@@ -1,35 +1,43 @@
 /**
- * Steps 3 and 4 of the message path for one hook: payload from grants, the call within its time, the answer checked. Whatever
- * goes wrong becomes an outcome; nothing is thrown.
+ * One call of one hook: within its time, past the breaker of its plugin, its answer judged. Whatever goes wrong becomes an outcome;
+ * nothing is thrown.
+ *
+ * A hook with `late = "apply"` has two times: mail waits for the first, the call goes on to the second.
  */
 
-import { type CheckedAnswer, checkAnswer, type DeniedItem } from "../core/answer.ts";
+import type { CheckedAnswer, DeniedItem } from "../core/answer.ts";
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError, messageOf } from "../core/errors.ts";
 import type { CallId } from "../core/ids.ts";
-import { type MessageState, project, sentFields } from "../core/permissions.ts";
+import type { MessageState } from "../core/permissions.ts";
 import type { MessageFacts } from "../core/ports/hooks.ts";
-import type { PluginTransport } from "../core/ports/plugin-transport.ts";
 import { deadlineAfter, within } from "../platform/deadline.ts";
+import type { CallVerdict, Pass } from "./breaker.ts";
+import type { Circuits } from "./circuits.ts";
+import { type Exchange, type ExchangeDeps, exchange } from "./exchange.ts";
 import type { Hook } from "./hook-set.ts";
-import type { MessageViews } from "./message-views.ts";
-import type { PayloadRoom } from "./payload-room.ts";
+import { type Judgement, judge, judgeLate } from "./judge.ts";
+import type { LateCalls } from "./late.ts";
 
 export type CallOutcome =
   | "ok"
+  /** A good answer after the time-out, where that counts. */
+  | "late"
   | "timeout"
   | "error"
   /** The answer broke the contract. */
   | "malformed"
   /** The answer went beyond the grant, and the plugin's manifest wants that to fail. */
   | "violation"
+  /** Not called: the plugin failed too often. */
+  | "circuit_open"
   /** In shadow only: not called, because too many shadow calls are under way. */
   | "skipped";
 
 export interface CallResult {
   readonly callId: CallId;
   readonly outcome: CallOutcome;
-  /** Set iff `outcome` is `ok`. */
+  /** Set iff `outcome` is `ok` or `late`. */
   readonly answer: CheckedAnswer | undefined;
   /** Why it failed, in our words. */
   readonly problem: string | undefined;
@@ -39,72 +47,47 @@ export interface CallResult {
   /** What left: the names of granted fields, and octets. 0 when the payload never left. */
   readonly fields: readonly string[];
   readonly bytesSent: number;
+  /** After a time-out: the call goes on, and this is what comes of it. Never rejects, within the hook's late time-out. */
+  readonly late?: Promise<CallResult>;
 }
 
-/** What a payload was before it left; the place where the egress ledger hears of it. */
-export interface EgressRecord {
-  readonly callId: CallId;
-  readonly hook: string;
-  readonly pluginId: string;
-  readonly fields: readonly string[];
-  readonly payload: Uint8Array;
-}
-
-export interface CallDeps {
-  readonly views: MessageViews;
-  readonly room: PayloadRoom;
+export interface CallDeps extends ExchangeDeps {
   readonly newCallId: () => CallId;
-  /** Awaited before a payload leaves; a failure keeps it in. */
-  readonly beforeSend?: (record: EgressRecord, deadline: Deadline) => Promise<void>;
+  readonly circuits: Circuits;
+  /** Undefined: nobody takes late answers, each call ends with its time-out. */
+  readonly late: LateCalls | undefined;
 }
 
-/**
- * Call one hook's plugin once. Never rejects.
- * @param chain  the deadline of the whole chain; undefined: the hook's own time-out alone counts
- */
+export interface CallOptions {
+  readonly mode: "shadow" | "enforce";
+  /** From 1. */
+  readonly attempt: number;
+  /** The deadline of the whole chain; undefined: the hook's own time-out alone counts. */
+  readonly chain: Deadline | undefined;
+}
+
+/** Call one hook's plugin once. Never rejects. */
 export async function callHook(
   deps: CallDeps,
   hook: Hook,
   facts: MessageFacts,
   state: MessageState,
-  chain: Deadline | undefined,
+  options: CallOptions,
 ): Promise<CallResult> {
-  const startedAt = performance.now();
   const callId = deps.newCallId();
-  const deadline = deadlineAfter(hook.timeoutMs, chain);
-  const sent = { fields: [] as readonly string[], bytes: 0 };
-  try {
-    const answer = await within(exchange(deps, hook, facts, state, callId, deadline, sent), deadline);
-    return {
-      callId,
-      ...judge(answer, callId, hook),
-      ms: elapsed(startedAt),
-      fields: sent.fields,
-      bytesSent: sent.bytes,
-    };
-  } catch (error) {
-    const late = deadline.signal.aborted || (error instanceof MairustError && error.code === "deadline");
-    return {
-      callId,
-      outcome: late ? "timeout" : "error",
-      answer: undefined,
-      problem: late ? `no answer within ${Math.round(elapsed(startedAt))} ms` : messageOf(error),
-      denied: [],
-      unknownFields: 0,
-      ms: elapsed(startedAt),
-      fields: sent.fields,
-      bytesSent: sent.bytes,
-    };
-  } finally {
-    deadline.dispose();
-  }
+  // A plugin that is not loaded fails for a reason of its own, and has no circuit.
+  const pass = hook.plugin.transport === undefined ? NO_PASS : deps.circuits.admit(hook.plugin);
+  if ("refused" in pass) return uncalled(callId, "circuit_open", pass.refused);
+  const { mode, attempt, chain } = options;
+  const call: Exchange = { hook, facts, state, mode, attempt, callId, cost: 0, fields: [], bytesSent: 0 };
+  return new Call(deps, call, pass, chain).run();
 }
 
 /** The result of a call that was not made. */
-export function skippedCall(callId: CallId, problem: string): CallResult {
+export function uncalled(callId: CallId, outcome: "skipped" | "circuit_open", problem: string): CallResult {
   return {
     callId,
-    outcome: "skipped",
+    outcome,
     answer: undefined,
     problem,
     denied: [],
@@ -115,82 +98,123 @@ export function skippedCall(callId: CallId, problem: string): CallResult {
   };
 }
 
-async function exchange(
-  deps: CallDeps,
-  hook: Hook,
-  facts: MessageFacts,
-  state: MessageState,
-  callId: CallId,
-  deadline: Deadline,
-  sent: { fields: readonly string[]; bytes: number },
-): Promise<Uint8Array> {
-  const { plugin } = hook;
-  const transport = loadedTransport(hook);
-  const view = await deps.views.view(facts, plugin.grants);
-  const payload = project(view, state, plugin.grants, {
-    callId,
-    point: hook.point,
-    mode: hook.mode,
-    attempt: 1,
-    deadlineMs: deadline.remainingMs(),
-    pluginId: plugin.id,
-    pluginVersion: plugin.version,
-    settings: plugin.settings,
-  });
-  const bytes = Buffer.from(JSON.stringify(payload));
-  const release = await deps.room.acquire(bytes.byteLength, deadline);
-  try {
-    const fields = sentFields(payload);
-    await deps.beforeSend?.(
-      { callId, hook: hook.name, pluginId: plugin.id, fields, payload: bytes },
-      deadline,
-    );
-    // The hook may have been given up while it waited: then nothing leaves.
-    deadline.signal.throwIfAborted();
-    sent.fields = fields;
-    sent.bytes = bytes.byteLength;
-    return await transport.call(bytes, { callId, traceparent: "" }, deadline);
-  } finally {
-    release();
+/** Of a circuit that nobody has: it counts nowhere. */
+const NO_PASS: Pass = { generation: -1 };
+
+type Failed = Omit<Judgement, "outcome"> & { readonly outcome: "timeout" | "error" };
+
+class Call {
+  readonly #deps: CallDeps;
+  readonly #call: Exchange;
+  readonly #pass: Pass;
+  readonly #chain: Deadline | undefined;
+  readonly #startedAt = performance.now();
+
+  constructor(deps: CallDeps, call: Exchange, pass: Pass, chain: Deadline | undefined) {
+    this.#deps = deps;
+    this.#call = call;
+    this.#pass = pass;
+    this.#chain = chain;
   }
-}
 
-function loadedTransport({ plugin }: Hook): PluginTransport {
-  if (plugin.transport !== undefined) return plugin.transport;
-  const why = plugin.failure ?? "it is not loaded";
-  throw new MairustError("plugin_load", `Cannot call plugin "${plugin.id}": ${why}`);
-}
+  run(): Promise<CallResult> {
+    const { lateTimeoutMs } = this.#call.hook;
+    const { late } = this.#deps;
+    return lateTimeoutMs === undefined || late === undefined
+      ? this.#runOnce()
+      : this.#runTwoSpeeds(lateTimeoutMs, late);
+  }
 
-function judge(
-  bytes: Uint8Array,
-  callId: CallId,
-  hook: Hook,
-): Pick<CallResult, "outcome" | "answer" | "problem" | "denied" | "unknownFields"> {
-  const checked = checkAnswer(bytes, { callId, pluginId: hook.plugin.id }, hook.plugin.grants, hook.point);
-  if (checked.kind === "malformed") {
+  async #runOnce(): Promise<CallResult> {
+    const { callId, hook } = this.#call;
+    const deadline = deadlineAfter(hook.timeoutMs, this.#chain);
+    try {
+      const bytes = await within(exchange(this.#deps, this.#call, deadline), deadline);
+      return this.#end(judge(bytes, callId, hook));
+    } catch (error) {
+      return this.#end(this.#failed(error, deadline));
+    } finally {
+      deadline.dispose();
+    }
+  }
+
+  /** The plugin has the late time-out, and mail waits for the first one only. */
+  async #runTwoSpeeds(lateTimeoutMs: number, late: LateCalls): Promise<CallResult> {
+    const { callId, hook } = this.#call;
+    const cut = new AbortController();
+    const whole = deadlineAfter(lateTimeoutMs, cut.signal);
+    const wait = deadlineAfter(hook.timeoutMs, this.#chain);
+    const answer = within(exchange(this.#deps, this.#call, whole), whole);
+    let leave: (() => void) | undefined;
+    try {
+      return this.#end(judge(await within(answer, wait), callId, hook));
+    } catch (error) {
+      const failed = this.#failed(error, wait);
+      // A call that has not even room for its payload would only be in the way.
+      const canGoOn = wait.signal.aborted && !whole.signal.aborted && this.#call.cost > 0;
+      if (canGoOn) leave = late.enter(this.#call.cost);
+      if (leave === undefined) return this.#end(failed);
+      return { ...this.#result(failed), late: this.#runLate(answer, whole, leave) };
+    } finally {
+      wait.dispose();
+      if (leave === undefined) {
+        // Without a place among the late ones the plugin's time is over too.
+        cut.abort(new MairustError("deadline", "Cannot finish in time: the deadline has passed"));
+        whole.dispose();
+      }
+    }
+  }
+
+  async #runLate(
+    answer: Promise<Uint8Array>,
+    whole: ReturnType<typeof deadlineAfter>,
+    leave: () => void,
+  ): Promise<CallResult> {
+    const { callId, hook } = this.#call;
+    try {
+      const judgement = judgeLate(await answer, callId, hook);
+      return this.#end(judgement, judgement.outcome === "ok" ? "late" : judgement.outcome);
+    } catch (error) {
+      return this.#end(this.#failed(error, whole));
+    } finally {
+      leave();
+      whole.dispose();
+    }
+  }
+
+  #failed(error: unknown, deadline: Deadline): Failed {
+    const isLate = deadline.signal.aborted || (error instanceof MairustError && error.code === "deadline");
     return {
-      outcome: "malformed",
+      outcome: isLate ? "timeout" : "error",
       answer: undefined,
-      problem: checked.problem,
+      problem: isLate ? `no answer within ${Math.round(this.#elapsed())} ms` : messageOf(error),
       denied: [],
       unknownFields: 0,
     };
   }
-  const { answer, denied } = checked;
-  const unknownFields = checked.unknown.length;
-  if (denied.length > 0 && hook.plugin.onViolation(hook.point) === "error") {
-    return {
-      outcome: "violation",
-      answer: undefined,
-      problem: "the answer went beyond the grant",
-      denied,
-      unknownFields,
-    };
-  }
-  return { outcome: "ok", answer, problem: undefined, denied, unknownFields };
-}
 
-/** Milliseconds, to the microsecond: more digits are noise. */
-function elapsed(startedAt: number): number {
-  return Math.round((performance.now() - startedAt) * 1000) / 1000;
+  /** The call is over: the breaker hears of it. */
+  #end(judgement: Judgement | Failed, outcome: CallOutcome = judgement.outcome): CallResult {
+    const verdict = this.#verdict(outcome);
+    this.#deps.circuits.settle(this.#call.hook.plugin, this.#pass, verdict, judgement.problem);
+    return this.#result(judgement, outcome);
+  }
+
+  /** What never left, and what the chain cut before its own time, says nothing about the plugin. */
+  #verdict(outcome: CallOutcome): CallVerdict {
+    if (outcome === "ok" || outcome === "late") return "success";
+    const isCutByChain =
+      outcome === "timeout" && this.#chain?.signal.aborted && this.#elapsed() < this.#call.hook.timeoutMs;
+    return this.#call.bytesSent === 0 || isCutByChain ? "void" : "failure";
+  }
+
+  #result(judgement: Judgement | Failed, outcome: CallOutcome = judgement.outcome): CallResult {
+    const { callId, fields, bytesSent } = this.#call;
+    return { callId, ...judgement, outcome, ms: this.#elapsed(), fields, bytesSent };
+  }
+
+  /** Milliseconds, to the microsecond: more digits are noise. */
+  #elapsed(): number {
+    return Math.round((performance.now() - this.#startedAt) * 1000) / 1000;
+  }
 }

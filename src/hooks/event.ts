@@ -1,5 +1,5 @@
 /** The timeline event of one hook call: what was sent, what came back, what became of it. */
-import type { MessageFacts } from "../core/ports/hooks.ts";
+import type { FailurePolicy } from "../core/merge.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import type { CallResult } from "./call.ts";
 import type { Hook } from "./hook-set.ts";
@@ -7,33 +7,36 @@ import type { Hook } from "./hook-set.ts";
 /** Longest text of a plugin that an event keeps, in UTF-16 units. */
 const MAX_EVENT_TEXT = 500;
 
-export interface CallEventExtras {
-  /** The hook's folder replaced that of an earlier hook. */
-  readonly conflict: { readonly folder: string; readonly replacedHook: string } | undefined;
+/** One call as the timeline has it. */
+export interface CallRecord {
+  readonly hook: Hook;
+  readonly mode: "shadow" | "enforce";
+  readonly result: CallResult;
   /** How many recipients the call was for. */
   readonly recipients: number;
+  /** Whom it was for, of this chain's. */
+  readonly concerned: readonly string[];
+  /** The hook's folder replaced that of an earlier hook. */
+  readonly conflict?: { readonly folder: string; readonly replacedHook: string } | undefined;
+  /** After the time-out: whether the answer is used, and if not, why. */
+  readonly late?: { readonly applied: boolean; readonly why: string | null };
 }
 
 /** Texts in `data` come from mail and plugins: they are shown escaped. */
-export function callEvent(
-  hook: Hook,
-  result: CallResult,
-  facts: MessageFacts,
-  at: Date,
-  extras: CallEventExtras,
-): TimelineEvent {
+export function callEvent(record: CallRecord, at: Date): TimelineEvent {
+  const { hook, result, concerned } = record;
   const { answer } = result;
-  const [recipient] = facts.recipients;
+  const [recipient] = concerned;
   return {
     at,
     kind: "hook_call",
-    ...(facts.recipients.length === 1 && recipient !== undefined ? { recipient } : {}),
+    ...(concerned.length === 1 && recipient !== undefined ? { recipient } : {}),
     data: {
       call_id: result.callId,
       hook: hook.name,
       plugin: hook.plugin.id,
       version: hook.plugin.version,
-      mode: hook.mode,
+      mode: record.mode,
       outcome: result.outcome,
       ms: result.ms,
       verdict: answer?.action ?? null,
@@ -43,20 +46,23 @@ export function callEvent(
       reason: shortened(answer?.reason),
       explanation: shortened(answer?.explanation),
       problem: result.problem ?? null,
-      policy: policyOf(hook, result),
+      policy: policyOf(hook, result) ?? null,
       denied: result.denied,
       unknown_fields: result.unknownFields,
-      conflict: extras.conflict ?? null,
-      recipients: extras.recipients,
+      conflict: record.conflict ?? null,
+      recipients: record.recipients,
       bytes_sent: result.bytesSent,
       fields: result.fields,
+      ...(record.late === undefined ? {} : { late: record.late }),
     },
   };
 }
 
-function policyOf(hook: Hook, result: CallResult): string | null {
-  if (result.outcome === "ok" || result.outcome === "skipped") return null;
-  return result.outcome === "timeout" ? hook.onTimeout : hook.onError;
+/** The one way from a failed call to what happens to the mail. @returns undefined: the call did not fail, or no policy applies */
+export function policyOf(hook: Hook, { outcome }: CallResult): FailurePolicy | undefined {
+  if (outcome === "ok" || outcome === "late" || outcome === "skipped") return undefined;
+  if (hook.point === "post_receive") return undefined;
+  return outcome === "timeout" ? hook.onTimeout : hook.onError;
 }
 
 function shortened(text: string | undefined): string | null {

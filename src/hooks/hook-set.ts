@@ -4,11 +4,12 @@
  */
 
 import { MairustError, messageOf } from "../core/errors.ts";
+import { grantsAsWritten } from "../core/grants-written.ts";
 import { compileFilter, type HookMatcher } from "../core/hook-filter.ts";
 import type { HookPlugin, HookPlugins } from "../core/hook-plugin.ts";
 import { BUILT_POINTS, missingForHook } from "../core/hook-row.ts";
-import type { FailurePolicy } from "../core/merge.ts";
-import type { HookPoint } from "../core/ports/hooks.ts";
+import { comparePlaces, type FailurePolicy } from "../core/merge.ts";
+import type { HookPlace, HookPoint, PointNeeds } from "../core/ports/hooks.ts";
 import { MAX_ASYNC_TIMEOUT_MS, MAX_SYNC_TIMEOUT_MS } from "../wire/config/hooks.ts";
 import type { HookConfig } from "../wire/config/schema.ts";
 
@@ -22,12 +23,19 @@ export interface Hook {
   readonly plugin: HookPlugin;
   readonly priority: number;
   readonly mode: "shadow" | "enforce";
+  /** How long mail waits for the call. */
   readonly timeoutMs: number;
+  /** How long the call may go on after that (counted from its start); undefined: it ends with its time-out. */
+  readonly lateTimeoutMs: number | undefined;
   readonly onTimeout: FailurePolicy;
   readonly onError: FailurePolicy;
   readonly perRecipient: boolean;
   readonly parallel: boolean;
   readonly matches: HookMatcher;
+  /** What the hook needs to be shown, its filter and its plugin together. */
+  readonly needs: PointNeeds;
+  /** For the ledger. */
+  readonly grantsWritten: Readonly<Record<string, unknown>>;
 }
 
 /** Hooks that run together; in order. */
@@ -73,24 +81,54 @@ function compileHook(row: HookRow, plugins: HookPlugins): Hook {
   if (row.timeout_ms > cap) throw invalid(`timeout_ms is ${row.timeout_ms}, at most ${cap} at ${row.point}`);
   const plugin = plugins.find(row.plugin);
   if (plugin === undefined) throw invalid(`there is no plugin "${row.plugin}"`);
+  const lateTimeoutMs = lateTimeoutOf(row);
   return {
     name: row.name,
     point: row.point,
     plugin,
     priority: row.priority,
     mode: row.mode === "enforce" ? "enforce" : "shadow",
-    timeoutMs: Math.min(row.timeout_ms, plugin.wallTimeMs),
-    onTimeout: policyOf(row.on_timeout),
-    onError: policyOf(row.on_error),
+    // The wall time ends a call; where a late answer counts, `late_timeout_ms` ends it.
+    timeoutMs: lateTimeoutMs === undefined ? Math.min(row.timeout_ms, plugin.wallTimeMs) : row.timeout_ms,
+    lateTimeoutMs,
+    onTimeout: row.on_timeout,
+    onError: row.on_error,
     perRecipient: row.per_recipient,
     parallel: row.parallel,
     matches: compileFilter(row.filter, row.name),
+    needs: needsOf(row, plugin),
+    grantsWritten: grantsAsWritten(plugin.grants),
   };
 }
 
-/** `hold` is refused above; were it not, deferring loses nothing. */
-function policyOf(policy: HookRow["on_error"]): FailurePolicy {
-  return policy === "hold" ? "tempfail" : policy;
+/** Only mail that a time-out lets go can meet its answer later; and at `post_receive` nothing waits, the job tries again. */
+function lateTimeoutOf(row: HookRow): number | undefined {
+  const applies = row.late === "apply" && row.on_timeout === "allow" && row.point !== "post_receive";
+  return applies && row.late_timeout_ms > row.timeout_ms ? row.late_timeout_ms : undefined;
+}
+
+function needsOf(row: HookRow, { grants }: HookPlugin): PointNeeds {
+  const { header, size_min_bytes: min, size_max_bytes: max } = row.filter;
+  const mayHold = grants.decide.has("hold") || row.on_timeout === "hold" || row.on_error === "hold";
+  return {
+    headers: grants.read_headers !== false || Object.keys(header).length > 0,
+    body: grants.read_body !== "none" || grants.read_attachments !== "none" || min > 0 || max > 0,
+    hold: mayHold && row.mode === "enforce" && row.point !== "post_receive",
+  };
+}
+
+/**
+ * The groups of a chain that are behind a place. Those that run together with the hook at that place ran with it; when that hook is
+ * gone, or is another now, order alone tells.
+ */
+export function groupsBehind(groups: readonly HookGroup[], place: HookPlace): readonly HookGroup[] {
+  const at = groups.findIndex(group =>
+    group.some(({ name, priority }) => name === place.name && priority === place.priority),
+  );
+  if (at >= 0) return groups.slice(at + 1);
+  return groups
+    .map(group => group.filter(hook => comparePlaces(hook, place) > 0))
+    .filter(group => group.length > 0);
 }
 
 function invalid(text: string): MairustError {
@@ -99,8 +137,7 @@ function invalid(text: string): MairustError {
 
 /** Parallel hooks of one priority form one group, at the place of the first of them. */
 function groupsOf(hooks: readonly Hook[]): readonly HookGroup[] {
-  // Names are ASCII, so that comparing UTF-16 units is comparing code points.
-  const ordered = [...hooks].sort((a, b) => a.priority - b.priority || (a.name < b.name ? -1 : 1));
+  const ordered = [...hooks].sort(comparePlaces);
   const groups: Hook[][] = [];
   const together = new Map<number, Hook[]>();
   for (const hook of ordered) {

@@ -1,48 +1,36 @@
 /**
- * The Hook Manager: runs the chain of one point. Callers know no plugins; plugins know neither each other nor the caller.
+ * The Hook Manager: knows the hooks of all points and runs their chains. Callers know no plugins; plugins know neither each other nor
+ * the caller.
  *
- * Hooks run in order, parallel groups together; each sees the tags and the provenance that those before it left. A final verdict
- * stops the chain. Failures follow the hook's own policy; the run never rejects.
+ * A chain (`chain.ts`) says which calls there are and what their answers mean; here they are made: shared between the recipients of a
+ * domain, bounded in shadow, reported once each. Failures follow the hook's own policy; a run never rejects.
  *
  * Hooks in mode `shadow` see what they would see in their place, but are called when the decision has been made, so that they can
  * hold up neither the reply nor another hook; their events come by {@link HookDecisions.late}.
  */
-import { setImmediate } from "node:timers/promises";
 import type { Deadline } from "../core/deadline.ts";
-import { messageOf } from "../core/errors.ts";
 import type { HookPlugins } from "../core/hook-plugin.ts";
 import type { CallId } from "../core/ids.ts";
-import { type HookOutcome, Merge } from "../core/merge.ts";
-import type { MessageState } from "../core/permissions.ts";
 import type {
+  ChainOptions,
   HookDecisions,
   HookPoint,
   HookRunner,
+  LateAnswers,
   MessageContent,
   MessageFacts,
   PointNeeds,
 } from "../core/ports/hooks.ts";
-import type { Log, LogFields } from "../core/ports/log.ts";
-import type { TimelineEvent } from "../core/ports/timeline.ts";
-import { type CallDeps, type CallResult, callHook, skippedCall } from "./call.ts";
-import { callEvent } from "./event.ts";
-import { compileHooks, type Hook, type HookRow, type HookSet } from "./hook-set.ts";
+import type { Ledger } from "../core/ports/ledger.ts";
+import type { Log } from "../core/ports/log.ts";
+import { type CallDeps, type CallResult, callHook, uncalled } from "./call.ts";
+import { Chain, type ChainHost, type PlannedCall, untouched } from "./chain.ts";
+import { type BrokenCircuit, Circuits } from "./circuits.ts";
+import { compileHooks, groupsBehind, type HookGroup, type HookRow, type HookSet } from "./hook-set.ts";
+import { LateCalls } from "./late.ts";
 import { MessageViews } from "./message-views.ts";
 import { PayloadRoom } from "./payload-room.ts";
-
-/** One finished call, for the metrics. */
-export interface HookCallSample {
-  readonly hook: string;
-  readonly plugin: string;
-  readonly outcome: CallResult["outcome"];
-  readonly seconds: number;
-}
-
-export interface HookMetrics {
-  call(sample: HookCallSample): void;
-  /** An item of an answer was dropped: `mairust_plugin_denied_actions_total`. */
-  denied(plugin: string, item: string): void;
-}
+import { type HookMetrics, messageFields, reportCall } from "./report.ts";
 
 export interface HookRunnerOptions {
   readonly plugins: HookPlugins;
@@ -54,13 +42,19 @@ export interface HookRunnerOptions {
   /** `limits.payload_bytes_in_flight`. */
   readonly payloadBytesInFlight: number;
   /** Hears of every payload before it leaves. */
-  readonly beforeSend?: CallDeps["beforeSend"];
+  readonly ledger?: Ledger;
+  /** Takes the answers of hooks with `late = "apply"`; without it, such calls end with their time-out. */
+  readonly lateAnswers?: LateAnswers;
+  /** Milliseconds of a clock that never jumps, for the breakers. Default: the process's. */
+  readonly steadyNow?: () => number;
 }
 
 /** A {@link HookRunner} whose hooks can be exchanged. */
 export interface ReloadableHookRunner extends HookRunner {
   /** From the next chain on, these hooks run; chains that run keep theirs. @param hooks  by `compileHooks` */
   replace(hooks: HookSet): void;
+  /** Plugins that are not called now, because they failed too often: the health of the plugins names them. */
+  brokenCircuits(): readonly BrokenCircuit[];
 }
 
 /** Most shadow calls at a time; a shadow call beyond it is recorded as skipped. Each keeps its message's bytes from being released. */
@@ -71,203 +65,137 @@ export function createHookRunner(options: HookRunnerOptions): ReloadableHookRunn
   return new Runner(options);
 }
 
-interface Made {
-  readonly hook: Hook;
-  readonly result: CallResult;
-  readonly recipients: number;
-}
-
-/** What the hooks before it left when a hook's turn came. */
-type Place = Pick<MessageState, "tags" | "provenance">;
-
-interface Shadow {
-  readonly hook: Hook;
-  readonly place: Place;
-}
+const NOTHING_NEEDED: PointNeeds = { headers: false, body: false, hold: false };
 
 class Runner implements ReloadableHookRunner {
   readonly #options: HookRunnerOptions;
   readonly #deps: CallDeps;
-  #hooks: HookSet;
+  readonly #host: ChainHost;
+  readonly #circuits: Circuits;
+  #hooks: HookSet = new Map();
+  #needs: ReadonlyMap<HookPoint, PointNeeds> = new Map();
   /** Calls that serve several recipients of one transaction: forgotten with the message. */
-  readonly #shared = new WeakMap<MessageContent, Map<string, Promise<Made>>>();
+  readonly #shared = new WeakMap<MessageContent, Map<string, Promise<CallResult>>>();
   #shadowCalls = 0;
 
   constructor(options: HookRunnerOptions) {
     this.#options = options;
-    this.#hooks = compileHooks(options.hooks, options.plugins);
+    const { log, metrics, now, payloadBytesInFlight, lateAnswers } = options;
+    this.#circuits = new Circuits({
+      log,
+      now: options.steadyNow ?? (() => performance.now()),
+      onState: (plugin, state) => metrics.circuit(plugin, state),
+    });
+    const late = lateAnswers && new LateCalls(payloadBytesInFlight, lateAnswers);
     this.#deps = {
       views: new MessageViews(),
-      room: new PayloadRoom(options.payloadBytesInFlight),
+      room: new PayloadRoom(payloadBytesInFlight),
+      now,
       newCallId: options.newCallId,
-      ...(options.beforeSend === undefined ? {} : { beforeSend: options.beforeSend }),
+      ledger: options.ledger,
+      circuits: this.#circuits,
+      late,
     };
+    this.#host = {
+      now,
+      matches: (hook, facts, recipient) => hook.matches(facts, recipient, this.#deps.views.headers(facts)),
+      call: (planned, facts, deadline) => this.#call(planned, facts, deadline),
+      handOver: async answer => late?.handOver(answer),
+      broke: (hook, facts, problem) =>
+        log.error("hook_late_failed", {
+          ...messageFields(facts, facts.recipients),
+          hook: hook.name,
+          problem,
+        }),
+    };
+    this.replace(compileHooks(options.hooks, options.plugins));
   }
 
   has(point: HookPoint): boolean {
-    return (this.#hooks.get(point)?.length ?? 0) > 0;
+    return this.#groups(point).length > 0;
+  }
+
+  needs(point: HookPoint): PointNeeds {
+    return this.#needs.get(point) ?? NOTHING_NEEDED;
   }
 
   replace(hooks: HookSet): void {
     this.#hooks = hooks;
+    this.#needs = new Map([...hooks].map(([point, groups]) => [point, needsOf(groups)]));
+    const standing = [...hooks.values()].flat(2).map(({ plugin }) => plugin);
+    this.#circuits.use(standing.filter(({ transport }) => transport !== undefined));
   }
 
-  needs(point: HookPoint): PointNeeds {
-    const grants = (this.#hooks.get(point) ?? []).flat().map(hook => hook.plugin.grants);
-    return {
-      headers: grants.length > 0,
-      body: grants.some(one => one.read_body !== "none" || one.read_attachments !== "none"),
-      hold: grants.some(one => one.decide.has("hold")),
-    };
+  brokenCircuits(): readonly BrokenCircuit[] {
+    return this.#circuits.broken();
   }
 
-  async run(point: HookPoint, facts: MessageFacts, deadline: Deadline): Promise<HookDecisions> {
-    const merge = new Merge(facts.tags);
-    const events: TimelineEvent[] = [];
-    const shadows: Shadow[] = [];
-    for (const group of this.#hooks.get(point) ?? []) {
-      const place: Place = { tags: merge.tags, provenance: merge.provenance };
-      shadows.push(...group.filter(isShadow).map(hook => ({ hook, place })));
-      const enforced = group.filter(hook => !isShadow(hook));
-      const made = await Promise.all(enforced.map(hook => this.#call(hook, facts, place, deadline)));
-      for (const call of made) if (call !== undefined) events.push(this.#apply(call, facts, merge));
-      if (merge.isFinal) break;
-    }
-    const decision = merge.finish();
-    const each = new Map(facts.recipients.map(recipient => [recipient, decision]));
-    return { each, events, ...(shadows.length === 0 ? {} : { late: this.#runShadows(shadows, facts) }) };
-  }
-
-  /** Never rejects; takes no longer than the slowest hook's time-out. */
-  async #runShadows(shadows: readonly Shadow[], facts: MessageFacts): Promise<readonly TimelineEvent[]> {
-    // Whoever waits for the decision goes first.
-    await setImmediate();
-    const results = await Promise.allSettled(
-      shadows.map(({ hook, place }) => this.#call(hook, facts, place, undefined)),
-    );
-    return results.flatMap((result, i) => {
-      if (result.status === "fulfilled")
-        return result.value === undefined ? [] : [this.#event(result.value, facts, undefined)];
-      this.#options.log.error("hook_failed", {
-        ...messageFields(facts, facts.recipients),
-        hook: shadows[i]?.hook.name,
-        mode: "shadow",
-        problem: messageOf(result.reason),
-      });
-      return [];
-    });
-  }
-
-  /**
-   * @param deadline  the chain's; undefined for a shadow call
-   * @returns undefined when the filter passes the message by
-   */
-  async #call(
-    hook: Hook,
+  async run(
+    point: HookPoint,
     facts: MessageFacts,
-    place: Place,
-    deadline: Deadline | undefined,
-  ): Promise<Made | undefined> {
-    const all = hook.perRecipient ? facts.recipients : (facts.domainRecipients ?? facts.recipients);
-    const headers = this.#deps.views.headers(facts);
-    const recipients = all.filter(recipient => hook.matches(facts, recipient, headers));
-    if (!facts.recipients.some(recipient => recipients.includes(recipient))) return undefined;
-    const make = () => this.#make(hook, facts, recipients, place, deadline);
-    return hook.perRecipient || facts.domainRecipients === undefined
+    deadline: Deadline,
+    options: ChainOptions = {},
+  ): Promise<HookDecisions> {
+    const all = this.#groups(point);
+    const groups = options.after === undefined ? all : groupsBehind(all, options.after);
+    if (groups.length === 0) return untouched(facts, options);
+    return new Chain(this.#host, facts, options).run(groups, deadline);
+  }
+
+  #groups(point: HookPoint): readonly HookGroup[] {
+    return this.#hooks.get(point) ?? [];
+  }
+
+  #call(planned: PlannedCall, facts: MessageFacts, deadline: Deadline | undefined): Promise<CallResult> {
+    const make = () => this.#make(planned, facts, deadline);
+    return planned.hook.perRecipient || facts.domainRecipients === undefined
       ? make()
-      : this.#share(hook, facts, recipients, make);
+      : this.#share(planned, facts, make);
   }
 
   /** One call per transaction and domain: who comes first makes it, the others wait for the same answer. */
   #share(
-    hook: Hook,
+    { hook, mode, attempt, recipients }: PlannedCall,
     facts: MessageFacts,
-    recipients: readonly string[],
-    make: () => Promise<Made>,
-  ): Promise<Made> {
-    const calls = this.#shared.get(facts.content) ?? new Map<string, Promise<Made>>();
+    make: () => Promise<CallResult>,
+  ): Promise<CallResult> {
+    const calls = this.#shared.get(facts.content) ?? new Map<string, Promise<CallResult>>();
     this.#shared.set(facts.content, calls);
-    const key = [hook.name, ...recipients].join("\0");
+    const key = [hook.name, mode, attempt, ...recipients].join("\0");
     const running = calls.get(key) ?? make();
     calls.set(key, running);
     return running;
   }
 
-  async #make(
-    hook: Hook,
-    facts: MessageFacts,
-    recipients: readonly string[],
-    place: Place,
-    deadline: Deadline | undefined,
-  ): Promise<Made> {
-    const account = recipients.length === 1 ? facts.account : undefined;
-    const state = { recipients, account, ...place };
-    const result = isShadow(hook)
-      ? await this.#callShadow(hook, facts, state)
-      : await callHook(this.#deps, hook, facts, state, deadline);
-    this.#report(hook, result, facts, recipients);
-    return { hook, result, recipients: recipients.length };
+  async #make(planned: PlannedCall, facts: MessageFacts, chain: Deadline | undefined): Promise<CallResult> {
+    const { hook, mode, state, attempt } = planned;
+    const make = () => callHook(this.#deps, hook, facts, state, { mode, attempt, chain });
+    const result = await (mode === "shadow" ? this.#inShadow(make) : make());
+    const report = (one: CallResult) => reportCall(this.#options, { ...planned, result: one }, facts);
+    report(result);
+    void result.late?.then(report);
+    return result;
   }
 
-  async #callShadow(hook: Hook, facts: MessageFacts, state: MessageState): Promise<CallResult> {
+  async #inShadow(make: () => Promise<CallResult>): Promise<CallResult> {
     if (this.#shadowCalls >= MAX_SHADOW_CALLS) {
       const problem = `${MAX_SHADOW_CALLS} shadow calls are under way`;
-      return skippedCall(this.#options.newCallId(), problem);
+      return uncalled(this.#options.newCallId(), "skipped", problem);
     }
     this.#shadowCalls++;
     try {
-      return await callHook(this.#deps, hook, facts, state, undefined);
+      return await make();
     } finally {
       this.#shadowCalls--;
     }
   }
-
-  #apply(call: Made, facts: MessageFacts, merge: Merge): TimelineEvent {
-    return this.#event(call, facts, merge.add(outcomeOf(call)));
-  }
-
-  #event(call: Made, facts: MessageFacts, conflict: ReturnType<Merge["add"]>): TimelineEvent {
-    const { hook, result, recipients } = call;
-    return callEvent(hook, result, facts, this.#options.now(), { conflict, recipients });
-  }
-
-  #report(hook: Hook, result: CallResult, facts: MessageFacts, recipients: readonly string[]): void {
-    const { log, metrics } = this.#options;
-    metrics.call({
-      hook: hook.name,
-      plugin: hook.plugin.id,
-      outcome: result.outcome,
-      seconds: result.ms / 1000,
-    });
-    for (const { item } of result.denied) metrics.denied(hook.plugin.id, item);
-    const call = { hook: hook.name, plugin: hook.plugin.id, mode: hook.mode, call_id: result.callId };
-    const fields = { ...messageFields(facts, recipients), ...call };
-    if (result.denied.length > 0) {
-      const items = result.denied.map(({ item, why }) => `${item}: ${why}`).join("; ");
-      log.warn("hook_denied", { ...fields, items });
-    }
-    if (result.outcome !== "ok") {
-      log.warn("hook_failed", { ...fields, outcome: result.outcome, ms: result.ms, problem: result.problem });
-    }
-  }
 }
 
-/** What every line about a message carries; of many recipients the first one and how many there are. */
-function messageFields(facts: MessageFacts, recipients: readonly string[]): LogFields {
+function needsOf(groups: readonly HookGroup[]): PointNeeds {
+  const needs = groups.flat().map(hook => hook.needs);
   return {
-    ...(facts.queueId === "" ? {} : { queue_id: facts.queueId }),
-    id: facts.messageId,
-    to: recipients[0],
-    ...(recipients.length > 1 ? { recipients: recipients.length } : {}),
+    headers: needs.some(({ headers }) => headers),
+    body: needs.some(({ body }) => body),
+    hold: needs.some(({ hold }) => hold),
   };
-}
-
-function isShadow(hook: Hook): boolean {
-  return hook.mode === "shadow";
-}
-
-function outcomeOf({ hook, result }: Made): HookOutcome {
-  const named = { place: { priority: hook.priority, name: hook.name }, pluginId: hook.plugin.id };
-  if (result.answer !== undefined) return { kind: "answer", ...named, answer: result.answer };
-  return { kind: "failure", ...named, policy: result.outcome === "timeout" ? hook.onTimeout : hook.onError };
 }

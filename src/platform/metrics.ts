@@ -1,6 +1,6 @@
 /**
  * Every metric of the service, as one typed object over a registry of its own. Base units, no addresses as labels. A metric is
- * registered when something feeds it: those of the sandbox and the circuit breaker come with them.
+ * registered when something feeds it: those of the sandbox come with it.
  * Source: Prometheus naming (prometheus.io/docs/practices/naming).
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
@@ -77,6 +77,8 @@ function pluginMetrics(register: Registrar) {
     pluginCalls: register.counter("plugin_calls_total", "calls of a plugin", ["plugin"]),
     pluginDuration: register.histogram("plugin_duration_seconds", "calls of a plugin", ["plugin"]),
     pluginErrors: register.counter("plugin_errors_total", "failed calls of a plugin", ["plugin", "kind"]),
+    /** 0 closed, 1 half-open, 2 open. */
+    pluginCircuitState: register.gauge("plugin_circuit_state", "0 closed, 1 half-open, 2 open", ["plugin"]),
     /** `item`: the name of the answer's item. */
     pluginDeniedActions: register.counter("plugin_denied_actions_total", "items beyond the grant", [
       "plugin",

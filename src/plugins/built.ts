@@ -3,7 +3,6 @@
  * never ignored. Who builds a thing deletes its line. Grants have theirs in `wire/config/not-built.ts`, where `config check` finds
  * them too.
  */
-import { HOOK_POINTS } from "../wire/config/hooks.ts";
 import { findNotBuilt } from "../wire/config/not-built.ts";
 import type { Manifest } from "../wire/manifest.ts";
 import type { PermissionsInput } from "../wire/permissions.ts";
@@ -18,12 +17,6 @@ const MANIFEST: readonly Check[] = [
   [
     ({ entry }) => entry.health_cmd !== undefined || entry.health_endpoint !== undefined,
     "health_cmd and health_endpoint",
-  ],
-  [
-    ({ hooks }) =>
-      hooks !== undefined &&
-      [hooks, ...HOOK_POINTS.map(point => hooks[point])].some(keys => keys?.late_timeout_ms !== undefined),
-    "late_timeout_ms",
   ],
   [({ limits }) => limits?.persistent_dir === true, "limits.persistent_dir"],
   [manifest => manifest.caps !== undefined, "[caps]"],

@@ -40,6 +40,7 @@ function mailOf({ mode, on_error }: HookConfig): string {
   if (mode === "shadow") return "is not changed: the hook is in shadow";
   if (on_error === "allow") return 'passes unchecked: on_error is "allow"';
   if (on_error === "reject") return 'is rejected: on_error is "reject"';
+  if (on_error === "hold") return 'is held: on_error is "hold"';
   return `is deferred: on_error is "${on_error}"`;
 }
 

@@ -29,6 +29,7 @@ export function rowsOfManifest({ id, hooks }: Manifest): readonly HookConfig[] {
       filter: {
         recipient: keys.filter_recipient_matches ?? "",
         sender: keys.filter_sender_matches ?? "",
+        domain: "",
         size_min_bytes: 0,
         size_max_bytes: 0,
         header: {},

@@ -91,9 +91,14 @@ export interface HookDecisions {
   readonly events: readonly TimelineEvent[];
   /**
    * Events of calls that the decision did not wait for (shadow, and late ones). Never rejects, and settles within the hooks' own
-   * time-outs; the message's content must stay readable until then.
+   * time-outs, `late_timeout_ms` among them; the message's content must stay readable until then.
    */
   readonly late?: Promise<readonly TimelineEvent[]>;
+  /**
+   * At `post_receive`: enforced hooks whose call failed. No policy applies there, the caller tries again. Absent elsewhere, and when
+   * none failed.
+   */
+  readonly failed?: ReadonlyArray<{ readonly hook: string; readonly problem: string }>;
 }
 
 /** What the enabled hooks of a point need to be shown of a message. */
@@ -107,10 +112,15 @@ export interface PointNeeds {
 }
 
 export interface ChainOptions {
-  /** Only hooks behind this place: what a held message still has before it. */
+  /**
+   * Only hooks behind this place: what a held message still has before it. Hooks that run together with the one at this place are
+   * not behind it.
+   */
   readonly after?: HookPlace;
   /** What hooks of an earlier point did. */
   readonly provenance?: readonly ProvenanceEntry[];
+  /** Which try this is, from 1: what is tried again counts. */
+  readonly attempt?: number;
 }
 
 export interface HookRunner {

@@ -66,6 +66,7 @@ export const hookFilterSchema = Type.Object(
   {
     recipient: text("", "pattern for the recipient"),
     sender: text("", "pattern for the envelope sender"),
+    domain: text("", "pattern for the recipient's domain"),
     direction: Type.Optional(Type.Enum(["inbound", "outbound"], { description: "only this direction" })),
     authenticated: Type.Optional(
       Type.Boolean({ description: "only mail of authenticated clients, or only of others" }),

@@ -74,27 +74,8 @@ export const NOT_BUILT: readonly NotBuilt[] = [
   { key: ["plugins", "user"], refused: any, missing: "the plugin sandbox" },
   { key: ["plugins", "uid_range"], refused: any, missing: "the plugin sandbox" },
   { key: ["plugins", "auto_approve"], refused: otherThan("none"), missing: "the review of plugins" },
-  {
-    key: ["hooks", "*", "point"],
-    refused: otherThan("pre_delivery"),
-    missing: "every hook point but pre_delivery",
-  },
   { key: ["hooks", "*", "mode"], refused: words("canary"), missing: "mode canary" },
   { key: ["hooks", "*", "canary_percent"], refused: any, missing: "mode canary" },
-  { key: ["hooks", "*", "late"], refused: words("apply"), missing: "applying late answers" },
-  { key: ["hooks", "*", "late_timeout_ms"], refused: any, missing: "applying late answers" },
-  { key: ["hooks", "*", "on_timeout"], refused: words("hold"), missing: "holding mail" },
-  { key: ["hooks", "*", "on_error"], refused: words("hold"), missing: "holding mail" },
-  {
-    key: ["hooks", "*", "filter", "direction"],
-    refused: words("outbound"),
-    missing: "hooks on mail that is sent",
-  },
-  {
-    key: ["hooks", "*", "filter", "authenticated"],
-    refused: words(true),
-    missing: "hooks on mail that is sent",
-  },
   ...grants({
     read_body: words("full"),
     read_attachments: otherThan("none"),

@@ -6,8 +6,10 @@ import { callId } from "../../../src/core/ids.ts";
 import { grantsOf } from "../../../src/core/permissions-grants.ts";
 import type { Log } from "../../../src/core/ports/log.ts";
 import type { PluginTransport } from "../../../src/core/ports/plugin-transport.ts";
+import type { CircuitState } from "../../../src/hooks/breaker.ts";
 import type { HookRow } from "../../../src/hooks/hook-set.ts";
-import { createHookRunner, type HookCallSample, type HookRunnerOptions } from "../../../src/hooks/runner.ts";
+import type { HookCallSample } from "../../../src/hooks/report.ts";
+import { createHookRunner, type HookRunnerOptions } from "../../../src/hooks/runner.ts";
 import type { HookPayload } from "../../../src/wire/hook-payload.ts";
 import type { PermissionsInput } from "../../../src/wire/permissions.ts";
 
@@ -70,6 +72,7 @@ export function rowOf(name: string, change: Partial<HookRow> = {}): HookRow {
     filter: {
       recipient: "",
       sender: "",
+      domain: "",
       size_min_bytes: 0,
       size_max_bytes: 0,
       header: {},
@@ -83,6 +86,8 @@ export interface Rig {
   readonly runner: ReturnType<typeof createHookRunner>;
   readonly calls: HookCallSample[];
   readonly denied: string[];
+  /** State of the circuit by plugin, as the metric has it. */
+  readonly circuits: Map<string, CircuitState | undefined>;
   readonly log: string[];
 }
 
@@ -93,6 +98,7 @@ export function rigOf(
 ): Rig {
   const calls: HookCallSample[] = [];
   const denied: string[] = [];
+  const circuits: Rig["circuits"] = new Map();
   const lines: string[] = [];
   const write = (event: string, fields?: object) => lines.push(`${event} ${JSON.stringify(fields)}`);
   const log: Log = { debug: write, info: write, warn: write, error: write, child: () => log };
@@ -103,11 +109,12 @@ export function rigOf(
     metrics: {
       call: sample => calls.push(sample),
       denied: (plugin, item) => denied.push(`${plugin} ${item}`),
+      circuit: (plugin, state) => circuits.set(plugin, state),
     },
     now: () => new Date("2026-03-01T12:00:01Z"),
     newCallId: () => callId(randomUUID()),
     payloadBytesInFlight: 64 * 1024 * 1024,
     ...more,
   });
-  return { runner, calls, denied, log: lines };
+  return { runner, calls, denied, circuits, log: lines };
 }

@@ -1,0 +1,253 @@
+/**
+ * One run of the chain of one point, for all recipients of the message: who is in the scope of which hook, what each hook is shown,
+ * and what its answer means for each of them.
+ *
+ * Hooks run in order, parallel groups together. A hook is called once for all recipients in its scope: those that its filter lets
+ * through and whose own decision is not final. Recipients that are only observed make a second call, in shadow.
+ */
+import { setImmediate } from "node:timers/promises";
+import type { Deadline } from "../core/deadline.ts";
+import { messageOf } from "../core/errors.ts";
+import { type HookOutcome, Merge } from "../core/merge.ts";
+import type { MessageState } from "../core/permissions.ts";
+import type {
+  ChainOptions,
+  HookDecision,
+  HookDecisions,
+  LateAnswer,
+  MessageFacts,
+} from "../core/ports/hooks.ts";
+import type { TimelineEvent } from "../core/ports/timeline.ts";
+import type { CallResult } from "./call.ts";
+import { type CallRecord, callEvent, policyOf } from "./event.ts";
+import type { Hook, HookGroup } from "./hook-set.ts";
+
+/** A call that is to be made. */
+export interface PlannedCall {
+  readonly hook: Hook;
+  readonly mode: "shadow" | "enforce";
+  /** Whom it is for. */
+  readonly recipients: readonly string[];
+  /** Those of them that are this chain's. */
+  readonly concerned: readonly string[];
+  readonly state: MessageState;
+  readonly attempt: number;
+}
+
+/** What a chain needs of the one that runs it. */
+export interface ChainHost {
+  readonly now: () => Date;
+  matches(hook: Hook, facts: MessageFacts, recipient: string): boolean;
+  /** Never rejects. */
+  call(planned: PlannedCall, facts: MessageFacts, deadline: Deadline | undefined): Promise<CallResult>;
+  /** @throws {MairustError} the answer is lost */
+  handOver(answer: LateAnswer): Promise<void>;
+  /** A call in shadow, or a late answer, broke in our own code. */
+  broke(hook: Hook, facts: MessageFacts, problem: string): void;
+}
+
+interface Made {
+  readonly planned: PlannedCall;
+  readonly result: CallResult;
+}
+
+/** The decision for recipients that no hook has a say in. */
+export function untouched(facts: MessageFacts, options: ChainOptions): HookDecisions {
+  const decision = new Merge(facts.tags, options.provenance).finish();
+  return { each: new Map(facts.recipients.map(recipient => [recipient, decision])), events: [] };
+}
+
+export class Chain {
+  readonly #host: ChainHost;
+  readonly #facts: MessageFacts;
+  readonly #options: ChainOptions;
+  readonly #merges: ReadonlyMap<string, Merge>;
+  readonly #events: TimelineEvent[] = [];
+  readonly #failed: Array<{ readonly hook: string; readonly problem: string }> = [];
+  readonly #shadows: PlannedCall[] = [];
+  /** Calls that go on after their time-out. */
+  readonly #goingOn: Made[] = [];
+
+  constructor(host: ChainHost, facts: MessageFacts, options: ChainOptions) {
+    this.#host = host;
+    this.#facts = facts;
+    this.#options = options;
+    this.#merges = new Map(
+      facts.recipients.map(recipient => [recipient, new Merge(facts.tags, options.provenance)]),
+    );
+  }
+
+  /** Once. */
+  async run(groups: readonly HookGroup[], deadline: Deadline): Promise<HookDecisions> {
+    for (const group of groups) {
+      const open = this.#facts.recipients.filter(recipient => !this.#mergeOf(recipient).isFinal);
+      if (open.length === 0) break;
+      await this.#runGroup(
+        group.flatMap(hook => this.#plan(hook, open)),
+        deadline,
+      );
+    }
+    const each = new Map([...this.#merges].map(([recipient, merge]) => [recipient, merge.finish()]));
+    return {
+      each,
+      events: this.#events,
+      ...this.#late(each),
+      ...(this.#failed.length === 0 ? {} : { failed: this.#failed }),
+    };
+  }
+
+  async #runGroup(calls: readonly PlannedCall[], deadline: Deadline): Promise<void> {
+    if (calls.length === 0) return;
+    this.#shadows.push(...calls.filter(({ mode }) => mode === "shadow"));
+    const enforced = calls.filter(({ mode }) => mode === "enforce");
+    const results = await Promise.all(
+      enforced.map(planned => this.#host.call(planned, this.#facts, deadline)),
+    );
+    enforced.forEach((planned, i) => {
+      const result = results[i];
+      if (result !== undefined) this.#apply({ planned, result });
+    });
+    for (const merge of this.#merges.values()) merge.endGroup();
+  }
+
+  /** @param open  recipients whose decision is not final */
+  #plan(hook: Hook, open: readonly string[]): readonly PlannedCall[] {
+    const shared = hook.perRecipient ? undefined : this.#facts.domainRecipients;
+    const scope = (shared ?? open).filter(one => this.#host.matches(hook, this.#facts, one));
+    const inScope = new Set(scope);
+    const concerned = open.filter(one => inScope.has(one));
+    if (concerned.length === 0) return [];
+    const { observed } = this.#facts;
+    if (hook.mode === "shadow" || concerned.every(one => observed.has(one)))
+      return [this.#planned(hook, "shadow", scope, concerned)];
+    const watched = concerned.filter(one => observed.has(one));
+    const plain = (list: readonly string[]) => list.filter(one => !observed.has(one));
+    const enforced = this.#planned(hook, "enforce", plain(scope), plain(concerned));
+    return watched.length === 0 ? [enforced] : [enforced, this.#planned(hook, "shadow", watched, watched)];
+  }
+
+  #planned(
+    hook: Hook,
+    mode: PlannedCall["mode"],
+    recipients: readonly string[],
+    concerned: readonly string[],
+  ): PlannedCall {
+    const account = recipients.length === 1 ? this.#facts.account : undefined;
+    const shown = Merge.shown(concerned.map(recipient => this.#mergeOf(recipient)));
+    const { attempt = 1 } = this.#options;
+    return { hook, mode, recipients, concerned, attempt, state: { recipients, account, ...shown } };
+  }
+
+  #apply(made: Made): void {
+    const { planned, result } = made;
+    const { hook } = planned;
+    if (result.late !== undefined) this.#goingOn.push(made);
+    const outcome = outcomeOf(made);
+    if (outcome === undefined) this.#failed.push({ hook: hook.name, problem: result.problem ?? "" });
+    const conflicts = planned.concerned.map(recipient =>
+      outcome === undefined ? undefined : this.#mergeOf(recipient).add(outcome),
+    );
+    const conflict = conflicts.find(one => one !== undefined);
+    this.#events.push(this.#event({ ...recordOf(made), conflict }));
+  }
+
+  /** What goes on after the decision; never rejects. */
+  #late(each: ReadonlyMap<string, HookDecision>): Pick<HookDecisions, "late"> {
+    if (this.#shadows.length + this.#goingOn.length === 0) return {};
+    const calls = [
+      ...this.#goingOn.map(made => this.#guarded(made.planned.hook, () => this.#endLate(made, each))),
+      ...this.#shadows.map(planned => this.#guarded(planned.hook, () => this.#runShadow(planned))),
+    ];
+    return { late: Promise.all(calls).then(events => events.flat()) };
+  }
+
+  async #guarded(hook: Hook, run: () => Promise<TimelineEvent>): Promise<readonly TimelineEvent[]> {
+    try {
+      return [await run()];
+    } catch (error) {
+      this.#host.broke(hook, this.#facts, messageOf(error));
+      return [];
+    }
+  }
+
+  async #runShadow(planned: PlannedCall): Promise<TimelineEvent> {
+    // Whoever waits for the decision goes first.
+    await setImmediate();
+    const result = await this.#host.call(planned, this.#facts, undefined);
+    return this.#event(recordOf({ planned, result: (await result.late) ?? result }));
+  }
+
+  async #endLate(made: Made, each: ReadonlyMap<string, HookDecision>): Promise<TimelineEvent> {
+    const result = await (made.result.late ?? made.result);
+    const why = await this.#applyLate({ ...made, result }, each);
+    return this.#event({
+      ...recordOf({ ...made, result }),
+      late: { applied: why === undefined, why: why ?? null },
+    });
+  }
+
+  /** @returns why the answer changes nothing, or undefined: it will be applied */
+  async #applyLate(
+    { planned, result }: Made,
+    each: ReadonlyMap<string, HookDecision>,
+  ): Promise<string | undefined> {
+    if (result.answer === undefined) return result.problem ?? "there is no answer";
+    // A final decision drops every side action of every plugin.
+    const recipients = planned.concerned.filter(recipient => {
+      const action = each.get(recipient)?.action;
+      return action === "deliver" || action === "hold";
+    });
+    if (recipients.length === 0) return "the message was refused";
+    const changes = changesOf(result.answer);
+    if (changes === undefined) return "it changes nothing";
+    const { hook } = planned;
+    const { messageId, queueId } = this.#facts;
+    try {
+      await this.#host.handOver({
+        point: hook.point,
+        hook: hook.name,
+        pluginId: hook.plugin.id,
+        callId: result.callId,
+        messageId,
+        queueId,
+        recipients,
+        changes,
+      });
+      return undefined;
+    } catch (error) {
+      this.#host.broke(hook, this.#facts, messageOf(error));
+      return messageOf(error);
+    }
+  }
+
+  #mergeOf(recipient: string): Merge {
+    const merge = this.#merges.get(recipient);
+    if (merge === undefined) throw new Error(`no merge for a recipient of the chain`);
+    return merge;
+  }
+
+  #event(record: CallRecord): TimelineEvent {
+    return callEvent(record, this.#host.now());
+  }
+}
+
+function recordOf({ planned, result }: Made): CallRecord {
+  const { hook, mode, recipients, concerned } = planned;
+  return { hook, mode, result, recipients: recipients.length, concerned };
+}
+
+/** @returns undefined: the call failed where no policy applies */
+function outcomeOf({ planned: { hook }, result }: Made): HookOutcome | undefined {
+  const named = { place: { priority: hook.priority, name: hook.name }, pluginId: hook.plugin.id };
+  if (result.answer !== undefined) return { kind: "answer", ...named, answer: result.answer };
+  const policy = policyOf(hook, result);
+  return policy === undefined ? undefined : { kind: "failure", ...named, policy };
+}
+
+/** @returns undefined: nothing */
+function changesOf(answer: NonNullable<CallResult["answer"]>): LateAnswer["changes"] | undefined {
+  const { tagsAdd, tagsRemove, systemFlags, keywords, folder, metadata } = answer;
+  const lists = tagsAdd.length + tagsRemove.length + keywords.length + metadata.size;
+  if (lists === 0 && systemFlags === 0 && folder === undefined) return undefined;
+  return { tagsAdd, tagsRemove, systemFlags, keywords, folder, metadata: Object.fromEntries(metadata) };
+}
