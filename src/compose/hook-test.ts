@@ -8,6 +8,7 @@ import type { MessageFacts } from "../core/ports/hooks.ts";
 import type { Ledger } from "../core/ports/ledger.ts";
 import type { Log } from "../core/ports/log.ts";
 import { MessageReceiver, type ReceivedMessage } from "../delivery/received-message.ts";
+import { policyOf } from "../hooks/event.ts";
 import { compileHooks, type Hook } from "../hooks/hook-set.ts";
 import type { PayloadRoom } from "../hooks/payload-room.ts";
 import { type TriedHook, tryHook } from "../hooks/try-hook.ts";
@@ -91,7 +92,6 @@ function factsOf(received: ReceivedMessage, message: TestMessage): MessageFacts 
 
 function resultOf(hook: Hook, { matches, result }: TriedHook): HookTest {
   const { answer } = result;
-  const failed = result.outcome !== "ok";
   return {
     hook: hook.name,
     plugin: hook.plugin.id,
@@ -110,6 +110,6 @@ function resultOf(hook: Hook, { matches, result }: TriedHook): HookTest {
     folder: answer?.folder,
     denied: result.denied,
     problem: result.problem,
-    policy: failed ? (result.outcome === "timeout" ? hook.onTimeout : hook.onError) : undefined,
+    policy: policyOf(hook, result),
   };
 }
