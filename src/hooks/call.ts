@@ -109,8 +109,12 @@ class Call {
   readonly #pass: Pass;
   readonly #chain: Deadline | undefined;
   readonly #startedAt = performance.now();
+  readonly #timeoutMs: number;
+  readonly #chainLeftMs: number;
 
   constructor(deps: CallDeps, call: Exchange, pass: Pass, chain: Deadline | undefined) {
+    this.#timeoutMs = call.hook.timeoutMs;
+    this.#chainLeftMs = chain?.remainingMs() ?? Number.POSITIVE_INFINITY;
     this.#deps = deps;
     this.#call = call;
     this.#pass = pass;
@@ -127,7 +131,7 @@ class Call {
 
   async #runOnce(): Promise<CallResult> {
     const { callId, hook } = this.#call;
-    const deadline = deadlineAfter(hook.timeoutMs, this.#chain);
+    const deadline = deadlineAfter(this.#timeoutMs, this.#chain);
     try {
       const bytes = await within(exchange(this.#deps, this.#call, deadline), deadline);
       return this.#end(judge(bytes, callId, hook));
@@ -143,7 +147,7 @@ class Call {
     const { callId, hook } = this.#call;
     const cut = new AbortController();
     const whole = deadlineAfter(lateTimeoutMs, cut.signal);
-    const wait = deadlineAfter(hook.timeoutMs, this.#chain);
+    const wait = deadlineAfter(this.#timeoutMs, this.#chain);
     const answer = within(exchange(this.#deps, this.#call, whole), whole);
     let leave: (() => void) | undefined;
     try {
@@ -203,9 +207,12 @@ class Call {
   /** What never left, and what the chain cut before its own time, says nothing about the plugin. */
   #verdict(outcome: CallOutcome): CallVerdict {
     if (outcome === "ok" || outcome === "late") return "success";
-    const isCutByChain =
-      outcome === "timeout" && this.#chain?.signal.aborted && this.#elapsed() < this.#call.hook.timeoutMs;
+    const isCutByChain = outcome === "timeout" && this.#isChainShorter() && this.#elapsed() < this.#timeoutMs;
     return this.#call.bytesSent === 0 || isCutByChain ? "void" : "failure";
+  }
+
+  #isChainShorter(): boolean {
+    return this.#chainLeftMs < this.#timeoutMs || this.#chain?.signal.aborted === true;
   }
 
   #result(judgement: Judgement | Failed, outcome: CallOutcome = judgement.outcome): CallResult {

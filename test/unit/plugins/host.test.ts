@@ -245,18 +245,8 @@ test("what is valid but not built is refused by name when the plugin is enabled,
     await refusal(read, text => text.replace('command = ["true"]', '$&\nmode = "spawn"')),
     notBuilt("spawn"),
   );
-  assert.match(
-    await refusal(read, text => text.replace('"pre_delivery"', '"post_receive"')),
-    notBuilt("hook point post_receive"),
-  );
-  assert.match(
-    await refusal(read, text => text.replace(/^on = /m, 'on_error = "hold"\n$&')),
-    notBuilt("holding mail"),
-  );
   assert.match(await refusal(read, text => `${text}[caps]\nreject_per_hour = 1\n`), notBuilt("\\[caps\\]"));
   assert.match(await refusal(read, text => `${text}[logging]\nlevel = "debug"\n`), notBuilt("\\[logging\\]"));
-  for (const line of ["$&\nlate_timeout_ms = 5", "$&\n[hooks.pre_delivery]\nlate_timeout_ms = 5"])
-    assert.match(await refusal(read, text => text.replace(/^on = .*$/m, line)), notBuilt("late_timeout_ms"));
 });
 
 test("a hook at a point that the manifest does not name is refused", async () => {
