@@ -109,14 +109,13 @@ test("a disk that is full or fails: the call hears it, and what was recorded bef
   ] as const) {
     const { files, spool, loader, kept, record } = await rig();
     await record(entryOf(1));
-    files.beforeWrite = async () => {
-      throw Object.assign(new Error(errno), { code: errno });
-    };
-    await assert.rejects(record(entryOf(2)), code(wanted));
+    files.failure = Object.assign(new Error(errno), { code: errno });
+    await assert.rejects(record(entryOf(2, { hook: "a longer line" })), code(wanted));
     assert.match(String(spool.failure), new RegExp(errno));
-    files.beforeWrite = async () => undefined;
+    files.failure = undefined;
     await record(entryOf(3));
     assert.equal(spool.failure, undefined);
+    assert.ok([...files.disk.values()].every(bytes => decodeLines(bytes).damaged === 0));
     await loader.load();
     assert.deepEqual(kept, [entryOf(1), entryOf(3)]);
     await assert.rejects(record(entryOf(4, { hook: "x".repeat(300_000) })), code("internal"));

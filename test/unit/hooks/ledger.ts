@@ -31,6 +31,8 @@ export class MemoryFiles implements LedgerFiles {
   readonly writes: number[] = [];
   /** Awaited before the bytes are on the disk. */
   beforeWrite: () => Promise<void> = async () => undefined;
+  /** Thrown when the bytes are there: nobody knows then whether they stay. */
+  failure: Error | undefined;
 
   async create(name: string, sizeBytes: number): Promise<SegmentFile> {
     const bytes = Buffer.alloc(sizeBytes);
@@ -39,6 +41,7 @@ export class MemoryFiles implements LedgerFiles {
       write: async (part, position) => {
         await this.beforeWrite();
         bytes.set(part, position);
+        if (this.failure !== undefined) throw this.failure;
         this.writes.push(part.length);
       },
       close: async () => undefined,
