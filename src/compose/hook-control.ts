@@ -18,7 +18,7 @@ import { every } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import type { HookConfig } from "../wire/config/schema.ts";
-import { type HooksInUse, hookViews, rowOf } from "./hook-views.ts";
+import { checkHookRow, type HooksInUse, hookViews } from "./hook-views.ts";
 import type { HooksHandle } from "./hooks.ts";
 import type { Settings } from "./settings.ts";
 import type { Turns } from "./turns.ts";
@@ -81,7 +81,7 @@ export function hookControl(parts: HookControlParts): HookControlHandle {
           const before = { ...used(hooks), rows: await rows.list() };
           const { changes, needs } = edit(await viewsOf(before));
           const after = changedRows(before.rows, changes);
-          await Promise.all(after.map(rowOf));
+          for (const one of changes) if (one.kind === "put") await checkHookRow(one);
           const prepared = await hooks.prepare({ rows: after, needs: new Set(needs) });
           try {
             if (!dryRun) await rows.apply(changes);

@@ -1,4 +1,5 @@
 /** Which hooks there are, where each comes from, and what keeps it from being called. A file goes before a row of the same name. */
+import { MairustError } from "../core/errors.ts";
 import type { HookState, HookView, StoredHook } from "../core/ports/hook-admin.ts";
 import { type Origin, originText } from "../platform/config/problem.ts";
 import { readHook } from "../platform/config/read-hook.ts";
@@ -15,17 +16,39 @@ export interface HooksInUse {
   readonly loaded: LoadedPlugins;
 }
 
-export const rowOf = ({ name, keys }: StoredHook): Promise<HookConfig> => readHook({ ...keys, name });
+const read = ({ name, keys }: Pick<StoredHook, "name" | "keys">) => readHook({ ...keys, name });
+
+/** @throws {MairustError} `config_invalid` with all problems of the hook */
+export async function checkHookRow(hook: Pick<StoredHook, "name" | "keys">): Promise<void> {
+  const { problems } = await read(hook);
+  if (problems.length === 0) return;
+  throw new MairustError("config_invalid", `Cannot use the hook: ${problems.join("; ")}`, {
+    publicText: "the hook has errors",
+    context: { problems },
+  });
+}
 
 /**
  * The configuration with the hooks by command behind its own.
- * @throws {MairustError} `config_invalid`: a row that this version cannot use
+ * @throws {MairustError} `config_invalid`: a row that this version cannot use. Without it mail would pass unchecked. With all plugins
+ * switched off none is used, and it can be changed or removed.
  */
 export async function withHookRows(config: Config, rows: readonly StoredHook[]): Promise<Config> {
   if (rows.length === 0) return config;
   const named = new Set(config.hooks.map(({ name }) => name));
-  const added = await Promise.all(rows.filter(({ name }) => !named.has(name)).map(rowOf));
-  return { ...config, hooks: [...config.hooks, ...added] };
+  const made = await Promise.all(
+    rows.filter(({ name }) => !named.has(name)).map(async hook => ({ hook, ...(await read(hook)) })),
+  );
+  const unusable = made.filter(({ problems }) => problems.length > 0);
+  if (unusable.length > 0 && config.plugins.enabled !== false) {
+    const problems = unusable.map(
+      ({ hook, problems }) => `hook "${hook.name}", made by command: ${problems.join("; ")}`,
+    );
+    const text = `Cannot use the hooks: ${problems.join("; ")}; with --no-plugins the service starts, and they can be changed`;
+    throw new MairustError("config_invalid", text, { context: { problems } });
+  }
+  const usable = made.filter(({ problems }) => problems.length === 0).map(({ row }) => row);
+  return { ...config, hooks: [...config.hooks, ...usable] };
 }
 
 export interface ViewParts {
@@ -54,10 +77,12 @@ export async function hookViews({ inUse, origins, calls }: ViewParts): Promise<r
   );
   const views = config.hooks.map(row => view(row, { origin: "file", where: inFiles.get(row.name) }));
   for (const stored of rows) {
-    const row = await rowOf(stored);
+    const { row, problems } = await read(stored);
     const where = inFiles.get(stored.name);
     const shadowed = { state: "shadowed", reason: `a hook of this name is set in ${where}` } as const;
-    views.push(view(row, { origin: "database", stored, ...(where === undefined ? {} : shadowed) }));
+    const refused = { state: "refused", reason: problems.join("; ") } as const;
+    const rest = where !== undefined ? shadowed : problems.length > 0 ? refused : {};
+    views.push(view(row, { origin: "database", stored, ...rest }));
   }
   const named = new Set(views.map(({ row }) => row.name));
   for (const row of loaded.hooks) if (!named.has(row.name)) views.push(view(row, { origin: "manifest" }));

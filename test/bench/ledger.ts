@@ -38,16 +38,16 @@ export async function benchLedger(): Promise<void> {
 /** @returns the time of each call, in ms */
 async function callAll(spool: LedgerSpool, callers: number, calls: number): Promise<number[]> {
   const times: number[] = [];
-  const deadline = deadlineAfter(600_000);
   const caller = async () => {
+    const deadline = deadlineAfter(600_000);
     for (let i = 0; i < calls / callers; i++) {
       const startedAt = performance.now();
       await spool.record(ENTRY, deadline);
       times.push(performance.now() - startedAt);
     }
+    deadline.dispose();
   };
   await Promise.all(Array.from({ length: callers }, caller));
-  deadline.dispose();
   return times;
 }
 

@@ -6,25 +6,23 @@ import { type KeyPath, keyText } from "./problem.ts";
 import { defaultsOf, ROOT } from "./schema-node.ts";
 import { checkHookRules } from "./semantic.ts";
 
-/**
- * @param value  the keys of one `[[hooks]]`, `name` among them
- * @returns      all keys, defaults filled in
- * @throws {MairustError} `config_invalid`, `context.problems` as a list of texts
- */
-export async function readHook(value: Readonly<Record<string, unknown>>): Promise<HookConfig> {
+export interface ReadHook {
+  /** All keys, defaults filled in and in place of what is wrong. */
+  readonly row: HookConfig;
+  /** Empty: it can be used. */
+  readonly problems: readonly string[];
+}
+
+/** @param value  the keys of one `[[hooks]]`, `name` among them */
+export async function readHook(value: Readonly<Record<string, unknown>>): Promise<ReadHook> {
   const state: MergeState = { tree: defaultsOf(ROOT), origins: new Map(), problems: [] };
   const layer = { locate: () => ({ kind: "default" }) as const, replacesLists: true };
   mergeDocument(state, layer, ROOT, { hooks: [value] });
   const problems = state.problems.map(({ key, text }) => problemText(key, text));
   const [row] = state.tree.hooks as readonly HookConfig[];
-  if (row !== undefined) {
-    await checkHookRules([row], (path: KeyPath, text) => problems.push(problemText(keyText(path), text)));
-  }
-  if (row !== undefined && problems.length === 0) return row;
-  throw new MairustError("config_invalid", `Cannot use the hook: ${problems.join("; ")}`, {
-    publicText: "the hook has errors",
-    context: { problems },
-  });
+  if (row === undefined) throw new MairustError("internal", "Cannot read a hook: the schema has none");
+  await checkHookRules([row], (path: KeyPath, text) => problems.push(problemText(keyText(path), text)));
+  return { row, problems };
 }
 
 const problemText = (key: string, text: string) => `${key.replace(/^hooks\[0\]\.?/u, "")}: ${text}`;
