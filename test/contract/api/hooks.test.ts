@@ -132,6 +132,7 @@ test("a change without a version is 428, with an old one 412, and leaves everyth
   assert.equal((await change("versioned", { priority: 5, filter: { sender: "a@.*" } })).body.version, 2);
   const stale = await change("versioned", { priority: 6 }, "", '"1"');
   assert.deepEqual([stale.status, stale.body.code], [412, "invalid_state"]);
+  assert.equal((await change("versioned", { priority: 6 }, "?dry_run=true", '"1"')).status, 412);
   const { body } = await ask("GET", `${HOOKS}/versioned`);
   assert.deepEqual(
     [body.priority, body.filter],
