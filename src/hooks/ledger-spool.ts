@@ -80,10 +80,12 @@ export class LedgerSpool implements Ledger {
     this.#maxBytes = maxBytes;
   }
 
-  /** Make the first segment; count what an earlier process left. */
+  /** Make the first segment; count what an earlier process left. A disk that is full keeps payloads in, and stops nothing else. */
   async open(): Promise<void> {
     for (const { sizeBytes } of await this.#files.list()) this.#pendingBytes += sizeBytes;
-    this.#current = await this.#make();
+    await this.#switch().catch(error => {
+      this.#failure = messageOf(error);
+    });
   }
 
   record(entry: LedgerEntry, deadline: Deadline): Promise<void> {

@@ -1,8 +1,9 @@
 /**
  * Benchmarks: `npm run bench [row …]`. Each row starts the servers that it needs in a folder of its own and prints one JSON line;
- * none of them passes or fails. Rows: p1 p2 p3 p4 p8 p9 p11 p12 p14 ledger; `p12` stands for p12-idle, p12-large and p12-sessions.
+ * none of them passes or fails. Rows: p1 p2 p3 p4 p7 p8 p9 p11 p12 p14 ledger; `p12` stands for p12-idle, p12-large and p12-sessions.
  */
 import { benchEndToEnd } from "./end-to-end.ts";
+import { benchHooks } from "./hooks.ts";
 import { benchBodies, benchFirstSync, benchFlags } from "./imap.ts";
 import { benchIngest, INGEST_ROWS } from "./ingest.ts";
 import { benchLedger } from "./ledger.ts";
@@ -24,6 +25,7 @@ const ROWS: Readonly<Record<string, () => Promise<void>>> = {
   p2: ingest("P2"),
   p3: ingest("P3"),
   p4: benchEndToEnd,
+  p7: benchHooks,
   p8: reading(benchFirstSync),
   p9: reading(benchFlags),
   p11: reading(benchBodies),

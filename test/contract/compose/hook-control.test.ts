@@ -93,6 +93,15 @@ test("another node takes a change over when it reads the rows again, and only th
   assert.equal((await one.control.list())[0]?.row.priority, 3);
 });
 
+test("two changes at the same time are both in effect", async t => {
+  const node = await startNode(t);
+  await Promise.all(["a", "b"].map(name => node.change([put(name, { mode: "enforce" })])));
+  assert.deepEqual(await called(node.hooks), [
+    ["a", "enforce"],
+    ["b", "enforce"],
+  ]);
+});
+
 test("a node starts with the rows that are there", async t => {
   await createHookRows(database.db).apply([put("kept", { mode: "enforce" })]);
   assert.deepEqual(await called((await startNode(t)).hooks), [["kept", "enforce"]]);

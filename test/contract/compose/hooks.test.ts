@@ -75,6 +75,7 @@ interface Rig {
   readonly dir: string;
   readonly lines: string[];
   readonly hooks: ReturnType<typeof hooksComponent>;
+  readonly metrics: ReturnType<typeof createMetrics>;
   configOf(change?: Change): Promise<Awaited<ReturnType<typeof loadConfig>>>;
   /** Ids of plugin processes that live. */
   pids(): readonly string[];
@@ -125,10 +126,11 @@ ${more ?? ""}
     hash_addresses: false,
     write: line => lines.push(line),
   });
+  const metrics = createMetrics({ process: false });
   const hooks = hooksComponent({
     settings: createSettings(await configOf(change)),
     log,
-    metrics: createMetrics({ process: false }),
+    metrics,
     version: "0.3.0",
   });
   await hooks.component.init();
@@ -140,6 +142,7 @@ ${more ?? ""}
     dir,
     lines,
     hooks,
+    metrics,
     configOf,
     pids: () => {
       const made = join(folder, "pids");
@@ -249,6 +252,29 @@ test("a start goes on without a refused plugin: mail is deferred, the log and th
   const { status, detail } = await rig.hooks.component.health();
   assert.equal(status, "degraded");
   assert.match(detail ?? "", /com\.example\.talker: .*allow_unsandboxed/);
+});
+
+test("a plugin that fails again and again: one alarm, a degraded health that names it, a metric; a reload closes it", async t => {
+  const rig = await rigOf(t, { answer: "wrong" });
+  const circuit = async () => /^mairust_plugin_circuit_state\S* (\d)$/m.exec(await rig.metrics.render())?.[1];
+  assert.equal(await circuit(), "0");
+  for (let i = 0; i < 8; i++) assert.equal((await runChain(rig.hooks)).action, "tempfail");
+  assert.equal(await circuit(), "2");
+  const { status, detail } = await rig.hooks.component.health();
+  assert.equal(status, "degraded");
+  assert.match(detail ?? "", /com\.example\.talker: not called, it failed too often: action is none of/);
+  const alarms = rig.lines.filter(line => line.includes("plugin_circuit_open"));
+  assert.equal(alarms.length, 1);
+  assert.match(alarms[0] ?? "", /"level":"error".*"plugin":"com\.example\.talker"/);
+  const calls = /^mairust_hook_calls_total\{.*outcome="(\w+)"\} (\d)$/gm;
+  const counted = Array.from((await rig.metrics.render()).matchAll(calls), ([, ...pair]) => pair);
+  assert.deepEqual(counted, [
+    ["malformed", "5"],
+    ["circuit_open", "3"],
+  ]);
+  await (await rig.hooks.prepare(await rig.configOf())).commit();
+  assert.deepEqual([await circuit(), await rig.tags()], ["0", ["old"]]);
+  assert.ok(!(await rig.hooks.component.health()).detail?.includes("not called"));
 });
 
 test("a subject that a plugin repeats everywhere is in its own log file, and never in the log of the service", async t => {

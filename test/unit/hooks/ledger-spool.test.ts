@@ -122,6 +122,21 @@ test("a disk that is full or fails: the call hears it, and what was recorded bef
   }
 });
 
+test("a disk that is full at the start stops only the calls, until there is room", async () => {
+  const files = new MemoryFiles();
+  const create = files.create.bind(files);
+  files.create = () => Promise.reject(Object.assign(new Error("ENOSPC"), { code: "ENOSPC" }));
+  const spool = new LedgerSpool({ files, now: () => 1 });
+  await spool.open();
+  const deadline = deadlineAfter(60_000);
+  await assert.rejects(spool.record(entryOf(1), deadline), code("disk_full"));
+  assert.match(String(spool.failure), /ENOSPC/u);
+  files.create = create;
+  await spool.record(entryOf(2), deadline);
+  deadline.dispose();
+  assert.deepEqual([onDisk(files), spool.failure], [[entryOf(2)], undefined]);
+});
+
 test("while the database is away the spool grows to its bound; then nothing is recorded until it is back", async () => {
   const line = encodeLine(entryOf(1)).length;
   const { spool, loader, kept, database, record } = await rig({ maxBytes: 3 * line });
