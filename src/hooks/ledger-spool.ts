@@ -69,6 +69,8 @@ export class LedgerSpool implements Ledger {
   #writing: Promise<void> | undefined;
   #current: Segment | undefined;
   #next: Promise<Segment> | undefined;
+  /** To be followed by the next one before the next write. */
+  #old: Segment | undefined;
   readonly #finished = new Map<string, number>();
   #pendingBytes = 0;
   #closed = false;
@@ -134,9 +136,10 @@ export class LedgerSpool implements Ledger {
     const current = this.#current;
     if (this.#closed || current === undefined || this.#now() - current.madeAt < SEGMENT_AGE_MS) return;
     await this.#prepare();
-    // A write may be under way: the switch is made by the next one that has to choose a segment.
-    while (this.#writing !== undefined) await this.#writing;
-    if (this.#current === current && !this.#closed) await this.#switch();
+    // Between two writes, so that no file is closed under one.
+    this.#old = current;
+    this.#writing ??= this.#writeAll();
+    await this.#writing;
   }
 
   /** What waits is written; afterwards nothing is recorded any more. */
@@ -163,6 +166,8 @@ export class LedgerSpool implements Ledger {
   async #writeAll(): Promise<void> {
     // Let everything that comes in this turn of the event loop into the first write.
     await Promise.resolve();
+    if (this.#old !== undefined && this.#old === this.#current) await this.#switch().catch(() => undefined);
+    this.#old = undefined;
     while (this.#waiting.length > 0) {
       const batch = this.#take();
       if (batch.length === 0) continue;

@@ -1,6 +1,6 @@
 /** Hooks by command against a whole service with a real plugin: rows, locks, versions, the running chain, the ledger, commands. */
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { appendFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { runCommandLine } from "../../../src/cli/run.ts";
@@ -253,6 +253,28 @@ test("the commands add, edit, show, list and remove hooks", async () => {
   assert.equal((await run("hook", "rm", "mine", "--dry-run")).code, 0);
   assert.equal((await run("hook", "rm", "mine", "--yes")).code, 0);
   assert.equal((await run("hook", "rm", "mine", "--yes")).code, 66);
+});
+
+test("a hook by command is shadowed when a file takes its name; it can be removed then, and the file's stays", async () => {
+  const hook = { name: "later", plugin: PLUGIN, point: "pre_delivery", ...FILTERED };
+  assert.equal((await ask("POST", HOOKS, { body: hook })).status, 201);
+  const row = `[[hooks]]\nname = "later"\nplugin = "${PLUGIN}"\npoint = "pre_delivery"\npriority = 9\n`;
+  appendFileSync(running.site.configFile, row);
+  assert.equal((await ask("POST", "/api/v1/admin/reload")).status, 200);
+  const states = async () =>
+    items(await ask("GET", HOOKS))
+      .filter(({ name }) => name === "later")
+      .map(({ state, origin }) => [origin, state]);
+  assert.deepEqual(await states(), [
+    ["file", "active"],
+    ["database", "shadowed"],
+  ]);
+  assert.equal((await ask("GET", `${HOOKS}/later`)).body.priority, 9);
+  assert.equal((await change("later", { priority: 1 }, "", '"1"')).status, 403);
+  const removed = await run("hook", "rm", "later", "--yes");
+  assert.equal(removed.code, 0, removed.err);
+  assert.deepEqual(await states(), [["file", "active"]]);
+  assert.equal((await run("hook", "rm", "later", "--yes")).code, 77);
 });
 
 test("explain shows the milter's part too: other ids under the same queue id", async () => {

@@ -192,6 +192,37 @@ test("full segments are followed by others, loaded once and taken away; an old o
   assert.deepEqual([kept.length, files.disk.size, files.aside], [count + 1, 0, []]);
 });
 
+test("an old segment is never closed under a write", async () => {
+  const { files, clock, spool, loader, kept, record } = await rig();
+  const open = new Set<string>();
+  const tooEarly: string[] = [];
+  const create = files.create.bind(files);
+  files.create = async (name, sizeBytes) => {
+    const file = await create(name, sizeBytes);
+    return {
+      async write(bytes, position) {
+        open.add(name);
+        await new Promise(setImmediate);
+        await file.write(bytes, position);
+        open.delete(name);
+      },
+      async close() {
+        if (open.has(name)) tooEarly.push(name);
+      },
+    };
+  };
+  // A call comes at each moment that there is while the next segment is made and begun.
+  const moments = Array.from({ length: 30 }, (_, n) => n);
+  for (const moment of moments) {
+    clock.now += SEGMENT_AGE_MS;
+    const rotated = spool.rotateOld();
+    for (let i = 0; i < moment; i++) await undefined;
+    await Promise.all([record(entryOf(moment)), rotated]);
+  }
+  await loader.load();
+  assert.deepEqual([tooEarly, kept], [[], moments.map(n => entryOf(n))]);
+});
+
 test("what another process left is loaded at once, and taken away when nobody writes to it any more", async () => {
   const { files, clock, loader, kept } = await rig();
   const lines = Buffer.concat([encodeLine(entryOf(1)), encodeLine(entryOf(2)).subarray(0, 40)]);
