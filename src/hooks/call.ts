@@ -98,6 +98,10 @@ export function uncalled(callId: CallId, outcome: "skipped" | "circuit_open", pr
   };
 }
 
+function outOfTime(): MairustError {
+  return new MairustError("deadline", "Cannot finish in time: the deadline has passed");
+}
+
 /** Of a circuit that nobody has: it counts nowhere. */
 const NO_PASS: Pass = { generation: -1 };
 
@@ -134,6 +138,8 @@ class Call {
     const deadline = deadlineAfter(this.#timeoutMs, this.#chain);
     try {
       const bytes = await within(exchange(this.#deps, this.#call, deadline), deadline);
+      // On a busy loop the answer can be heard before the timer that ended its time.
+      if (deadline.remainingMs() === 0) throw outOfTime();
       return this.#end(judge(bytes, callId, hook));
     } catch (error) {
       return this.#end(this.#failed(error, deadline));
@@ -163,7 +169,7 @@ class Call {
       wait.dispose();
       if (leave === undefined) {
         // Without a place among the late ones the plugin's time is over too.
-        cut.abort(new MairustError("deadline", "Cannot finish in time: the deadline has passed"));
+        cut.abort(outOfTime());
         whole.dispose();
       }
     }

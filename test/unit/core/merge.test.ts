@@ -154,3 +154,74 @@ test("a failure follows its policy: reject, tempfail, or allow with its marks", 
   ]);
   assert.deepEqual(allowed.tags, ["mairust:unchecked"]);
 });
+
+test("the decision says whose it is: the first of the strongest, with its words; a policy has none", () => {
+  const said = (...outcomes: Parameters<typeof merged>[1][]) => merged([], ...outcomes).by;
+  const reject = (hook: string) =>
+    answer(hook, { action: "reject", reply: reply(550, hook), reason: `reason of ${hook}` });
+  const by = (name: string, pluginId: string, reason?: string) => ({ priority: 100, name, pluginId, reason });
+  assert.deepEqual(said(reject("a"), reject("b")), by("a", "com.example.a", "reason of a"));
+  assert.deepEqual(said(failure("t", "tempfail"), reject("b")), by("b", "com.example.b", "reason of b"));
+  assert.deepEqual(said(failure("h", "hold"), answer("x", {})), by("h", "p", undefined));
+  assert.equal(said(answer("x", { reason: "fine" }), failure("y", "allow")), undefined);
+});
+
+test("a failure with the policy hold holds, and anything stronger outranks it", () => {
+  assert.deepEqual(
+    [merged([], failure("a", "hold")).action, merged([], failure("a", "hold")).reply],
+    ["hold", undefined],
+  );
+  assert.equal(merged([], failure("a", "hold"), failure("b", "tempfail")).action, "tempfail");
+});
+
+test("texts to append keep their order, blind recipients are united; both go with a refusal", () => {
+  const outbound = (hook: string, text: string, ...addBcc: string[]) =>
+    answer(hook, { appendText: [{ plain: text, html: "" }], addBcc } as Partial<CheckedAnswer>);
+  const both = [outbound("a", "1", "x@a", "y@a"), outbound("b", "2", "y@a")];
+  const decision = merged([], ...both);
+  assert.deepEqual(
+    [decision.appendText.map(({ plain }) => plain), decision.addBcc],
+    [
+      ["1", "2"],
+      ["x@a", "y@a"],
+    ],
+  );
+  assert.deepEqual(decision.provenance[0]?.changes, ["append_text", "recipients"]);
+  const refused = merged([], ...both, failure("c", "tempfail"));
+  assert.deepEqual([refused.appendText, refused.addBcc], [[], []]);
+});
+
+test("what several recipients are shown is the union, in the order of the chain, each hook once", () => {
+  const earlier = [{ plugin_id: "p", hook: "before", changes: ["tags"] }];
+  const of = (...outcomes: Array<Parameters<Merge["add"]>[0]>) => {
+    const merge = new Merge(["old"], earlier);
+    for (const outcome of outcomes) merge.add(outcome);
+    return merge;
+  };
+  const tags = (hook: string, priority: number, change: Partial<CheckedAnswer>) => ({
+    ...answer(hook, change),
+    place: { priority, name: hook },
+  });
+  const c = tags("c", 3, { tagsAdd: ["c"] });
+  const shown = Merge.shown([
+    of(tags("b", 2, { tagsAdd: ["b"], tagsRemove: ["old"] }), c),
+    of(tags("a", 1, { tagsAdd: ["a"] }), c),
+  ]);
+  assert.deepEqual(shown.tags, ["b", "c", "old", "a"]);
+  assert.deepEqual(
+    shown.provenance.map(({ hook }) => hook),
+    ["before", "a", "b", "c"],
+  );
+});
+
+test("a held message takes along what was changed up to the hold, and by those that ran together with it", () => {
+  const merge = new Merge([]);
+  merge.add(answer("a", { action: "hold", tagsAdd: ["a"] }));
+  merge.add(answer("b", { tagsAdd: ["b"] }));
+  merge.endGroup();
+  merge.add(answer("c", { tagsAdd: ["c"], headers: [["X-C", "1"]] }));
+  merge.endGroup();
+  const { action, tags, headers, provenance } = merge.finish();
+  assert.deepEqual([action, tags, headers, provenance.length], ["hold", ["a", "b"], [], 2]);
+  assert.deepEqual(merge.tags, ["a", "b", "c"], "hooks that follow see all of it");
+});

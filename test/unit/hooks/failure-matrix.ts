@@ -25,8 +25,8 @@ export interface Failure {
   readonly row?: object;
   readonly more?: () => Partial<HookRunnerOptions>;
   /** Before the message that counts. */
-  readonly before?: (rig: Rig, point: HookPoint) => Promise<void>;
-  /** Another plugin that stands at `post_receive`. */
+  readonly before?: (rig: Rig, point: HookPoint, elsewhere: HookPoint) => Promise<void>;
+  /** A plugin that stands at another point. */
   readonly elsewhere?: HookPlugin;
   readonly after?: () => void;
 }
@@ -40,14 +40,17 @@ export const SYNC_POINTS = [
 const JUDGED = "judged@example.com";
 const OTHER = "other@example.com";
 
-/** One failure at all points, under all policies. */
+/** One failure at all points, under all policies; at `post_receive` there is none, and the caller hears of it. */
 export async function checkFailure(failure: Failure): Promise<void> {
   for (const point of SYNC_POINTS)
     for (const policy of FAILURE_POLICIES) await checkCell(failure, point, policy);
+  await checkCell(failure, "post_receive", "allow");
 }
 
 async function checkCell(failure: Failure, point: HookPoint, policy: FailurePolicy): Promise<void> {
   const cell = `${failure.name} at ${point}, ${policy}`;
+  const isAsync = point === "post_receive";
+  const elsewhere = isAsync ? "pre_receive" : "post_receive";
   const metrics = createMetrics({ process: false });
   const plugin = failure.plugin();
   const isTimeout = failure.outcome === "timeout";
@@ -66,30 +69,45 @@ async function checkCell(failure: Failure, point: HookPoint, policy: FailurePoli
   const rig = rigOf(
     [good("before"), plugin, good("behind"), ...(failure.elsewhere ? [failure.elsewhere] : [])],
     [
-      ...(failure.elsewhere ? [rowOf(failure.elsewhere.id, { point: "post_receive" })] : []),
+      ...(failure.elsewhere ? [rowOf(failure.elsewhere.id, { point: elsewhere })] : []),
       rowOf("before", { point, priority: 1 }),
       rowOf("failing", { ...row, priority: 2 }),
       rowOf("behind", { point, priority: 3 }),
     ],
     { metrics: hookMetrics(metrics), ...failure.more?.() },
   );
-  await failure.before?.(rig, point);
+  await failure.before?.(rig, point, elsewhere);
   const counted = await countersOf(metrics);
   const [decisions, bystander] = await Promise.all([
     run(rig, point, [JUDGED, OTHER]),
     run(rig, point, [OTHER]),
   ]);
   failure.after?.();
-  assertPolicy(decisions.each.get(JUDGED), policy, cell);
+  if (isAsync) assertFailed(decisions, cell);
+  else assertPolicy(decisions.each.get(JUDGED), policy, cell);
   for (const { each } of [decisions, bystander]) {
     const { action, tags, headers } = each.get(OTHER) ?? {};
     assert.deepEqual([action, tags, headers], ["deliver", ["before", "behind"], []], cell);
   }
   const event = decisions.events.find(({ data }) => data.hook === "failing");
-  assert.deepEqual([event?.data.outcome, event?.data.policy], [failure.outcome, policy], cell);
+  assert.deepEqual(
+    [event?.data.outcome, event?.data.policy],
+    [failure.outcome, isAsync ? null : policy],
+    cell,
+  );
   assert.deepEqual(
     difference(await countersOf(metrics), counted),
     expectedCounters(plugin.id, failure.outcome),
+    cell,
+  );
+}
+
+function assertFailed({ each, failed }: HookDecisions, cell: string): void {
+  const { action, tags, headers } = each.get(JUDGED) ?? {};
+  assert.deepEqual([action, tags, headers], ["deliver", ["before", "behind"], []], cell);
+  assert.deepEqual(
+    failed?.map(({ hook, problem }) => [hook, problem !== ""]),
+    [["failing", true]],
     cell,
   );
 }

@@ -26,6 +26,16 @@ const FAILURES: readonly Failure[] = [
     outcome: "timeout",
     row: SHORT,
   },
+  {
+    name: "an answer that a busy loop hears before the end of its time",
+    plugin: answers(() => {
+      const until = performance.now() + 25;
+      while (performance.now() < until);
+      return {};
+    }),
+    outcome: "timeout",
+    row: SHORT,
+  },
   { name: "a crash", plugin: throws("plugin_failed", "it crashed"), outcome: "error" },
   { name: "a refused connection", plugin: throws("plugin_failed", "refused"), outcome: "error" },
   { name: "too many calls", plugin: throws("too_many", "busy"), outcome: "error" },
@@ -94,8 +104,8 @@ test("no room for the payload is followed by on_timeout, and smaller payloads fi
     row: { timeout_ms: 50 },
     more: () => ({ payloadBytesInFlight: costOf(hog) + small }),
     elsewhere: hog,
-    async before(rig) {
-      void runJudged(rig, "post_receive");
+    async before(rig, _point, elsewhere) {
+      void runJudged(rig, elsewhere);
       await sleep(1);
     },
     after: () => leave(),

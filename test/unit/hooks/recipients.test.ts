@@ -1,7 +1,6 @@
 /** One chain for many recipients: who is in the scope of which call, what it is shown, and what comes of it for each. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Merge } from "../../../src/core/merge.ts";
 import type { ChainOptions, HookDecisions, HookPoint, MessageFacts } from "../../../src/core/ports/hooks.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import type { HookPayload } from "../../../src/wire/hook-payload.ts";
@@ -237,32 +236,6 @@ test("a hold does not hide a later refusal; a held message takes along what was 
     [["behind", ["x", "held"], ["early", "holder"]]],
   );
   assert.deepEqual(actions(after), [[A, "deliver", "x", "held", "y"]]);
-});
-
-test("hooks that ran together with the one that held the message have had their say", async () => {
-  const merge = new Merge([]);
-  const named = (name: string) => ({ place: { priority: 1, name }, pluginId: name });
-  const answer = (change: object) => ({
-    action: "deliver" as const,
-    reply: undefined,
-    reason: undefined,
-    explanation: undefined,
-    usage: undefined,
-    tagsAdd: [],
-    tagsRemove: [],
-    systemFlags: 0,
-    keywords: [],
-    folder: undefined,
-    metadata: new Map(),
-    headers: [],
-    ...change,
-  });
-  merge.add({ kind: "answer", ...named("a"), answer: answer({ action: "hold" }) });
-  merge.add({ kind: "answer", ...named("b"), answer: answer({ tagsAdd: ["b"] }) });
-  merge.endGroup();
-  merge.add({ kind: "answer", ...named("c"), answer: answer({ tagsAdd: ["c"] }) });
-  merge.endGroup();
-  assert.deepEqual([merge.finish().tags, merge.tags], [["b"], ["b", "c"]]);
 });
 
 test("post_receive: nothing is decided, no policy applies, and calls that failed are told for another try", async () => {
