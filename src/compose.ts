@@ -2,15 +2,18 @@
  * The composition root: builds every component of the service, in the order in which they need each other, and nothing else. What
  * one folder needs of another is put in here; no folder reaches for it itself.
  *
- * Order: database → blobs → store → plugins → worker → listeners. Stopping goes the other way, listeners first.
+ * Order: database → blobs → store → ledger → plugins → worker → listeners. Stopping goes the other way, listeners first.
  */
 import { createHmac } from "node:crypto";
 import { cell } from "./compose/cell.ts";
 import { configuredDomains, databaseComponent } from "./compose/database.ts";
 import { heldMailOf } from "./compose/holds.ts";
+import { hookControl } from "./compose/hook-control.ts";
+import { testHook } from "./compose/hook-test.ts";
 import { hooksComponent } from "./compose/hooks.ts";
 import { jobsOf } from "./compose/jobs.ts";
 import { lateBlobs, lateDb } from "./compose/late.ts";
+import { ledgerComponent } from "./compose/ledger.ts";
 import {
   apiComponent,
   imapComponent,
@@ -22,7 +25,8 @@ import { reloader } from "./compose/reload.ts";
 import { createSettings } from "./compose/settings.ts";
 import { blobsComponent, storeComponent, workerComponent } from "./compose/storage.ts";
 import { systemControl } from "./compose/system-control.ts";
-import { messageId } from "./core/ids.ts";
+import { createTurns } from "./compose/turns.ts";
+import { callId, messageId } from "./core/ids.ts";
 import type { BlobStore } from "./core/ports/blobs.ts";
 import { createMessageAdder } from "./delivery/add-message.ts";
 import { createBatchImporter } from "./delivery/import-batch.ts";
@@ -30,6 +34,7 @@ import { Intake } from "./delivery/intake.ts";
 import { HookDecider } from "./delivery/milter-decider.ts";
 import { TraceFields } from "./delivery/trace-field.ts";
 import type { DeliveryStep } from "./delivery/transaction.ts";
+import { PayloadRoom } from "./hooks/payload-room.ts";
 import type { LoadedConfig } from "./platform/config/load.ts";
 import { deadlineAfter, type TimedDeadline } from "./platform/deadline.ts";
 import { createLog, type RootLog } from "./platform/log.ts";
@@ -45,6 +50,7 @@ import { MailboxChanges } from "./store/changes.ts";
 import type { Db } from "./store/db.ts";
 import { createMessageStore } from "./store/deliver.ts";
 import { StoreDirectory } from "./store/directory.ts";
+import { createHookRows } from "./store/hook-rows.ts";
 import { createImportStore } from "./store/import.ts";
 import { createAuthenticator } from "./store/login.ts";
 import { MailboxHub } from "./store/mailbox-hub.ts";
@@ -136,7 +142,14 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     depth: settings.config.limits.mime_depth,
     parts: settings.config.limits.mime_parts,
   });
-  const hooks = hooksComponent({ ...common, lateAnswers: jobs.lateAnswers });
+  const ledger = ledgerComponent({ ...common, db });
+  const hookRows = createHookRows(db);
+  const hooks = hooksComponent({
+    ...common,
+    rows: hookRows,
+    ledger: ledger.ledger,
+    lateAnswers: jobs.lateAnswers,
+  });
   const heldMail = heldMailOf({ settings, log, db, blobs, store, changes, directory, hooks: hooks.runner });
   const judging = {
     ...arrival,
@@ -162,14 +175,26 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   });
 
   // What the API offers.
+  const turns = createTurns();
   const reload = reloader({
     settings,
     log,
     hooks,
+    turns,
     async syncDomains() {
       await syncDomains(db, configuredDomains(settings.config));
       directory.invalidate();
     },
+  });
+  const trial = {
+    ...{ blobs, ledger: ledger.ledger, log, mimeLimits, now: () => new Date() },
+    newMessageId: () => messageId(newId()),
+    newCallId: () => callId(newId()),
+    room: new PayloadRoom(config.limits.payload_bytes_in_flight),
+  };
+  const commands = hookControl({
+    ...{ ...common, hooks, rows: hookRows, turns },
+    call: (row, inUse, message) => testHook(trial, row, inUse, message),
   });
   const maxMessageBytes = () => settings.config.limits.message_bytes;
   const ports: ServicePorts = {
@@ -183,6 +208,9 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     jobs: jobs.admin,
     holds: heldMail.admin,
     releases: heldMail.releases,
+    hooks: commands.control,
+    ledger: ledger.records,
+    log,
     directory,
     blobs,
     adder: createMessageAdder({ ...arrival, maxMessageBytes, mimeLimits, log }),
@@ -212,7 +240,9 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   registry.register(databaseComponent({ ...common, db: dbCell }));
   registry.register(blobsComponent(common, blobCell));
   registry.register(storeComponent(common, changes, hub));
+  registry.register(ledger.component);
   registry.register(hooks.component);
+  registry.register(commands.component);
   if (config.roles.includes("worker")) registry.register(workerComponent(common, db, blobs, heldMail));
   if (config.roles.includes("worker")) registry.register(jobs.component);
   const listeners: ListenerComponent[] = [];

@@ -18,7 +18,9 @@ import { convertQuery } from "./query.ts";
 import { accountRoutesOf } from "./routes/accounts.ts";
 import { domainRoutesOf } from "./routes/domains.ts";
 import { heldRoutesOf } from "./routes/held.ts";
+import { hookRoutesOf } from "./routes/hooks.ts";
 import { jobRoutesOf } from "./routes/jobs.ts";
+import { ledgerRoutesOf } from "./routes/ledger.ts";
 import { messageRoutesOf } from "./routes/messages.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
 import { systemRoutesOf } from "./routes/system.ts";
@@ -80,6 +82,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
   accountRoutesOf(app, options.ports);
   messageRoutesOf(app, options.ports);
   scrubRoutesOf(app, options.ports, options.log);
+  hookRoutesOf(app, options.ports);
+  ledgerRoutesOf(app, options.ports);
   jobRoutesOf(app, options.ports);
   heldRoutesOf(app, options.ports);
   transferRoutesOf(app, options.ports);

@@ -2,7 +2,7 @@
  * Errors to problem documents (RFC 9457). The one table from error codes to HTTP: a new code does not compile without its line.
  * A 5xx shows its title and what is public, never internals; those go to the log with the same `trace_id`.
  */
-import { type ErrorCode, MairustError, toMairustError } from "../core/errors.ts";
+import { type ErrorCode, MairustError, StaleVersion, toMairustError } from "../core/errors.ts";
 import { ConfigError, originText } from "../platform/config/problem.ts";
 import type { ApiErrorCode } from "../wire/api/codes.ts";
 import type { Problem } from "../wire/api/common.ts";
@@ -90,12 +90,18 @@ export function problemOf(error: unknown, traceId: string, acceptLanguage: strin
   return {
     type: `urn:mairust:error:${known.code}`,
     title: prefersJapanese(acceptLanguage) ? meaning.ja : meaning.en,
-    status: isHttpError(error) ? error.statusCode : meaning.status,
+    status: statusOf(error, meaning),
     ...(known.publicText === "" ? {} : { detail: known.publicText }),
     code: known.code,
     trace_id: traceId,
     ...(errors.length === 0 ? {} : { errors }),
   };
+}
+
+function statusOf(error: unknown, meaning: HttpMeaning): number {
+  // Only who sent an If-Match can be told this: RFC 9110 §15.5.13.
+  if (error instanceof StaleVersion) return 412;
+  return isHttpError(error) ? error.statusCode : meaning.status;
 }
 
 function details(error: unknown): NonNullable<Problem["errors"]> {

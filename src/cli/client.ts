@@ -15,6 +15,7 @@ export interface CallOptions {
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
   /** Sent as JSON. */
   readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
   /** Sent as message/rfc822; an error of the stream cuts the request. */
   readonly message?: Readable;
   /** What `message` is instead. */
@@ -95,7 +96,10 @@ export class Client {
       method,
       path: url.pathname + url.search,
       signal: deadline.signal,
-      headers: json === undefined && options.message === undefined ? {} : { "content-type": type },
+      headers: {
+        ...(json === undefined && options.message === undefined ? {} : { "content-type": type }),
+        ...options.headers,
+      },
     });
     const answered = new Promise<IncomingMessage>((resolve, reject) => {
       sent.once("response", resolve);

@@ -3,6 +3,7 @@
  * called: `--help` loads this file and commander only.
  */
 import type { CommandSpec, Handler, OptionSpec } from "./command.ts";
+import { HOOK_COMMANDS } from "./hook-commands.ts";
 import { TRANSFER_COMMANDS } from "./transfer-commands.ts";
 
 const DRY_RUN: OptionSpec = { flags: "--dry-run", description: "say what would happen, change nothing" };
@@ -383,6 +384,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...ACCOUNTS,
   ...MESSAGES,
   ...HELD,
+  ...HOOK_COMMANDS,
   ...JOBS,
   ...TRANSFER_COMMANDS,
 ];

@@ -4,6 +4,7 @@
  */
 import { MairustError, messageOf } from "../core/errors.ts";
 import { callId } from "../core/ids.ts";
+import type { HookRows, StoredHook } from "../core/ports/hook-admin.ts";
 import type { HookPoint, HookRunner, LateAnswers } from "../core/ports/hooks.ts";
 import type { Ledger } from "../core/ports/ledger.ts";
 import { compileHooks } from "../hooks/hook-set.ts";
@@ -18,6 +19,7 @@ import { createPluginLogs } from "../plugins/plugin-logs.ts";
 import type { Config } from "../wire/config/schema.ts";
 import { type Cell, cell } from "./cell.ts";
 import { hookMetrics } from "./hook-metrics.ts";
+import { type HooksInUse, withHookRows } from "./hook-views.ts";
 import type { Settings } from "./settings.ts";
 import { createTransport } from "./transports.ts";
 
@@ -35,23 +37,36 @@ export interface HookParts {
   readonly ledger?: Ledger;
   /** Takes the answers of hooks with `late = "apply"`. */
   readonly lateAnswers?: LateAnswers;
+  /** Hooks by command; absent: there are none. */
+  readonly rows?: Pick<HookRows, "list">;
+}
+
+export interface PrepareOptions {
+  /** Default: the settings in effect. */
+  readonly config?: Config;
+  /** Hooks by command; default: those in effect. */
+  readonly rows?: readonly StoredHook[];
+  /** Plugins that must be able to run; default: all. What is wrong with others is left as it is. */
+  readonly needs?: ReadonlySet<string>;
 }
 
 export interface HooksHandle {
   readonly component: Component;
   /** For those that run chains; before the component runs it has no hooks. */
   readonly runner: HookRunner;
+  /** Before the component runs: nothing. */
+  inUse(): HooksInUse | undefined;
   /**
    * Make plugins and hooks ready to take over: checked, compiled, started beside those in use, which are not touched.
-   * @param config  default: the settings in effect
    * @throws {MairustError} `config_invalid`, `context.problems` as a list: a hook that cannot be used, or a plugin that was asked
    * for and is refused or does not start. Nothing that was started is left then.
    */
-  prepare(config?: Config): Promise<PreparedHooks>;
+  prepare(options?: PrepareOptions): Promise<PreparedHooks>;
 }
 
 /** Call one of both, once. Neither rejects. */
 export interface PreparedHooks {
+  readonly hooks: HooksInUse;
   /** Use them from the next chain on, and end the plugins before. */
   commit(): Promise<void>;
   /** End them; those in use stay. */
@@ -65,10 +80,16 @@ export function hooksComponent(parts: HookParts): HooksHandle {
   /** Prepared, and neither committed nor aborted: they end with the service. */
   const prepared = new Set<PluginHost>();
   const logs = createPluginLogs({ logDir: settings.config.log_dir, log, now: () => new Date() });
-  const load = (config: Config) => loadPlugins({ config, hostVersion: version, createTransport, log, logs });
+  const inUse = cell<HooksInUse>("plugins");
+  const load = async (config: Config, rows: readonly StoredHook[]): Promise<HooksInUse> => {
+    const all = await withHookRows(config, rows);
+    const loaded = await loadPlugins({ config: all, hostVersion: version, createTransport, log, logs });
+    return { config, rows, loaded };
+  };
   const newId = uuid7Generator();
   return {
     runner: runnerOf(runner),
+    inUse: () => inUse.peek(),
     component: component({
       info: {
         name: "plugins",
@@ -77,7 +98,9 @@ export function hooksComponent(parts: HookParts): HooksHandle {
         type: "plugin_host",
       },
       async init() {
-        const loaded = await load(settings.config);
+        const made = await load(settings.config, (await parts.rows?.list()) ?? []);
+        const { loaded } = made;
+        inUse.set(made);
         host.set(loaded.host);
         runner.set(
           createHookRunner({
@@ -102,12 +125,14 @@ export function hooksComponent(parts: HookParts): HooksHandle {
       },
       health: async () => withCircuits(await host.get().health(), runner.get().brokenCircuits()),
     }),
-    async prepare(config = settings.config) {
-      const loaded = await load(config);
-      refuse(loaded.refused);
+    async prepare({ config = settings.config, rows = inUse.get().rows, needs } = {}) {
+      const made = await load(config, rows);
+      const { loaded } = made;
+      const isNeeded = (plugin: unknown) => needs === undefined || needs.has(String(plugin));
+      refuse(loaded.refused.filter(({ context }) => isNeeded(context.plugin)));
       const hooks = compileHooks(loaded.hooks, loaded.host);
       prepared.add(loaded.host);
-      const failures = await startHost(loaded.host);
+      const failures = (await startHost(loaded.host)).filter(({ plugin }) => isNeeded(plugin));
       const abort = async () => {
         await stopHost(loaded.host);
         prepared.delete(loaded.host);
@@ -117,9 +142,11 @@ export function hooksComponent(parts: HookParts): HooksHandle {
         refuse(failures.map(({ error }) => error));
       }
       return {
+        hooks: made,
         abort,
         async commit() {
           runner.get().replace(hooks);
+          inUse.set(made);
           const old = host.get();
           host.set(loaded.host);
           prepared.delete(loaded.host);

@@ -6,11 +6,14 @@ import type { LoadedConfig } from "../platform/config/load.ts";
 import type { RootLog } from "../platform/log.ts";
 import type { HooksHandle } from "./hooks.ts";
 import type { Settings } from "./settings.ts";
+import type { Turns } from "./turns.ts";
 
 export interface ReloadParts {
   readonly settings: Settings;
   readonly log: RootLog;
   readonly hooks: HooksHandle;
+  /** Shared with all that changes the hooks. */
+  readonly turns: Turns;
   /** Bring the rows of configured domains up to date. */
   readonly syncDomains: () => Promise<void>;
 }
@@ -24,12 +27,7 @@ const DOMAIN_KEYS = /^(?:domains|defaults)(?:[.[]|$)/u;
  *          When a step fails the configuration before is in effect again.
  */
 export function reloader(parts: ReloadParts): (next: LoadedConfig, dryRun: boolean) => Promise<ReloadResult> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (next, dryRun) => {
-    const turn = last.then(() => apply(parts, next, dryRun));
-    last = turn.catch(() => undefined);
-    return turn;
-  };
+  return (next, dryRun) => parts.turns(() => apply(parts, next, dryRun));
 }
 
 async function apply(parts: ReloadParts, next: LoadedConfig, dryRun: boolean): Promise<ReloadResult> {
@@ -41,7 +39,9 @@ async function apply(parts: ReloadParts, next: LoadedConfig, dryRun: boolean): P
   const result = { applied: live, needRestart: restart };
   try {
     // Whatever can be refused is found out first, and leaves everything as it was.
-    const hooks = live.some(key => HOOK_KEYS.test(key)) ? await parts.hooks.prepare(next.config) : undefined;
+    const hooks = live.some(key => HOOK_KEYS.test(key))
+      ? await parts.hooks.prepare({ config: next.config })
+      : undefined;
     if (dryRun) {
       await hooks?.abort();
       return result;

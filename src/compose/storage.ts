@@ -91,7 +91,8 @@ export function workerComponent(
       eventsDays: retention.events_days,
       redeliveryWindowS: lmtp.redelivery_window_s,
     });
-    if (gone.events + gone.deliveries + gone.verdicts > 0) log.info("expired rows deleted", gone);
+    if (gone.events + gone.ledger + gone.deliveries + gone.verdicts > 0)
+      log.info("expired rows deleted", gone);
   };
   let runs = 0;
   const collect = async () => {

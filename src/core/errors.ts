@@ -109,6 +109,14 @@ export class InvalidState extends MairustError {
   }
 }
 
+/** What is to be changed is not what the caller saw: read it again. */
+export class StaleVersion extends MairustError {
+  constructor(what: string, name: string) {
+    const text = `${what} "${name}" was changed meanwhile; look at it again`;
+    super("invalid_state", `Cannot change ${text}`, { publicText: text });
+  }
+}
+
 /** One or more components failed to stop; the others were stopped all the same. */
 export class StopFailed extends MairustError {
   readonly failures: ReadonlyArray<{ readonly name: string; readonly error: unknown }>;

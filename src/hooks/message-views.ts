@@ -14,15 +14,13 @@ import { HeaderView } from "../core/permissions-headers.ts";
 import { planPreview, previewBytes, previewOf } from "../core/permissions-preview.ts";
 import {
   bodyPartOf,
-  type DecodedOctets,
   MAX_BODY_DECODED_BYTES,
   MAX_BODY_READ_BYTES,
   sourceOf,
-  type TextSource,
 } from "../core/permissions-text.ts";
-import { TransferDecoder } from "../core/permissions-transfer.ts";
 import { partsOf } from "../core/permissions-walk.ts";
 import type { MessageContent, MessageFacts } from "../core/ports/hooks.ts";
+import { readDecoded } from "../core/read-decoded.ts";
 import { utf8Length } from "../core/utf8-cut.ts";
 import { type BodyPart, MAX_BODY_BYTES } from "../wire/hook-payload.ts";
 import { type AttachmentLevel, readAttachments } from "./attachments.ts";
@@ -142,7 +140,10 @@ async function readPreview(facts: MessageFacts): Promise<Preview> {
   if (parts === undefined) return { body: null, mimeTruncated: true };
   const { source, mimeTruncated } = planPreview(parts);
   if (source === undefined) return { body: null, mimeTruncated };
-  return { body: previewOf(await readDecoded(facts, source, previewBytes(source)), source), mimeTruncated };
+  return {
+    body: previewOf(await readDecoded(facts.content, source, previewBytes(source)), source),
+    mimeTruncated,
+  };
 }
 
 async function readTexts(facts: MessageFacts): Promise<ReadParts<BodyPart>> {
@@ -154,7 +155,7 @@ async function readTexts(facts: MessageFacts): Promise<ReadParts<BodyPart>> {
   for (const part of parts) {
     // Of what has no room left nothing is read, but that it is there.
     const source = sourceOf(part, left === 0 ? 0 : MAX_BODY_READ_BYTES);
-    const text = bodyPartOf(await readDecoded(facts, source, MAX_BODY_DECODED_BYTES), source, left);
+    const text = bodyPartOf(await readDecoded(facts.content, source, MAX_BODY_DECODED_BYTES), source, left);
     left -= utf8Length(text.text);
     list.push(text);
   }
@@ -164,25 +165,4 @@ async function readTexts(facts: MessageFacts): Promise<ReadParts<BodyPart>> {
 async function readFiles(facts: MessageFacts, level: AttachmentLevel): Promise<ReadParts<AttachmentFacts>> {
   const parts = partsToRead(facts);
   return parts === undefined ? { list: [], mimeTruncated: true } : readAttachments(facts, parts, level);
-}
-
-/** Decodes while it reads, and stops when there is enough: memory is bounded by `maxBytes`, whatever the encoding. */
-async function readDecoded(
-  { content }: MessageFacts,
-  { range, encoding, cut }: TextSource,
-  maxBytes: number,
-): Promise<DecodedOctets> {
-  if (range.end <= range.start) return { octets: new Uint8Array(0), cut };
-  const decoder = new TransferDecoder(encoding);
-  const pieces: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of content.read(range)) {
-    const piece = decoder.write(chunk);
-    pieces.push(piece);
-    bytes += piece.length;
-    if (bytes > maxBytes) break;
-  }
-  pieces.push(decoder.end());
-  const all = Buffer.concat(pieces);
-  return { octets: all.subarray(0, maxBytes), cut: cut || all.length > maxBytes };
 }

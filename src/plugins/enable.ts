@@ -116,7 +116,7 @@ export function refusalError(id: string, refusals: readonly Refusal[]): PluginEr
   const code = refusals[0]?.code ?? "plugin_load";
   const why = refusals.map(refusal => refusal.text).join("; ");
   const text = `Cannot enable plugin "${id}": ${why}`;
-  const options = { context: { why } };
+  const options = { context: { why, plugin: id } };
   switch (code) {
     case "plugin_security":
       return new PluginSecurityError(code, text, options);

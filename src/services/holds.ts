@@ -2,7 +2,8 @@
 import type { ChangeOptions } from "../core/admin-ports.ts";
 import { unpackStructure } from "../core/mime/packed.ts";
 import { HeaderView, type SentHeader } from "../core/permissions-headers.ts";
-import { planPreview, previewOf } from "../core/permissions-preview.ts";
+import { planPreview, previewBytes, previewOf } from "../core/permissions-preview.ts";
+import type { ByteRange } from "../core/ports/blobs.ts";
 import type {
   Approver,
   HeldContent,
@@ -11,6 +12,7 @@ import type {
   ReleaseAsked,
   ReleaseResult,
 } from "../core/ports/hold-admin.ts";
+import { readDecoded } from "../core/read-decoded.ts";
 import { type PageAsked, type PageGiven, pageGiven, pageRequest } from "./paging.ts";
 import type { ServicePorts } from "./ports.ts";
 
@@ -51,7 +53,11 @@ async function previewHeld(ports: ServicePorts, content: HeldContent): Promise<H
   const header = content.header ?? (await read(ports, content, { start: 0, end: MAX_HEADER_READ_BYTES }));
   const { fields, truncated } = new HeaderView(header).select(true);
   const { source } = planPreview(unpackStructure(content.structure).parts);
-  const body = source === undefined ? undefined : previewOf(await read(ports, content, source.range), source);
+  const stored = { read: (range?: ByteRange) => ports.blobs.get(content.digest, range) };
+  const body =
+    source === undefined
+      ? undefined
+      : previewOf(await readDecoded(stored, source, previewBytes(source)), source);
   return {
     headers: fields,
     headersTruncated: truncated || content.headerBytes > header.length,

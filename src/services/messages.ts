@@ -102,8 +102,11 @@ export async function addMessage(ports: ServicePorts, asked: AddAsked): Promise<
   return { ...common, mailbox: added.mailbox, sizeBytes: added.sizeBytes, added };
 }
 
-/** Passes chunks on, counts them, and refuses too many octets or none at all. */
-async function* bounded(
+/**
+ * Passes chunks on, counts them, and refuses too many octets or none at all.
+ * @throws {MairustError} `message_too_large`, `data_invalid`
+ */
+export async function* bounded(
   content: AsyncIterable<Uint8Array>,
   maxBytes: number,
   counter: { bytes: number },
@@ -112,12 +115,12 @@ async function* bounded(
     counter.bytes += chunk.length;
     if (counter.bytes > maxBytes) {
       const text = `the message has more than ${maxBytes} octets (limits.message_bytes)`;
-      throw new MairustError("message_too_large", `Cannot add a message: ${text}`, { publicText: text });
+      throw new MairustError("message_too_large", `Cannot take a message: ${text}`, { publicText: text });
     }
     yield chunk;
   }
   if (counter.bytes === 0) {
     const text = "the message is empty";
-    throw new MairustError("data_invalid", `Cannot add a message: ${text}`, { publicText: text });
+    throw new MairustError("data_invalid", `Cannot take a message: ${text}`, { publicText: text });
   }
 }

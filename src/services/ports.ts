@@ -3,7 +3,10 @@ import type { AccountAdmin, MessageAdmin, SystemControl } from "../core/admin-po
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { Directory } from "../core/ports/directory.ts";
 import type { HoldAdmin, Releases } from "../core/ports/hold-admin.ts";
+import type { HookControl } from "../core/ports/hook-admin.ts";
 import type { JobAdmin } from "../core/ports/jobs.ts";
+import type { LedgerRecords } from "../core/ports/ledger.ts";
+import type { Log } from "../core/ports/log.ts";
 import type { MailboxReader } from "../core/ports/mailboxes.ts";
 import type { MessageAdder } from "../core/ports/message-adder.ts";
 import type { Scrub } from "../core/ports/scrub.ts";
@@ -15,6 +18,10 @@ export interface ServicePorts {
   readonly jobs: JobAdmin;
   readonly holds: HoldAdmin;
   readonly releases: Releases;
+  readonly hooks: HookControl;
+  readonly ledger: LedgerRecords;
+  /** For changes that are to be seen later: who did what. */
+  readonly log: Log;
   readonly directory: Directory;
   readonly blobs: BlobStore;
   readonly adder: MessageAdder;

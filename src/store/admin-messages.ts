@@ -75,9 +75,29 @@ const toEvent = (row: EventRow): RecordedEvent => ({
   data: row.data,
 });
 
+/** How long a message may stay in an MTA's queue: a queue id that comes again later is another message's (short ids repeat). */
+const QUEUE_DAYS = 7;
+
+/**
+ * The ids together with all others that the same mail was known by: the milter records under its trace id, and each try of the MTA
+ * has an id of its own. The queue id holds them together.
+ */
+async function withSameQueueId(q: Queryable, ids: readonly string[]): Promise<readonly string[]> {
+  const rows = await q.query<{ message_id: string }>`
+    with known as (
+      select queue_id, min(at) as first, max(at) as last from events
+      where message_id = any(${ids}::uuid[]) and queue_id <> '' group by queue_id
+    )
+    select e.message_id from known k join events e on e.queue_id = k.queue_id and e.queue_id <> ''
+    where e.at between k.first - make_interval(days => ${QUEUE_DAYS}::int) and k.last + make_interval(days => ${QUEUE_DAYS}::int)
+    group by e.message_id order by e.message_id desc limit ${MAX_MATCHES}`;
+  return [...new Set([...ids, ...rows.map(row => row.message_id)])];
+}
+
 /** @throws {MairustError} `not_found` */
 export async function timeline(db: Db, id: string): Promise<Timeline> {
-  const { matched, ids } = await resolve(db, id);
+  const { matched, ids: named } = await resolve(db, id);
+  const ids = matched === "queue_id" ? named : await withSameQueueId(db, named);
   const rows = await db.query<EventRow>`
     select message_id, queue_id, x.at, kind, recipient, data
     from events, rows from (jsonb_to_recordset(list) as (at timestamptz, kind text, recipient text, data jsonb))

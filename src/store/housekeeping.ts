@@ -1,4 +1,7 @@
-/** Deletes what has outlived its retention: timeline events, redelivery keys, verdicts. Small steps, so that no statement holds up mail. */
+/**
+ * Deletes what has outlived its retention: timeline events, the egress ledger, redelivery keys, verdicts. Small steps, so that no
+ * statement holds up mail.
+ */
 import type { Db } from "./db.ts";
 
 /** Rows per statement. */
@@ -15,11 +18,22 @@ export interface RetentionLimits {
 export async function deleteExpired(
   db: Db,
   limits: RetentionLimits,
-): Promise<{ readonly events: number; readonly deliveries: number; readonly verdicts: number }> {
+): Promise<{
+  readonly events: number;
+  readonly ledger: number;
+  readonly deliveries: number;
+  readonly verdicts: number;
+}> {
   const events = await inSteps(
     () => db.run`
       delete from events where ctid = any(array(
         select ctid from events where at < now() - make_interval(days => ${limits.eventsDays}::int) limit ${ROWS_PER_STEP}
+      ))`,
+  );
+  const ledger = await inSteps(
+    () => db.run`
+      delete from ledger where ctid = any(array(
+        select ctid from ledger where at < now() - make_interval(days => ${limits.eventsDays}::int) limit ${ROWS_PER_STEP}
       ))`,
   );
   const deliveries = await inSteps(
@@ -35,7 +49,7 @@ export async function deleteExpired(
         select ctid from verdicts where expires_at < now() limit ${ROWS_PER_STEP}
       ))`,
   );
-  return { events, deliveries, verdicts };
+  return { events, ledger, deliveries, verdicts };
 }
 
 async function inSteps(step: () => Promise<number>): Promise<number> {

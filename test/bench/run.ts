@@ -1,11 +1,13 @@
 /**
  * Benchmarks: `npm run bench [row …]`. Each row starts the servers that it needs in a folder of its own and prints one JSON line;
- * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p11 p12 p14 slow; `p12` stands for p12-idle, p12-large and p12-sessions.
+ * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p11 p12 p14 slow ledger; `p12` stands for p12-idle, p12-large and
+ * p12-sessions.
  */
 import { benchEndToEnd } from "./end-to-end.ts";
 import { benchHooks } from "./hooks.ts";
 import { benchBodies, benchFirstSync, benchFlags } from "./imap.ts";
 import { benchIngest, INGEST_ROWS } from "./ingest.ts";
+import { benchLedger } from "./ledger.ts";
 import { type ReadSite, startReadSite } from "./lib/read-site.ts";
 import { benchIdleMemory, benchLargeMessages, benchSessionMemory } from "./memory.ts";
 import { benchMilter, MILTER_ROWS } from "./milter.ts";
@@ -36,6 +38,7 @@ const ROWS: Readonly<Record<string, () => Promise<void>>> = {
   "p12-large": benchLargeMessages,
   p14: benchStart,
   slow: benchSlowPlugin,
+  ledger: benchLedger,
 };
 
 /** `p12` means all rows that begin so. */

@@ -1,4 +1,5 @@
 /** The egress ledger: what left for which plugin, written before it leaves. `hooks/ledger-spool.ts` writes, `store/ledger.ts` keeps. */
+import type { Page, PageRequest } from "../admin-ports.ts";
 import type { Deadline } from "../deadline.ts";
 import type { HookPoint } from "./hooks.ts";
 
@@ -28,7 +29,25 @@ export interface LedgerEntry {
 export interface Ledger {
   /**
    * Resolves when the entry is on disk: only then may the payload leave.
-   * @throws {MairustError} `disk_full`, `internal`, `deadline`: the payload must stay
+   * @throws {MairustError} `disk_full`, `internal`, `too_many`, `deadline`: the payload must stay
    */
   record(entry: LedgerEntry, deadline: Deadline): Promise<void>;
+}
+
+/** What to look for; all that is set must hold. */
+export interface LedgerFilter {
+  readonly plugin?: string;
+  readonly hook?: string;
+  readonly message?: string;
+  readonly queueId?: string;
+  /** From this time on. */
+  readonly since?: Date;
+  /** Before this time. */
+  readonly until?: Date;
+}
+
+/** The ledger as people read it, newest first. */
+export interface LedgerRecords {
+  /** What this node has written and not loaded is loaded first, if that works at once. @throws {MairustError} `store_unavailable` */
+  list(filter: LedgerFilter, page: PageRequest): Promise<Page<LedgerEntry>>;
 }

@@ -5,7 +5,7 @@ import { isLoopback, parseListenSpec } from "../listen-spec.ts";
 import { type ConfigProblem, type KeyPath, keyText, type Origin, problem } from "./problem.ts";
 import { foundText } from "./schema-node.ts";
 
-type Report = (path: KeyPath, text: string) => void;
+export type Report = (path: KeyPath, text: string) => void;
 
 /** Files with the keys of the listeners, which must not share an address. */
 const LISTENERS = ["milter", "lmtp", "imap", "api", "metrics"] as const;
@@ -21,12 +21,17 @@ export async function checkRules(
     const origin = origins.get(key) ?? origins.get(keyText(path.slice(0, -1))) ?? { kind: "default" };
     problems.push(problem(origin, key, text));
   };
-  checkHooks(config.hooks, report);
-  await checkPatterns(config.hooks, report);
+  await checkHookRules(config.hooks, report);
   checkPlainHttp(config, report);
   checkSharedListeners(config, report);
   if (config.roles.length === 0) report(["roles"], "found an empty list; allowed: at least one role");
   return problems;
+}
+
+/** @param report  hears paths that begin with `hooks` and the place in the list */
+export async function checkHookRules(hooks: readonly HookConfig[], report: Report): Promise<void> {
+  checkHooks(hooks, report);
+  await checkPatterns(hooks, report);
 }
 
 function checkHooks(hooks: readonly HookConfig[], report: Report): void {

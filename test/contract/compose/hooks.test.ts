@@ -178,13 +178,13 @@ test("prepare() and commit() exchange plugins; prepare() and abort() leave every
   const rig = await rigOf(t);
   const before = await settled(rig);
   const given = await rig.configOf({ tag: "new" });
-  const prepared = await rig.hooks.prepare(given.config);
+  const prepared = await rig.hooks.prepare(given);
   assert.ok(rig.pids().length > before.length);
   assert.deepEqual(await rig.tags(), ["old"]);
   await prepared.abort();
   assert.deepEqual([...(await settled(rig))].sort(), [...before].sort());
   assert.deepEqual(await rig.tags(), ["old"]);
-  await (await rig.hooks.prepare(given.config)).commit();
+  await (await rig.hooks.prepare(given)).commit();
   assert.deepEqual(await rig.tags(), ["new"]);
   const after = await settled(rig);
   assert.ok(
@@ -203,7 +203,7 @@ test("what cannot be used is refused with its problems, and leaves no process", 
   ];
   for (const [change, problem] of bad) {
     const given = await rig.configOf(change);
-    await assert.rejects(rig.hooks.prepare(given.config), refusal(problem));
+    await assert.rejects(rig.hooks.prepare(given), refusal(problem));
     assert.deepEqual([...(await settled(rig))].sort(), before);
   }
   assert.deepEqual(await rig.tags(), ["old"]);
@@ -216,7 +216,7 @@ test("hooks that do not compile are refused before any plugin is started", async
   const started = made();
   const { config } = await rig.configOf();
   const twice = { ...config, hooks: [...config.hooks, ...config.hooks] };
-  await assert.rejects(rig.hooks.prepare(twice), refusal(/hook "talk": the name is taken/));
+  await assert.rejects(rig.hooks.prepare({ config: twice }), refusal(/hook "talk": the name is taken/));
   assert.deepEqual([[...rig.pids()].sort(), made()], [before, started]);
 });
 
@@ -228,14 +228,14 @@ test("where one plugin does not start, those that did are ended again", async t 
   writeFileSync(join(folder, "plugin.toml"), MANIFEST.replace(ID, OTHER).replace("main.mjs", "missing.mjs"));
   const more = `[[hooks]]\nname = "other"\npoint = "pre_delivery"\nplugin = "${OTHER}"\nmode = "enforce"\n`;
   const given = await rig.configOf({ more });
-  await assert.rejects(rig.hooks.prepare(given.config), refusal(/com\.example\.other/));
+  await assert.rejects(rig.hooks.prepare(given), refusal(/com\.example\.other/));
   assert.deepEqual([...rig.pids()].sort(), before);
 });
 
 test("what was prepared and not committed ends with the service", async t => {
   const rig = await rigOf(t);
   await settled(rig);
-  await rig.hooks.prepare((await rig.configOf({ tag: "new" })).config);
+  await rig.hooks.prepare(await rig.configOf({ tag: "new" }));
   await rig.hooks.component.stop(deadlineAfter(5000));
   assert.deepEqual(rig.pids(), []);
 });
@@ -272,7 +272,7 @@ test("a plugin that fails again and again: one alarm, a degraded health that nam
     ["malformed", "5"],
     ["circuit_open", "3"],
   ]);
-  await (await rig.hooks.prepare((await rig.configOf()).config)).commit();
+  await (await rig.hooks.prepare(await rig.configOf())).commit();
   assert.deepEqual([await circuit(), await rig.tags()], ["0", ["old"]]);
   assert.ok(!(await rig.hooks.component.health()).detail?.includes("not called"));
 });

@@ -1,0 +1,51 @@
+/** `/api/v1/admin/ledger`: what left for which plugin. */
+import { MairustError } from "../../core/errors.ts";
+import type { LedgerEntry } from "../../core/ports/ledger.ts";
+import { listLedger } from "../../services/ledger.ts";
+import type { ServicePorts } from "../../services/ports.ts";
+import { type LedgerBody, ledgerRoutes as routes } from "../../wire/api/ledger.ts";
+import { readTime } from "../../wire/message-arguments.ts";
+import type { App } from "../app-type.ts";
+import { sendPage } from "./paging.ts";
+
+export function ledgerRoutesOf(app: App, ports: ServicePorts): void {
+  app.get("/api/v1/admin/ledger", { schema: routes.list }, async (request, reply) => {
+    const { plugin, hook, message, queue_id: queueId, since, until, ...page } = request.query;
+    const filter = {
+      ...(plugin === undefined ? {} : { plugin }),
+      ...(hook === undefined ? {} : { hook }),
+      ...(message === undefined ? {} : { message }),
+      ...(queueId === undefined ? {} : { queueId }),
+      ...(since === undefined ? {} : { since: timeOf("since", since) }),
+      ...(until === undefined ? {} : { until: timeOf("until", until) }),
+    };
+    return sendPage(request, reply, await listLedger(ports, filter, page), ledgerBodyOf);
+  });
+}
+
+/** @throws {MairustError} `invalid_argument` */
+function timeOf(name: string, text: string): Date {
+  const time = readTime(text);
+  if (typeof time !== "string") return time;
+  const reason = `${name}: ${time}`;
+  throw new MairustError("invalid_argument", `Cannot list the ledger: ${reason}`, { publicText: reason });
+}
+
+const ledgerBodyOf = (entry: LedgerEntry): LedgerBody => ({
+  at: entry.at.toISOString(),
+  call_id: entry.callId,
+  attempt: entry.attempt,
+  message_id: entry.messageId,
+  queue_id: entry.queueId,
+  point: entry.point,
+  hook: entry.hook,
+  plugin: entry.pluginId,
+  plugin_version: entry.pluginVersion,
+  mode: entry.mode,
+  fields: [...entry.fields],
+  grants: { ...entry.grants },
+  bytes: entry.bytes,
+  digest: entry.digest,
+  destination: entry.destination,
+  recipients: entry.recipients,
+});

@@ -1,0 +1,147 @@
+/**
+ * Hooks by command on the running service: what there is, changes, and calls on trial. A change is made ready first (everything that
+ * can be refused is found out then), made durable, and put into effect. Other nodes read the rows again every half minute: no
+ * notification can be missed, and the hooks of two nodes differ for that long at most.
+ */
+import { isDeepStrictEqual } from "node:util";
+import { MairustError, messageOf, NotFound } from "../core/errors.ts";
+import type {
+  HookControl,
+  HookRowChange,
+  HookRows,
+  HookTest,
+  StoredHook,
+  TestMessage,
+} from "../core/ports/hook-admin.ts";
+import { type Component, component } from "../platform/component.ts";
+import { every } from "../platform/deadline.ts";
+import type { RootLog } from "../platform/log.ts";
+import type { Metrics } from "../platform/metrics.ts";
+import type { HookConfig } from "../wire/config/schema.ts";
+import { checkHookRow, type HooksInUse, hookViews } from "./hook-views.ts";
+import type { HooksHandle } from "./hooks.ts";
+import type { Settings } from "./settings.ts";
+import type { Turns } from "./turns.ts";
+
+const REREAD_MS = 30_000;
+
+export interface HookControlParts {
+  readonly settings: Settings;
+  readonly log: RootLog;
+  readonly metrics: Metrics;
+  readonly version: string;
+  readonly hooks: HooksHandle;
+  readonly rows: HookRows;
+  readonly turns: Turns;
+  /** Call a hook on trial. */
+  readonly call: (row: HookConfig, inUse: HooksInUse, message: TestMessage) => Promise<HookTest>;
+}
+
+export interface HookControlHandle {
+  /** Reads what other nodes changed. */
+  readonly component: Component;
+  readonly control: HookControl;
+  /** At once, what else is done every half minute. @throws {MairustError} `store_unavailable`, `config_invalid` */
+  reread(): Promise<void>;
+}
+
+export function hookControl(parts: HookControlParts): HookControlHandle {
+  const { settings, log, metrics, version, hooks, rows, turns, call } = parts;
+  const viewsOf = async (inUse: HooksInUse) =>
+    hookViews({ inUse, origins: settings.loaded.origins, calls: await callCounts(metrics) });
+  const reread = () =>
+    turns(async () => {
+      const inUse = used(hooks);
+      const now = await rows.list();
+      if (isDeepStrictEqual(now, inUse.rows)) return;
+      await (await hooks.prepare({ rows: now, needs: new Set() })).commit();
+      log.info("hooks changed by another node", { hooks: now.length });
+    });
+  const ends: Array<() => void> = [];
+  const failed = (error: unknown) => log.error("hooks not read again", { reason: messageOf(error) });
+  return {
+    reread,
+    component: component({
+      info: {
+        name: "hooks",
+        version,
+        description: "hooks by command, kept in step with other nodes",
+        type: "service",
+      },
+      start: () => void ends.push(every(REREAD_MS, reread, failed)),
+      stop() {
+        for (const end of ends.splice(0)) end();
+      },
+    }),
+    control: {
+      list: async () => viewsOf(used(hooks)),
+      change: (edit, { dryRun }) =>
+        turns(async () => {
+          // Another node may have changed them: what the caller saw is compared with what is there.
+          const before = { ...used(hooks), rows: await rows.list() };
+          const { changes, needs } = edit(await viewsOf(before));
+          const after = changedRows(before.rows, changes);
+          for (const one of changes) if (one.kind === "put") await checkHookRow(one);
+          const prepared = await hooks.prepare({ rows: after, needs: new Set(needs) });
+          try {
+            if (!dryRun) await rows.apply(changes);
+          } catch (error) {
+            await prepared.abort();
+            throw error;
+          }
+          if (dryRun) {
+            const views = await viewsOf(prepared.hooks);
+            await prepared.abort();
+            return views;
+          }
+          await prepared.commit();
+          return viewsOf({ ...prepared.hooks, rows: await rows.list().catch(() => after) });
+        }),
+      async test(name, message) {
+        const inUse = used(hooks);
+        const view = (await viewsOf(inUse)).find(one => one.row.name === name && one.state !== "shadowed");
+        if (view === undefined) throw new NotFound("hook", name);
+        return call(view.row, inUse, message);
+      },
+    },
+  };
+}
+
+/** @throws {MairustError} `draining`: the plugins are not there yet, or no more */
+function used(hooks: HooksHandle): HooksInUse {
+  const inUse = hooks.inUse();
+  if (inUse !== undefined) return inUse;
+  throw new MairustError("draining", "Cannot look at the hooks: they are not started");
+}
+
+function changedRows(rows: readonly StoredHook[], changes: readonly HookRowChange[]): readonly StoredHook[] {
+  const byName = new Map(rows.map(row => [row.name, row]));
+  const now = new Date();
+  for (const change of changes) {
+    const { name } = change;
+    const known = byName.get(name);
+    if (change.kind === "remove") byName.delete(name);
+    else {
+      const version = (known?.version ?? 0) + 1;
+      byName.set(name, {
+        name,
+        keys: change.keys,
+        version,
+        createdAt: known?.createdAt ?? now,
+        updatedAt: now,
+      });
+    }
+  }
+  return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+async function callCounts(metrics: Metrics): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>> {
+  const counts = new Map<string, Record<string, number>>();
+  for (const { labels, value } of (await metrics.hookCalls.get()).values) {
+    const [hook, outcome] = [String(labels.hook), String(labels.outcome)];
+    const known = counts.get(hook) ?? {};
+    known[outcome] = (known[outcome] ?? 0) + value;
+    counts.set(hook, known);
+  }
+  return counts;
+}
