@@ -11,6 +11,7 @@ import { hooksComponent } from "./compose/hooks.ts";
 import { jobsOf } from "./compose/jobs.ts";
 import { lateBlobs, lateDb } from "./compose/late.ts";
 import { apiComponent, imapComponent, type ListenerComponent, lmtpComponent } from "./compose/listeners.ts";
+import { pluginAdmin } from "./compose/plugin-admin.ts";
 import { reloader } from "./compose/reload.ts";
 import { createSettings } from "./compose/settings.ts";
 import { blobsComponent, storeComponent, workerComponent } from "./compose/storage.ts";
@@ -27,6 +28,7 @@ import { createLog, type RootLog } from "./platform/log.ts";
 import { createMetrics } from "./platform/metrics.ts";
 import { packageVersion } from "./platform/package-root.ts";
 import { ComponentRegistry } from "./platform/registry.ts";
+import { sealingKey } from "./platform/sealed.ts";
 import { loadOrMakeSecret } from "./platform/secret-file.ts";
 import { uuid7Generator } from "./platform/uuid7.ts";
 import type { ServicePorts } from "./services/ports.ts";
@@ -41,6 +43,7 @@ import { createAuthenticator } from "./store/login.ts";
 import { MailboxHub } from "./store/mailbox-hub.ts";
 import { createMailboxReader } from "./store/mailboxes.ts";
 import { createUserPasswords } from "./store/passwords.ts";
+import { StoredPluginSecrets } from "./store/plugin-secrets.ts";
 import { createScrub } from "./store/scrub.ts";
 import { syncDomains } from "./store/sync-domains.ts";
 import { createVerificationStore } from "./store/verify-results.ts";
@@ -113,7 +116,13 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     depth: settings.config.limits.mime_depth,
     parts: settings.config.limits.mime_parts,
   });
-  const hooks = hooksComponent(common);
+  const secrets = new StoredPluginSecrets({
+    db,
+    key: sealingKey(masterKey, "plugin secrets"),
+    log,
+    now: () => new Date(),
+  });
+  const hooks = hooksComponent({ ...common, secrets });
   const intake = new Intake({
     ...arrival,
     directory,
@@ -159,6 +168,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
       log,
     }),
     verifications: createVerificationStore(db),
+    plugins: pluginAdmin(hooks.host, secrets),
     system: systemControl({ settings, registry, metrics, reread: options.reread, apply: reload }),
     maxMessageBytes,
     scrub: createScrub({
@@ -173,7 +183,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
 
   registry.register(databaseComponent({ ...common, db: dbCell }));
   registry.register(blobsComponent(common, blobCell));
-  registry.register(storeComponent(common, changes, hub));
+  registry.register(storeComponent(common, changes, hub, secrets));
   registry.register(hooks.component);
   if (config.roles.includes("worker")) registry.register(workerComponent(common, db, blobs));
   if (config.roles.includes("worker")) registry.register(jobs.component);

@@ -19,6 +19,7 @@ import { accountRoutesOf } from "./routes/accounts.ts";
 import { domainRoutesOf } from "./routes/domains.ts";
 import { jobRoutesOf } from "./routes/jobs.ts";
 import { messageRoutesOf } from "./routes/messages.ts";
+import { pluginRoutesOf } from "./routes/plugins.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
 import { systemRoutesOf } from "./routes/system.ts";
 import { transferRoutesOf } from "./routes/transfer.ts";
@@ -81,6 +82,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   scrubRoutesOf(app, options.ports, options.log);
   jobRoutesOf(app, options.ports);
   transferRoutesOf(app, options.ports);
+  pluginRoutesOf(app, options.ports);
   systemRoutesOf(app, options.ports, request => options.accessOf(request.raw.socket) === "admin");
   await app.ready();
   return app;

@@ -5,6 +5,7 @@
 import { MairustError, messageOf } from "../core/errors.ts";
 import { callId } from "../core/ids.ts";
 import type { HookPoint, HookRunner } from "../core/ports/hooks.ts";
+import type { PluginSecrets } from "../core/ports/plugin-secrets.ts";
 import { compileHooks } from "../hooks/hook-set.ts";
 import { createHookRunner, type HookMetrics, type ReloadableHookRunner } from "../hooks/runner.ts";
 import { type Component, component } from "../platform/component.ts";
@@ -29,12 +30,15 @@ export interface HookParts {
   readonly log: RootLog;
   readonly metrics: Metrics;
   readonly version: string;
+  readonly secrets: PluginSecrets;
 }
 
 export interface HooksHandle {
   readonly component: Component;
   /** For those that run chains; before the component runs it has no hooks. */
   readonly runner: HookRunner;
+  /** The plugins in use; undefined before the component runs. */
+  readonly host: () => PluginHost | undefined;
   /**
    * Make plugins and hooks ready to take over: checked, compiled, started beside those in use, which are not touched.
    * @param config  default: the settings in effect
@@ -53,16 +57,18 @@ export interface PreparedHooks {
 }
 
 export function hooksComponent(parts: HookParts): HooksHandle {
-  const { settings, log, metrics, version } = parts;
+  const { settings, log, metrics, version, secrets } = parts;
   const runner = cell<ReloadableHookRunner>("hooks");
   const host = cell<PluginHost>("plugins");
   /** Prepared, and neither committed nor aborted: they end with the service. */
   const prepared = new Set<PluginHost>();
   const logs = createPluginLogs({ logDir: settings.config.log_dir, log, now: () => new Date() });
-  const load = (config: Config) => loadPlugins({ config, hostVersion: version, createTransport, log, logs });
+  const load = (config: Config) =>
+    loadPlugins({ config, hostVersion: version, createTransport, secrets, log, logs });
   const newId = uuid7Generator();
   return {
     runner: runnerOf(runner),
+    host: host.peek,
     component: component({
       info: {
         name: "plugins",

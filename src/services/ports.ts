@@ -5,6 +5,7 @@ import type { Directory } from "../core/ports/directory.ts";
 import type { JobAdmin } from "../core/ports/jobs.ts";
 import type { MailboxReader } from "../core/ports/mailboxes.ts";
 import type { MessageAdder } from "../core/ports/message-adder.ts";
+import type { PluginAdmin } from "../core/ports/plugin-admin.ts";
 import type { Scrub } from "../core/ports/scrub.ts";
 import type { BatchImporter, ImportStore, VerificationStore } from "../core/ports/transfer.ts";
 
@@ -20,6 +21,7 @@ export interface ServicePorts {
   readonly batches: BatchImporter;
   readonly verifications: VerificationStore;
   readonly system: SystemControl;
+  readonly plugins: PluginAdmin;
   readonly scrub: Scrub;
   /** `limits.message_bytes` now in effect. */
   readonly maxMessageBytes: () => number;

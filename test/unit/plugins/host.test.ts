@@ -7,6 +7,7 @@ import type { ScriptSpec } from "../../../src/core/hook-plugin.ts";
 import type { Log } from "../../../src/core/ports/log.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { loadPlugins, type PluginHostOptions } from "../../../src/plugins/host.ts";
+import { fixedSecrets } from "../../lib/plugin-secrets.ts";
 import { rowOf } from "../hooks/rig.ts";
 
 const root = mkdtempSync(join(tmpdir(), "mairust-plugins-"));
@@ -105,6 +106,7 @@ async function load({ folder, grants = {}, settings = {}, plugins = {}, hooks = 
         },
       };
     },
+    secrets: fixedSecrets,
     log,
     logs: {
       write: (id, line) => written.push(`${id} ${line}`),
