@@ -112,11 +112,13 @@ test("no more connections than allowed, a bounded number of calls waits, the nex
 });
 
 test("at the deadline the connection is gone", async t => {
-  const transport = await started(t);
-  const open = tcp.sockets.size;
+  const own = await startHttpPlugin();
+  t.after(() => own.stop());
+  const transport = await started(t, { endpoint: new URL(own.origin) });
   await assert.rejects(ask(transport, "hang", {}, 300), hasCode("deadline"));
-  for (let i = 0; i < 500 && tcp.sockets.size > open; i++) await sleep(10);
-  assert.ok(tcp.sockets.size <= open, "the connection stayed");
+  assert.equal(own.seen.length, 1);
+  for (let i = 0; i < 500 && own.sockets.size > 0; i++) await sleep(10);
+  assert.equal(own.sockets.size, 0, "the connection stayed");
 });
 
 test("a time-out is never retried", async t => {
@@ -236,19 +238,23 @@ test("a UNIX socket that is not there is a failure, and health says so", async t
 
 test("a kept connection that the server closes while a request is under way costs nothing", async t => {
   const transport = await started(t);
+  const made = tcp.connections();
   for (let i = 0; i < 5; i++) {
     assert.equal(await explanation(transport, "close_next"), "kept");
     assert.equal(await explanation(transport, "unicode", { text: "answered" }), "answered");
   }
+  assert.ok(tcp.connections() - made >= 5, "none was closed");
 });
 
-test("a second answer on a kept connection is not the answer to the next call", async t => {
+test("a second answer ends a kept connection, and is not the answer to the next call", async t => {
   const transport = await started(t);
+  const made = tcp.connections();
   for (let i = 0; i < 3; i++) {
     assert.equal(await explanation(transport, "again"), "first");
-    await sleep(80);
+    await sleep(200);
     assert.equal(await explanation(transport, "unicode", { text: "mine" }), "mine");
   }
+  assert.equal(tcp.connections() - made, 4);
 });
 
 test("health asks the health endpoint, signed, and passes on what it says", async t => {

@@ -101,7 +101,7 @@ test("as many processes run at once as there are workers, and a bounded number o
   const slow = ask(transport, "slow", { ms: 1000 });
   await assert.rejects(ask(transport, "empty", {}, 100), hasCode("deadline"));
   await slow;
-  assert.equal(await explanation(transport, "echo"), "127");
+  assert.match(await explanation(transport, "echo"), /^\d+$/u);
 });
 
 test("a program that is missing does not start, its calls fail, and its health says so", async t => {

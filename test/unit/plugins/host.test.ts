@@ -239,13 +239,9 @@ test("what is valid but not built is refused by name when the plugin is enabled,
   assert.match(await refusal({ ...read, decide: ["hold"] }), notBuilt('decide = "hold"'));
   assert.match(
     await refusal(read, text =>
-      text.replace(/protocol[\s\S]*?(?=\[hooks\])/, 'protocol = "http"\nendpoint = "http://a"\n'),
+      text.replace(/protocol[\s\S]*?(?=\[hooks\])/, 'protocol = "grpc"\nendpoint = "a:1"\n'),
     ),
-    notBuilt("every protocol but script"),
-  );
-  assert.match(
-    await refusal(read, text => text.replace('command = ["true"]', '$&\nmode = "spawn"')),
-    notBuilt("spawn"),
+    notBuilt("every protocol but http, unix and script"),
   );
   assert.match(
     await refusal(read, text => text.replace('"pre_delivery"', '"post_receive"')),
