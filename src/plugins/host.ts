@@ -145,11 +145,12 @@ export class PluginHost implements HookPlugins {
       .filter(({ state }) => state === "refused")
       .map(({ id, reason }) => `${id}: ${reason}`);
     troubles.push(...idle.troubles);
-    for (const { plugin, transport } of this.#running) {
-      const health = await transport.health();
+    // Together: one that hangs must not use up the time of the others.
+    const healths = await Promise.all(this.#running.map(({ transport }) => transport.health()));
+    for (const [i, health] of healths.entries()) {
       if (health.status !== "ok")
         troubles.push(
-          `${plugin.id}: ${health.status}${health.detail === undefined ? "" : ` (${health.detail})`}`,
+          `${this.#running[i]?.plugin.id}: ${health.status}${health.detail === undefined ? "" : ` (${health.detail})`}`,
         );
     }
     if (troubles.length > 0) return { status: "degraded", detail: troubles.join("; ") };

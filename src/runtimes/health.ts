@@ -50,6 +50,24 @@ export async function askHealth(
   }
 }
 
+/** @returns whether a request that `options.secrets` signed was answered 2xx, whatever the answer says */
+export async function isAnswered(
+  target: HttpTarget,
+  spec: TransportSpec,
+  options: HealthOptions,
+): Promise<boolean> {
+  const deadline = deadlineAfter(HEALTH_TIMEOUT_MS);
+  try {
+    await getHealth(target, spec, options, deadline);
+    return true;
+  } catch {
+    // Why not is told by the health itself.
+    return false;
+  } finally {
+    deadline.dispose();
+  }
+}
+
 /** Over a connection of its own: a kept one would prove nothing about new ones. */
 async function getHealth(
   target: HttpTarget,
@@ -68,6 +86,7 @@ async function getHealth(
     const headers = {
       accept: "application/json",
       "user-agent": "MaiRust",
+      "x-mairust-plugin-id": pluginId,
       ...(options.secrets.length === 0 ? {} : signatureHeaders(signed, options.secrets)),
     };
     const { status, body } = await connections.exchange({ method: "GET", headers, fresh: true }, deadline);

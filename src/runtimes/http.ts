@@ -7,13 +7,13 @@
  */
 import type { Deadline } from "../core/deadline.ts";
 import type { PluginError } from "../core/errors.ts";
-import type { HttpSpec } from "../core/hook-plugin.ts";
+import type { HttpSpec, HttpTarget } from "../core/hook-plugin.ts";
 import type { PluginTransport, TransportCall } from "../core/ports/plugin-transport.ts";
 import { sleep } from "../platform/deadline.ts";
 import { MAX_PAYLOAD_BYTES } from "../wire/hook-payload.ts";
 import { callFailure, reasonOf } from "./call-failure.ts";
 import { CallSlots, MAX_WAITING_CALLS } from "./call-slots.ts";
-import { askHealth, type Health, reachable } from "./health.ts";
+import { askHealth, type Health, isAnswered, reachable } from "./health.ts";
 import { type Resolve, systemResolve } from "./http-address.ts";
 import { ExchangeFailure, type HttpAnswer, HttpConnections } from "./http-exchange.ts";
 import { type Attempt, nextStep, RETRY_LIMITS, type RetryLimits } from "./http-retry.ts";
@@ -66,7 +66,8 @@ class HttpTransport implements PluginTransport {
 
   async start(): Promise<void> {
     this.#slots.open();
-    const health = await this.health();
+    // Only to connect: a secret of which nobody was told is no reason for a notice.
+    const health = await reachable(this.#spec, this.#options);
     if (health.status === "error") this.#spec.onNotice(`it does not answer yet: ${health.detail ?? ""}`);
   }
 
@@ -84,15 +85,15 @@ class HttpTransport implements PluginTransport {
   }
 
   async health(): Promise<Health> {
-    const { health, staged } = { health: this.#spec.health, staged: this.#spec.secrets().staged };
     if (this.#slots.state !== "open") return { status: "error", detail: "it is not started" };
+    const { health, secrets } = this.#spec;
     if (health === undefined) return reachable(this.#spec, this.#options);
-    const asked = await askHealth(health, this.#spec, {
-      ...this.#options,
-      secrets: this.#spec.secrets().signing,
-    });
-    if (staged !== undefined && health.kind === "endpoint") await this.#probe(health, staged);
-    return asked;
+    const { signing, staged } = secrets();
+    const [said] = await Promise.all([
+      askHealth(health, this.#spec, { ...this.#options, secrets: signing }),
+      health.kind === "endpoint" && staged !== undefined ? this.#probe(health, staged) : undefined,
+    ]);
+    return said;
   }
 
   async stop(deadline: Deadline): Promise<void> {
@@ -160,9 +161,8 @@ class HttpTransport implements PluginTransport {
   }
 
   /** Does the receiver know the staged secret? Signed with that alone, so that a 2xx proves it. */
-  async #probe(health: Parameters<typeof askHealth>[0], staged: Uint8Array): Promise<void> {
-    const asked = await askHealth(health, this.#spec, { ...this.#options, secrets: [staged] });
-    if (asked.status === "error") return;
+  async #probe(health: HttpTarget, staged: Uint8Array): Promise<void> {
+    if (!(await isAnswered(health, this.#spec, { ...this.#options, secrets: [staged] }))) return;
     try {
       await this.#spec.onStagedProved?.();
     } catch (error) {

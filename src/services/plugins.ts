@@ -1,6 +1,7 @@
 /** Use cases on plugins: list them, give one a new secret. */
 import type { PluginView } from "../core/ports/plugin-admin.ts";
-import { DEFAULT_GRACE_S, type NewSecret } from "../core/ports/plugin-secrets.ts";
+import type { NewSecret } from "../core/ports/plugin-secrets.ts";
+import { DEFAULT_GRACE_S } from "../wire/plugin-secrets.ts";
 import type { ServicePorts } from "./ports.ts";
 
 export function listPlugins(ports: ServicePorts): readonly PluginView[] {

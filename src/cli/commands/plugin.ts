@@ -1,5 +1,6 @@
 /** `mairust plugin …`: the plugins of the running service, through the API. */
 import type { NewSecretBody, PluginBody } from "../../wire/api/plugins.ts";
+import { DEFAULT_GRACE_S, MAX_GRACE_S } from "../../wire/plugin-secrets.ts";
 import { connect, segment } from "../client.ts";
 import type { CommandContext } from "../command.ts";
 import { requiredArg, wholeOption } from "../numbers.ts";
@@ -7,8 +8,6 @@ import { type Column, printRecord, printRows } from "../output.ts";
 import { timeText } from "../text.ts";
 
 const BASE = "/api/v1/admin/plugins";
-const DEFAULT_GRACE_S = 86_400;
-const MAX_GRACE_S = 604_800;
 
 const COLUMNS: readonly Column<PluginBody>[] = [
   { title: "ID", value: p => p.id, min: 20 },

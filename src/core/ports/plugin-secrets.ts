@@ -3,9 +3,6 @@ import type { SigningSecrets } from "../hook-plugin.ts";
 
 /** 32 random bytes; printed as `whsec_` and base64, as Standard Webhooks does. */
 export const SECRET_BYTES = 32;
-/** How long the old secret goes on signing beside the new one. */
-export const DEFAULT_GRACE_S = 86_400;
-export const MAX_GRACE_S = 604_800;
 
 export interface RotateOptions {
   /** 0: the old one signs nothing any more, from now on. */

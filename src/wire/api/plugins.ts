@@ -1,5 +1,6 @@
 /** REST resource `/api/v1/admin/plugins`: the plugins of the service and the secrets that calls by HTTP are signed with. */
 import { type Static, Type } from "typebox";
+import { MAX_GRACE_S } from "../plugin-secrets.ts";
 import { closed, nullable, timestamp } from "./common.ts";
 
 export const pluginBody = Type.Object(
@@ -34,7 +35,7 @@ export const pluginRoutes = {
   rotate: {
     params: Type.Object({ id: Type.String({ minLength: 1, maxLength: 128 }) }),
     querystring: Type.Object(
-      { grace_s: Type.Optional(Type.Integer({ minimum: 0, maximum: 604_800 })) },
+      { grace_s: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_GRACE_S })) },
       closed,
     ),
     response: { 200: newSecretBody },

@@ -278,6 +278,7 @@ test("health asks the health endpoint, signed, and passes on what it says", asyn
   assert.equal((await transport.health()).status, "error");
   await transport.start(deadlineAfter(5000));
   assert.deepEqual(await transport.health(), { status: "ok" });
+  assert.deepEqual(await transport.health(), { status: "ok" });
   assert.deepEqual(await transport.health(), { status: "degraded", detail: "no model" });
   assert.equal((await transport.health()).status, "degraded");
   assert.match((await transport.health()).detail ?? "", /answered 500/);
