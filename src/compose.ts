@@ -21,6 +21,7 @@ import {
   lmtpComponent,
   milterComponent,
 } from "./compose/listeners.ts";
+import { pluginAdmin } from "./compose/plugin-admin.ts";
 import { reloader } from "./compose/reload.ts";
 import { createSettings } from "./compose/settings.ts";
 import { blobsComponent, storeComponent, workerComponent } from "./compose/storage.ts";
@@ -41,6 +42,7 @@ import { createLog, type RootLog } from "./platform/log.ts";
 import { createMetrics } from "./platform/metrics.ts";
 import { packageVersion } from "./platform/package-root.ts";
 import { ComponentRegistry } from "./platform/registry.ts";
+import { sealingKey } from "./platform/sealed.ts";
 import { loadOrMakeSecret } from "./platform/secret-file.ts";
 import { uuid7Generator } from "./platform/uuid7.ts";
 import type { ServicePorts } from "./services/ports.ts";
@@ -56,6 +58,7 @@ import { createAuthenticator } from "./store/login.ts";
 import { MailboxHub } from "./store/mailbox-hub.ts";
 import { createMailboxReader } from "./store/mailboxes.ts";
 import { createUserPasswords } from "./store/passwords.ts";
+import { StoredPluginSecrets } from "./store/plugin-secrets.ts";
 import { createScrub } from "./store/scrub.ts";
 import { syncDomains } from "./store/sync-domains.ts";
 import { createVerdicts } from "./store/verdicts.ts";
@@ -144,8 +147,15 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   });
   const ledger = ledgerComponent({ ...common, db });
   const hookRows = createHookRows(db);
+  const secrets = new StoredPluginSecrets({
+    db,
+    key: sealingKey(masterKey, "plugin secrets"),
+    log,
+    now: () => new Date(),
+  });
   const hooks = hooksComponent({
     ...common,
+    secrets,
     rows: hookRows,
     ledger: ledger.ledger,
     lateAnswers: jobs.lateAnswers,
@@ -225,6 +235,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
       log,
     }),
     verifications: createVerificationStore(db),
+    plugins: pluginAdmin(hooks.host, secrets),
     system: systemControl({ settings, registry, metrics, reread: options.reread, apply: reload }),
     maxMessageBytes,
     scrub: createScrub({
@@ -239,7 +250,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
 
   registry.register(databaseComponent({ ...common, db: dbCell }));
   registry.register(blobsComponent(common, blobCell));
-  registry.register(storeComponent(common, changes, hub));
+  registry.register(storeComponent(common, changes, hub, secrets));
   registry.register(ledger.component);
   registry.register(hooks.component);
   registry.register(commands.component);

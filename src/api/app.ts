@@ -22,6 +22,7 @@ import { hookRoutesOf } from "./routes/hooks.ts";
 import { jobRoutesOf } from "./routes/jobs.ts";
 import { ledgerRoutesOf } from "./routes/ledger.ts";
 import { messageRoutesOf } from "./routes/messages.ts";
+import { pluginRoutesOf } from "./routes/plugins.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
 import { systemRoutesOf } from "./routes/system.ts";
 import { transferRoutesOf } from "./routes/transfer.ts";
@@ -46,6 +47,8 @@ const MAX_JSON_BYTES = 1_048_576;
 
 const HEALTH_ROUTES: ReadonlySet<string> = new Set(["/livez", "/readyz"]);
 const METRICS_ROUTE = "/metrics";
+/** In every request that is made to a plugin, and in no other. */
+const PLUGIN_ID_HEADER = "x-mairust-plugin-id";
 
 export async function buildApp(options: AppOptions): Promise<App> {
   const app = fastify({
@@ -87,13 +90,23 @@ export async function buildApp(options: AppOptions): Promise<App> {
   jobRoutesOf(app, options.ports);
   heldRoutesOf(app, options.ports);
   transferRoutesOf(app, options.ports);
+  pluginRoutesOf(app, options.ports);
   systemRoutesOf(app, options.ports, request => options.accessOf(request.raw.socket) === "admin");
   await app.ready();
   return app;
 }
 
-/** @throws {MairustError} `auth_failed` for everything that the listener does not give away */
+/**
+ * @throws {MairustError} `auth_failed` for everything that the listener does not give away; `not_permitted` for what we ask ourselves
+ * on behalf of a plugin: a manifest that names our own socket as its endpoint would have us act as the administrator
+ */
 function checkAccess(options: AppOptions, request: FastifyRequest): void {
+  if (request.headers[PLUGIN_ID_HEADER] !== undefined) {
+    const publicText = "this is the service itself, not a plugin";
+    throw new MairustError("not_permitted", `Cannot answer the call of a plugin: ${publicText}`, {
+      publicText,
+    });
+  }
   const access = options.accessOf(request.raw.socket);
   const route = request.routeOptions.url ?? "";
   const isMetrics = route === METRICS_ROUTE;

@@ -9,6 +9,8 @@ import type {
   RecordedEvent,
 } from "../core/admin-ports.ts";
 import type { JobRecord } from "../core/ports/jobs.ts";
+import type { PluginView } from "../core/ports/plugin-admin.ts";
+import type { NewSecret } from "../core/ports/plugin-secrets.ts";
 import { systemFlagNames } from "../services/flags.ts";
 import type { PageGiven } from "../services/paging.ts";
 import type { AccountBody, AliasBody, MailboxBody } from "../wire/api/accounts.ts";
@@ -16,6 +18,7 @@ import type { PageBody } from "../wire/api/common.ts";
 import type { DomainBody } from "../wire/api/domains.ts";
 import type { JobBody } from "../wire/api/jobs.ts";
 import type { EventBody, MessageBody, PlaceBody } from "../wire/api/messages.ts";
+import type { NewSecretBody, PluginBody } from "../wire/api/plugins.ts";
 
 export const domainBodyOf = (domain: DomainRecord): DomainBody => ({
   name: domain.name,
@@ -108,6 +111,24 @@ export const jobBodyOf = (job: JobRecord): JobBody => ({
   created_at: job.createdAt.toISOString(),
   run_at: job.runAt.toISOString(),
   finished_at: job.finishedAt?.toISOString() ?? null,
+});
+
+export const pluginBodyOf = (plugin: PluginView): PluginBody => ({
+  id: plugin.id,
+  name: plugin.name,
+  version: plugin.version,
+  state: plugin.state,
+  reason: plugin.reason ?? null,
+  destination: plugin.destination ?? null,
+});
+
+export const newSecretBodyOf = (plugin: string, made: NewSecret): NewSecretBody => ({
+  plugin,
+  // As Standard Webhooks writes secrets.
+  secret: `whsec_${Buffer.from(made.secret).toString("base64")}`,
+  secret_id: made.secretId,
+  active: made.active,
+  old_until: made.oldUntil?.toISOString() ?? null,
 });
 
 export function pageBodyOf<T, B>(page: PageGiven<T>, body: (item: T) => B): PageBody<B> {

@@ -24,6 +24,8 @@ const job = (pick: (m: typeof import("./commands/job.ts")) => Handler) => async 
   pick(await import("./commands/job.ts"));
 const held = (pick: (m: typeof import("./commands/held.ts")) => Handler) => async () =>
   pick(await import("./commands/held.ts"));
+const plugin = (pick: (m: typeof import("./commands/plugin.ts")) => Handler) => async () =>
+  pick(await import("./commands/plugin.ts"));
 const system = (pick: (m: typeof import("./commands/system.ts")) => Handler) => async () =>
   pick(await import("./commands/system.ts"));
 
@@ -378,6 +380,27 @@ const JOBS: readonly CommandSpec[] = [
   },
 ];
 
+const PLUGINS: readonly CommandSpec[] = [
+  {
+    usage: "plugin list",
+    summary: "every plugin that was found: version, state and why, where payloads go",
+    examples: ["plugin list", "plugin list -f json"],
+    load: plugin(m => m.list),
+  },
+  {
+    usage: "plugin rotate <id>",
+    summary: "a new secret for a plugin that is called by HTTP; it is printed once",
+    options: [
+      {
+        flags: "--grace <seconds>",
+        description: "how long the old one signs too; default 86400, 0 when it is known to others",
+      },
+    ],
+    examples: ["plugin rotate com.example.spam-filter", "plugin rotate com.example.spam-filter --grace 0"],
+    load: plugin(m => m.rotate),
+  },
+];
+
 export const COMMANDS: readonly CommandSpec[] = [
   ...SERVICE,
   ...CONFIG,
@@ -386,5 +409,6 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...HELD,
   ...HOOK_COMMANDS,
   ...JOBS,
+  ...PLUGINS,
   ...TRANSFER_COMMANDS,
 ];

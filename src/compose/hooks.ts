@@ -7,6 +7,7 @@ import { callId } from "../core/ids.ts";
 import type { HookRows, StoredHook } from "../core/ports/hook-admin.ts";
 import type { HookPoint, HookRunner, LateAnswers } from "../core/ports/hooks.ts";
 import type { Ledger } from "../core/ports/ledger.ts";
+import type { PluginSecrets } from "../core/ports/plugin-secrets.ts";
 import { compileHooks } from "../hooks/hook-set.ts";
 import { createHookRunner, type ReloadableHookRunner } from "../hooks/runner.ts";
 import { type Component, component } from "../platform/component.ts";
@@ -39,6 +40,7 @@ export interface HookParts {
   readonly lateAnswers?: LateAnswers;
   /** Hooks by command; absent: there are none. */
   readonly rows?: Pick<HookRows, "list">;
+  readonly secrets: PluginSecrets;
 }
 
 export interface PrepareOptions {
@@ -56,6 +58,8 @@ export interface HooksHandle {
   readonly runner: HookRunner;
   /** Before the component runs: nothing. */
   inUse(): HooksInUse | undefined;
+  /** The plugins in use; undefined before the component runs. */
+  readonly host: () => PluginHost | undefined;
   /**
    * Make plugins and hooks ready to take over: checked, compiled, started beside those in use, which are not touched.
    * @throws {MairustError} `config_invalid`, `context.problems` as a list: a hook that cannot be used, or a plugin that was asked
@@ -74,7 +78,7 @@ export interface PreparedHooks {
 }
 
 export function hooksComponent(parts: HookParts): HooksHandle {
-  const { settings, log, metrics, version, ledger, lateAnswers } = parts;
+  const { settings, log, metrics, version, secrets, ledger, lateAnswers } = parts;
   const runner = cell<ReloadableHookRunner>("hooks");
   const host = cell<PluginHost>("plugins");
   /** Prepared, and neither committed nor aborted: they end with the service. */
@@ -83,13 +87,14 @@ export function hooksComponent(parts: HookParts): HooksHandle {
   const inUse = cell<HooksInUse>("plugins");
   const load = async (config: Config, rows: readonly StoredHook[]): Promise<HooksInUse> => {
     const all = await withHookRows(config, rows);
-    const loaded = await loadPlugins({ config: all, hostVersion: version, createTransport, log, logs });
-    return { config, rows, loaded };
+    const hosted = { hostVersion: version, createTransport, secrets, log, logs };
+    return { config, rows, loaded: await loadPlugins({ config: all, ...hosted }) };
   };
   const newId = uuid7Generator();
   return {
     runner: runnerOf(runner),
     inUse: () => inUse.peek(),
+    host: () => inUse.peek()?.loaded.host,
     component: component({
       info: {
         name: "plugins",

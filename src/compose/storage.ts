@@ -12,6 +12,7 @@ import type { MailboxChanges } from "../store/changes.ts";
 import type { Db } from "../store/db.ts";
 import { deleteExpired } from "../store/housekeeping.ts";
 import type { MailboxHub } from "../store/mailbox-hub.ts";
+import type { StoredPluginSecrets } from "../store/plugin-secrets.ts";
 import type { Cell } from "./cell.ts";
 import { BYTES_PER_MB, type Settings } from "./settings.ts";
 
@@ -54,12 +55,17 @@ export function storeComponent(
   { version }: StorageParts,
   changes: MailboxChanges,
   hub: MailboxHub,
+  secrets: StoredPluginSecrets,
 ): Component {
   return component({
     info: { name: "store", version, description: "messages and mailboxes", type: "store" },
-    start: () => changes.start(),
+    async start() {
+      await changes.start();
+      await secrets.start();
+    },
     async stop() {
       hub.close();
+      await secrets.stop();
       await changes.stop();
     },
   });

@@ -1,11 +1,11 @@
 /** Which runtime calls a plugin. */
-import { MairustError } from "../core/errors.ts";
 import type { CreateTransport } from "../core/hook-plugin.ts";
+import { createHttp } from "../runtimes/http.ts";
+import { createScriptSpawn } from "../runtimes/script-spawn.ts";
 import { createScriptWorker } from "../runtimes/script-worker.ts";
 
-/** @throws {MairustError} `not_built` */
+/** @throws {PluginSecurityError} `plugin_security`: requests must not go to its endpoint */
 export const createTransport: CreateTransport = spec => {
-  if (spec.kind === "script" && spec.mode === "worker") return createScriptWorker(spec);
-  const how = spec.kind === "script" ? `script, mode ${spec.mode}` : spec.kind;
-  throw new MairustError("not_built", `Cannot call plugin "${spec.pluginId}": transport ${how} is not built`);
+  if (spec.kind === "http") return createHttp(spec);
+  return spec.mode === "spawn" ? createScriptSpawn(spec) : createScriptWorker(spec);
 };

@@ -24,11 +24,28 @@ export interface HookPlugins {
   find(id: string): HookPlugin | undefined;
 }
 
+/** One HTTP resource that a runtime asks. */
+export interface HttpTarget {
+  /** http or https; with `socketPath` the host stands only in the Host field. */
+  readonly endpoint: URL;
+  readonly socketPath: string | undefined;
+  /** The administrator has named this endpoint: a private address or plain HTTP is meant. */
+  readonly approved: boolean;
+}
+
+/** How the manifest wants the plugin's health to be asked for. */
+export type HealthSpec =
+  /** @property folder  absolute path: working directory of the command */
+  | { readonly kind: "command"; readonly command: readonly string[]; readonly folder: string }
+  | ({ readonly kind: "endpoint" } & HttpTarget);
+
 /** What a runtime needs to know of every plugin. */
 interface CommonSpec {
   readonly pluginId: string;
   /** Version of the manifest. */
   readonly version: string;
+  /** Undefined: the way of the transport itself. */
+  readonly health?: HealthSpec | undefined;
   /** One line of a process's stderr, controls made visible. */
   readonly onLog: (line: string) => void;
   /** Lines of stderr that were dropped in a flood. */
@@ -51,16 +68,20 @@ export interface ScriptSpec extends CommonSpec {
 }
 
 /** A plugin that is called by HTTP: over TCP, or over a UNIX socket. */
-export interface HttpSpec extends CommonSpec {
+export interface HttpSpec extends CommonSpec, HttpTarget {
   readonly kind: "http";
-  /** http or https; with `socketPath` the host stands only in the Host field. */
-  readonly endpoint: URL;
-  readonly socketPath: string | undefined;
-  readonly healthEndpoint: URL | undefined;
-  /** The administrator has named this endpoint: a private address or plain HTTP is meant. */
-  readonly approved: boolean;
-  /** What requests are signed with, the first one alone in `X-MaiRust-Signature`, all of them in `webhook-signature`. Asked for each call. */
-  readonly secrets: () => readonly Uint8Array[];
+  /** Asked for each call. */
+  readonly secrets: () => SigningSecrets;
+  /** A request that the staged secret alone signed was answered 2xx: its receiver knows it. */
+  readonly onStagedProved?: () => Promise<void>;
+}
+
+/** What requests to one plugin are signed with. */
+export interface SigningSecrets {
+  /** At least one. The first alone makes `X-MaiRust-Signature`, all of them `webhook-signature`. */
+  readonly signing: readonly Uint8Array[];
+  /** One of `signing`, of which nobody knows yet whether the receiver has it. */
+  readonly staged: Uint8Array | undefined;
 }
 
 export type TransportSpec = ScriptSpec | HttpSpec;

@@ -6,17 +6,15 @@
 import { findNotBuilt } from "../wire/config/not-built.ts";
 import type { Manifest } from "../wire/manifest.ts";
 import type { PermissionsInput } from "../wire/permissions.ts";
+import { isCalledByHttp } from "./endpoint.ts";
 
 type Check = readonly [asks: (manifest: Manifest) => boolean, what: string];
 
 const MANIFEST: readonly Check[] = [
   [({ entry }) => entry.type !== "hook", "plugins of type service or ui"],
-  [({ entry }) => entry.type === "hook" && entry.protocol !== "script", "every protocol but script"],
-  [({ entry }) => entry.mode === "spawn", 'entry.mode "spawn"'],
-  [({ entry }) => entry.callback_api === true, "the callback API"],
   [
-    ({ entry }) => entry.health_cmd !== undefined || entry.health_endpoint !== undefined,
-    "health_cmd and health_endpoint",
+    ({ entry }) => entry.type === "hook" && entry.protocol !== "script" && !isCalledByHttp(entry),
+    "every protocol but http, unix and script",
   ],
   [({ limits }) => limits?.persistent_dir === true, "limits.persistent_dir"],
   [manifest => manifest.caps !== undefined, "[caps]"],

@@ -18,6 +18,7 @@ import { API_VERSION } from "../wire/hook-payload.ts";
 import { type PermissionsInput, permissionsSchema } from "../wire/permissions.ts";
 import { missingInThisVersion } from "./built.ts";
 import type { FoundPlugin } from "./discovery.ts";
+import { isCalledByHttp } from "./endpoint.ts";
 import { compatFinding } from "./manifest-rules.ts";
 import { type Finding, findingText } from "./problem.ts";
 import { checkSchema } from "./schema-check.ts";
@@ -68,7 +69,8 @@ export function enablePlugin({ manifest }: FoundPlugin, context: EnableContext):
       what => ({ code: "not_built", text: `${what} is not built in this version` }) as const,
     ),
     ...pointRefusals(manifest, context.hooks),
-    ...trustRefusals(manifest.id, plugins),
+    ...endpointRefusals(manifest, entry?.endpoint),
+    ...trustRefusals(manifest, plugins),
   ];
   return { grants, settings: settings.values, refusals };
 }
@@ -91,8 +93,27 @@ function pointRefusals({ hooks }: FoundPlugin["manifest"], rows: readonly HookCo
     }));
 }
 
-/** Folders are read as they are, so nothing in them is signed; and plain child processes are no sandbox. */
-function trustRefusals(id: string, plugins: Config["plugins"]): readonly Refusal[] {
+function endpointRefusals(
+  { entry }: FoundPlugin["manifest"],
+  endpoint: string | undefined,
+): readonly Refusal[] {
+  if (endpoint === undefined || isCalledByHttp(entry)) return [];
+  return [
+    {
+      code: "plugin_validation",
+      text: "endpoint: it is not called by HTTP, so there is none; take the key out",
+    },
+  ];
+}
+
+/**
+ * Folders are read as they are, so nothing in them is signed; and plain child processes are no sandbox. What is called by HTTP
+ * runs in a process of its own making, out of our reach in both senses.
+ */
+function trustRefusals(
+  { id, entry }: FoundPlugin["manifest"],
+  plugins: Config["plugins"],
+): readonly Refusal[] {
   const refusals: Refusal[] = [];
   if (!plugins.allow_unsigned.includes(id)) {
     refusals.push({
@@ -100,11 +121,15 @@ function trustRefusals(id: string, plugins: Config["plugins"]): readonly Refusal
       text: `it has no signature; plugins.allow_unsigned = ["${id}"] lets it run all the same`,
     });
   }
-  if (!plugins.allow_unsandboxed.includes(id)) {
+  const what = [
+    ...(isCalledByHttp(entry) ? [] : ["scripts"]),
+    ...(entry.health_cmd === undefined ? [] : ["health_cmd"]),
+  ];
+  if (what.length > 0 && !plugins.allow_unsandboxed.includes(id)) {
     refusals.push({
       code: "plugin_security",
       text:
-        "this version runs scripts as plain child processes, which can read files and reach the network as the service can; " +
+        `this version runs ${what.join(" and ")} as plain child processes, which can read files and reach the network as the service can; ` +
         `plugins.allow_unsandboxed = ["${id}"] lets it run all the same`,
     });
   }

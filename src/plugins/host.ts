@@ -3,19 +3,23 @@
  * run is reported and never stops the service: its hooks fail by their own policy.
  */
 import type { Deadline } from "../core/deadline.ts";
-import { messageOf, type PluginError } from "../core/errors.ts";
+import { messageOf, PluginError } from "../core/errors.ts";
 import type { CreateTransport, HookPlugin, HookPlugins } from "../core/hook-plugin.ts";
 import { grantsOf } from "../core/permissions-grants.ts";
 import type { Log } from "../core/ports/log.ts";
+import type { PluginSecrets } from "../core/ports/plugin-secrets.ts";
 import type { PluginTransport } from "../core/ports/plugin-transport.ts";
 import type { Config, HookConfig } from "../wire/config/schema.ts";
+import type { Manifest } from "../wire/manifest.ts";
 import { unenforcedLimits } from "./built.ts";
 import { planDependencies } from "./dependencies.ts";
 import { discoverPlugins, type FoundPlugin, switchedOff } from "./discovery.ts";
-import { type Enablement, enablePlugin, refusalError, refusalText } from "./enable.ts";
+import { type Enablement, enablePlugin, type Refusal, refusalError, refusalText } from "./enable.ts";
+import { isCalledByHttp } from "./endpoint.ts";
 import { findIdleHooks, healthOfIdle, type IdleHook, logIdleHooks } from "./idle-hooks.ts";
 import { rowsOfManifest, violationPolicy } from "./manifest-hooks.ts";
 import type { PluginLogs } from "./plugin-logs.ts";
+import { transportSpec } from "./transport-spec.ts";
 
 export interface PluginHostOptions {
   readonly config: Pick<Config, "plugins" | "plugin" | "hooks">;
@@ -24,6 +28,8 @@ export interface PluginHostOptions {
   /** Of this service, for `[compat]`. */
   readonly hostVersion: string;
   readonly createTransport: CreateTransport;
+  /** What calls by HTTP are signed with. */
+  readonly secrets: PluginSecrets;
   readonly log: Log;
   /** Where the stderr of plugins goes. */
   readonly logs: Pick<PluginLogs, "write" | "dropped">;
@@ -44,6 +50,8 @@ export interface PluginStatus {
   readonly state: PluginState;
   /** Why it is not enabled. */
   readonly reason: string | undefined;
+  /** Its manifest; undefined when that was not found. */
+  readonly entry: Manifest["entry"] | undefined;
 }
 
 export interface LoadedPlugins {
@@ -137,11 +145,12 @@ export class PluginHost implements HookPlugins {
       .filter(({ state }) => state === "refused")
       .map(({ id, reason }) => `${id}: ${reason}`);
     troubles.push(...idle.troubles);
-    for (const { plugin, transport } of this.#running) {
-      const health = await transport.health();
+    // Together: one that hangs must not use up the time of the others.
+    const healths = await Promise.all(this.#running.map(({ transport }) => transport.health()));
+    for (const [i, health] of healths.entries()) {
       if (health.status !== "ok")
         troubles.push(
-          `${plugin.id}: ${health.status}${health.detail === undefined ? "" : ` (${health.detail})`}`,
+          `${this.#running[i]?.plugin.id}: ${health.status}${health.detail === undefined ? "" : ` (${health.detail})`}`,
         );
     }
     if (troubles.length > 0) return { status: "degraded", detail: troubles.join("; ") };
@@ -158,15 +167,8 @@ export async function loadPlugins(options: PluginHostOptions): Promise<LoadedPlu
   const wanted = wantedPlugins(config, found.plugins);
   const enabled = checkAll(wanted, options);
   const refusals = new Map<string, PluginError>();
-  const plugins = [...enabled].map(([id, { plugin, enablement }]) => {
-    if (plugin === undefined) return missingPlugin(id, refusals);
-    if (enablement === undefined || enablement.refusals.length > 0) {
-      const error = refusalError(id, enablement?.refusals ?? []);
-      refusals.set(id, error);
-      return failedPlugin(id, plugin.manifest.version, `it is refused: ${refusalText(error)}`);
-    }
-    return readyPlugin(plugin, enablement, options);
-  });
+  const plugins: HookPlugin[] = [];
+  for (const [id, checked] of enabled) plugins.push(await preparePlugin(id, checked, refusals, options));
   for (const [id, error] of refusals) log.error("plugin_refused", { plugin: id, reason: refusalText(error) });
   const reasons = new Map([...refusals].map(([id, error]) => [id, refusalText(error)]));
   const idleHooks = findIdleHooks(config, reasons);
@@ -234,6 +236,29 @@ function checkAll(
   return new Map([...checked].sort(([a], [b]) => rank(a) - rank(b)));
 }
 
+async function preparePlugin(
+  id: string,
+  { plugin, enablement }: Checked,
+  refusals: Map<string, PluginError>,
+  options: PluginHostOptions,
+): Promise<HookPlugin> {
+  if (plugin === undefined) return missingPlugin(id, refusals);
+  const refused = (reasons: readonly Refusal[]) => {
+    const error = refusalError(id, reasons);
+    refusals.set(id, error);
+    return failedPlugin(id, plugin.manifest.version, `it is refused: ${refusalText(error)}`);
+  };
+  if (enablement === undefined || enablement.refusals.length > 0) return refused(enablement?.refusals ?? []);
+  try {
+    if (isCalledByHttp(plugin.manifest.entry)) await options.secrets.ensure(id);
+    return readyPlugin(plugin, enablement, options);
+  } catch (error) {
+    // An address that nobody approved, or a secret that cannot be read: it may not run, and nobody else minds.
+    if (!(error instanceof PluginError)) throw error;
+    return refused([{ code: error.code, text: refusalText(error) }]);
+  }
+}
+
 function missingPlugin(id: string, refusals: Map<string, PluginError>): HookPlugin {
   const error = refusalError(id, [
     { code: "plugin_load", text: "there is none in plugins.folders, or its manifest has errors" },
@@ -260,7 +285,7 @@ function readyPlugin(
   enablement: Enablement,
   options: PluginHostOptions,
 ): HookPlugin {
-  const { id, version, entry, limits } = manifest;
+  const { id, version, limits } = manifest;
   const log = options.log.child({ plugin: id });
   const unenforced = unenforcedLimits(manifest);
   if (unenforced.length > 0) log.warn("plugin_limits_not_enforced", { limits: unenforced.join(", ") });
@@ -271,18 +296,7 @@ function readyPlugin(
     settings: enablement.settings,
     wallTimeMs: limits?.wall_time_ms ?? Number.POSITIVE_INFINITY,
     onViolation: point => violationPolicy(manifest, point),
-    transport: options.createTransport({
-      kind: "script",
-      mode: entry.mode ?? "worker",
-      pluginId: id,
-      version,
-      folder,
-      command: entry.command ?? [],
-      workers: entry.workers ?? 1,
-      onLog: line => options.logs.write(id, line),
-      onLogDropped: lines => options.logs.dropped(id, lines),
-      onNotice: text => log.warn("plugin_process", { text }),
-    }),
+    transport: options.createTransport(transportSpec({ folder, manifest }, options, log)),
     failure: undefined,
   };
 }
@@ -302,6 +316,7 @@ function statusOf(
       name: plugin?.manifest.name ?? id,
       version: plugin?.manifest.version ?? "",
       folder: plugin?.folder ?? "",
+      entry: plugin?.manifest.entry,
     };
     if (refusal !== undefined) return { ...base, state: "refused", reason: refusal };
     if (checked.has(id)) return { ...base, state: "enabled", reason: undefined };

@@ -3,6 +3,7 @@ import { patternProblem } from "../core/hook-filter.ts";
 import { grantsOf, missingPrerequisites } from "../core/permissions-grants.ts";
 import { HOOK_POINTS, MAX_SYNC_TIMEOUT_MS } from "../wire/config/hooks.ts";
 import type { Manifest, ManifestHookKeys } from "../wire/manifest.ts";
+import { ENDPOINT_FORM, parseEndpoint, UNIX_FORM } from "./endpoint.ts";
 import { type Finding, shown } from "./problem.ts";
 import { compareVersions, isAtMost } from "./semver.ts";
 import { declarationFindings } from "./settings.ts";
@@ -67,10 +68,6 @@ export function compatFinding(
   return { path: ["compat", "api"], found: api, allowed: apis.join(", ") };
 }
 
-function isUrlOf(text: string, protocols: readonly string[]): boolean {
-  return URL.canParse(text) && protocols.includes(new URL(text).protocol);
-}
-
 function entryFindings({ entry, ui }: Manifest): readonly Finding[] {
   const findings: Finding[] = [];
   const need = (key: keyof Manifest["entry"], ok: boolean, allowed: string) => {
@@ -86,14 +83,15 @@ function entryFindings({ entry, ui }: Manifest): readonly Finding[] {
       });
   } else need("protocol", protocol !== undefined, "how the plugin is called, for type hook and service");
   const endpoint = entry.endpoint ?? "";
-  const isWeb = protocol === "http" || protocol === "mta-hooks";
-  if (isWeb)
+  const target = parseEndpoint(endpoint);
+  if (protocol === "http" || protocol === "mta-hooks")
     need(
       "endpoint",
-      isUrlOf(endpoint, ["http:", "https:"]),
-      `an http:// or https:// URL for protocol ${protocol}`,
+      target !== undefined && target.socketPath === undefined,
+      `${ENDPOINT_FORM} for protocol ${protocol}`,
     );
-  if (protocol === "unix") need("endpoint", /^unix:\/\/\/./.test(endpoint), "unix:///path for protocol unix");
+  if (protocol === "unix")
+    need("endpoint", target?.socketPath !== undefined, `${UNIX_FORM} for protocol unix`);
   if (protocol === "grpc") need("endpoint", endpoint !== "", "where the server listens for protocol grpc");
   if (protocol === "script")
     need("command", entry.command !== undefined, 'a list such as ["python3", "main.py"] for protocol script');
@@ -111,6 +109,11 @@ function entryFindings({ entry, ui }: Manifest): readonly Finding[] {
     "health_cmd",
     entry.health_cmd === undefined || entry.health_endpoint === undefined,
     "either health_endpoint or health_cmd",
+  );
+  need(
+    "health_endpoint",
+    entry.health_endpoint === undefined || parseEndpoint(entry.health_endpoint) !== undefined,
+    `${ENDPOINT_FORM}, or ${UNIX_FORM}`,
   );
   return findings;
 }

@@ -6,9 +6,7 @@
  * Output that nobody asked for, a line that is too long or an answer after a kill ends the process: its stream cannot be
  * trusted any more. The process is the leader of its own group and dies with the service.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
-import { dirname } from "node:path";
+import type { ChildProcess } from "node:child_process";
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError, type PluginError } from "../core/errors.ts";
 import type { ScriptSpec } from "../core/hook-plugin.ts";
@@ -16,11 +14,10 @@ import { deadlineAfter, within } from "../platform/deadline.ts";
 import { MAX_ANSWER_BYTES } from "../wire/answer.ts";
 import { callFailure, reasonOf } from "./call-failure.ts";
 import { LineReader } from "./line-reader.ts";
+import { killGroup, spawnChild } from "./script-child.ts";
 import { checkHello, HELLO } from "./script-hello.ts";
 import { StderrLines } from "./stderr-lines.ts";
 
-/** util-linux; `--pdeathsig` makes the kernel end the process when the service dies, however it dies. */
-const SETPRIV = ["/usr/bin/setpriv", "/bin/setpriv"];
 /** How long a process may take to answer the handshake. */
 export const HELLO_TIMEOUT_MS = 5000;
 /** How long a process may take to leave by itself once its stdin is closed. */
@@ -131,7 +128,7 @@ export class ScriptProcess {
   /** End the whole process group at once. Safe at any time. */
   kill(reason: string): void {
     this.#endReason ??= reason;
-    if (!this.#isEnded) this.#signalGroup();
+    if (!this.#isEnded) killGroup(this.#child);
   }
 
   /** Ask it to leave by closing its input; kill it when it does not. */
@@ -144,7 +141,7 @@ export class ScriptProcess {
       await within(this.ended, own);
     } catch {
       // Only the deadline rejects: then it is not asked any more.
-      this.#signalGroup();
+      killGroup(this.#child);
       await this.ended;
     } finally {
       own.dispose();
@@ -196,7 +193,7 @@ export class ScriptProcess {
   #onExit(how: string): { readonly planned: boolean; readonly reason: string } {
     this.#isEnded = true;
     // The leader is gone; what it started in its group must not outlive it.
-    this.#signalGroup();
+    killGroup(this.#child);
     this.#log.end();
     for (const stream of [this.#child.stdin, this.#child.stdout, this.#child.stderr]) stream?.destroy();
     const reason = this.#endReason ?? how;
@@ -206,36 +203,7 @@ export class ScriptProcess {
     return { planned: this.#planned, reason };
   }
 
-  #signalGroup(): void {
-    const { pid } = this.#child;
-    if (pid === undefined) return;
-    try {
-      process.kill(-pid, "SIGKILL");
-    } catch {
-      // ESRCH: the group is empty, which is what we want.
-    }
-  }
-
   #failure(why: string): PluginError {
     return callFailure(this.#spec.pluginId, why);
   }
-}
-
-/** Only pipes are passed on, the environment holds five variables, and no secret stands in it or in the arguments. */
-function spawnChild({ command, folder, pluginId }: ScriptSpec): ChildProcess {
-  const setpriv = SETPRIV.find(path => existsSync(path));
-  const [program = "", ...args] =
-    setpriv === undefined ? command : [setpriv, "--pdeathsig", "KILL", "--", ...command];
-  return spawn(program, args, {
-    cwd: folder,
-    detached: true,
-    stdio: ["pipe", "pipe", "pipe"],
-    env: {
-      PATH: `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`,
-      LANG: "C.UTF-8",
-      HOME: folder,
-      TMPDIR: "/tmp",
-      MAIRUST_PLUGIN_ID: pluginId,
-    },
-  });
 }

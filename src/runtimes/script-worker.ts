@@ -13,6 +13,7 @@ import type { PluginTransport, TransportCall } from "../core/ports/plugin-transp
 import { deadlineAfter, sleep, within } from "../platform/deadline.ts";
 import { MAX_PAYLOAD_BYTES } from "../wire/hook-payload.ts";
 import { callFailure, reasonOf } from "./call-failure.ts";
+import { askHealth, HEALTH_TIMEOUT_MS, type Health } from "./health.ts";
 import { HEALTH, readHealth } from "./script-hello.ts";
 import { ScriptProcess } from "./script-process.ts";
 
@@ -31,9 +32,6 @@ export const SCRIPT_WORKER_LIMITS: ScriptWorkerLimits = {
   waiting: 1000,
   backOffMs: failures => (failures <= 1 ? 0 : Math.min(60, 2 ** (failures - 2)) * 1000),
 };
-
-/** How long a process may take for a health line. */
-const HEALTH_TIMEOUT_MS = 2000;
 
 /** @returns the transport of one plugin; nothing runs before `start` */
 export function createScriptWorker(
@@ -99,7 +97,7 @@ class ScriptWorker implements PluginTransport {
     }
   }
 
-  async health(): Promise<{ readonly status: "ok" | "degraded" | "error"; readonly detail?: string }> {
+  async health(): Promise<Health> {
     if (this.#state !== "started") return { status: "error", detail: `it is ${this.#state}` };
     const process = this.#takeIdle();
     if (process === undefined) {
@@ -108,6 +106,11 @@ class ScriptWorker implements PluginTransport {
         status: "error",
         detail: `no process is ready${this.#lastFailure === "" ? "" : `: ${this.#lastFailure}`}`,
       };
+    }
+    if (this.#spec.health !== undefined) {
+      // It need not know the health line then.
+      this.#release(process);
+      return askHealth(this.#spec.health, this.#spec);
     }
     const deadline = deadlineAfter(HEALTH_TIMEOUT_MS);
     try {

@@ -9,6 +9,7 @@ import type { LedgerRecords } from "../core/ports/ledger.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { MailboxReader } from "../core/ports/mailboxes.ts";
 import type { MessageAdder } from "../core/ports/message-adder.ts";
+import type { PluginAdmin } from "../core/ports/plugin-admin.ts";
 import type { Scrub } from "../core/ports/scrub.ts";
 import type { BatchImporter, ImportStore, VerificationStore } from "../core/ports/transfer.ts";
 
@@ -30,6 +31,7 @@ export interface ServicePorts {
   readonly batches: BatchImporter;
   readonly verifications: VerificationStore;
   readonly system: SystemControl;
+  readonly plugins: PluginAdmin;
   readonly scrub: Scrub;
   /** `limits.message_bytes` now in effect. */
   readonly maxMessageBytes: () => number;

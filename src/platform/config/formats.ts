@@ -67,6 +67,12 @@ const CHECKS: Readonly<Record<TextFormat, Check>> = {
   mail_address: v => unless(/^[^\s@]+@[^\s@]+$/.test(v), "a mail address"),
   next_hop: v => unless(!v.startsWith("tls:"), "unix:/path or inet:host:port") ?? listenSpec(v),
   octal_mode: v => unless(/^0?[0-7]{3}$/.test(v), 'an octal file mode such as "0660"'),
+  plugin_endpoint: v =>
+    unless(
+      (isUrl(v, ["http:", "https:"]) && !/^[a-z]+:\/\/[^/?#]*@/iu.test(v)) ||
+        /^unix:\/\/\/[^:]+(?::\/.*)?$/u.test(v),
+      "an http:// or https:// URL without user and password, unix:///path or unix:///path:/path-of-request",
+    ),
   plugin_id: v =>
     unless(PLUGIN_ID.test(v) && v.length <= MAX_PLUGIN_ID, "a plugin id such as com.example.spam-filter"),
   // No URL parser: libpq allows an empty host (`postgres://user@/db?host=/run/postgresql`), WHATWG URLs do not.

@@ -51,8 +51,20 @@ export const pluginSchema = Type.Object(
       default: {},
       description: "values of its settings",
     }),
+    endpoint: Type.Optional(
+      plainText(
+        "call it here instead of where its manifest says; private addresses and plain http are allowed then",
+        {
+          format: "plugin_endpoint",
+          examples: ["http://10.0.0.5:8081/hook"],
+        },
+      ),
+    ),
   },
-  { ...closed, description: "grants and settings of one plugin by file; locked in the web interface" },
+  {
+    ...closed,
+    description: "grants, settings and endpoint of one plugin by file; locked in the web interface",
+  },
 );
 
 export const pluginSection = Type.Record(Type.String(), pluginSchema, {

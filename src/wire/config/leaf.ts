@@ -7,6 +7,7 @@ import { type TArray, type TBoolean, type TEnum, type TInteger, type TString, Ty
 /**
  * What a text must look like, beyond being a string. An empty text passes where the default is empty.
  * - `listener`: `unix:/path`, `inet:host:port`, `inet:[::1]:port` (also `tls:host:port`)
+ * - `plugin_endpoint`: `http://…`, `https://…`, `unix:///path`, `unix:///path:/path-of-request`
  * - `next_hop`: `unix:/path` or `inet:host:port` of a server to connect to
  */
 export type TextFormat =
@@ -22,6 +23,7 @@ export type TextFormat =
   | "mail_address"
   | "next_hop"
   | "octal_mode"
+  | "plugin_endpoint"
   | "plugin_id"
   | "postgres_url";
 

@@ -16,6 +16,7 @@ import { createLog } from "../../../src/platform/log.ts";
 import { createMetrics } from "../../../src/platform/metrics.ts";
 import { createHookRows } from "../../../src/store/hook-rows.ts";
 import { startTestDatabase, type TestDatabase } from "../../lib/database.ts";
+import { fixedSecrets } from "../../lib/plugin-secrets.ts";
 import { awake } from "../../unit/hooks/awake.ts";
 import { factsOf } from "../../unit/hooks/message.ts";
 
@@ -47,7 +48,7 @@ async function startNode(t: TestContext, overrides: readonly string[] = [], conf
   const settings = createSettings(await configOf(["hooks=[]", ...overrides], configFile));
   const rows = createHookRows(database.db);
   const common = { settings, log, metrics: createMetrics({ process: false }), version: "0.3.0", rows };
-  const hooks = hooksComponent(common);
+  const hooks = hooksComponent({ ...common, secrets: fixedSecrets });
   const call = () => Promise.reject(new Error("not in this test"));
   const { control, reread } = hookControl({ ...common, hooks, turns: createTurns(), call });
   await hooks.component.init();

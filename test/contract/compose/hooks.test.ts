@@ -19,6 +19,7 @@ import { loadConfig } from "../../../src/platform/config/load.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { createLog } from "../../../src/platform/log.ts";
 import { createMetrics } from "../../../src/platform/metrics.ts";
+import { fixedSecrets } from "../../lib/plugin-secrets.ts";
 import { awake } from "../../unit/hooks/awake.ts";
 import { factsOf, theOne } from "../../unit/hooks/message.ts";
 
@@ -128,6 +129,7 @@ ${more ?? ""}
   });
   const metrics = createMetrics({ process: false });
   const hooks = hooksComponent({
+    secrets: fixedSecrets,
     settings: createSettings(await configOf(change)),
     log,
     metrics,

@@ -1,6 +1,6 @@
 /**
  * What every plugin transport must do, whatever it is made of: the same answers and the same errors. The plugin behind it is
- * `fixtures/behaving-plugin.mjs` or one that behaves alike.
+ * `fixtures/behaving-plugin.mjs` (worker, spawn) or `fixtures/http-plugin.ts` (TCP, UNIX socket), which behave alike.
  */
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
@@ -12,7 +12,7 @@ import type { PluginTransport } from "../../../src/core/ports/plugin-transport.t
 import { deadlineAfter, sleep } from "../../../src/platform/deadline.ts";
 
 export const FIXTURE_ID = "com.example.behaving";
-const CALL = callId("0190a000-0000-7000-8000-000000000001");
+export const CALL = callId("0190a000-0000-7000-8000-000000000001");
 const grants = grantsOf({ read_headers: true, write_tags: true, decide: ["reject", "tempfail"] });
 
 /** A payload as far as a transport sees it. */
@@ -27,11 +27,11 @@ export async function ask(
   transport: PluginTransport,
   behaviour: string,
   settings: Record<string, unknown> = {},
-  timeoutMs = 4000,
+  timeoutMs = 20_000,
 ): Promise<Uint8Array> {
   const deadline = deadlineAfter(timeoutMs);
   try {
-    return await transport.call(payload(behaviour, settings), { callId: "", traceparent: "" }, deadline);
+    return await transport.call(payload(behaviour, settings), { callId: CALL, traceparent: "" }, deadline);
   } finally {
     deadline.dispose();
   }
@@ -60,13 +60,24 @@ async function checked(
   transport: PluginTransport,
   behaviour: string,
   settings: Record<string, unknown> = {},
+  timeoutMs = 20_000,
 ) {
   return checkAnswer(
-    await ask(transport, behaviour, settings),
+    await ask(transport, behaviour, settings, timeoutMs),
     { callId: CALL, pluginId: FIXTURE_ID },
     grants,
     "pre_delivery",
   );
+}
+
+/** `failed` is what leads to a hook's `on_error`, wherever it was found. */
+async function outcome(transport: PluginTransport, behaviour: string): Promise<"ok" | "failed" | "deadline"> {
+  try {
+    return (await checked(transport, behaviour)).kind === "ok" ? "ok" : "failed";
+  } catch (error) {
+    assert.ok(error instanceof MairustError, String(error));
+    return error.code === "deadline" ? "deadline" : "failed";
+  }
 }
 
 /** @param make  a transport that is not started yet */
@@ -112,11 +123,26 @@ export function transportConformance(name: string, make: () => PluginTransport):
       await assert.rejects(ask(transport, "flood"), hasCode("plugin_failed"));
     });
     test("a second answer voids the first", async () => {
-      await assert.rejects(ask(transport, "twice"), hasCode("plugin_failed"));
+      // Where answers are lines the transport sees it, where they are whole outputs the check of the answer does: on_error both.
+      assert.equal(await outcome(transport, "twice"), "failed");
     });
     test("a crash is a failure of the plugin, and the next call is answered", async () => {
       await assert.rejects(ask(transport, "crash"), hasCode("plugin_failed"));
       assert.equal((await checked(transport, "empty")).kind, "ok");
+    });
+    test("an answer that breaks off is a failure of the plugin", async () => {
+      await assert.rejects(ask(transport, "half"), hasCode("plugin_failed"));
+      assert.equal((await checked(transport, "empty")).kind, "ok");
+    });
+    test("a payload of 16 MiB arrives, one byte more is not sent", async () => {
+      const envelope = payload("echo", { filler: "" }).byteLength;
+      const filler = "x".repeat(16 * 1024 * 1024 - envelope);
+      assert.equal(await explanation(transport, "echo", { filler }), String(16 * 1024 * 1024));
+      await assert.rejects(ask(transport, "echo", { filler: `${filler}x` }), hasCode("plugin_failed"));
+    });
+    test("text of every script comes back as it was sent", async () => {
+      const text = 'é 会議 😀 \u2028 \u0000 \ud7ff \ue000 \ufffd \u0001\n\r\t\\"';
+      assert.equal(await explanation(transport, "unicode", { text }), text);
     });
     test("a hang ends with the deadline, and the next call is answered", async () => {
       await assert.rejects(ask(transport, "hang", {}, 150), hasCode("deadline"));
@@ -127,7 +153,7 @@ export function transportConformance(name: string, make: () => PluginTransport):
       const result = await checked(transport, "count");
       assert.ok(result.kind === "ok" && /^\d$/.test(result.answer.explanation ?? ""), JSON.stringify(result));
     });
-    for (const behaviour of ["garbage", "latin1", "bom", "list", "wrong_id"]) {
+    for (const behaviour of ["garbage", "garbage_first", "nothing", "latin1", "bom", "list", "wrong_id"]) {
       test(`the answer "${behaviour}" is malformed`, async () => {
         assert.equal((await checked(transport, behaviour)).kind, "malformed");
       });
@@ -136,7 +162,9 @@ export function transportConformance(name: string, make: () => PluginTransport):
       assert.equal((await transport.health()).status, "ok");
     });
     test("many calls at once are all answered, in their own time", async () => {
-      const answers = await Promise.all(Array.from({ length: 50 }, () => checked(transport, "echo")));
+      const answers = await Promise.all(
+        Array.from({ length: 50 }, () => checked(transport, "echo", {}, 120_000)),
+      );
       assert.ok(answers.every(answer => answer.kind === "ok"));
     });
   });

@@ -7,6 +7,7 @@ import type { Log } from "../../../src/core/ports/log.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { packageRoot, packageVersion } from "../../../src/platform/package-root.ts";
 import { type LoadedPlugins, loadPlugins } from "../../../src/plugins/host.ts";
+import { fixedSecrets } from "../../lib/plugin-secrets.ts";
 import { factsOf, theOne } from "../../unit/hooks/message.ts";
 import { type Rig, rigOf, rowOf } from "../../unit/hooks/rig.ts";
 
@@ -39,6 +40,7 @@ async function load(
       hooks: [rowOf("hello", { plugin: ID, timeout_ms: 5000 })],
     },
     hostVersion: packageVersion(),
+    secrets: fixedSecrets,
     createTransport,
     log,
     logs: { write() {}, dropped() {} },

@@ -7,6 +7,7 @@ import type { ScriptSpec } from "../../../src/core/hook-plugin.ts";
 import type { Log } from "../../../src/core/ports/log.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { loadPlugins, type PluginHostOptions } from "../../../src/plugins/host.ts";
+import { fixedSecrets } from "../../lib/plugin-secrets.ts";
 import { rowOf } from "../hooks/rig.ts";
 
 const root = mkdtempSync(join(tmpdir(), "mairust-plugins-"));
@@ -105,6 +106,7 @@ async function load({ folder, grants = {}, settings = {}, plugins = {}, hooks = 
         },
       };
     },
+    secrets: fixedSecrets,
     log,
     logs: {
       write: (id, line) => written.push(`${id} ${line}`),
@@ -238,13 +240,9 @@ test("what is valid but not built is refused by name when the plugin is enabled,
   );
   assert.match(
     await refusal(read, text =>
-      text.replace(/protocol[\s\S]*?(?=\[hooks\])/, 'protocol = "http"\nendpoint = "http://a"\n'),
+      text.replace(/protocol[\s\S]*?(?=\[hooks\])/, 'protocol = "grpc"\nendpoint = "a:1"\n'),
     ),
-    notBuilt("every protocol but script"),
-  );
-  assert.match(
-    await refusal(read, text => text.replace('command = ["true"]', '$&\nmode = "spawn"')),
-    notBuilt("spawn"),
+    notBuilt("every protocol but http, unix and script"),
   );
   assert.match(await refusal(read, text => `${text}[caps]\nreject_per_hour = 1\n`), notBuilt("\\[caps\\]"));
   assert.match(await refusal(read, text => `${text}[logging]\nlevel = "debug"\n`), notBuilt("\\[logging\\]"));

@@ -1,0 +1,21 @@
+/** Use cases on plugins: list them, give one a new secret. */
+import type { PluginView } from "../core/ports/plugin-admin.ts";
+import type { NewSecret } from "../core/ports/plugin-secrets.ts";
+import { DEFAULT_GRACE_S } from "../wire/plugin-secrets.ts";
+import type { ServicePorts } from "./ports.ts";
+
+export function listPlugins(ports: ServicePorts): readonly PluginView[] {
+  return ports.plugins.list();
+}
+
+/**
+ * @param graceS  how long the old secret signs beside the new one; 0: not at all
+ * @throws {MairustError} `not_found`, `invalid_state`
+ */
+export function rotatePluginSecret(
+  ports: ServicePorts,
+  id: string,
+  graceS: number = DEFAULT_GRACE_S,
+): Promise<NewSecret> {
+  return ports.plugins.rotateSecret(id, graceS);
+}

@@ -1,0 +1,43 @@
+/** REST resource `/api/v1/admin/plugins`: the plugins of the service and the secrets that calls by HTTP are signed with. */
+import { type Static, Type } from "typebox";
+import { MAX_GRACE_S } from "../plugin-secrets.ts";
+import { closed, nullable, timestamp } from "./common.ts";
+
+export const pluginBody = Type.Object(
+  {
+    id: Type.String(),
+    name: Type.String(),
+    version: Type.String(),
+    state: Type.Enum(["disabled", "refused", "enabled"]),
+    reason: nullable(Type.String({ description: "why it is not enabled" })),
+    destination: nullable(Type.String({ description: "where payloads go" })),
+  },
+  closed,
+);
+export type PluginBody = Static<typeof pluginBody>;
+
+export const newSecretBody = Type.Object(
+  {
+    plugin: Type.String(),
+    secret: Type.String({ description: "whsec_ and base64 of 32 bytes; shown this once" }),
+    secret_id: Type.String(),
+    active: Type.Boolean({ description: "false: X-MaiRust-Signature is still made with the old one" }),
+    old_until: nullable(timestamp),
+  },
+  closed,
+);
+export type NewSecretBody = Static<typeof newSecretBody>;
+
+export const pluginRoutes = {
+  list: {
+    response: { 200: Type.Object({ items: Type.Array(pluginBody), next_cursor: Type.Null() }, closed) },
+  },
+  rotate: {
+    params: Type.Object({ id: Type.String({ minLength: 1, maxLength: 128 }) }),
+    querystring: Type.Object(
+      { grace_s: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_GRACE_S })) },
+      closed,
+    ),
+    response: { 200: newSecretBody },
+  },
+} as const;
