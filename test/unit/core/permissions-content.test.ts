@@ -200,6 +200,26 @@ test("attachments: an attached message is one; what stands in a signed or encryp
   ]);
 });
 
+test("an empty attached message, or an empty part at the end, does not stand before the text", async () => {
+  const nested = ["Content-Type: message/rfc822", ""] as const;
+  const payload = await payloadOf(factsOf(mixed(nested, [TEXT, "seen"], nested)), {
+    read_body: "full",
+    read_attachments: "metadata",
+  });
+  assert.equal(payload.body_preview?.text, "seen");
+  assert.deepEqual(
+    payload.body?.map(({ text }) => text),
+    ["seen"],
+  );
+  assert.equal(payload.attachments?.length, 2);
+  const open = crlf("Content-Type: multipart/encrypted; boundary=b\n\n--b\n");
+  const { body, attachments } = await payloadOf(factsOf(open), {
+    read_body: "full",
+    read_attachments: "metadata",
+  });
+  assert.deepEqual([body, attachments?.length], [[], 1]);
+});
+
 test("of a message whose body is not here, or whose structure was lost, nothing is read", async () => {
   const everything: PermissionsInput = { read_body: "full", read_attachments: "full" };
   const whole = factsOf(mixed([TEXT, "t"], [FILE, "eA=="]));
