@@ -29,13 +29,14 @@ export class VisibleParts {
   #parts = 0;
   /** Open multiparts, outermost first. */
   readonly #open: OpenPart[] = [];
-  /** Nodes before this octet lie in a subtree that is not looked into. */
+  /** Nodes up to this octet lie in a subtree that is not looked into. */
   #hiddenUntil = -1;
 
   /** @param part  the next one of the list, parents before children. @returns undefined: nothing to be shown */
   enter(part: PackedPart): PartRole | undefined {
-    if (part.headerStart < this.#hiddenUntil) return undefined;
-    while (this.#open.length > 0 && part.headerStart >= (this.#open.at(-1)?.part.bodyEnd ?? 0))
+    // A delimiter line stands before whatever follows a part: what begins at its very end is inside, and empty.
+    if (part.headerStart <= this.#hiddenUntil) return undefined;
+    while (this.#open.length > 0 && part.headerStart > (this.#open.at(-1)?.part.bodyEnd ?? 0))
       this.#open.pop();
     const parent = this.#open.at(-1);
     const behindSigned = parent?.part.mediaType === "multipart/signed" && parent.children > 0;

@@ -67,6 +67,9 @@ const validator = Schema.Compile(hookPayloadSchema);
 const ID = callId("0190a000-0000-7000-8000-000000000001");
 const SECRET = new Set(["bcc", "resent-bcc"]);
 
+/** Of what the cost allows for the call's own fields these calls need little: it must not hide what the message costs. */
+const SPARE_BYTES = 14 * 1024;
+
 /** @throws {Error} an invariant does not hold */
 export async function run(input: Uint8Array): Promise<void> {
   const choice = (input[0] ?? 0) % 24;
@@ -93,7 +96,8 @@ export async function run(input: Uint8Array): Promise<void> {
     return { payload, text: JSON.stringify(payload) };
   };
   const { payload, text } = await write();
-  check(Buffer.byteLength(text) <= Math.min(MAX_PAYLOAD_BYTES, cost), "no larger than it was said to be");
+  check(Buffer.byteLength(text) <= MAX_PAYLOAD_BYTES, "no larger than a payload may be");
+  check(Buffer.byteLength(text) <= cost - SPARE_BYTES, "no larger than it was said to be");
   check(validator.Check(JSON.parse(text)), "of the schema");
   check((payload.headers !== undefined) === read_headers, "headers with the grant alone");
   check((payload.body_preview !== undefined) === (read_body !== "none"), "a preview with the grant alone");
