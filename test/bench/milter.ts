@@ -39,7 +39,7 @@ export async function benchMilter(row: MilterRow): Promise<void> {
     dir: join(scratch.dir, "s"),
     logLevel: "warn",
     milterListen: `unix:${ours}`,
-    milter: 'socket_group = ""',
+    milter: 'socket_group = "0"',
     toml: row.hook ? toml : "",
   });
   const nullMilter = spawn(process.execPath, [
