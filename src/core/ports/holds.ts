@@ -52,6 +52,8 @@ export type HeldMessage = Omit<Delivery, "targets" | "followUp">;
 export interface Holds {
   /**
    * Hold a message, in one commit with its redelivery keys (queue id, recipient, digest). Held again: nothing changes.
+   *
+   * @param holds  of each account at most one; at the milter one for each group of recipients with the same decision
    * @throws {MairustError} `store_unavailable`, `internal`: nothing is held
    */
   hold(message: HeldMessage, holds: readonly NewHold[]): Promise<readonly HoldResult[]>;
