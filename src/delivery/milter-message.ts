@@ -96,7 +96,8 @@ export class DecidedMessage implements MilterMessage {
 
   /** Calls that nobody waited for may still read it. */
   #release(): void {
-    const { background, content } = this.#parts;
+    const { background, content, hasHooks } = this.#parts;
+    if (!hasHooks) return;
     background(
       this.#late
         .then(() => content.release())

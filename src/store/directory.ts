@@ -48,7 +48,7 @@ export class StoreDirectory implements Directory {
   readonly #now: () => number;
   readonly #cache = new Map<string, { readonly found: ResolvedRecipient; readonly until: number }>();
   readonly #lookups: Batcher<MailAddress, Lookup>;
-  /** By canonical name; that a domain is not ours is remembered too. */
+  /** By name as received: the canonical form costs more than the look. That a domain is not ours is remembered too. */
   readonly #domains = new Map<string, { readonly found: Domain | undefined; readonly until: number }>();
 
   constructor(db: Db, now: () => number = Date.now) {
@@ -64,13 +64,13 @@ export class StoreDirectory implements Directory {
   }
 
   async findDomain(name: string): Promise<Domain | undefined> {
+    const cached = this.#domains.get(name);
+    if (cached !== undefined && cached.until > this.#now()) return cached.found;
     const canonical = canonicalDomain(name);
     if (canonical === undefined) return undefined;
-    const cached = this.#domains.get(canonical);
-    if (cached !== undefined && cached.until > this.#now()) return cached.found;
     const found = await readDomainRow(this.#db, canonical);
     if (this.#domains.size >= CACHE_SIZE) this.#domains.clear();
-    this.#domains.set(canonical, { found, until: this.#now() + CACHE_MS });
+    this.#domains.set(name, { found, until: this.#now() + CACHE_MS });
     return found;
   }
 

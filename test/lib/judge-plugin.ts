@@ -1,6 +1,6 @@
 /**
- * A script plugin for tests that does what a message's Subject says: `reject`, `tempfail`, `tag`, `die` (its process ends), `slow`.
- * It tags by the hook point, so that it is seen where it was called.
+ * A script plugin for tests that does what a message's Subject says: `reject`, `tempfail`, `tag`, `die` (its process ends), `load`
+ * (nothing at all). It tags by the hook point, so that it is seen where it was called.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -32,6 +32,10 @@ for await (const line of createInterface({ input: process.stdin })) {
     continue;
   }
   const subject = request.headers?.[0]?.value ?? "";
+  if (subject === "load") {
+    console.log(JSON.stringify({ call_id: request.call_id }));
+    continue;
+  }
   appendFileSync("calls", JSON.stringify({ hook: request.hook, subject, rcpt: request.envelope?.rcpt_to, tags: request.context?.tags }) + "\\n");
   if (request.hook !== "pre_delivery" && subject.startsWith("die")) process.exit(1);
   const answers = {
