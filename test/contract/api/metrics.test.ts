@@ -9,6 +9,7 @@ import { type RunningService, startService } from "./service.ts";
 const EXCEPTIONS: Readonly<Record<string, string>> = {
   mairust_blobs_removed_bytes_total: "a blob has to be unused for a day",
   mairust_blobs_removed_total: "a blob has to be unused for a day",
+  mairust_held_messages: "nothing is held",
   mairust_scrub_findings_total: "a stored message has to be damaged and scrub to run",
   mairust_imap_unreadable_total: "counts damaged or missing blobs",
   mairust_plugin_errors_total: "counts calls that fail",
