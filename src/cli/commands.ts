@@ -3,6 +3,7 @@
  * called: `--help` loads this file and commander only.
  */
 import type { CommandSpec, Handler, OptionSpec } from "./command.ts";
+import { HELD_COMMANDS } from "./held-commands.ts";
 import { HOOK_COMMANDS } from "./hook-commands.ts";
 import { TRANSFER_COMMANDS } from "./transfer-commands.ts";
 
@@ -22,8 +23,6 @@ const migrate = (pick: (m: typeof import("./commands/migrate.ts")) => Handler) =
   pick(await import("./commands/migrate.ts"));
 const job = (pick: (m: typeof import("./commands/job.ts")) => Handler) => async () =>
   pick(await import("./commands/job.ts"));
-const held = (pick: (m: typeof import("./commands/held.ts")) => Handler) => async () =>
-  pick(await import("./commands/held.ts"));
 const plugin = (pick: (m: typeof import("./commands/plugin.ts")) => Handler) => async () =>
   pick(await import("./commands/plugin.ts"));
 const system = (pick: (m: typeof import("./commands/system.ts")) => Handler) => async () =>
@@ -300,54 +299,6 @@ const MESSAGES: readonly CommandSpec[] = [
   },
 ];
 
-const HELD: readonly CommandSpec[] = [
-  {
-    usage: "held list",
-    summary: "mail that waits for somebody's decision, newest first",
-    options: [
-      { flags: "--account <address>", description: "only of this account" },
-      {
-        flags: "--state <state>",
-        description: "held, releasing, released, rejected, deleted, expired or all",
-      },
-      { flags: "--hook <name>", description: "only what this hook holds" },
-      LIMIT,
-    ],
-    examples: ["held list", "held list --account taro@example.com -f json", "held list --state all"],
-    load: held(m => m.list),
-  },
-  {
-    usage: "held show <id>",
-    summary: "one held message: why, until when, its header fields and its text",
-    examples: ["held show 019abcde-0000-7000-8000-000000000001"],
-    load: held(m => m.show),
-  },
-  {
-    usage: "held release [id...]",
-    summary: "run the remaining hooks and deliver; exit 1 when something stays held",
-    options: [
-      { flags: "--to <address>", description: "store it for this account, not for its recipients" },
-      DRY_RUN,
-    ],
-    examples: ["held release ID", "held release ID ID --to postmaster@example.com"],
-    load: held(m => m.release),
-  },
-  {
-    usage: "held reject [id...]",
-    summary: "end it; the sender of outbound mail gets a bounce, nobody hears of inbound mail",
-    options: [DRY_RUN],
-    examples: ["held reject ID --dry-run", "held reject ID"],
-    load: held(m => m.reject),
-  },
-  {
-    usage: "held delete [id...]",
-    summary: "delete held mail; nobody hears of it",
-    options: [DRY_RUN, YES],
-    examples: ["held delete ID --yes"],
-    load: held(m => m.remove),
-  },
-];
-
 const JOBS: readonly CommandSpec[] = [
   {
     usage: "job list",
@@ -406,7 +357,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...CONFIG,
   ...ACCOUNTS,
   ...MESSAGES,
-  ...HELD,
+  ...HELD_COMMANDS,
   ...HOOK_COMMANDS,
   ...JOBS,
   ...PLUGINS,

@@ -38,7 +38,7 @@ export interface HeldMail {
   readonly submissions: Submissions;
   readonly admin: HoldAdmin;
   readonly releases: Releases;
-  /** End what is over, in the hourly housekeeping. */
+  /** End what is over, every few minutes. */
   housekeeping(): Promise<void>;
 }
 

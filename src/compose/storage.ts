@@ -17,6 +17,8 @@ import type { Cell } from "./cell.ts";
 import { BYTES_PER_MB, type Settings } from "./settings.ts";
 
 const HOUSEKEEPING_MS = 3_600_000;
+/** More often: somebody may wait for mail whose release was interrupted. */
+const HELD_MAIL_MS = 300_000;
 /** Looking for files without a row asks for every file's time: once a day is enough. */
 const ORPHANS_EVERY_RUNS = 24;
 
@@ -114,7 +116,7 @@ export function workerComponent(
     start() {
       repeat(HOUSEKEEPING_MS, "deleting expired rows", expire);
       repeat(HOUSEKEEPING_MS, "removing unused blobs", collect);
-      repeat(HOUSEKEEPING_MS, "ending held mail", () => heldMail.housekeeping());
+      repeat(HELD_MAIL_MS, "ending held mail", () => heldMail.housekeeping());
     },
     async stop() {
       stopping.abort();

@@ -51,10 +51,6 @@ export function bounceText({ taken, hostname, now }: BounceParts): Buffer {
   const { record, message } = taken;
   const boundary = `mairust-${randomUUID()}`;
   const reason = oneLine(record.reason);
-  const recipients = record.recipients.map(({ address, orcpt }) => ({
-    address: oneLine(address.raw),
-    orcpt,
-  }));
   const lines = [
     `Date: ${rfc5322Date(now)}`,
     `From: Mail Delivery System <MAILER-DAEMON@${hostname}>`,
@@ -71,21 +67,13 @@ export function bounceText({ taken, hostname, now }: BounceParts): Buffer {
     "",
     "Your message was held for approval and has been rejected. It was not sent to:",
     "",
-    ...recipients.map(({ address }) => `    ${address}`),
+    ...record.recipients.map(({ address }) => `    ${oneLine(address.raw)}`),
     ...(reason === "" ? [] : ["", `Reason: ${reason}`]),
     "",
     `--${boundary}`,
     "Content-Type: message/delivery-status",
     "",
-    `Reporting-MTA: dns; ${hostname}`,
-    `Arrival-Date: ${rfc5322Date(message.receivedAt)}`,
-    ...recipients.flatMap(({ address, orcpt }) => [
-      "",
-      ...(orcpt === undefined ? [] : [`Original-Recipient: ${oneLine(orcpt)}`]),
-      `Final-Recipient: rfc822; ${address}`,
-      "Action: failed",
-      "Status: 5.7.1",
-    ]),
+    ...statusLines(taken, hostname),
     "",
     `--${boundary}`,
     "Content-Type: text/rfc822-headers",
@@ -98,6 +86,21 @@ export function bounceText({ taken, hostname, now }: BounceParts): Buffer {
     Buffer.from(message.header ?? new Uint8Array(0)),
     Buffer.from(end, "utf8"),
   ]);
+}
+
+/** RFC 3464 §2: fields of the message, then a group for each recipient. */
+function statusLines({ record, message }: HoldTaken, hostname: string): readonly string[] {
+  return [
+    `Reporting-MTA: dns; ${hostname}`,
+    `Arrival-Date: ${rfc5322Date(message.receivedAt)}`,
+    ...record.recipients.flatMap(({ address, orcpt }) => [
+      "",
+      ...(orcpt === undefined ? [] : [`Original-Recipient: ${oneLine(orcpt)}`]),
+      `Final-Recipient: rfc822; ${oneLine(address.raw)}`,
+      "Action: failed",
+      "Status: 5.7.1",
+    ]),
+  ];
 }
 
 function oneLine(text: string): string {

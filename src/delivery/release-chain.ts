@@ -27,6 +27,10 @@ export interface Decided {
   readonly decision: HookDecision;
 }
 
+export interface DecidedRecipient extends Decided {
+  readonly recipient: HeldRecipient;
+}
+
 interface Leg {
   readonly point: HookPoint;
   readonly after: HookPlace | undefined;
@@ -59,9 +63,7 @@ export class ReleaseChain {
   }
 
   /** To be submitted to the MTA, which asks the hooks of `pre_delivery` itself. @throws {MairustError} `blob_missing`, `blob_damaged` */
-  async forRecipients(
-    deadline: Deadline,
-  ): Promise<ReadonlyArray<Decided & { readonly recipient: HeldRecipient }>> {
+  async forRecipients(deadline: Deadline): Promise<readonly DecidedRecipient[]> {
     const { taken, canonical } = this.#parts;
     const { recipients, point } = taken.record;
     const before = delivered(taken.decision);

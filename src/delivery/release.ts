@@ -28,7 +28,7 @@ import type { MessageStore } from "../core/ports/store.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import { deadlineAfter } from "../platform/deadline.ts";
 import { type Bounced, submitBounce } from "./bounce.ts";
-import { ReleaseChain, refusalText } from "./release-chain.ts";
+import { type Decided, type DecidedRecipient, ReleaseChain, refusalText } from "./release-chain.ts";
 import { releaseTarget } from "./release-facts.ts";
 import { type SmtpReply, submitBySmtp } from "./smtp-submission.ts";
 
@@ -185,55 +185,48 @@ class ReleaseEngine {
   }
 
   async #submit(taken: HoldTaken, by: string): Promise<Done> {
-    const { holds } = this.#options;
     const chain = this.#chain(taken);
     const decided = await withDeadline(HOOKS_MS, deadline => chain.forRecipients(deadline));
     const ready = decided.filter(one => one.decision.action === "deliver");
-    const objected = decided.filter(one => one.decision.action !== "deliver");
     const replies = ready.length === 0 ? [] : await this.#send(taken, ready);
-    const answers = ready.map((one, i) => ({ one, reply: replies[i] ?? { taken: false, text: "no reply" } }));
-    const released = answers.filter(({ reply }) => reply.taken);
-    const refused = answers.filter(({ reply }) => !reply.taken);
-    const event: TimelineEvent = {
-      at: this.#options.now(),
-      kind: "released",
-      data: { hold: taken.record.id, by, recipients: released.length, reply: released[0]?.reply.text ?? "" },
-    };
-    const events = [...chain.events, ...(released.length === 0 ? [] : [event])];
+    const answers = ready.map(({ recipient }, i) => ({ recipient, ...(replies[i] ?? NO_REPLY) }));
+    const refused = answers.filter(one => !one.taken);
+    const objected = decided.filter(one => one.decision.action !== "deliver");
     const kept = [
       ...objected.map(({ recipient, decision }) => ({ recipient, text: refusalText(decision) })),
-      ...refused.map(({ one, reply }) => ({ recipient: one.recipient, text: reply.text })),
+      ...refused.map(({ recipient, text }) => ({ recipient, text })),
     ];
-    if (kept.length === 0) {
-      await holds.end(taken, "released", by, events).catch(error => {
-        throw notRecorded(taken, error);
-      });
-    } else {
+    const released = answers.filter(one => one.taken);
+    const events = [...chain.events, ...this.#releasedEvents(taken, by, released)];
+    if (kept.length === 0) await this.#end(taken, by, events);
+    else {
       const remaining = kept.map(({ recipient }) => recipient);
-      await this.#keep(
-        taken,
-        remaining,
-        kept[0]?.text ?? "",
-        refused.length === 0 ? objected[0] : undefined,
-        events,
-      );
+      const holder = refused.length === 0 ? firstHolder(objected) : undefined;
+      await this.#keep(taken, remaining, kept[0]?.text ?? "", holder, events);
     }
-    return {
-      released: released.map(({ one, reply }) => ({
-        recipient: one.recipient.address.raw,
-        text: reply.text,
-      })),
-      kept: kept.map(({ recipient, text }) => ({ recipient: recipient.address.raw, text })),
-    };
+    return { released: released.map(answerOf), kept: kept.map(answerOf) };
   }
 
-  async #send(
+  #releasedEvents(
     taken: HoldTaken,
-    ready: ReadonlyArray<{
-      readonly recipient: HeldRecord["recipients"][number];
-      readonly decision: HookDecision;
-    }>,
-  ): Promise<readonly SmtpReply[]> {
+    by: string,
+    released: readonly { readonly text: string }[],
+  ): readonly TimelineEvent[] {
+    const [first] = released;
+    if (first === undefined) return [];
+    const data = { hold: taken.record.id, by, recipients: released.length, reply: first.text };
+    return [{ at: this.#options.now(), kind: "released", data }];
+  }
+
+  async #end(taken: HoldTaken, by: string, events: readonly TimelineEvent[]): Promise<void> {
+    try {
+      await this.#options.holds.end(taken, "released", by, events);
+    } catch (error) {
+      throw notRecorded(taken, error);
+    }
+  }
+
+  async #send(taken: HoldTaken, ready: readonly DecidedRecipient[]): Promise<readonly SmtpReply[]> {
     const { holds, blobs, hostname, server } = this.#options;
     const verdicts = ready.map(({ recipient, decision }) => ({
       recipient: recipient.address.raw,
@@ -269,7 +262,7 @@ class ReleaseEngine {
     taken: HoldTaken,
     recipients: HeldRecord["recipients"],
     problem: string,
-    decided: Pick<Awaited<ReturnType<ReleaseChain["forAccount"]>>, "point" | "decision"> | undefined,
+    decided: Decided | undefined,
     events: readonly TimelineEvent[],
   ): Promise<void> {
     const isFinal = decided !== undefined && decided.decision.action !== "tempfail";
@@ -304,6 +297,28 @@ class ReleaseEngine {
       kept: kept.length,
     });
   }
+}
+
+const NO_REPLY: SmtpReply = { taken: false, text: "no reply" };
+
+const answerOf = ({ recipient, text }: Pick<DecidedRecipient, "recipient"> & { readonly text: string }) => ({
+  recipient: recipient.address.raw,
+  text,
+});
+
+/**
+ * Who holds it from now on, when hooks objected for several recipients: the first in the chain, so that none is passed over. One that
+ * deferred is to be asked again: then it stays where it was.
+ */
+function firstHolder(objected: readonly DecidedRecipient[]): DecidedRecipient | undefined {
+  if (objected.some(({ decision }) => decision.action === "tempfail")) return undefined;
+  return [...objected].sort((a, b) => byPlace(a.decision.by, b.decision.by))[0];
+}
+
+function byPlace(a: HookDecision["by"], b: HookDecision["by"]): number {
+  if (a === undefined || b === undefined) return 0;
+  // Names are all different: among equal priorities they decide.
+  return a.priority - b.priority || (a.name < b.name ? -1 : 1);
 }
 
 /** @throws {MairustError} `not_permitted`: whoever sent it wants to let it go */

@@ -16,6 +16,9 @@ import { readDecoded } from "../core/read-decoded.ts";
 import { type PageAsked, type PageGiven, pageGiven, pageRequest } from "./paging.ts";
 import type { ServicePorts } from "./ports.ts";
 
+/** Of a header block that is too large to be kept with the message. */
+const MAX_HEADER_READ_BYTES = 65_536;
+
 /** Newest first; without a state those that are open. @throws {MairustError} `address_syntax`, `invalid_argument` */
 export async function listHeld(
   ports: ServicePorts,
@@ -66,9 +69,6 @@ async function previewHeld(ports: ServicePorts, content: HeldContent): Promise<H
     fromHtml: body?.source === "html",
   };
 }
-
-/** Of a header block that is too large to be kept with the message. */
-const MAX_HEADER_READ_BYTES = 65_536;
 
 async function read(
   ports: ServicePorts,

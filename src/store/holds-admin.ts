@@ -18,6 +18,8 @@ import { dropMessages, getHoldRow, selectHolds, toHeldRecord, wrongState } from 
 /** Holds that one statement ends, and statements of one run: the rest waits for the next. */
 const STEP = 200;
 const MAX_STEPS = 500;
+/** Records that one run forgets. */
+const FORGET_ROWS = 5_000;
 
 export function createHoldAdmin(db: Db): HoldAdmin {
   return {
@@ -39,7 +41,10 @@ export function createHoldAdmin(db: Db): HoldAdmin {
   };
 }
 
-export const INTERRUPTED = "a release was interrupted: mail may have been submitted already";
+/** What a release leaves whose process is gone; into the mailbox of its account it happens wholly or not at all. */
+export const INTERRUPTED = sql`
+  case when h.account is null then 'a release was interrupted: mail may have been submitted already'
+       else 'a release was interrupted' end`;
 
 /** Nobody releases it, or whoever did is gone. */
 export const IS_FREE = sql`(h.state = 'held' or (h.state = 'releasing' and h.lease_until < now()))`;
@@ -157,8 +162,8 @@ export async function* expireHolds(db: Db): AsyncGenerator<readonly HeldRecord[]
 /** Releases whose process is gone: held again, and whoever looks is told. @returns how many */
 export function recoverHolds(db: Db): Promise<number> {
   return db.run`
-    update holds set state = 'held', lease = null, lease_until = null, problem = ${INTERRUPTED}
-    where state = 'releasing' and lease_until < now()`;
+    update holds h set state = 'held', lease = null, lease_until = null, problem = ${INTERRUPTED}
+    where h.state = 'releasing' and h.lease_until < now()`;
 }
 
 /** Records of holds that ended long ago, with their one-time ids, and ids that are too old to be used. @returns how many holds */
@@ -166,6 +171,6 @@ export async function forgetHolds(db: Db, days: number): Promise<number> {
   await db.run`delete from submissions where expires_at < now() - make_interval(days => ${days}::int)`;
   return db.run`
     delete from holds where id = any(array(
-      select id from holds where ended_at < now() - make_interval(days => ${days}::int) limit ${STEP * MAX_STEPS}
+      select id from holds where ended_at < now() - make_interval(days => ${days}::int) limit ${FORGET_ROWS}
     ))`;
 }

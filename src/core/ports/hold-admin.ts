@@ -13,8 +13,7 @@ import type { CarriedVerdict } from "./verdicts.ts";
 /**
  * held ──release──► releasing ──► released; releasing ──failure, lost lease──► held; held ──► rejected | deleted | expired.
  */
-export const HOLD_STATES = ["held", "releasing", "released", "rejected", "deleted", "expired"] as const;
-export type HoldState = (typeof HOLD_STATES)[number];
+export type HoldState = "held" | "releasing" | "released" | "rejected" | "deleted" | "expired";
 
 export interface HeldRecord {
   readonly id: string;

@@ -10,6 +10,7 @@ import { type RunningService, startService } from "./service.ts";
 const EXCEPTIONS: Readonly<Record<string, string>> = {
   mairust_blobs_removed_bytes_total: "a blob has to be unused for a day",
   mairust_blobs_removed_total: "a blob has to be unused for a day",
+  mairust_held_messages: "nothing is held",
   mairust_scrub_findings_total: "a stored message has to be damaged and scrub to run",
   mairust_milter_protocol_errors_total: "an MTA has to break the protocol",
   mairust_imap_unreadable_total: "counts damaged or missing blobs",

@@ -66,10 +66,10 @@ export async function openHeldMail() {
     accountOf,
     removeAccount: (address: string) => removeAccount(db, address, { dryRun: false }),
     /** @param server  `outbound.smtp` */
-    releases: (hooks: HookRunner = NO_HOOKS, server = "inet:127.0.0.1:1") =>
+    releases: (hooks: HookRunner = NO_HOOKS, server = "inet:127.0.0.1:1", store = holdStore()) =>
       createReleases({
         admin,
-        holds: holdStore(),
+        holds: store,
         blobs,
         directory: new StoreDirectory(db),
         hooks,

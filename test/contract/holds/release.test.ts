@@ -252,6 +252,32 @@ test("recipients whom the MTA refuses, or a hook objects to, stay held; the othe
   assert.equal(again.hold.state, "held");
 });
 
+test("of several hooks that object the first in the chain holds it: none is passed over", async () => {
+  const { id } = await held(atMilter(["a@example.test", "b@example.test"]));
+  const { hooks } = hooksThat((_point, recipient) =>
+    recipient.startsWith("a")
+      ? { ...objection("hold", "late"), by: { priority: 300, name: "late", pluginId: "l", reason: "" } }
+      : objection("reject", "early"),
+  );
+  const result = await rig.releases(hooks).release(ask(id));
+  assert.deepEqual(result.hold.hook, { priority: 200, name: "early" });
+  assert.equal(result.hold.recipients.length, 2);
+});
+
+test("mail that the MTA has taken and that could not be recorded stays held, and says so", async t => {
+  const mta = await startMta(t);
+  const { id } = await held(atMilter([ADDRESS]));
+  const store = { ...rig.holdStore(), end: () => Promise.reject(new Error("the database is away")) };
+  await assert.rejects(rig.releases(undefined, mta.server, store).release(ask(id)), {
+    code: "store_unavailable",
+  });
+  const record = await rig.admin.get(id);
+  assert.equal(record.state, "held");
+  assert.match(record.problem ?? "", /may have been submitted/u);
+  await rig.releases(undefined, mta.server).release(ask(id));
+  assert.equal(mta.taken.length, 2);
+});
+
 test("an MTA that is away, or that goes at the end of the message, leaves it held", async t => {
   const { id } = await held(atMilter([ADDRESS]));
   await assert.rejects(rig.releases().release(ask(id)), { code: "store_unavailable" });
