@@ -194,10 +194,11 @@ class Call {
 
   #failed(error: unknown, deadline: Deadline): Failed {
     const isLate = deadline.signal.aborted || (error instanceof MairustError && error.code === "deadline");
+    const missing = this.#call.bytesSent === 0 ? "nothing was sent" : "no answer";
     return {
       outcome: isLate ? "timeout" : "error",
       answer: undefined,
-      problem: isLate ? `no answer within ${Math.round(this.#elapsed())} ms` : messageOf(error),
+      problem: isLate ? `${missing} within ${Math.round(this.#elapsed())} ms` : messageOf(error),
       denied: [],
       unknownFields: 0,
     };

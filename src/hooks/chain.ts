@@ -80,7 +80,7 @@ export class Chain {
   /** Once. */
   async run(groups: readonly HookGroup[], deadline: Deadline): Promise<HookDecisions> {
     for (const group of groups) {
-      const open = this.#facts.recipients.filter(recipient => !this.#mergeOf(recipient).isFinal);
+      const open = [...this.#merges].flatMap(([recipient, merge]) => (merge.isFinal ? [] : [recipient]));
       if (open.length === 0) break;
       await this.#runGroup(
         group.flatMap(hook => this.#plan(hook, open)),
@@ -222,7 +222,7 @@ export class Chain {
 
   #mergeOf(recipient: string): Merge {
     const merge = this.#merges.get(recipient);
-    if (merge === undefined) throw new Error(`no merge for a recipient of the chain`);
+    if (merge === undefined) throw new Error("a call is for somebody who is not in the chain");
     return merge;
   }
 

@@ -46,7 +46,8 @@ export interface Exchange {
 export async function exchange(deps: ExchangeDeps, call: Exchange, deadline: Deadline): Promise<Uint8Array> {
   const { hook, facts } = call;
   const transport = loadedTransport(hook);
-  const cost = payloadCost(facts, hook.plugin.grants);
+  // A shared call is for more recipients than its chain has.
+  const cost = payloadCost({ ...facts, recipients: call.state.recipients }, hook.plugin.grants);
   const release = await deps.room.acquire(cost, deadline);
   call.cost = cost;
   try {

@@ -103,6 +103,18 @@ test("a hook is called once for all recipients that its filter lets through, and
   );
 });
 
+test("a recipient that is named twice is one recipient", async () => {
+  const chain = chainOf({ a: ["garbage", { on_error: "allow" }] });
+  const decisions = await run(chain, to(A, A, B));
+  assert.deepEqual(
+    [...decisions.each].map(([recipient, { headers }]) => [recipient, headers.length]),
+    [
+      [A, 1],
+      [B, 1],
+    ],
+  );
+});
+
 test("whose decision is final meets no hook any more; the others do, until all are final", async () => {
   const chain = chainOf({
     one: [{ action: "reject" }, { priority: 1, ...filterOf({ recipient: A }) }],
