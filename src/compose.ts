@@ -9,7 +9,7 @@ import { cell } from "./compose/cell.ts";
 import { configuredDomains, databaseComponent } from "./compose/database.ts";
 import { heldMailOf } from "./compose/holds.ts";
 import { hookControl } from "./compose/hook-control.ts";
-import { testHook } from "./compose/hook-test.ts";
+import { TEST_PAYLOAD_BYTES, testHook } from "./compose/hook-test.ts";
 import { hooksComponent } from "./compose/hooks.ts";
 import { jobsOf } from "./compose/jobs.ts";
 import { lateBlobs, lateDb } from "./compose/late.ts";
@@ -200,7 +200,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     ...{ blobs, ledger: ledger.ledger, log, mimeLimits, now: () => new Date() },
     newMessageId: () => messageId(newId()),
     newCallId: () => callId(newId()),
-    room: new PayloadRoom(config.limits.payload_bytes_in_flight),
+    room: new PayloadRoom(TEST_PAYLOAD_BYTES),
   };
   const commands = hookControl({
     ...{ ...common, hooks, rows: hookRows, turns },

@@ -18,6 +18,8 @@ import type { HooksInUse } from "./hook-views.ts";
 
 /** Somebody waits for the result, whatever the hook's own time-out is. */
 const TEST_MS = 30_000;
+/** Payloads of all tests together, apart from those of mail: a test never takes mail's room. */
+export const TEST_PAYLOAD_BYTES = 8_388_608;
 
 export interface HookTestParts {
   readonly blobs: BlobStore;

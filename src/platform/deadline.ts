@@ -3,6 +3,7 @@
  * so that every wait has an owner and an end.
  */
 
+import { setMaxListeners } from "node:events";
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError, messageOf } from "../core/errors.ts";
 
@@ -26,6 +27,8 @@ export class TimedDeadline implements Deadline {
     const allowed = Math.min(ms, parentDeadline?.remainingMs() ?? Number.POSITIVE_INFINITY);
     this.#endsAt = performance.now() + allowed;
     this.signal = this.#controller.signal;
+    // Many wait for one deadline: all components' health, all calls of a chain. That is no leak to warn of.
+    setMaxListeners(0, this.signal);
     if (Number.isFinite(allowed)) {
       this.#timer = setTimeout(() => this.#end(), Math.min(allowed, MAX_TIMER_MS));
       this.#timer.unref();
