@@ -9,49 +9,31 @@ import { join } from "node:path";
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError } from "../core/errors.ts";
 import { type Dovecot, startDovecot } from "../mailhost/dovecot.ts";
-import { type Postfix, startPostfix } from "../mailhost/postfix.ts";
+import { startPostfix } from "../mailhost/postfix.ts";
 import { makeScratch } from "../mailhost/scratch.ts";
 import { deadlineAfter } from "../platform/deadline.ts";
-import type { TimelineBody } from "../wire/api/messages.ts";
+import { showHeld, showRefused } from "./at-the-door.ts";
 import { checkFiled, checkRead, waitStored } from "./checks.ts";
-import { sendMail } from "./mail-client.ts";
+import { sendMail, tryToSend } from "./mail-client.ts";
 import {
   ALIASES,
   type DemoMessage,
   DOMAIN,
   demoMessages,
   HANAKO,
+  held,
+  refused,
   TARO,
   TEAM,
   whileDown,
 } from "./messages.ts";
-import { type Program, Sidecar } from "./sidecar.ts";
+import { Sidecar } from "./sidecar.ts";
 import { makeSite, type Site } from "./site.ts";
-
-export interface DemoOptions extends Program {
-  readonly once: boolean;
-  /** One line for people. */
-  readonly say: (text: string) => void;
-  readonly showTimeline: (timeline: TimelineBody) => void;
-  readonly signals: () => { next(): Promise<string>; release(): void };
-}
+import { type DemoOptions, MESSAGE_MS, type Stage } from "./stage.ts";
 
 /** All servers are up within this, on a slow machine too. */
 const START_MS = 120_000;
-/** One message, from SMTP to IMAP. */
-const MESSAGE_MS = 60_000;
 const STOP_MS = 30_000;
-
-interface Stage {
-  readonly options: DemoOptions;
-  readonly site: Site;
-  readonly sidecar: Sidecar;
-  readonly postfix: Postfix;
-  readonly dovecot: Dovecot;
-  readonly password: string;
-  /** Ends every wait. */
-  readonly stop: AbortSignal;
-}
 
 /** What to undo at the end, the newest first. */
 class Undo {
@@ -118,12 +100,16 @@ async function demonstrate(
   const run = randomBytes(4).toString("hex");
   const messages = demoMessages(run);
   for (const message of messages) await showMessage(stage, message);
+  await showRefused(stage, refused(run));
+  const program = held(run);
+  await showHeld(stage, program);
   const late = whileDown(run);
   const queueId = await showRestart(stage, late);
-  await showNothingLost(stage, [...messages, late]);
-  const copies = [...messages, late].reduce((sum, message) => sum + message.accounts.length, 0);
+  const arrived = [...messages, program, late];
+  await showNothingLost(stage, arrived);
+  const copies = arrived.reduce((sum, message) => sum + message.accounts.length, 0);
   options.say(
-    `All well: ${messages.length + 1} messages sent, ${copies} copies read back, none lost, none twice.`,
+    `All well: ${arrived.length + 1} messages sent, 1 refused, ${copies} copies read back, none lost, none twice.`,
   );
   return { stage, queueId };
 }
@@ -146,12 +132,12 @@ async function setUp(options: DemoOptions, undo: Undo, stop: AbortSignal): Promi
   options.say("starting a private Postfix, the sidecar and a private Dovecot …");
   // Lines that let mail pass while the sidecar is killed: it then waits in the queue, to be seen there.
   const postfix = await startPostfix(
-    { dir: postfixDir, domains: [DOMAIN], aliases: ALIASES, milter: "observe" },
+    { dir: postfixDir, domains: [DOMAIN], aliases: ALIASES, milter: "store" },
     deadline,
   );
   undo.add(() => postfix.stop());
   const sockets = { lmtp: postfix.lmtpSocket, milter: postfix.milterSocket, group: "postfix" };
-  const site = await makeSite({ dir: siteDir, domain: DOMAIN, sockets });
+  const site = await makeSite({ dir: siteDir, domain: DOMAIN, sockets, smtpPort: postfix.smtpPort });
   const sidecar = new Sidecar(options, site, join(scratch.dir, "mairust.log"));
   undo.add(() => stopSidecar(sidecar));
   await sidecar.start(deadline);
@@ -211,25 +197,27 @@ async function showArrival(
   options.say("");
 }
 
-/** Kill the sidecar, let mail come, start it again: Postfix keeps what came, and nothing that was stored is gone. */
+/**
+ * Kill the sidecar, let mail come, start it again. Postfix has nobody to ask and takes nothing (451): the sender keeps the message and
+ * tries again, and nothing that was stored is gone.
+ */
 async function showRestart(stage: Stage, message: DemoMessage): Promise<string> {
   const { options, sidecar, postfix } = stage;
   const deadline = deadlineAfter(START_MS, stage.stop);
   await sidecar.kill();
   options.say("the sidecar is killed (SIGKILL); mail goes on coming …");
-  const queueId = await sendMail(postfix.smtpPort, message, deadline);
-  const queued = await postfix.queue();
-  if (!queued.some(one => one.queueId === queueId)) {
-    throw new MairustError(
-      "data_invalid",
-      `The demonstration failed: Postfix does not keep ${queueId} while the sidecar is dead`,
-    );
+  const answer = await tryToSend(postfix.smtpPort, message, deadline);
+  if (answer.kind !== "refused" || answer.code !== 451) {
+    const text = `The demonstration failed: Postfix answered "${answer.text}" while the sidecar is dead`;
+    throw new MairustError("data_invalid", text);
   }
-  options.say(`Postfix keeps ${queueId} in its queue; the sidecar starts again`);
+  options.say(`the sender is told to try again: ${answer.text}`);
   const startedAt = performance.now();
   await sidecar.start(deadline);
-  options.say(`ready after ${Math.round(performance.now() - startedAt)} ms`);
-  await postfix.flush();
+  options.say(
+    `the sidecar is ready after ${Math.round(performance.now() - startedAt)} ms; the sender tries again`,
+  );
+  const queueId = await sendMail(postfix.smtpPort, message, deadline);
   await showArrival(stage, message, queueId, deadline);
   await postfix.waitQueueEmpty(deadline);
   deadline.dispose();

@@ -6,20 +6,40 @@ import { MairustError } from "../core/errors.ts";
 import { within } from "../platform/deadline.ts";
 import type { DemoMessage } from "./messages.ts";
 
+/** What Postfix said to a message. */
+export type SmtpAnswer =
+  | { readonly kind: "taken"; readonly queueId: string; readonly text: string }
+  | { readonly kind: "refused"; readonly code: number; readonly text: string };
+
 /** @returns Postfix's queue id. @throws {MairustError} `data_invalid` Postfix did not take it */
 export async function sendMail(smtpPort: number, message: DemoMessage, deadline: Deadline): Promise<string> {
+  const answer = await tryToSend(smtpPort, message, deadline);
+  if (answer.kind === "taken") return answer.queueId;
+  throw new MairustError("data_invalid", `Cannot send ${message.title}: Postfix answered "${answer.text}"`);
+}
+
+/** @throws what is no answer of Postfix: it went away, or the deadline came */
+export async function tryToSend(
+  smtpPort: number,
+  { from, to, content }: Pick<DemoMessage, "from" | "to" | "content">,
+  deadline: Deadline,
+): Promise<SmtpAnswer> {
   const transport = createTransport({ host: "127.0.0.1", port: smtpPort, secure: false, ignoreTLS: true });
   try {
     const sent = await within(
-      transport.sendMail({ envelope: { from: message.from, to: [...message.to] }, raw: message.content }),
+      transport.sendMail({ envelope: { from, to: [...to] }, raw: content }),
       deadline,
     );
     const queueId = /queued as (\S+)/u.exec(sent.response)?.[1];
-    if (queueId !== undefined) return queueId;
-    throw new MairustError(
-      "data_invalid",
-      `Cannot send ${message.title}: Postfix answered "${sent.response}"`,
-    );
+    if (queueId !== undefined) return { kind: "taken", queueId, text: sent.response };
+    throw new MairustError("data_invalid", `Cannot send: Postfix answered "${sent.response}"`);
+  } catch (error) {
+    const { response, responseCode } = error as {
+      readonly response?: string;
+      readonly responseCode?: number;
+    };
+    if (response === undefined || responseCode === undefined) throw error;
+    return { kind: "refused", code: responseCode, text: response };
   } finally {
     transport.close();
   }

@@ -177,6 +177,60 @@ function tenRecipients(run: string): DemoMessage {
   };
 }
 
+/** Refused by the sample plugin that looks for words; nobody gets it. */
+export function refused(run: string): DemoMessage {
+  const built = build(run, {
+    id: "refused",
+    headers: [`From: Alice <${SENDER}>`, `To: ${TARO}`, "Subject: Your casino bonus"],
+    body: ["Take it before it is gone."],
+  });
+  return {
+    ...built,
+    title: "a message with a word that nobody wants",
+    from: SENDER,
+    to: [TARO],
+    accounts: [],
+    mailbox: "INBOX",
+    tags: [],
+  };
+}
+
+/** Held by the sample plugin that looks at the names of attachments, until somebody lets it go. */
+export function held(run: string): DemoMessage {
+  const built = build(run, {
+    id: "held",
+    headers: [
+      `From: Alice <${SENDER}>`,
+      `To: ${HANAKO}`,
+      "Subject: The new version",
+      "MIME-Version: 1.0",
+      'Content-Type: multipart/mixed; boundary="=_demo"',
+    ],
+    body: [
+      "--=_demo",
+      "Content-Type: text/plain",
+      "",
+      "Start this, please.",
+      "--=_demo",
+      "Content-Type: application/octet-stream",
+      'Content-Disposition: attachment; filename="setup.exe"',
+      "Content-Transfer-Encoding: base64",
+      "",
+      "TVqQAAMAAAAEAAAA",
+      "--=_demo--",
+    ],
+  });
+  return {
+    ...built,
+    title: "a message with a program, held and released",
+    from: SENDER,
+    to: [HANAKO],
+    accounts: [HANAKO],
+    mailbox: "INBOX",
+    tags: HELLO,
+  };
+}
+
 /** Sent while the sidecar is down. */
 export function whileDown(run: string): DemoMessage {
   const built = build(run, {

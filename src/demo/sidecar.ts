@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { get } from "node:http";
+import { request } from "node:http";
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError } from "../core/errors.ts";
 import { processEnvironment } from "../platform/config/environment.ts";
@@ -77,21 +77,34 @@ export class Sidecar {
 
   /** The body of an answer 200, or undefined for any other status. */
   async ask<T>(path: string): Promise<T | undefined> {
-    const { status, text } = await this.#get(path);
+    const { status, text } = await this.#request("GET", path);
     return status === 200 ? (JSON.parse(text) as T) : undefined;
+  }
+
+  /** Have something done. @throws {MairustError} `data_invalid` with the answer, when it is not 200 */
+  async order<T>(path: string): Promise<T> {
+    const { status, text } = await this.#request("POST", path);
+    if (status === 200) return JSON.parse(text) as T;
+    throw new MairustError(
+      "data_invalid",
+      `The demonstration failed: POST ${path} answered ${status} ${text}`,
+    );
   }
 
   async #isReady(): Promise<boolean> {
     try {
-      return (await this.#get("/readyz")).status === 200;
+      return (await this.#request("GET", "/readyz")).status === 200;
     } catch {
       return false; // no listener yet
     }
   }
 
-  #get(path: string): Promise<{ readonly status: number; readonly text: string }> {
+  #request(
+    method: "GET" | "POST",
+    path: string,
+  ): Promise<{ readonly status: number; readonly text: string }> {
     return new Promise((resolve, reject) => {
-      const request = get({ socketPath: this.#site.apiSocket, path }, response => {
+      const call = request({ socketPath: this.#site.apiSocket, path, method }, response => {
         const chunks: Buffer[] = [];
         let bytes = 0;
         response.on("data", (chunk: Buffer) => {
@@ -105,7 +118,8 @@ export class Sidecar {
         );
         response.on("error", reject);
       });
-      request.on("error", reject);
+      call.on("error", reject);
+      call.end();
     });
   }
 

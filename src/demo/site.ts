@@ -17,6 +17,8 @@ export interface SiteOptions {
   readonly logLevel?: "info" | "warn";
   /** UNIX sockets for LMTP and the milter, and the group that may use them; default: ports. */
   readonly sockets?: { readonly lmtp: string; readonly milter: string; readonly group: string };
+  /** Where released mail goes: Postfix; default: there is none. */
+  readonly smtpPort?: number;
 }
 
 export interface Site {
@@ -31,7 +33,9 @@ export interface Site {
 }
 
 const MASTER_USER = "dovecot";
-const PLUGIN = "com.example.mairust.hello-world";
+const HELLO = "com.example.mairust.hello-world";
+const KEYWORDS = "com.example.mairust.keyword-reject";
+const EXECUTABLES = "com.example.mairust.hold-executables";
 
 export async function makeSite(options: SiteOptions): Promise<Site> {
   const scratch = options.dir === undefined ? await makeScratch() : undefined;
@@ -86,11 +90,13 @@ function siteConfig(
   dir: string,
   passwordFile: string,
   ports: Ports,
-  { domain, sockets, logLevel = "info" }: SiteOptions,
+  { domain, sockets, smtpPort, logLevel = "info" }: SiteOptions,
 ): string {
   const lmtp = sockets === undefined ? `inet:127.0.0.1:${ports.lmtp}` : `unix:${sockets.lmtp}`;
   const milter = sockets === undefined ? `inet:127.0.0.1:${ports.milter}` : `unix:${sockets.milter}`;
   const group = sockets === undefined ? "" : `socket_group = ${text(sockets.group)}\n`;
+  const outbound = smtpPort === undefined ? "" : `\n[outbound]\nsmtp = "inet:127.0.0.1:${smtpPort}"\n`;
+  const plugins = [HELLO, KEYWORDS, EXECUTABLES].map(text).join(", ");
   return `# Made by mairust; everything of this run lies in this folder.
 data_dir = ${text(join(dir, "data"))}
 runtime_dir = ${text(join(dir, "run"))}
@@ -124,18 +130,38 @@ accounts = "auto"
 
 [plugins]
 folders = [${text(join(packageRoot(), "plugins"))}]
-allow_unsigned = [${text(PLUGIN)}]
-allow_unsandboxed = [${text(PLUGIN)}]
+allow_unsigned = [${plugins}]
+allow_unsandboxed = [${plugins}]
 
-[plugin.${text(PLUGIN)}]
+[plugin.${text(KEYWORDS)}]
+grants = { read_headers = ["Subject"], read_body = "preview", decide = ["reject"] }
+
+[plugin.${text(EXECUTABLES)}]
+grants = { read_attachments = "metadata", decide = ["hold"] }
+
+[plugin.${text(HELLO)}]
 grants = { read_headers = ["Subject"], read_body = "preview", write_tags = true, move_message = true }
+
+[[hooks]]
+name = "keywords"
+point = "pre_receive"
+plugin = ${text(KEYWORDS)}
+priority = 50
+mode = "enforce"
+
+[[hooks]]
+name = "executables"
+point = "pre_receive"
+plugin = ${text(EXECUTABLES)}
+priority = 60
+mode = "enforce"
 
 [[hooks]]
 name = "hello"
 point = "pre_delivery"
-plugin = ${text(PLUGIN)}
+plugin = ${text(HELLO)}
 mode = "enforce"
 on_error = "tempfail"
 on_timeout = "tempfail"
-`;
+${outbound}`;
 }
