@@ -23,7 +23,7 @@ test("every problem of all rows is told at once", () => {
     rowOf("b", { timeout_ms: 5001 }),
     rowOf("c", { plugin: "missing" }),
     rowOf("d", { filter: { ...rowOf("d").filter, recipient: "(" } }),
-    rowOf("e", { point: "pre_receive" }),
+    rowOf("e", { point: "post_receive" }),
     rowOf("f", { mode: "canary" }),
     rowOf("g", { late: "apply" }),
     rowOf("h", { on_error: "hold" }),
@@ -38,7 +38,7 @@ test("every problem of all rows is told at once", () => {
     assert.match(found[i] ?? "", text);
   }
   for (const [i, text] of [
-    /hook point pre_receive/,
+    /hook point post_receive/,
     /mode canary/,
     /late answers/,
     /holding mail/,
