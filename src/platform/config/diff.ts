@@ -38,6 +38,8 @@ export const LIVE: readonly string[] = [
   "lmtp.redelivery_window_s",
   "lmtp.chain_timeout_ms",
   "lmtp.detail_folder",
+  "lmtp.late_reject",
+  "milter.chain_timeout_ms",
 ];
 
 /** @returns the keys that differ: of named tables and hooks the keys inside, of a table that came or went its own */
