@@ -1,5 +1,6 @@
 /**
- * A milter whose decider accepts everything and keeps nothing: the cost of the protocol alone.
+ * A milter whose decider accepts everything and keeps nothing: the cost of the protocol alone. It inserts a field, always the same,
+ * as long as our trace field: what an edit costs whoever takes it is no cost of the decision.
  *
  *   node build/test/bench/lib/milter-null.js /path/of.sock headers|whole
  */
@@ -8,6 +9,8 @@ import { pathToFileURL } from "node:url";
 import type { MilterDecider } from "../../../src/core/ports/milter.ts";
 import { createMilterServer } from "../../../src/protocols/milter/server.ts";
 import { silentLog } from "./lmtp-null.ts";
+
+const FIELD = { kind: "insert_header", index: 0, name: "X-Null", value: "x".repeat(128) } as const;
 
 const decider = (body: boolean): MilterDecider => ({
   needs: () => ({
@@ -22,7 +25,7 @@ const decider = (body: boolean): MilterDecider => ({
     id: "",
     full: false,
     write: () => undefined,
-    decide: () => Promise.resolve({ kind: "accept", edits: [] }),
+    decide: () => Promise.resolve({ kind: "accept", edits: [FIELD] }),
     abort: () => Promise.resolve(),
   }),
 });
