@@ -6,7 +6,6 @@ import type { HookPoint } from "./ports/hooks.ts";
 export const BUILT_POINTS: ReadonlySet<HookPoint> = new Set<HookPoint>([
   "pre_receive",
   "pre_delivery",
-  "post_receive",
   "pre_send",
 ]);
 

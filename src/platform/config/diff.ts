@@ -40,6 +40,8 @@ export const LIVE: readonly string[] = [
   "lmtp.detail_folder",
   "hold.expire_days",
   "outbound.smtp",
+  "lmtp.late_reject",
+  "milter.chain_timeout_ms",
 ];
 
 /** @returns the keys that differ: of named tables and hooks the keys inside, of a table that came or went its own */

@@ -51,6 +51,8 @@ const READ_AT: Readonly<Record<string, readonly Reader[]>> = {
   ],
   "lmtp.redelivery_window_s": [atUse("src/compose.ts", "lmtp.redelivery_window_s")],
   "lmtp.chain_timeout_ms": [atUse("src/compose/listeners.ts", "lmtp.chain_timeout_ms")],
+  "lmtp.late_reject": [atUse("src/compose.ts", "lmtp.late_reject")],
+  "milter.chain_timeout_ms": [atUse("src/compose/listeners.ts", "milter.chain_timeout_ms")],
   "lmtp.detail_folder": [atUse("src/compose.ts", "lmtp.detail_folder")],
   "hold.expire_days": [atUse("src/compose/holds.ts", "hold.expire_days")],
   "outbound.smtp": [atUse("src/compose/holds.ts", "outbound.smtp")],
