@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
@@ -8,6 +8,7 @@ import { createTransport } from "nodemailer";
 import { makeScratch } from "../../src/mailhost/scratch.ts";
 import { loadConfig } from "../../src/platform/config/load.ts";
 import { packageRoot } from "../../src/platform/package-root.ts";
+import { blocks, commandLines, readmeWithout, TEN_MINUTES } from "../lib/readme.ts";
 import { type Sidecar, startSidecar } from "../lib/sidecar.ts";
 
 /**
@@ -17,6 +18,7 @@ import { type Sidecar, startSidecar } from "../lib/sidecar.ts";
 const ELSEWHERE: ReadonlyArray<readonly [line: RegExp, why: string]> = [
   [/^npm ci && npm run demo$/u, "test/system/demo.test.ts, without the installation"],
   [/^npm ci && npm test$/u, "what runs this test"],
+  [/^npx mairust held /u, "test/contract/api/held.test.ts: it has mail that is held"],
   [/^npx mairust verify /u, "test/system/transfer.test.ts: it needs another server"],
   [
     /^(?:useradd|usermod|install) /u,
@@ -24,6 +26,8 @@ const ELSEWHERE: ReadonlyArray<readonly [line: RegExp, why: string]> = [
   ],
 ];
 
+/** The section about a script of one's own: `ten-minutes.test.ts`. */
+const README = readmeWithout(TEN_MINUTES);
 const ACCOUNT = "taro@example.com";
 const QUEUE_ID = "4XyReadme1zJ9cm";
 const run = promisify(execFile);
@@ -34,7 +38,10 @@ before(async () => {
   scratch = await makeScratch();
   const dir = join(scratch.dir, "s");
   mkdirSync(dir);
-  sidecar = await startSidecar({ dir, domain: "example.com" });
+  // The hook of the README's example.
+  const [, plugin = ""] = blocks(README, "toml");
+  const toml = plugin.replace("/opt/mairust", packageRoot());
+  sidecar = await startSidecar({ dir, domain: "example.com", toml });
   writeFileSync(join(scratch.dir, "message.eml"), "Subject: from a file\r\n\r\nbody\r\n");
   writeFileSync(join(scratch.dir, "password.txt"), "a secret of many words\n");
   for (const folder of ["cur", "new", "tmp"])
@@ -46,15 +53,8 @@ after(async () => {
   await scratch?.remove();
 });
 
-function blocks(language: string): readonly string[] {
-  const text = readFileSync(join(packageRoot(), "README.md"), "utf8");
-  return [...text.matchAll(new RegExp(`^( *)\`\`\`${language}\\n([\\s\\S]*?)^ *\`\`\``, "gmu"))].map(match =>
-    (match[2] ?? "").replace(new RegExp(`^${match[1] ?? ""}`, "gmu"), ""),
-  );
-}
-
 test("every command of the README works as written, in its order", async () => {
-  const lines = blocks("sh").flatMap(block => block.split("\n").filter(line => line !== ""));
+  const lines = commandLines(README);
   assert.ok(lines.length >= 15, "the README has commands");
   for (const line of lines) {
     if (ELSEWHERE.some(([pattern]) => pattern.test(line))) continue;
@@ -62,7 +62,7 @@ test("every command of the README works as written, in its order", async () => {
     if (line.includes("QUEUE-ID")) await deliverOnce();
     const command = line
       .replaceAll("QUEUE-ID", QUEUE_ID)
-      .replaceAll("message.eml", join(scratch.dir, "message.eml"))
+      .replaceAll(/\bm\w+\.eml/gu, join(scratch.dir, "message.eml"))
       .replaceAll("password.txt", join(scratch.dir, "password.txt"))
       .replaceAll("OLD-MAILDIR", join(scratch.dir, "old"))
       .replaceAll("NEW-MAILDIR", join(scratch.dir, "new"));
@@ -80,7 +80,7 @@ test("every command of the README works as written, in its order", async () => {
 });
 
 test("every configuration of the README is valid", async () => {
-  const examples = blocks("toml");
+  const examples = blocks(README, "toml");
   assert.equal(examples.length, 2);
   for (const [i, example] of examples.entries()) {
     const configFile = join(scratch.dir, `example${i}.toml`);
