@@ -250,7 +250,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
 
   registry.register(databaseComponent({ ...common, db: dbCell }));
   registry.register(blobsComponent(common, blobCell));
-  registry.register(storeComponent(common, changes, hub, secrets));
+  registry.register(storeComponent(common, changes, hub, secrets, store));
   registry.register(ledger.component);
   registry.register(hooks.component);
   registry.register(commands.component);

@@ -3,7 +3,7 @@
 import { messageOf } from "../core/errors.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import { type Component, component } from "../platform/component.ts";
-import { every } from "../platform/deadline.ts";
+import { every, within } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { collectBlobs } from "../store/blob-gc.ts";
@@ -58,6 +58,7 @@ export function storeComponent(
   changes: MailboxChanges,
   hub: MailboxHub,
   secrets: StoredPluginSecrets,
+  store: { finish(): Promise<void> },
 ): Component {
   return component({
     info: { name: "store", version, description: "messages and mailboxes", type: "store" },
@@ -65,8 +66,10 @@ export function storeComponent(
       await changes.start();
       await secrets.start();
     },
-    async stop() {
+    async stop(deadline) {
       hub.close();
+      // Events of the last messages; a database that is away must not hold up the end.
+      await within(store.finish(), deadline).catch(() => undefined);
       await secrets.stop();
       await changes.stop();
     },

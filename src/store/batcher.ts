@@ -4,6 +4,7 @@
  * only itself. When the store itself is away, everything in the batch fails at once (one by one would only multiply the time-outs).
  */
 import { MairustError, toMairustError } from "../core/errors.ts";
+import { sleep } from "../platform/deadline.ts";
 
 export interface BatcherOptions<T> {
   /** Items that one flush takes at most. */
@@ -13,6 +14,8 @@ export interface BatcherOptions<T> {
   /** What an item weighs, and how much one flush takes at most; a heavier item goes alone. Default: only the count matters. */
   readonly weigh?: (item: T) => number;
   readonly maxWeight?: number;
+  /** Between two flushes, for what nobody waits for: more of it goes into one. Default 0. */
+  readonly pauseMs?: number;
   /** The failure may pass when the same batch is tried at once again. */
   readonly isPassing?: (error: MairustError) => boolean;
 }
@@ -28,6 +31,8 @@ export class Batcher<T, R> {
   readonly #options: BatcherOptions<T>;
   #waiting: Waiting<T, R>[] = [];
   #running = false;
+  #turn: Promise<void> = Promise.resolve();
+  readonly #hurry = new AbortController();
 
   /**
    * @param flush  resolves with one result per item, in order; rejecting means that nothing of the batch took effect. `alone`: the
@@ -55,7 +60,7 @@ export class Batcher<T, R> {
     }
     return new Promise<R>((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject });
-      if (!this.#running) void this.#run();
+      if (!this.#running) this.#turn = this.#run();
     });
   }
 
@@ -63,8 +68,24 @@ export class Batcher<T, R> {
     this.#running = true;
     // Let everything that arrives in this turn of the event loop into the first batch.
     await Promise.resolve();
-    while (this.#waiting.length > 0) await this.#flushBatch(this.#take());
+    while (this.#waiting.length > 0) {
+      await this.#flushBatch(this.#take());
+      await this.#pause();
+    }
     this.#running = false;
+  }
+
+  /** Ends at once when somebody waits for the rest. */
+  async #pause(): Promise<void> {
+    const { pauseMs = 0 } = this.#options;
+    if (pauseMs === 0 || this.#hurry.signal.aborted) return;
+    await sleep(pauseMs, this.#hurry.signal).catch(() => undefined);
+  }
+
+  /** Write what waits, without any further pause, and what comes from now on at once. Never rejects. */
+  async finish(): Promise<void> {
+    this.#hurry.abort();
+    while (this.#running) await this.#turn;
   }
 
   #take(): readonly Waiting<T, R>[] {

@@ -28,9 +28,9 @@ import { clamp, inspect, readStored, type StoredFile } from "./blobs-fs-read.ts"
 import type { Spill } from "./blobs-fs-spill.ts";
 import { putMoment } from "./put-age.ts";
 
-/** A blob whose digest is known, not durable yet. `image`: what the file will hold; `raw`: the logical bytes. */
+/** A blob whose digest is known, not durable yet. `image`: what the file will hold. */
 export type Prepared =
-  | { readonly kind: "memory"; readonly raw: Buffer; readonly image: Buffer; readonly codec: Codec }
+  | { readonly kind: "memory"; readonly image: Buffer; readonly codec: Codec }
   | { readonly kind: "file"; readonly spill: Spill; readonly codec: Codec };
 
 export class BlobFiles {

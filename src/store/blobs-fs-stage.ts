@@ -81,8 +81,8 @@ export class FsStage implements BlobStage {
     if (this.#refused !== undefined) throw this.#refused;
     this.#state = "finished";
     const digest = blobDigest(this.#hash.digest("hex"));
-    const prepared = this.#spill === undefined ? await this.#inMemory() : await this.#onDisk(this.#spill);
-    this.#staged = new FsStaged(this.#options.files, digest, this.#sizeBytes, prepared);
+    const bytes = this.#spill === undefined ? this.#inMemory() : await this.#onDisk(this.#spill);
+    this.#staged = new FsStaged(this.#options.files, digest, this.#sizeBytes, bytes);
     // `abort` may have come while the above waited; it saw no staged blob to drop.
     if (this.#isAborted()) await this.#staged.discard();
     return this.#staged;
@@ -119,26 +119,14 @@ export class FsStage implements BlobStage {
     return spill.write(chunk);
   }
 
-  async #inMemory(): Promise<Prepared> {
-    const size = this.#sizeBytes;
-    this.#reserve(HEADER_BYTES + size);
-    const image = this.#buffer.subarray(0, HEADER_BYTES + size);
-    const raw = image.subarray(HEADER_BYTES);
+  #inMemory(): Buffered {
+    this.#reserve(HEADER_BYTES + this.#sizeBytes);
+    const image = this.#buffer.subarray(0, HEADER_BYTES + this.#sizeBytes);
     this.#buffer = Buffer.alloc(0);
-    if (this.#options.compress && isWorthTrying(raw)) {
-      const packed = await compressed(raw);
-      if (isWorthIt(size, packed.length)) {
-        const small = Buffer.allocUnsafe(HEADER_BYTES + packed.length);
-        writeHeader(small, "brotli", size);
-        small.set(packed, HEADER_BYTES);
-        return { kind: "memory", raw, image: small, codec: "brotli" };
-      }
-    }
-    writeHeader(image, "plain", size);
-    return { kind: "memory", raw, image, codec: "none" };
+    return { kind: "buffered", image, compress: this.#options.compress };
   }
 
-  async #onDisk(spill: Spill): Promise<Prepared> {
+  async #onDisk(spill: Spill): Promise<Spilled> {
     try {
       await spill.end(this.#sizeBytes);
       return { kind: "file", spill, codec: codecOf(spill.form) };
@@ -149,28 +137,52 @@ export class FsStage implements BlobStage {
   }
 }
 
+/** All bytes, with room for a header in front. They are packed when they are to be durable: what is refused costs no compression. */
+interface Buffered {
+  readonly kind: "buffered";
+  readonly image: Buffer;
+  readonly compress: boolean;
+}
+
+type Spilled = Extract<Prepared, { readonly kind: "file" }>;
+
+async function packed({ image, compress }: Buffered): Promise<Prepared> {
+  const raw = image.subarray(HEADER_BYTES);
+  if (compress && isWorthTrying(raw)) {
+    const small = await compressed(raw);
+    if (isWorthIt(raw.length, small.length)) {
+      const file = Buffer.allocUnsafe(HEADER_BYTES + small.length);
+      writeHeader(file, "brotli", raw.length);
+      file.set(small, HEADER_BYTES);
+      return { kind: "memory", image: file, codec: "brotli" };
+    }
+  }
+  writeHeader(image, "plain", raw.length);
+  return { kind: "memory", image, codec: "none" };
+}
+
 class FsStaged implements StagedBlob {
   readonly digest: BlobDigest;
   readonly sizeBytes: number;
   readonly #files: BlobFiles;
-  readonly #prepared: Prepared;
+  readonly #bytes: Buffered | Spilled;
   #persisting: Promise<PutRecord> | undefined;
   #discarded = false;
   #durable = false;
 
-  constructor(files: BlobFiles, digest: BlobDigest, sizeBytes: number, prepared: Prepared) {
+  constructor(files: BlobFiles, digest: BlobDigest, sizeBytes: number, bytes: Buffered | Spilled) {
     this.#files = files;
     this.digest = digest;
     this.sizeBytes = sizeBytes;
-    this.#prepared = prepared;
+    this.#bytes = bytes;
   }
 
   async *read(range?: ByteRange): AsyncGenerator<Uint8Array> {
     if (this.#discarded) throw outOfOrder("read a staged blob", "discarded");
-    if (this.#prepared.kind === "memory") {
+    if (this.#bytes.kind === "buffered") {
       const { start, end } = clamp(range, this.sizeBytes);
-      if (start < end) yield this.#prepared.raw.subarray(start, end);
-    } else yield* this.#files.readStaged(this.#prepared.spill.path, this.digest, range);
+      if (start < end) yield this.#bytes.image.subarray(HEADER_BYTES + start, HEADER_BYTES + end);
+    } else yield* this.#files.readStaged(this.#bytes.spill.path, this.digest, range);
   }
 
   persist(): Promise<PutRecord> {
@@ -183,17 +195,18 @@ class FsStaged implements StagedBlob {
     if (this.#discarded) return;
     this.#discarded = true;
     await this.#persisting?.catch(() => undefined);
-    if (this.#prepared.kind === "file") await this.#prepared.spill.close(!this.#durable);
+    if (this.#bytes.kind === "file") await this.#bytes.spill.close(!this.#durable);
   }
 
   async #persist(): Promise<PutRecord> {
     try {
-      const record = await this.#files.publish(this.digest, this.sizeBytes, this.#prepared);
+      const prepared = this.#bytes.kind === "buffered" ? await packed(this.#bytes) : this.#bytes;
+      const record = await this.#files.publish(this.digest, this.sizeBytes, prepared);
       this.#durable = true;
       return record;
     } catch (error) {
       // From memory it can be tried again; after a failed fsync of a file nobody knows what is on the disk.
-      if (this.#prepared.kind === "memory") this.#persisting = undefined;
+      if (this.#bytes.kind === "buffered") this.#persisting = undefined;
       throw error;
     }
   }

@@ -35,6 +35,8 @@ const LOCK_ALONE_MS = 200;
 const MAX_WAITING = 5000;
 /** Event batches of messages that were not stored. */
 const MAX_WAITING_EVENTS = 10_000;
+/** Between two writes of such events: nobody waits for them, and one row alone costs as much as ten together. */
+const EVENTS_PAUSE_MS = 50;
 
 export interface StoreOptions {
   readonly db: Db;
@@ -47,7 +49,10 @@ export interface StoreOptions {
   readonly onCommit: (seconds: number, messages: number, bytes: number) => void;
 }
 
-export function createMessageStore(options: StoreOptions): MessageStore {
+/** `finish`: write the events that wait. */
+export type FinishableStore = MessageStore & { finish(): Promise<void> };
+
+export function createMessageStore(options: StoreOptions): FinishableStore {
   const { db, log } = options;
   const batcher = new Batcher<Delivery, readonly TargetResult[]>(
     (batch, alone) => storeBatch(options, batch, alone ? LOCK_ALONE_MS : LOCK_MS),
@@ -64,7 +69,7 @@ export function createMessageStore(options: StoreOptions): MessageStore {
       await insertEvents(db, batch);
       return batch.map(() => undefined);
     },
-    { maxBatch: MAX_BATCH, maxWaiting: MAX_WAITING_EVENTS },
+    { maxBatch: MAX_BATCH, maxWaiting: MAX_WAITING_EVENTS, pauseMs: EVENTS_PAUSE_MS },
   );
   return {
     deliver: delivery => batcher.add({ ...delivery, targets: delivery.targets.map(withUsableMailbox) }),
@@ -79,6 +84,7 @@ export function createMessageStore(options: StoreOptions): MessageStore {
         });
       });
     },
+    finish: () => events.finish(),
   };
 }
 
