@@ -2,7 +2,10 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, before, beforeEach, test } from "node:test";
+import type { Holds } from "../../../src/core/ports/holds.ts";
+import { createHolds } from "../../../src/store/holds.ts";
 import { deleteExpired } from "../../../src/store/housekeeping.ts";
+import { silentLog } from "../../lib/database.ts";
 import {
   type DELIVER,
   HOLD,
@@ -291,4 +294,47 @@ test("a hold that fails defers its own recipient alone", async () => {
   rig.holds.error = new Error("no room");
   assert.deepEqual(kinds(await rig.deliver({ to: [a, b], queueId: `Q${count}` })), ["internal", "stored"]);
   rig.holds.error = undefined;
+});
+
+test("of two copies one is stored, and the hold of the other is cut off: neither is lost or doubled", async () => {
+  const [a, b] = [address("a"), address("b")];
+  rig.hooks.decisions = { pre_delivery: { [`b${count}`]: HOLD } };
+  const holds = createHolds({
+    db: rig.database.db,
+    confirmBlob: digest => rig.blobs.confirm(digest),
+    expireDays: () => 30,
+    redeliveryWindowS: () => 3600,
+    newId: rig.newId,
+    log: silentLog,
+  });
+  const cut: Holds = { hold: () => Promise.reject(new Error("killed")) };
+  const sent = { to: [a, b], queueId: `Q${count}` };
+  const open = async () => {
+    const [row] = await rig.database.db.query<{
+      n: number;
+    }>`select count(*) as n from holds where account = ${b}`;
+    return row?.n;
+  };
+  rig.realHolds = cut;
+  assert.deepEqual(kinds(await rig.deliver(sent)), ["stored", "internal"]);
+  assert.equal(await open(), 0);
+  rig.realHolds = holds;
+  assert.deepEqual(kinds(await rig.deliver(sent)), ["already", "held"]);
+  assert.deepEqual(kinds(await rig.deliver(sent)), ["already", "already"]);
+  rig.hooks.decisions = {};
+  assert.deepEqual(kinds(await rig.deliver(sent)), ["already", "already"], "also when the hook is gone");
+  rig.realHolds = undefined;
+  assert.deepEqual([(await rig.copies(a)).length, (await rig.copies(b)).length, await open()], [1, 0, 1]);
+  assert.deepEqual(rig.hooks.asked("pre_delivery"), [[a], [b], [b]]);
+});
+
+test("the client stands in the timeline for hooks that run later; LMTP never speaks for everyone", async () => {
+  const a = address("a");
+  rig.hooks.decisions = { pre_receive: {} };
+  const [outcome] = await rig.deliver({ to: [a], queueId: `Q${count}` });
+  const [row] = await rig.database.db.query<{ data: Record<string, unknown> }>`
+    select list -> 0 -> 'data' as data from events where message_id = ${outcome?.id ?? ""}::uuid order by id limit 1`;
+  const { client_ip, client_name, helo } = row?.data ?? {};
+  assert.deepEqual([client_ip, client_name, helo], ["192.0.2.1", "mx.far.test", "far.test"]);
+  assert.equal(rig.hooks.calls[0]?.facts.everyone, undefined);
 });
