@@ -116,7 +116,6 @@ export class MemoryHolds implements Holds {
 }
 
 export const KEY = Buffer.alloc(32, 7);
-const WAIT_MS = 20_000;
 
 export interface Sent {
   readonly to: readonly (string | { readonly address: string; readonly orcpt: string })[];
@@ -140,6 +139,8 @@ export class Rig {
   submissions: Submissions | undefined;
   /** What LMTP holds goes here, when it is not the ones in memory. */
   realHolds: Holds | undefined;
+  /** The whole time of a message. */
+  waitMs = 20_000;
 
   private constructor(database: TestDatabase, blobs: FsBlobStore) {
     this.database = database;
@@ -224,8 +225,7 @@ export class Rig {
   }
 
   /** Deliver by LMTP; `text` as the MTA has it after the milter's edits. */
-  async deliver(sent: Sent): Promise<readonly RecipientOutcome[]> {
-    const intake = this.intake();
+  async deliver(sent: Sent, intake = this.intake()): Promise<readonly RecipientOutcome[]> {
     const recipients = sent.to.map(recipientOf);
     const mailFrom = parseMailAddress(sent.from ?? "a@example.org");
     const resolved = await Promise.all(recipients.map(one => intake.checkRecipient(one, mailFrom)));
@@ -250,7 +250,7 @@ export class Rig {
   }
 
   async #inTime<T>(work: (deadline: ReturnType<typeof deadlineAfter>) => Promise<T>): Promise<T> {
-    const deadline = deadlineAfter(WAIT_MS);
+    const deadline = deadlineAfter(this.waitMs);
     // Deadlines do not keep the process alive.
     const alive = setInterval(() => undefined, 1000);
     try {
