@@ -8,7 +8,7 @@ create table verdicts (
   mail_from   text not null,
   -- the same for all recipients
   uniform     boolean not null,
-  -- [{recipient, orcpt, decision}]
+  -- [{decision, for: [[recipient, orcpt], …]}]: each decision once
   list        jsonb not null check (jsonb_typeof(list) = 'array'),
   expires_at  timestamptz not null
 );

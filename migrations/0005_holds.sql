@@ -56,7 +56,7 @@ create table submissions (
   token_hash  bytea primary key check (octet_length(token_hash) = 32),
   hold_id     uuid not null references holds (id) on delete cascade,
   point       text not null,
-  -- [{recipient, orcpt, decision}]
+  -- [{decision, for: [[recipient, orcpt], …]}], as in verdicts
   verdicts    jsonb not null,
   created_at  timestamptz not null default now(),
   expires_at  timestamptz not null,

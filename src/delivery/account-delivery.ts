@@ -153,6 +153,7 @@ function receivedEvent({ message, envelope, blob, traceId }: DeliveryFacts): Tim
       peer: envelope.peer,
       ...(envelope.client.address === undefined ? {} : { client_ip: envelope.client.address }),
       ...(envelope.client.name === undefined ? {} : { client_name: envelope.client.name }),
+      ...(envelope.client.helo === undefined ? {} : { helo: envelope.client.helo }),
       ...(traceId === undefined ? {} : { trace_id: traceId }),
     },
   };

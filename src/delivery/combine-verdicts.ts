@@ -6,6 +6,7 @@
  */
 import type { FinalAction, HookDecision } from "../core/ports/hooks.ts";
 import type { CarriedVerdict } from "../core/ports/verdicts.ts";
+import { isSame } from "../core/same-decision.ts";
 
 export type Fields = HookDecision["headers"];
 
@@ -35,10 +36,10 @@ const STRENGTH: Readonly<Record<FinalAction, number>> = { deliver: 0, hold: 1, t
 export function combineInbound(verdicts: readonly CarriedVerdict[]): Combined {
   const [first] = verdicts;
   const { action } = first?.decision ?? { action: "deliver" };
-  const isSame = verdicts.every(({ decision }) => decision.action === action);
-  if (first !== undefined && isSame && (action === "reject" || action === "tempfail"))
+  const isForAll = verdicts.every(({ decision }) => decision.action === action);
+  if (first !== undefined && isForAll && (action === "reject" || action === "tempfail"))
     return { kind: "refuse", decision: first.decision };
-  if (isSame && action === "hold") return { kind: "hold" };
+  if (isForAll && action === "hold") return { kind: "hold" };
   return { kind: "accept", addBcc: [], ...split(verdicts) };
 }
 
@@ -71,12 +72,12 @@ export function split(verdicts: readonly CarriedVerdict[]): {
 } {
   const headers = verdicts[0]?.decision.headers ?? [];
   const isAddedHere = verdicts.every(
-    ({ decision }) => decision.action === "deliver" && isEqual(decision.headers, headers),
+    ({ decision }) => decision.action === "deliver" && isSame(decision.headers, headers),
   );
   const rest = isAddedHere
     ? verdicts.map(one => ({ ...one, decision: { ...one.decision, headers: [] } }))
     : verdicts;
-  const uniform = rest.every(({ decision }) => isEqual(decision, rest[0]?.decision));
+  const uniform = rest.every(({ decision }) => isSame(decision, rest[0]?.decision));
   const isNothing = rest.every(({ decision }) => saysNothing(decision));
   return { headers: isAddedHere ? headers : [], carried: isNothing ? [] : rest, uniform };
 }
@@ -92,11 +93,6 @@ function saysNothing(decision: HookDecision): boolean {
       list => list.length === 0,
     )
   );
-}
-
-/** Both come from the same code, in the same order of keys. */
-function isEqual(one: unknown, other: unknown): boolean {
-  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 function unique<T>(items: readonly T[]): readonly T[] {

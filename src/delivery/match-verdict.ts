@@ -8,6 +8,7 @@
  */
 import type { EnvelopeRecipient } from "../core/envelope.ts";
 import type { CarriedVerdict, VerdictRecord } from "../core/ports/verdicts.ts";
+import { isSame } from "../core/same-decision.ts";
 
 /** @returns undefined: no verdict is about this recipient */
 export function matchVerdict(
@@ -27,7 +28,8 @@ export function matchVerdict(
   const addresses = fits.filter(one => one.byAddress);
   const [best = []] = [pairs, originals, addresses].filter(list => list.length > 0);
   const [first] = best;
-  if (first !== undefined && best.every(one => isSame(one.verdict, first.verdict))) return first.verdict;
+  if (first !== undefined && best.every(one => isSame(one.verdict.decision, first.verdict.decision)))
+    return first.verdict;
   return uniform ? verdicts[0] : undefined;
 }
 
@@ -35,8 +37,4 @@ export function matchVerdict(
 function originalOf(address: string, orcpt: string): string {
   const text = orcpt === "" ? address : orcpt.replace(/^(?:rfc822|utf-8);/iu, "");
   return text.toLowerCase();
-}
-
-function isSame(one: CarriedVerdict, other: CarriedVerdict): boolean {
-  return JSON.stringify(one.decision) === JSON.stringify(other.decision);
 }

@@ -20,7 +20,9 @@ export interface MilterContent {
   readonly full: boolean;
   /** The message has ended. @param declaredBytes  the client's word, for want of a better one */
   finish(declaredBytes: number | undefined): Promise<ContentFacts>;
-  /** Undefined: not all of the message is here. */
+  /** All of the message comes. */
+  readonly isWhole: boolean;
+  /** Undefined: not all of the message is here, or not yet. */
   readonly message: ReceivedMessage | undefined;
   /** Drop what is only temporary. Never rejects. */
   release(): Promise<void>;
@@ -28,6 +30,7 @@ export interface MilterContent {
 
 export class WholeContent implements MilterContent {
   readonly full = false;
+  readonly isWhole = true;
   readonly #receiver: MessageReceiver;
   readonly #maxBytes: number;
   #bytes = 0;
@@ -72,6 +75,7 @@ export class WholeContent implements MilterContent {
 
 /** The scanner keeps what it hands out of a header, and no more (`HEADER_KEEP_BYTES`). */
 export class HeaderContent implements MilterContent {
+  readonly isWhole = false;
   readonly message = undefined;
   readonly #scanner: MessageScanner;
   #full = false;
@@ -108,6 +112,7 @@ export class HeaderContent implements MilterContent {
 /** Nobody reads anything. */
 export class NoContent implements MilterContent {
   readonly full = true;
+  readonly isWhole = false;
   readonly message = undefined;
 
   write(): undefined {}

@@ -21,6 +21,7 @@ export function receivedAtMilter(
       ...(auth === undefined ? {} : { auth_user: auth.user }),
       ...(client.address === undefined ? {} : { client_ip: client.address }),
       ...(client.name === undefined ? {} : { client_name: client.name }),
+      ...(client.helo === undefined ? {} : { helo: client.helo }),
     },
   };
 }

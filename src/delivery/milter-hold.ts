@@ -3,10 +3,10 @@
  * the chain said the same of. Held again, after an answer that was lost, nothing changes.
  */
 import type { HeldRecipient, HeldSession, Holds, NewHold } from "../core/ports/holds.ts";
-import type { HookDecision } from "../core/ports/hooks.ts";
-import type { MilterEnvelope } from "../core/ports/milter.ts";
+import type { MilterEnvelope, MilterRecipient } from "../core/ports/milter.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import type { CarriedVerdict } from "../core/ports/verdicts.ts";
+import { groupByDecision } from "../core/same-decision.ts";
 import { holdReason, noHolds } from "./hold-copy.ts";
 import { receivedAtMilter } from "./milter-events.ts";
 import { POINT_OF } from "./milter-options.ts";
@@ -20,6 +20,8 @@ export interface MilterHold {
   readonly verdicts: readonly CarriedVerdict[];
   /** Of the hooks that were called. */
   readonly events: readonly TimelineEvent[];
+  /** Asked when the bytes are durable. @throws {MairustError} the MTA has its answer already, and it was another one */
+  readonly assertWanted: () => void;
 }
 
 /** @throws {MairustError} `not_built` without a store for holds; `disk_full`, `store_unavailable`: nothing is held */
@@ -29,9 +31,11 @@ export async function holdAtMilter({
   envelope,
   verdicts,
   events,
+  assertWanted,
 }: MilterHold): Promise<void> {
   if (holds === undefined) throw noHolds();
   const blob = await message.staged.persist();
+  assertWanted();
   const { receivedAt } = message;
   await holds.hold(
     {
@@ -46,26 +50,16 @@ export async function holdAtMilter({
 
 function newHolds(envelope: MilterEnvelope, verdicts: readonly CarriedVerdict[]): readonly NewHold[] {
   const holder = verdicts.find(({ decision }) => decision.action === "hold")?.decision;
-  const groups = new Map<string, { readonly decision: HookDecision; readonly recipients: HeldRecipient[] }>();
-  for (const [i, { decision }] of verdicts.entries()) {
+  const decided = verdicts.flatMap(({ decision }, i) => {
     const recipient = envelope.recipients[i];
-    if (recipient === undefined) continue;
-    const key = JSON.stringify(decision);
-    const group = groups.get(key) ?? { decision, recipients: [] };
-    groups.set(key, group);
-    const { address, orcpt, notify } = recipient;
-    group.recipients.push({
-      address,
-      ...(orcpt === undefined ? {} : { orcpt }),
-      ...(notify === undefined ? {} : { notify }),
-    });
-  }
-  return [...groups.values()].map(({ decision, recipients }) => {
+    return recipient === undefined ? [] : [{ decision, recipient }];
+  });
+  return groupByDecision(decided).map(({ decision, items }) => {
     // Outbound a hold for one recipient holds the message for all of them.
     const by = decision.by ?? holder?.by;
     return {
       point: POINT_OF[envelope.direction],
-      recipients,
+      recipients: items.map(({ recipient }) => heldRecipient(recipient)),
       account: undefined,
       by,
       reason: holdReason(by),
@@ -76,6 +70,14 @@ function newHolds(envelope: MilterEnvelope, verdicts: readonly CarriedVerdict[])
       events: [],
     };
   });
+}
+
+function heldRecipient({ address, orcpt, notify }: MilterRecipient): HeldRecipient {
+  return {
+    address,
+    ...(orcpt === undefined ? {} : { orcpt }),
+    ...(notify === undefined ? {} : { notify }),
+  };
 }
 
 function sessionOf({ client, tls, dsn }: MilterEnvelope): HeldSession {

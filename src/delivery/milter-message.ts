@@ -11,7 +11,7 @@
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError, toMairustError } from "../core/errors.ts";
 import type { MessageId } from "../core/ids.ts";
-import type { HookDecision, HookPoint } from "../core/ports/hooks.ts";
+import type { HookDecision, HookDecisions, HookPoint, MessageFacts } from "../core/ports/hooks.ts";
 import type {
   MilterDecision,
   MilterEdit,
@@ -30,6 +30,7 @@ import {
   combineSent,
   split,
 } from "./combine-verdicts.ts";
+import { hooksDeadline } from "./hooks-time.ts";
 import type { MilterContent } from "./milter-content.ts";
 import { decisionEvent, receivedAtMilter } from "./milter-events.ts";
 import { holdAtMilter } from "./milter-hold.ts";
@@ -57,6 +58,7 @@ export class DecidedMessage implements MilterMessage {
   readonly #parts: MessageParts;
   #late: Promise<void> = Promise.resolve();
   #deciding = false;
+  #isAborted = false;
 
   constructor(options: MilterDeciderOptions, envelope: MilterEnvelope, parts: MessageParts) {
     this.#options = options;
@@ -81,8 +83,9 @@ export class DecidedMessage implements MilterMessage {
     try {
       const decided = await this.#decidedBefore(reserved);
       if (decided !== undefined) return decided;
-      const scope = this.#parts.hasHooks ? await scopeOf(this.#options.directory, this.#envelope) : undefined;
-      if (scope === undefined) return await this.#withoutHooks(deadline);
+      const canJudge = this.#canJudge();
+      const scope = canJudge ? await scopeOf(this.#options.directory, this.#envelope) : undefined;
+      if (scope === undefined) return await this.#withoutHooks(canJudge, deadline);
       return await this.#judge(scope, deadline);
     } finally {
       this.#release();
@@ -90,6 +93,7 @@ export class DecidedMessage implements MilterMessage {
   }
 
   async abort(): Promise<void> {
+    this.#isAborted = true;
     // While it is decided about, hooks may read it.
     if (!this.#deciding) this.#release();
   }
@@ -124,10 +128,22 @@ export class DecidedMessage implements MilterMessage {
     return { kind: "accept", edits: this.#fieldEdits(all) };
   }
 
-  async #withoutHooks(deadline: Deadline): Promise<MilterDecision> {
+  /**
+   * What hooks need is here. Those that were enabled since the MTA connected may miss the body of mail from outside: LMTP, which has
+   * all of it, asks them then. Mail that is sent comes nowhere else, so they judge what there is.
+   */
+  #canJudge(): boolean {
+    const { content, hasHooks } = this.#parts;
+    const { direction } = this.#envelope;
+    const { body, hold } = this.#options.hooks.needs(POINT_OF[direction]);
+    return hasHooks && (direction === "outbound" || content.isWhole || !(body || hold));
+  }
+
+  /** @param wasAsked  hooks could see it, and none of them has a say in it */
+  async #withoutHooks(wasAsked: boolean, deadline: Deadline): Promise<MilterDecision> {
     const { directory, hooks, log } = this.#options;
-    // Hooks that came meanwhile have not seen it: without the field LMTP asks them.
-    const isJudged = this.#parts.hasHooks || !hooks.has(POINT_OF[this.#envelope.direction]);
+    // Hooks that have not seen it: without the field LMTP asks them.
+    const isJudged = wasAsked || !hooks.has(POINT_OF[this.#envelope.direction]);
     if (!isJudged) return { kind: "accept", edits: [] };
     try {
       const mayTrace = await within(isOurs(directory, this.#envelope), deadline);
@@ -142,7 +158,7 @@ export class DecidedMessage implements MilterMessage {
   }
 
   async #judge(scope: Scope, deadline: Deadline): Promise<MilterDecision> {
-    const { hooks, log, now, store } = this.#options;
+    const { log, now, store } = this.#options;
     const envelope = this.#envelope;
     const { id, receivedAt, content } = this.#parts;
     const facts = {
@@ -159,10 +175,11 @@ export class DecidedMessage implements MilterMessage {
       authUser: envelope.auth?.user,
       tls: envelope.tls === undefined ? undefined : true,
       tags: [],
+      everyone: true,
       ...(await content.finish(envelope.declaredSizeBytes)),
     };
     const point = POINT_OF[envelope.direction];
-    const { each, events, late } = await hooks.run(point, facts, deadline);
+    const { each, events, late } = await this.#run(point, facts, deadline);
     if (late !== undefined) this.#late = this.#recordLate(late);
     const verdicts = envelope.recipients.map((recipient, i) => ({
       recipient: recipient.address.raw,
@@ -188,6 +205,15 @@ export class DecidedMessage implements MilterMessage {
       ]);
     }
     return decision;
+  }
+
+  async #run(point: HookPoint, facts: MessageFacts, whole: Deadline): Promise<HookDecisions> {
+    const deadline = hooksDeadline(whole);
+    try {
+      return await this.#options.hooks.run(point, facts, deadline);
+    } finally {
+      deadline.dispose();
+    }
   }
 
   async #answer(
@@ -224,7 +250,9 @@ export class DecidedMessage implements MilterMessage {
       });
       return { kind: "refuse", code: 451, enhanced: "4.7.1", lines: ["try again"] };
     }
-    await holdAtMilter({ holds, message, envelope, verdicts, events });
+    this.#assertWanted();
+    const assertWanted = () => this.#assertWanted();
+    await holdAtMilter({ holds, message, envelope, verdicts, events, assertWanted });
     return { kind: "discard" };
   }
 
@@ -235,10 +263,17 @@ export class DecidedMessage implements MilterMessage {
     return { kind: "accept", edits: [...trace, ...this.#fieldEdits(accepted)] };
   }
 
+  /** Whoever was answered without this decision sends the message again: what is written now would be there twice. */
+  #assertWanted(): void {
+    if (this.#isAborted)
+      throw new MairustError("deadline", "Cannot decide: the MTA has its answer already, or is gone");
+  }
+
   async #save(point: HookPoint, { carried, uniform }: Pick<Accepted, "carried" | "uniform">): Promise<void> {
     const { queueId, mailFrom } = this.#envelope;
     // Without one nobody could find it again.
     if (queueId === "") return;
+    this.#assertWanted();
     await this.#options.verdicts.save({
       traceId: this.id,
       queueId,

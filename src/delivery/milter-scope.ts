@@ -19,6 +19,8 @@ export interface Scope {
   readonly hasOurs: boolean;
 }
 
+/** Domains that are looked up at a time for one message. */
+const LOOKUPS_AT_ONCE = 8;
 const STAGE_ORDER: readonly Stage[] = ["observe", "hooks", "mirror", "store"];
 
 /**
@@ -26,9 +28,8 @@ const STAGE_ORDER: readonly Stage[] = ["observe", "hooks", "mirror", "store"];
  * @throws {MairustError} `store_unavailable`
  */
 export async function scopeOf(directory: Directory, envelope: MilterEnvelope): Promise<Scope | undefined> {
-  const domains = await Promise.all(
-    envelope.recipients.map(({ address }) => directory.findDomain(address.domain)),
-  );
+  const found = await findDomains(directory, envelope);
+  const domains = envelope.recipients.map(({ address }) => found.get(address.domain));
   const addresses = envelope.recipients.map(({ address }, i) => addressText(address, domains[i]));
   const hasOurs = domains.some(isBeyondObserve);
   if (envelope.direction === "inbound") {
@@ -44,10 +45,27 @@ export async function scopeOf(directory: Directory, envelope: MilterEnvelope): P
 /** True for mail from outside with a recipient in a domain of ours beyond `observe`. @throws {MairustError} `store_unavailable` */
 export async function isOurs(directory: Directory, envelope: MilterEnvelope): Promise<boolean> {
   if (envelope.direction !== "inbound") return false;
-  for (const { address } of envelope.recipients) {
-    if (isBeyondObserve(await directory.findDomain(address.domain))) return true;
+  for (const name of domainNames(envelope)) {
+    if (isBeyondObserve(await directory.findDomain(name))) return true;
   }
   return false;
+}
+
+const domainNames = ({ recipients }: MilterEnvelope): ReadonlySet<string> =>
+  new Set(recipients.map(({ address }) => address.domain));
+
+/** Each domain once: a thousand recipients are mostly of one, and each name that is not remembered is a query. */
+async function findDomains(
+  directory: Directory,
+  envelope: MilterEnvelope,
+): Promise<ReadonlyMap<string, Domain | undefined>> {
+  const names = [...domainNames(envelope)];
+  const found = new Map<string, Domain | undefined>();
+  for (let at = 0; at < names.length; at += LOOKUPS_AT_ONCE) {
+    const some = names.slice(at, at + LOOKUPS_AT_ONCE);
+    await Promise.all(some.map(async name => found.set(name, await directory.findDomain(name))));
+  }
+  return found;
 }
 
 function isBeyondObserve(domain: Domain | undefined): boolean {

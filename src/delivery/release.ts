@@ -162,7 +162,7 @@ class ReleaseEngine {
   }
 
   async #store(taken: HoldTaken, target: ResolvedRecipient, by: string): Promise<Done> {
-    const { holds, hostname, now } = this.#options;
+    const { holds, hooks, hostname, now } = this.#options;
     const { address } = target.account;
     const chain = this.#chain(taken);
     const decided = await withDeadline(HOOKS_MS, deadline => chain.forAccount(target, deadline));
@@ -173,7 +173,10 @@ class ReleaseEngine {
       await this.#keep(taken, taken.record.recipients, text, isOwn ? decided : undefined, chain.events);
       return { released: [], kept: [{ recipient: address, text }] };
     }
-    const entry = releaseTarget(taken, target, decided.decision, hostname, now());
+    const entry = {
+      target: releaseTarget(taken, target, decided.decision, hostname, now()),
+      ...(hooks.has("post_receive") ? { followUp: "post_receive" as const } : {}),
+    };
     const event: TimelineEvent = {
       at: now(),
       kind: "released",

@@ -115,7 +115,8 @@ class Session {
       replies.push(await this.#command(rcptCommand(recipient, extensions.has("DSN"))));
     if (!replies.some(reply => reply.taken)) return replies;
     const data = await this.#command("DATA");
-    const end = data.text.startsWith("354") ? await this.#content(message) : data;
+    // Whatever else it says, it has not got the message.
+    const end = data.text.startsWith("354") ? await this.#content(message) : { ...data, taken: false };
     this.#socket.end("QUIT\r\n");
     return replies.map(reply => (reply.taken ? end : reply));
   }

@@ -16,7 +16,7 @@ import type { Log } from "../core/ports/log.ts";
 import type { MessageStore, TargetResult } from "../core/ports/store.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import type { Verdicts } from "../core/ports/verdicts.ts";
-import { deadlineAfter, within } from "../platform/deadline.ts";
+import { within } from "../platform/deadline.ts";
 import {
   type AccountDelivery,
   type ArrivedMessage,
@@ -29,6 +29,7 @@ import {
   messageFacts,
 } from "./account-delivery.ts";
 import { newHold, noHolds } from "./hold-copy.ts";
+import { hooksDeadline } from "./hooks-time.ts";
 import type { InFlightDeliveries } from "./in-flight.ts";
 import { Outcomes } from "./outcomes.ts";
 import { PreReceive } from "./pre-receive.ts";
@@ -70,11 +71,6 @@ interface Kept {
   readonly decided: DecidedDelivery;
   readonly ruling: Exclude<Ruling, { readonly kind: "refuse" }>;
 }
-
-/** Kept of the transaction's time for the commit, at most. */
-const COMMIT_RESERVE_MS = 5_000;
-/** And never more than this share of what is left. */
-const COMMIT_RESERVE_SHARE = 0.25;
 
 /** Lives until its outcomes are known, and what it started has ended. */
 export class Transaction {
@@ -138,7 +134,7 @@ export class Transaction {
     const fresh = await within(this.#withoutStored(pending), deadline);
     const decided = await this.#decideAll(fresh, deadline);
     this.#options.onStep?.("decided");
-    const kept = (await within(Promise.all(decided.map(one => this.#apply(one))), deadline)).flat();
+    const kept = await this.#applyRulings(decided, deadline);
     if (kept.length === 0) return;
     if (deadline.signal.aborted) throw deadline.signal.reason;
     const stored = this.#store(kept);
@@ -150,18 +146,15 @@ export class Transaction {
     await within(stored, deadline);
   }
 
-  /** Hooks get the chain's time but for what the commit needs: a hook that is cut must not take the store's time with it. */
   async #decideAll(
     fresh: readonly AccountDelivery[],
     deadline: Deadline,
   ): Promise<readonly DecidedDelivery[]> {
     const hasChain = this.#options.hooks.has("pre_delivery");
     if (!hasChain && !this.#preReceive.isNeeded) return fresh.map(delivery => undecided(delivery));
-    const remainingMs = deadline.remainingMs();
-    const reserveMs = Math.min(COMMIT_RESERVE_MS, remainingMs * COMMIT_RESERVE_SHARE);
-    const hooksDeadline = deadlineAfter(remainingMs - reserveMs, deadline);
+    const forHooks = hooksDeadline(deadline);
     try {
-      const judging = this.#preReceive.judge(fresh, hooksDeadline, late => this.#recordLate(late));
+      const judging = this.#preReceive.judge(fresh, forHooks, late => this.#recordLate(late));
       const judged = await within(judging, deadline);
       const decided = fresh.map(delivery => undecided(delivery, judged.get(delivery.account.address)));
       const delivered = decided.filter(
@@ -169,10 +162,11 @@ export class Transaction {
       );
       if (!hasChain) return decided;
       const all = delivered.map(({ delivery }) => delivery);
-      const after = await Promise.all(delivered.map(one => this.#decide(one, all, hooksDeadline)));
+      const chains = delivered.map(one => this.#decide(one, all, forHooks));
+      const after = await within(Promise.all(chains), deadline);
       return [...decided.filter(one => !delivered.includes(one)), ...after.flat()];
     } finally {
-      hooksDeadline.dispose();
+      forHooks.dispose();
     }
   }
 
@@ -242,18 +236,26 @@ export class Transaction {
     this.#background.push(record());
   }
 
-  /** @returns what is to be stored or held; nothing when it is refused */
-  async #apply(decided: DecidedDelivery): Promise<readonly Kept[]> {
-    const ruling = rulingOf(decided, this.#options.lateReject());
-    if (ruling.kind !== "refuse") return [{ decided, ruling }];
-    const carried = decided.received?.carried;
-    if (carried !== undefined && ruling.refusal.action === "tempfail") {
-      // The next try is judged anew.
-      const { recipient, orcpt } = carried.verdict;
-      await this.#options.verdicts.forget(carried.traceId, recipient, orcpt);
+  /** @returns what is to be stored or held; who is refused has its outcome */
+  async #applyRulings(decided: readonly DecidedDelivery[], deadline: Deadline): Promise<readonly Kept[]> {
+    const kept: Kept[] = [];
+    const forgotten: Promise<void>[] = [];
+    for (const one of decided) {
+      const ruling = rulingOf(one, this.#options.lateReject());
+      if (ruling.kind !== "refuse") {
+        kept.push({ decided: one, ruling });
+        continue;
+      }
+      const carried = one.received?.carried;
+      if (carried !== undefined && ruling.refusal.action === "tempfail") {
+        // The next try is judged anew.
+        const { recipient, orcpt } = carried.verdict;
+        forgotten.push(this.#options.verdicts.forget(carried.traceId, recipient, orcpt));
+      }
+      this.#outcomes.refused(one.delivery.account.address, ruling.refusal, one.events);
     }
-    this.#outcomes.refused(decided.delivery.account.address, ruling.refusal, decided.events);
-    return [];
+    if (forgotten.length > 0) await within(Promise.all(forgotten), deadline);
+    return kept;
   }
 
   /** The peer was told 451; nothing is stored, and it comes again. */

@@ -25,7 +25,7 @@ import { createMailboxes, normalizeMailboxName } from "./mailbox-names.ts";
 
 /** Deliveries per transaction. */
 const MAX_BATCH = 100;
-/** Octets of structure, header and prefixes per transaction: they travel as text in one statement. */
+/** Octets of structure, header, prefixes and metadata per transaction: they travel as text in one statement. */
 const MAX_BATCH_BYTES = 8 * 1024 * 1024;
 /** How long a batch waits, twice, for an account that somebody holds (its removal, another node); longer makes everybody wait. */
 const LOCK_MS = 500;
@@ -99,8 +99,16 @@ export function withUsableMailbox(target: DeliveryTarget): DeliveryTarget {
 }
 
 function weightOf(delivery: Delivery): number {
-  const prefixes = delivery.targets.reduce((sum, target) => sum + target.prefix.length, 0);
-  return delivery.structure.length + (delivery.header?.length ?? 0) + prefixes;
+  const targets = delivery.targets.reduce(
+    (sum, { prefix, metadata }) => sum + prefix.length + weightOfMetadata(metadata),
+    0,
+  );
+  return delivery.structure.length + (delivery.header?.length ?? 0) + targets;
+}
+
+/** Plugins may say half a megabyte of each copy; mostly they say nothing. */
+function weightOfMetadata(metadata: DeliveryTarget["metadata"]): number {
+  return Object.keys(metadata).length === 0 ? 0 : JSON.stringify(metadata).length;
 }
 
 async function alreadyDelivered(

@@ -9,15 +9,22 @@
 import { randomUUID } from "node:crypto";
 import { MairustError } from "../core/errors.ts";
 import { accountId, blobDigest } from "../core/ids.ts";
-import type { HoldKept, HoldReleases, HoldTaken, StoredPlace } from "../core/ports/hold-admin.ts";
+import type {
+  HoldKept,
+  HoldReleases,
+  HoldTaken,
+  ReleasedEntry,
+  StoredPlace,
+} from "../core/ports/hold-admin.ts";
 import type { HeldSession } from "../core/ports/holds.ts";
 import type { HookDecision } from "../core/ports/hooks.ts";
-import type { Delivery, DeliveryTarget, TargetResult } from "../core/ports/store.ts";
+import type { Delivery, TargetResult } from "../core/ports/store.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import type { MailboxChanges } from "./changes.ts";
 import { type Db, jsonText, pgText, sql, type Tx } from "./db.ts";
 import { withUsableMailbox } from "./deliver.ts";
 import { insertEvents, recipientKey, storeDeliveries } from "./deliver-rows.ts";
+import { enqueueFollowUp } from "./follow-up.ts";
 import { dropMessages, getHoldRow, toHeldRecord, wrongState } from "./hold-rows.ts";
 import { recipientRows } from "./holds.ts";
 import { INTERRUPTED, IS_FREE } from "./holds-admin.ts";
@@ -40,11 +47,11 @@ export function createHoldReleases({ db, changes }: ReleaseStoreOptions): HoldRe
   return {
     take: id => db.begin(tx => take(tx, id)),
     keep: (taken, kept) => db.begin(tx => keep(tx, taken, kept)),
-    async store(taken, target, by, events) {
-      const usable = withUsableMailbox(target);
+    async store(taken, entry, by, events) {
+      const usable = withUsableMailbox(entry.target);
       if (usable.ifMissing === "create")
         await db.begin(tx => createMailboxes(tx, [{ accountId: usable.accountId, name: usable.mailbox }]));
-      const place = await db.begin(tx => store(tx, taken, usable, by, events));
+      const place = await db.begin(tx => store(tx, taken, { ...entry, target: usable }, by, events));
       changes.publish([place.mailboxId]);
       return place;
     },
@@ -149,7 +156,7 @@ async function keep(tx: Tx, taken: HoldTaken, kept: HoldKept): Promise<boolean> 
 async function store(
   tx: Tx,
   taken: HoldTaken,
-  target: DeliveryTarget,
+  { target, followUp }: ReleasedEntry,
   by: string,
   events: readonly TimelineEvent[],
 ): Promise<StoredPlace> {
@@ -159,6 +166,8 @@ async function store(
   const result = results?.[0];
   if (result?.kind !== "stored") throw notStored(result, target.recipient);
   await endTaken(tx, taken, "released", by);
+  // Not by store_deliveries: the message may have copies elsewhere, and those have had their hooks.
+  if (followUp !== undefined) await enqueueFollowUp(tx, followUp, taken.record.messageId, [target.accountId]);
   const { queueId, blob } = taken.message;
   await tx.run`
     update deliveries set outcome = 'stored'

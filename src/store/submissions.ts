@@ -7,6 +7,7 @@ import type { HookPoint } from "../core/ports/hooks.ts";
 import type { Submissions } from "../core/ports/submissions.ts";
 import type { CarriedVerdict } from "../core/ports/verdicts.ts";
 import { type Db, jsonText, pgText } from "./db.ts";
+import { fromGroups, toGroups, type VerdictGroup } from "./verdict-groups.ts";
 
 const TOKEN_BYTES = 24;
 /** As `issueToken` makes them: base64url of {@link TOKEN_BYTES} octets. */
@@ -24,7 +25,7 @@ export async function issueToken(
   const token = randomBytes(TOKEN_BYTES).toString("base64url");
   await db.query`
     insert into submissions (token_hash, hold_id, point, verdicts, expires_at)
-    values (${hashOf(token)}, ${holdId}::uuid, ${point}, ${jsonText(verdicts)}::text::jsonb,
+    values (${hashOf(token)}, ${holdId}::uuid, ${point}, ${jsonText(toGroups(verdicts))}::text::jsonb,
             now() + make_interval(secs => ${VALID_S}::float8))`;
   return token;
 }
@@ -33,11 +34,11 @@ export function createSubmissions(db: Db): Submissions {
   return {
     async take(token, queueId) {
       if (!TOKEN.test(token)) return undefined;
-      const [row] = await db.query<{ point: HookPoint; verdicts: readonly CarriedVerdict[] }>`
+      const [row] = await db.query<{ point: HookPoint; verdicts: readonly VerdictGroup[] }>`
         update submissions set used_at = now(), queue_id = ${pgText(queueId)}
         where token_hash = ${hashOf(token)} and used_at is null and expires_at > now()
         returning point, verdicts`;
-      return row;
+      return row === undefined ? undefined : { ...row, verdicts: fromGroups(row.verdicts) };
     },
   };
 }

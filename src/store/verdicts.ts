@@ -5,9 +5,9 @@
  * disk, saving one is the only write of the service that is committed without waiting for the log.
  * Failures: `store_unavailable`; the milter then defers.
  */
-import type { HookDecision } from "../core/ports/hooks.ts";
-import type { CarriedVerdict, VerdictRecord, Verdicts } from "../core/ports/verdicts.ts";
+import type { VerdictRecord, Verdicts } from "../core/ports/verdicts.ts";
 import { type Db, json, pgText } from "./db.ts";
+import { fromGroups, toGroups, type VerdictGroup } from "./verdict-groups.ts";
 
 interface VerdictRow {
   readonly trace_id: string;
@@ -15,14 +15,8 @@ interface VerdictRow {
   readonly point: VerdictRecord["point"];
   readonly mail_from: string;
   readonly uniform: boolean;
-  readonly list: readonly StoredVerdict[];
+  readonly list: readonly VerdictGroup[];
   readonly expires_at: Date;
-}
-
-/** JSON knows no undefined: those fields are absent. */
-interface StoredVerdict extends Omit<CarriedVerdict, "decision"> {
-  readonly decision: Omit<HookDecision, "by" | "reply" | "folder"> &
-    Partial<Pick<HookDecision, "by" | "reply" | "folder">>;
 }
 
 export function createVerdicts(db: Db): Verdicts {
@@ -31,7 +25,7 @@ export function createVerdicts(db: Db): Verdicts {
       const { traceId, queueId, point, mailFrom, uniform, verdicts, expiresAt } = record;
       await db.run`
         insert into verdicts (trace_id, queue_id, point, mail_from, uniform, list, expires_at)
-        select ${traceId}::uuid, ${pgText(queueId)}, ${point}, ${pgText(mailFrom)}, ${uniform}::boolean, ${json(verdicts)}::jsonb,
+        select ${traceId}::uuid, ${pgText(queueId)}, ${point}, ${pgText(mailFrom)}, ${uniform}::boolean, ${json(toGroups(verdicts))}::jsonb,
           ${expiresAt}::timestamptz
         -- true: local to this one statement
         where set_config('synchronous_commit', 'off', true) = 'off'`;
@@ -52,8 +46,10 @@ export function createVerdicts(db: Db): Verdicts {
       // What is left no longer speaks for everybody.
       await db.run`
         update verdicts set uniform = false, list = (
-          select coalesce(jsonb_agg(one order by n), '[]') from jsonb_array_elements(list) with ordinality as x(one, n)
-          where not one @> ${{ recipient, orcpt }}::jsonb)
+          select coalesce(jsonb_agg(jsonb_set(one, '{for}', (
+            select coalesce(jsonb_agg(pair order by i), '[]') from jsonb_array_elements(one -> 'for') with ordinality as y(pair, i)
+            where pair <> ${json([recipient, orcpt])}::jsonb)) order by n), '[]')
+          from jsonb_array_elements(list) with ordinality as x(one, n))
         where trace_id = ${traceId}::uuid`;
     },
   };
@@ -66,11 +62,7 @@ function toRecord(row: VerdictRow): VerdictRecord {
     point: row.point,
     mailFrom: row.mail_from,
     uniform: row.uniform,
-    verdicts: row.list.map(({ recipient, orcpt, decision }) => ({
-      recipient,
-      orcpt,
-      decision: { by: undefined, reply: undefined, folder: undefined, ...decision },
-    })),
+    verdicts: fromGroups(row.list),
     expiresAt: row.expires_at,
   };
 }

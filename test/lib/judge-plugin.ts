@@ -1,5 +1,5 @@
 /**
- * A script plugin for tests that does what a message's Subject says: `reject`, `tempfail`, `tag`, `die` (its process ends), `load`
+ * A script plugin for tests that does what a message's Subject says: `reject`, `tempfail`, `hold`, `tag`, `die` (its process ends), `load`
  * (nothing at all). It tags by the hook point, so that it is seen where it was called.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 export const JUDGE = "com.example.judge";
 
-const MANIFEST = `id = "${JUDGE}"
+const manifest = (decide: string) => `id = "${JUDGE}"
 name = "Judge"
 version = "1.0.0"
 [entry]
@@ -19,7 +19,7 @@ on = ["pre_receive", "pre_send", "pre_delivery"]
 [permissions]
 read_headers = ["Subject"]
 write_tags = true
-decide = ["reject", "tempfail"]
+decide = ${decide}
 `;
 
 const PROGRAM = `
@@ -41,21 +41,24 @@ for await (const line of createInterface({ input: process.stdin })) {
   const answers = {
     reject: { action: "reject", reason: "not wanted here" },
     tempfail: { action: "tempfail", reason: "come back" },
+    hold: { action: "hold", reason: "look at this", tags: { add: ["held-by-" + request.hook.replace("_", "-")] } },
   };
   const verdict = request.hook === "pre_delivery" ? undefined : answers[subject.split(" ")[0]];
   console.log(JSON.stringify({ call_id: request.call_id, ...(verdict ?? { tags: { add: [request.hook.replace("_", "-")] } }) }));
 }
 `;
 
-/** Write the plugin below `dir`. @returns the configuration that switches it on at these points; its calls go to the file `calls` */
+/** Write the plugin below `dir`. @param decisions  that it may make; with `hold` it needs the whole message. @returns the configuration that switches it on at these points; its calls go to the file `calls` */
 export function judgePlugin(
   dir: string,
   points: readonly string[],
   more = "",
+  decisions: readonly string[] = ["reject", "tempfail"],
 ): { readonly toml: string; readonly callsFile: string } {
   const folder = join(dir, JUDGE);
   mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, "plugin.toml"), MANIFEST);
+  const decide = JSON.stringify(decisions);
+  writeFileSync(join(folder, "plugin.toml"), manifest(decide));
   writeFileSync(join(folder, "main.mjs"), PROGRAM);
   const hooks = points.map(
     point => `[[hooks]]
@@ -71,7 +74,7 @@ folders = [${JSON.stringify(dir)}]
 allow_unsigned = ["${JUDGE}"]
 allow_unsandboxed = ["${JUDGE}"]
 [plugin."${JUDGE}"]
-grants = { read_headers = ["Subject"], write_tags = true, decide = ["reject", "tempfail"] }
+grants = { read_headers = ["Subject"], write_tags = true, decide = ${decide} }
 ${hooks.join("\n")}`;
   return { toml, callsFile: join(folder, "calls") };
 }

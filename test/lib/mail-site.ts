@@ -22,6 +22,8 @@ export interface MailSiteOptions extends Omit<SidecarOptions, "dir"> {
   readonly milterStage?: "observe" | "store";
   /** main.cf parameters of Postfix that are set last. */
   readonly postfixSettings?: Readonly<Record<string, string>>;
+  /** The sidecar submits its own mail to this Postfix. */
+  readonly submits?: boolean;
 }
 
 export interface MailSite {
@@ -43,6 +45,7 @@ export async function startMailSite(options: MailSiteOptions): Promise<MailSite>
     aliases = {},
     postfixSettings = {},
     milterStage,
+    submits = false,
     domain = "example.test",
     ...rest
   } = options;
@@ -65,6 +68,9 @@ export async function startMailSite(options: MailSiteOptions): Promise<MailSite>
   const socket = `unix:${postfix.lmtpSocket}`;
   const sidecar = await startSidecar({
     ...rest,
+    ...(submits
+      ? { toml: `[outbound]\nsmtp = "inet:127.0.0.1:${postfix.smtpPort}"\n${rest.toml ?? ""}` }
+      : {}),
     domain,
     dir: await folder("s"),
     lmtpListen: [socket],

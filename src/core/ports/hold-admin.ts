@@ -111,6 +111,13 @@ export interface HoldKept {
   readonly events: readonly TimelineEvent[];
 }
 
+/** How a held message is stored for one account. */
+export interface ReleasedEntry {
+  readonly target: Delivery["targets"][number];
+  /** A job that the commit makes, as that of a delivery does, for this account's copy. */
+  readonly followUp?: "post_receive";
+}
+
 export interface StoredPlace {
   readonly mailboxId: MailboxId;
   readonly mailbox: string;
@@ -132,7 +139,7 @@ export interface HoldReleases {
    */
   store(
     taken: HoldTaken,
-    target: Delivery["targets"][number],
+    entry: ReleasedEntry,
     by: string,
     events: readonly TimelineEvent[],
   ): Promise<StoredPlace>;

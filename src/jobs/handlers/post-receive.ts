@@ -1,5 +1,5 @@
 /**
- * The job that the commit of a message leaves when hooks stand at `post_receive` (message path, step 8): a chain for each account that
+ * The job that the commit of a message, or its release, leaves when hooks stand at `post_receive` (message path, step 8): a chain for each account that
  * has a copy, and what the plugins want is applied to that account's copies.
  *
  * At least once. What hooks answered is applied before it is written down that they did; those that failed are called again, alone,
@@ -62,12 +62,18 @@ async function findMessage(
 ): Promise<StoredMessage | undefined> {
   if (job.messageId === undefined)
     throw new MairustError("data_invalid", `Cannot run job ${job.id}: it names no message`);
-  const message = await messages.find(messageId(job.messageId));
+  const found = await messages.find(messageId(job.messageId));
+  const message = found === undefined ? undefined : { ...found, copies: copiesFor(found, job.payload) };
   if (message === undefined || message.header !== undefined || message.copies.length === 0) return message;
   const end = Math.min(message.headerBytes, HEADER_KEEP_BYTES);
   const chunks: Uint8Array[] = [];
   for await (const chunk of blobs.get(message.digest, { start: 0, end })) chunks.push(chunk);
   return { ...message, header: Buffer.concat(chunks) };
+}
+
+/** A release names whose copy it made; other copies of the message had their hooks when they were stored. */
+function copiesFor({ copies }: StoredMessage, { accounts }: JobData): readonly StoredCopy[] {
+  return Array.isArray(accounts) ? copies.filter(({ account }) => accounts.includes(account)) : copies;
 }
 
 /** What is left to do, by account id: these hooks, or nothing. An account that is not named had no run yet. */

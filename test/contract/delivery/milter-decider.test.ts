@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
 import type { MairustError } from "../../../src/core/errors.ts";
+import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { DELIVER, HOLD, milterEnvelope, REJECT, Rig, TEMPFAIL, TEXT, tagged, traceOf } from "./rig.ts";
 
 let rig: Rig;
@@ -15,6 +16,7 @@ beforeEach(() => {
   rig.hooks.wanted = { headers: true, body: true, hold: true };
   rig.holds.held.length = 0;
   rig.holds.error = undefined;
+  rig.hooks.meanwhile = () => undefined;
   rig.submissions = undefined;
 });
 
@@ -23,7 +25,7 @@ const rows = async (queueId: string) =>
   rig.database.db.query<{
     point: string;
     uniform: boolean;
-    list: { recipient: string; decision: { action: string } }[];
+    list: { for: (readonly [string, string])[]; decision: { action: string } }[];
   }>`
     select point, uniform, list from verdicts where queue_id = ${queueId}`;
 const written = async () => {
@@ -111,10 +113,10 @@ test("one watched or foreign recipient is enough: nothing is done to the message
     const [row] = await rows(queueId);
     assert.equal(row?.uniform, false);
     assert.deepEqual(
-      row?.list.map(({ recipient, decision: { action } }) => [recipient, action]),
+      row?.list.map(one => [one.for, one.decision.action]),
       [
-        ["taro@example.test", "reject"],
-        [other, "deliver"],
+        [[["taro@example.test", ""]], "reject"],
+        [[[other, ""]], "deliver"],
       ],
     );
     assert.deepEqual([...(rig.hooks.calls.at(-1)?.facts.observed ?? [])], [other]);
@@ -140,14 +142,37 @@ test("fields that all get are added here, others travel", async () => {
   assert.equal((await rows("DIFFER")).length, 1);
 });
 
-test("where the body is not here a hold becomes a temporary failure, and hooks read the header alone", async () => {
-  rig.hooks.decisions = { pre_receive: { "*": HOLD } };
-  const decision = await rig.ask({ to: TO, content: "headers", text: "Subject: x\r\n\r\n" });
+test("hooks that need a body that was not asked for leave mail from outside to LMTP", async () => {
+  rig.hooks.decisions = { pre_receive: { "*": REJECT } };
+  const sent = { to: TO, content: "headers", text: "Subject: x\r\n\r\n", queueId: "BODY" } as const;
+  for (const wanted of [
+    { headers: true, body: true, hold: false },
+    { headers: true, body: false, hold: true },
+  ]) {
+    rig.hooks.wanted = wanted;
+    assert.deepEqual(await rig.ask(sent), { kind: "accept", edits: [] }, "no field: nobody has judged it");
+  }
+  assert.deepEqual(rig.hooks.calls, []);
+  assert.deepEqual(await rows("BODY"), []);
+  rig.hooks.wanted = { headers: true, body: false, hold: false };
+  assert.equal((await rig.ask(sent)).kind, "refuse", "the header is enough for these");
+});
+
+test("where the body of sent mail is not here a hold becomes a temporary failure, and hooks read the header alone", async () => {
+  rig.hooks.decisions = { pre_send: { "*": HOLD } };
+  const decision = await rig.ask({
+    to: TO,
+    direction: "outbound",
+    from: "taro@example.test",
+    content: "headers",
+    text: "Subject: x\r\n\r\n",
+  });
   assert.deepEqual(decision, { kind: "refuse", code: 451, enhanced: "4.7.1", lines: ["try again"] });
   assert.deepEqual(rig.holds.held, []);
   const facts = rig.hooks.calls.at(-1)?.facts;
   assert.equal(facts?.content.digest, "");
   assert.equal(Buffer.from(facts?.header ?? []).toString(), "Subject: x\r\n\r\n");
+  rig.hooks.decisions = { pre_receive: {} };
   rig.hooks.wanted = { headers: true, body: false, hold: false };
   const message = rig.decider().open(milterEnvelope({ to: TO }));
   assert.equal(message.full, false);
@@ -235,4 +260,54 @@ test("when verdicts cannot be kept the message is not accepted", async () => {
   rig.hooks.decisions = { pre_receive: { taro: REJECT } };
   const verdicts = { ...rig.verdicts, save: () => Promise.reject(new Error("away")) };
   await assert.rejects(rig.ask({ to: TO }, rig.decider({ verdicts })), /away/u);
+});
+
+test("facts say that these are all recipients, and hooks leave time for what is written after them", async () => {
+  rig.hooks.decisions = { pre_receive: { "*": tagged("t") } };
+  await rig.ask({ to: [...TO, "x@watched.test"], queueId: "FACTS" });
+  const call = rig.hooks.calls.at(-1);
+  assert.equal(call?.facts.everyone, true);
+  assert.ok((call?.remainingMs ?? 0) <= 15_000, "of 20 s");
+});
+
+test("a message that was answered meanwhile is not held, and nothing is kept of it", async () => {
+  const alive = setInterval(() => undefined, 1000);
+  for (const [queueId, decision] of [
+    ["GONE-HELD", HOLD],
+    ["GONE-TAGGED", tagged("t")],
+  ] as const) {
+    rig.hooks.decisions = { pre_receive: { "*": decision } };
+    const message = rig.decider().open(milterEnvelope({ to: TO, queueId }));
+    await message.write(Buffer.from(TEXT));
+    rig.hooks.meanwhile = () => message.abort();
+    const deadline = deadlineAfter(20_000);
+    await assert.rejects(message.decide([], deadline), { code: "deadline" });
+    deadline.dispose();
+    assert.deepEqual(await rows(queueId), []);
+  }
+  clearInterval(alive);
+  assert.deepEqual(rig.holds.held, []);
+});
+
+test("a thousand recipients cost one look for their domain, and one copy of the decision", async () => {
+  const metadata = { "plugin:x:report": "x".repeat(4000) };
+  rig.hooks.decisions = { pre_receive: { "*": { ...tagged("t"), metadata }, u7: REJECT } };
+  const names: string[] = [];
+  const { directory } = rig;
+  const findDomain = (name: string) => {
+    names.push(name);
+    return directory.findDomain(name);
+  };
+  const decider = rig.decider({ directory: { findDomain } as never });
+  const to = Array.from({ length: 1000 }, (_, i) => `u${i}@example.test`);
+  assert.equal((await rig.ask({ to, queueId: "MANY" }, decider)).kind, "accept");
+  assert.deepEqual(names, ["example.test"]);
+  const [row] = await rows("MANY");
+  assert.deepEqual(
+    row?.list.map(one => [one.for.length, one.decision.action]),
+    [
+      [999, "deliver"],
+      [1, "reject"],
+    ],
+  );
 });

@@ -1,5 +1,6 @@
 /** Milter decisions and LMTP deliveries over a real database, with hooks that do what a test says and holds in memory. */
 import { join } from "node:path";
+import type { Deadline } from "../../../src/core/deadline.ts";
 import { type Envelope, type EnvelopeRecipient, parseMailAddress } from "../../../src/core/envelope.ts";
 import { messageId } from "../../../src/core/ids.ts";
 import type { HeldMessage, Holds, NewHold } from "../../../src/core/ports/holds.ts";
@@ -64,11 +65,15 @@ export class TestHooks implements HookRunner {
   readonly calls: {
     readonly point: HookPoint;
     readonly facts: MessageFacts;
+    /** Of the chain's time. */
+    readonly remainingMs: number;
     readonly options?: ChainOptions;
   }[] = [];
   /** Local part of the recipient to what the point says; absent: no hooks stand there. */
   decisions: Partial<Record<HookPoint, Readonly<Record<string, HookDecision>>>> = {};
   wanted: PointNeeds = { headers: true, body: true, hold: true };
+  /** Done while a chain runs. */
+  meanwhile: () => Promise<void> | void = () => undefined;
 
   has(point: HookPoint): boolean {
     return this.decisions[point] !== undefined;
@@ -78,8 +83,10 @@ export class TestHooks implements HookRunner {
     return this.has(point) ? this.wanted : { headers: false, body: false, hold: false };
   }
 
-  async run(point: HookPoint, facts: MessageFacts, _deadline: unknown, options?: ChainOptions) {
-    this.calls.push({ point, facts, ...(options === undefined ? {} : { options }) });
+  async run(point: HookPoint, facts: MessageFacts, deadline: Deadline, options?: ChainOptions) {
+    const remainingMs = deadline.remainingMs();
+    this.calls.push({ point, facts, remainingMs, ...(options === undefined ? {} : { options }) });
+    await this.meanwhile();
     const each = new Map(
       facts.recipients.map(recipient => {
         const [local = ""] = recipient.split("@");
@@ -109,7 +116,6 @@ export class MemoryHolds implements Holds {
 }
 
 export const KEY = Buffer.alloc(32, 7);
-const WAIT_MS = 20_000;
 
 export interface Sent {
   readonly to: readonly (string | { readonly address: string; readonly orcpt: string })[];
@@ -131,6 +137,10 @@ export class Rig {
   now: () => Date = () => new Date();
   lateReject: "hold" | "reject" = "hold";
   submissions: Submissions | undefined;
+  /** What LMTP holds goes here, when it is not the ones in memory. */
+  realHolds: Holds | undefined;
+  /** The whole time of a message. */
+  waitMs = 20_000;
 
   private constructor(database: TestDatabase, blobs: FsBlobStore) {
     this.database = database;
@@ -199,6 +209,7 @@ export class Rig {
       ...this.#common,
       hostname: "mail.example.test",
       limits: () => ({ receivedHeaders: 5, mime: { depth: 300, parts: 3000 } }),
+      ...(this.realHolds === undefined ? {} : { holds: this.realHolds }),
       detailFolder: () => true,
       lateReject: () => this.lateReject,
     });
@@ -214,15 +225,19 @@ export class Rig {
   }
 
   /** Deliver by LMTP; `text` as the MTA has it after the milter's edits. */
-  async deliver(sent: Sent): Promise<readonly RecipientOutcome[]> {
-    const intake = this.intake();
+  async deliver(sent: Sent, intake = this.intake()): Promise<readonly RecipientOutcome[]> {
     const recipients = sent.to.map(recipientOf);
     const mailFrom = parseMailAddress(sent.from ?? "a@example.org");
     const resolved = await Promise.all(recipients.map(one => intake.checkRecipient(one, mailFrom)));
     const envelope: Envelope = {
       mailFrom,
       recipients,
-      client: { ident: sent.queueId ?? this.newId() },
+      client: {
+        ident: sent.queueId ?? this.newId(),
+        address: "192.0.2.1",
+        name: "mx.far.test",
+        helo: "far.test",
+      },
       peer: "unix",
       peerHelo: "mx",
       dsn: {},
@@ -235,7 +250,7 @@ export class Rig {
   }
 
   async #inTime<T>(work: (deadline: ReturnType<typeof deadlineAfter>) => Promise<T>): Promise<T> {
-    const deadline = deadlineAfter(WAIT_MS);
+    const deadline = deadlineAfter(this.waitMs);
     // Deadlines do not keep the process alive.
     const alive = setInterval(() => undefined, 1000);
     try {
@@ -274,7 +289,7 @@ export function milterEnvelope(sent: Sent): MilterEnvelope {
     queueId: sent.queueId ?? "Q1",
     mta: "mx",
     daemonName: "",
-    client: { address: "192.0.2.1" },
+    client: { address: "192.0.2.1", helo: "far.test" },
     mailFrom: parseMailAddress(sent.from ?? "a@example.org"),
     mailArgs: [],
     recipients: sent.to.map(to => ({ ...recipientOf(to), args: [] })),

@@ -2,7 +2,10 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, before, beforeEach, test } from "node:test";
+import type { Holds } from "../../../src/core/ports/holds.ts";
+import { createHolds } from "../../../src/store/holds.ts";
 import { deleteExpired } from "../../../src/store/housekeeping.ts";
+import { silentLog } from "../../lib/database.ts";
 import {
   type DELIVER,
   HOLD,
@@ -270,6 +273,18 @@ test("a carried tempfail is answered once; the next try is judged anew", async (
   assert.deepEqual((await rig.copies(a))[0]?.keywords, ["better"]);
 });
 
+test("a carried tempfail that was answered to one recipient is still there for the others", async () => {
+  const [a, b] = [address("a"), address("b")];
+  rig.hooks.decisions = { pre_receive: { [`a${count}`]: TEMPFAIL, [`b${count}`]: TEMPFAIL } };
+  const first = await through({ to: [a, b, address("c")] }, { to: [a] });
+  assert.deepEqual(first.kinds, ["451"]);
+  const sent = { queueId: first.queueId, text: first.text };
+  assert.deepEqual(kinds(await rig.deliver({ ...sent, to: [b] })), ["451"]);
+  assert.deepEqual(rig.hooks.asked("pre_receive"), [], "the milter's word");
+  await rig.deliver({ ...sent, to: [a] });
+  assert.deepEqual(rig.hooks.asked("pre_receive"), [[a]]);
+});
+
 test("a hold of pre_delivery keeps one account's copy, with what pre_receive had decided", async () => {
   const [a, b] = [address("a"), address("b")];
   rig.hooks.decisions = {
@@ -291,4 +306,69 @@ test("a hold that fails defers its own recipient alone", async () => {
   rig.holds.error = new Error("no room");
   assert.deepEqual(kinds(await rig.deliver({ to: [a, b], queueId: `Q${count}` })), ["internal", "stored"]);
   rig.holds.error = undefined;
+});
+
+const realHolds = () =>
+  createHolds({
+    db: rig.database.db,
+    confirmBlob: digest => rig.blobs.confirm(digest),
+    expireDays: () => 30,
+    redeliveryWindowS: () => 3600,
+    newId: rig.newId,
+    log: silentLog,
+  });
+
+async function holdsOf(account: string): Promise<number | undefined> {
+  const [row] = await rig.database.db.query<{ n: number }>`
+    select count(*) as n from holds where account = ${account}`;
+  return row?.n;
+}
+
+test("a hold that does not come back is answered 4xx at the deadline, and is known when the mail comes again", async () => {
+  const a = address("a");
+  rig.hooks.decisions = only("a", HOLD);
+  let release = (): void => {};
+  const gate = new Promise<void>(resolve => {
+    release = resolve;
+  });
+  rig.realHolds = { hold: (message, holds) => gate.then(() => realHolds().hold(message, holds)) };
+  rig.waitMs = 300;
+  const intake = rig.intake();
+  const sent = { to: [a], queueId: `Q${count}` };
+  assert.deepEqual(kinds(await rig.deliver(sent, intake)), ["deadline"]);
+  assert.equal(await holdsOf(a), 0);
+  release();
+  rig.waitMs = 20_000;
+  assert.deepEqual(kinds(await rig.deliver(sent, intake)), ["already"]);
+  assert.equal(await holdsOf(a), 1);
+  rig.realHolds = undefined;
+});
+
+test("of two copies one is stored, and the hold of the other is cut off: neither is lost or doubled", async () => {
+  const [a, b] = [address("a"), address("b")];
+  rig.hooks.decisions = { pre_delivery: { [`b${count}`]: HOLD } };
+  const cut: Holds = { hold: () => Promise.reject(new Error("killed")) };
+  const sent = { to: [a, b], queueId: `Q${count}` };
+  rig.realHolds = cut;
+  assert.deepEqual(kinds(await rig.deliver(sent)), ["stored", "internal"]);
+  assert.equal(await holdsOf(b), 0);
+  rig.realHolds = realHolds();
+  assert.deepEqual(kinds(await rig.deliver(sent)), ["already", "held"]);
+  assert.deepEqual(kinds(await rig.deliver(sent)), ["already", "already"]);
+  rig.hooks.decisions = {};
+  assert.deepEqual(kinds(await rig.deliver(sent)), ["already", "already"], "also when the hook is gone");
+  rig.realHolds = undefined;
+  assert.deepEqual([(await rig.copies(a)).length, (await rig.copies(b)).length, await holdsOf(b)], [1, 0, 1]);
+  assert.deepEqual(rig.hooks.asked("pre_delivery"), [[a], [b], [b]]);
+});
+
+test("the client stands in the timeline for hooks that run later; LMTP never speaks for everyone", async () => {
+  const a = address("a");
+  rig.hooks.decisions = { pre_receive: {} };
+  const [outcome] = await rig.deliver({ to: [a], queueId: `Q${count}` });
+  const [row] = await rig.database.db.query<{ data: Record<string, unknown> }>`
+    select list -> 0 -> 'data' as data from events where message_id = ${outcome?.id ?? ""}::uuid order by id limit 1`;
+  const { client_ip, client_name, helo } = row?.data ?? {};
+  assert.deepEqual([client_ip, client_name, helo], ["192.0.2.1", "mx.far.test", "far.test"]);
+  assert.equal(rig.hooks.calls[0]?.facts.everyone, undefined);
 });

@@ -5,6 +5,7 @@ import { parseMailAddress } from "../../../src/core/envelope.ts";
 import type { HoldReleases } from "../../../src/core/ports/hold-admin.ts";
 import type { NewHold } from "../../../src/core/ports/holds.ts";
 import type { ChainOptions, HookDecision, HookPoint, HookRunner } from "../../../src/core/ports/hooks.ts";
+import { FOLLOW_UP_ATTEMPTS } from "../../../src/store/deliver-rows.ts";
 import {
   ADDRESS,
   ADMIN,
@@ -149,6 +150,23 @@ test("a later hook that holds or rejects holds it from then on; one that defers 
   assert.equal((await rig.inMailboxes(message.messageId)).length, 1);
 });
 
+test("mail that is stored by a release leaves the job that a delivery leaves, for its own copy", async () => {
+  const jobs = (message: string) =>
+    rig.db.query`select kind, payload, max_attempts from jobs where message_id = ${message}::uuid`;
+  const { id, message } = await held(await rig.atLmtp());
+  await rig.releases(hooksThat(() => ({})).hooks).release(ask(id));
+  const accounts = [await rig.accountOf()];
+  assert.deepEqual(await jobs(message.messageId), [
+    { kind: "post_receive", payload: { accounts }, max_attempts: FOLLOW_UP_ATTEMPTS },
+  ]);
+  const without = await held(await rig.atLmtp());
+  await rig.releases().release(ask(without.id));
+  assert.deepEqual(await jobs(without.message.messageId), [], "no hooks, no job");
+  const kept = await held(await rig.atLmtp());
+  await rig.releases(hooksThat(() => objection("hold", "other")).hooks).release(ask(kept.id));
+  assert.deepEqual(await jobs(kept.message.messageId), [], "not stored, no job");
+});
+
 test("eight releases at a time store one copy", async () => {
   const { id, message } = await held(await rig.atLmtp());
   const results = await Promise.allSettled(Array.from({ length: 8 }, () => rig.releases().release(ask(id))));
@@ -174,7 +192,7 @@ test("a release that comes back after its lease was lost stores nothing", async 
     exactlyOnce: false,
     events: [],
   } as const;
-  await assert.rejects(store.store(late, target, "late", []), { code: "invalid_state" });
+  await assert.rejects(store.store(late, { target }, "late", []), { code: "invalid_state" });
   assert.equal(await store.keep(late, { recipients: [], problem: "late", events: [] }), false);
   await assert.rejects(store.end(late, "released", "late", []), { code: "invalid_state" });
   assert.equal((await rig.inMailboxes(message.messageId)).length, 1);

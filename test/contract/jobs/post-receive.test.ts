@@ -120,6 +120,26 @@ test("each account has its own chain over the stored message, and its decision c
   assert.deepEqual(changed?.by, by("tagger"));
 });
 
+test("the job of a release is for the copy that it made; the others had theirs", async () => {
+  const [one, two] = [await rig.account(), await rig.account()];
+  const id = await rig.deliver([one, two], { followUp: undefined as never });
+  await rig.queue.enqueue({ kind: "post_receive", payload: { accounts: [two.id] }, messageId: id });
+  const worker = startWorker(async (_, { recipients }) => decided(recipients, { tags: ["seen"] }));
+  await rig.untilState((await jobOf(id)).id, "done");
+  await worker.stop();
+  assert.deepEqual(
+    worker.calls.map(({ facts }) => [facts.recipients, facts.domainRecipients]),
+    [[[two.address], [two.address]]],
+  );
+  assert.deepEqual(
+    (await rig.copies(id)).map(({ account, keywords }) => [account, keywords]),
+    [
+      [one.id, []],
+      [two.id, ["seen"]],
+    ],
+  );
+});
+
 test("a hook that failed is called again alone, when what the others wanted is applied already", async () => {
   const account = await rig.account();
   const id = await rig.deliver([account]);

@@ -30,7 +30,7 @@ before(async () => {
 after(() => database.stop());
 
 /** What one process has over a database: two of them are two nodes. */
-function openNode(over: Db) {
+function openNode(over: Db, onCommit: (seconds: number, messages: number) => void = () => undefined) {
   const changes = new MailboxChanges(over, silentLog);
   const store = createMessageStore({
     db: over,
@@ -39,7 +39,7 @@ function openNode(over: Db) {
     redeliveryWindowS: () => 3600,
     // Digests without files: nothing here is collected.
     confirmBlob: async () => undefined,
-    onCommit: () => undefined,
+    onCommit,
   });
   const hub = new MailboxHub(over, changes, silentLog);
   return { store, changes, hub, reader: createMailboxReader(over, hub) };
@@ -365,4 +365,23 @@ test("deleteExpired() removes old events and keys and nothing else", async () =>
   await db.query`update deliveries set created_at = now() - interval '9 days' where queue_id = ${old.queueId}`;
   const gone = await deleteExpired(db, { eventsDays: 90, redeliveryWindowS: 604_800 });
   assert.deepEqual(gone, { events: 1, ledger: 0, deliveries: 1, verdicts: 0 });
+});
+
+test("one transaction takes no more of what plugins said than fits", async () => {
+  const batches: number[] = [];
+  const { store, changes } = openNode(db, (_, messages) => batches.push(messages));
+  const account = await newAccount();
+  const metadata = { "plugin:x:report": "x".repeat(3_000_000) };
+  await Promise.all(
+    Array.from({ length: 6 }, () => deliverOne(store, delivery([target(account, { metadata })]))),
+  );
+  await changes.stop();
+  assert.equal(
+    batches.reduce((sum, n) => sum + n, 0),
+    6,
+  );
+  assert.ok(
+    batches.every(n => n <= 2),
+    `messages of each transaction: ${batches}`,
+  );
 });

@@ -146,6 +146,11 @@ test("a connection that ends is a passing failure, and after the message's end i
   await assert.rejects(submit("inet:127.0.0.1:1", messageTo("a@x.test")), { code: "store_unavailable" });
 });
 
+test("a server that does not go on to the message has not taken it, whatever it says", async t => {
+  const mta = await scripted(t, ["220 hello", "250 mta", "250 ok", "250 ok", "250 ok"]);
+  assert.deepEqual(await submit(mta.server, messageTo("a@x.test")), [{ taken: false, text: "250 ok" }]);
+});
+
 test("an address with a line break is no command", async t => {
   const mta = await scripted(t, ["220 hello", "250 mta", "250 ok"]);
   await assert.rejects(submit(mta.server, messageTo("a@x.test>\r\nDATA")), { code: "address_syntax" });
