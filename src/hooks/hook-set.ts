@@ -34,6 +34,8 @@ export interface Hook {
   readonly matches: HookMatcher;
   /** What the hook needs to be shown, its filter and its plugin together. */
   readonly needs: PointNeeds;
+  /** Octets that the plugin's settings take in each payload. */
+  readonly settingsBytes: number;
   /** For the ledger. */
   readonly grantsWritten: Readonly<Record<string, unknown>>;
 }
@@ -97,6 +99,7 @@ function compileHook(row: HookRow, plugins: HookPlugins): Hook {
     parallel: row.parallel,
     matches: compileFilter(row.filter, row.name),
     needs: needsOf(row, plugin),
+    settingsBytes: Buffer.byteLength(JSON.stringify(plugin.settings)),
     grantsWritten: grantsAsWritten(plugin.grants),
   };
 }

@@ -53,7 +53,9 @@ for await (const line of createInterface({ input: process.stdin })) {
   }
   const subject = request.headers?.[0]?.value;
   console.error("subject is " + subject);
+  if (request.settings.answer === "slow") await new Promise(done => setTimeout(done, 300));
   const answers = {
+    slow: { tags: { add: [request.settings.tag + "-" + request.context.tags.length] } },
     tag: { tags: { add: [request.settings.tag] } },
     reject: { action: "reject", reason: subject },
     wrong: { action: subject, explanation: subject },
@@ -193,6 +195,25 @@ test("prepare() and commit() exchange plugins; prepare() and abort() leave every
     before.every(pid => !after.includes(pid)),
     "an old process is left",
   );
+});
+
+test("a chain that runs while plugins are exchanged goes on to its end with those it began with", async t => {
+  const again = `[[hooks]]\nname = "talk2"\npoint = "pre_delivery"\nplugin = "${ID}"\nmode = "enforce"\n`;
+  const more = `${again}on_error = "reject"\n${again.replace("talk2", "talk3").replace('"enforce"', '"shadow"')}`;
+  const rig = await rigOf(t, { answer: "slow", more });
+  const before = await settled(rig);
+  const prepared = await rig.hooks.prepare(await rig.configOf({ tag: "new" }));
+  const running = runChain(rig.hooks);
+  await prepared.commit();
+  const { action, tags, late } = await running;
+  assert.deepEqual([action, tags], ["deliver", ["old-0", "old-1"]]);
+  // Also what the decision did not wait for.
+  assert.deepEqual(
+    (await late)?.map(({ data }) => [data.hook, data.outcome]),
+    [["talk3", "ok"]],
+  );
+  const after = await settled(rig);
+  assert.deepEqual([before.filter(pid => after.includes(pid)), await rig.tags()], [[], ["new"]]);
 });
 
 test("what cannot be used is refused with its problems, and leaves no process", async t => {
