@@ -270,3 +270,20 @@ test("the plugin dies with the service, also when that is killed", async () => {
   host.kill("SIGKILL");
   assert.ok(await dead(pid), "the plugin survived");
 });
+
+test("the question how it is goes to the spare: the only worker's next call does not wait for the answer", async t => {
+  const { transport } = await started(t, { mode: "drowsy" });
+  let first = "";
+  // Until the spare is there the question takes the worker's turn.
+  for (let i = 0; i < 20 && first !== "call"; i++) {
+    first = "";
+    const health = transport.health().then(({ status }) => {
+      first ||= "health";
+      return status;
+    });
+    await ask(transport, "empty");
+    first ||= "call";
+    assert.equal(await health, "ok");
+  }
+  assert.equal(first, "call");
+});
