@@ -2,6 +2,7 @@
 import { MairustError } from "../core/errors.ts";
 import type { HookState, HookView, StoredHook } from "../core/ports/hook-admin.ts";
 import { type BrokenCircuit, brokenText } from "../hooks/circuits.ts";
+import { lateTimeoutOf } from "../hooks/hook-set.ts";
 import { type Origin, originText } from "../platform/config/problem.ts";
 import { readHook } from "../platform/config/read-hook.ts";
 import { switchedOff } from "../plugins/discovery.ts";
@@ -109,9 +110,15 @@ function stateOf(
 }
 
 function notesOn(row: HookConfig, config: Config): readonly string[] {
+  const notes: string[] = [];
+  if (row.late === "apply" && lateTimeoutOf(row) === undefined)
+    notes.push(
+      'late = "apply" does nothing here: it takes on_timeout = "allow", a late_timeout_ms above timeout_ms, and a point before post_receive',
+    );
   const grants = config.plugin[row.plugin]?.grants ?? {};
-  if (Object.keys(grants).length > 0) return [];
+  if (Object.keys(grants).length > 0) return notes;
   return [
+    ...notes,
     `nothing is granted to plugin "${row.plugin}": it sees that mail comes and its size, and may change nothing; ` +
       `grants stand in a configuration file, as [plugin."${row.plugin}"] grants = { … }`,
   ];

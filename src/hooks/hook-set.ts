@@ -105,7 +105,7 @@ function compileHook(row: HookRow, plugins: HookPlugins): Hook {
 }
 
 /** Only mail that a time-out lets go can meet its answer later; and at `post_receive` nothing waits, the job tries again. */
-function lateTimeoutOf(row: HookRow): number | undefined {
+export function lateTimeoutOf(row: HookRow): number | undefined {
   const applies = row.late === "apply" && row.on_timeout === "allow" && row.point !== "post_receive";
   return applies && row.late_timeout_ms > row.timeout_ms ? row.late_timeout_ms : undefined;
 }
