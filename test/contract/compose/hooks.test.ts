@@ -12,7 +12,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { hookViews } from "../../../src/compose/hook-views.ts";
 import { hooksComponent } from "../../../src/compose/hooks.ts";
+import { pluginAdmin } from "../../../src/compose/plugin-admin.ts";
 import { createSettings } from "../../../src/compose/settings.ts";
 import { MairustError } from "../../../src/core/errors.ts";
 import { loadConfig } from "../../../src/platform/config/load.ts";
@@ -286,6 +288,15 @@ test("a plugin that fails again and again: one alarm, a degraded health that nam
   const { status, detail } = await rig.hooks.component.health();
   assert.equal(status, "degraded");
   assert.match(detail ?? "", /com\.example\.talker: not called, it failed too often: action is none of/);
+  const inUse = rig.hooks.inUse();
+  assert.ok(inUse);
+  const broken = rig.hooks.brokenCircuits();
+  const [view] = await hookViews({ inUse, origins: new Map(), calls: new Map(), broken });
+  const plugin = pluginAdmin(rig.hooks, fixedSecrets)
+    .list()
+    .find(({ id }) => id === ID);
+  assert.deepEqual([view?.state, plugin?.state, view?.reason], ["circuit_open", "enabled", plugin?.reason]);
+  assert.match(view?.reason ?? "", /^not called, it failed too often: action is none of/);
   const alarms = rig.lines.filter(line => line.includes("plugin_circuit_open"));
   assert.equal(alarms.length, 1);
   assert.match(alarms[0] ?? "", /"level":"error".*"plugin":"com\.example\.talker"/);
