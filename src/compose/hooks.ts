@@ -50,7 +50,10 @@ export interface PrepareOptions {
   readonly config?: Config;
   /** Hooks by command; default: those in effect. */
   readonly rows?: readonly StoredHook[];
-  /** Plugins that must be able to run; default: all. What is wrong with others is left as it is. */
+  /**
+   * Plugins that must be able to run; default: all. When there are any, so must those that run now: a hook for one plugin must not
+   * end another, whose files were changed meanwhile. None: what makes hooks weaker must work whatever the plugins' state is.
+   */
   readonly needs?: ReadonlySet<string>;
 }
 
@@ -139,7 +142,9 @@ export function hooksComponent(parts: HookParts): HooksHandle {
     async prepare({ config = settings.config, rows = inUse.get().rows, needs } = {}) {
       const made = await load(config, rows);
       const { loaded } = made;
-      const isNeeded = (plugin: unknown) => needs === undefined || needs.has(String(plugin));
+      const runs = (plugin: string) => host.peek()?.hasStarted(plugin) === true;
+      const isNeeded = (plugin: unknown) =>
+        needs === undefined || needs.has(String(plugin)) || (needs.size > 0 && runs(String(plugin)));
       refuse(loaded.refused.filter(({ context }) => isNeeded(context.plugin)));
       const hooks = compileHooks(loaded.hooks, loaded.host);
       prepared.add(loaded.host);

@@ -234,6 +234,19 @@ test("what cannot be used is refused with its problems, and leaves no process", 
   assert.deepEqual(await rig.tags(), ["old"]);
 });
 
+test("a hook for one plugin does not end another whose files no longer run; a weaker hook is changed all the same", async t => {
+  const rig = await rigOf(t);
+  const before = [...(await settled(rig))].sort();
+  writeFileSync(join(rig.dir, "plugins", ID, "main.mjs"), "process.exit(1);");
+  await assert.rejects(
+    rig.hooks.prepare({ needs: new Set(["com.example.another"]) }),
+    refusal(new RegExp(ID)),
+  );
+  assert.deepEqual([[...(await settled(rig))].sort(), await rig.tags()], [before, ["old"]]);
+  await (await rig.hooks.prepare({ needs: new Set() })).commit();
+  assert.equal((await runChain(rig.hooks)).action, "tempfail");
+});
+
 test("hooks that do not compile are refused before any plugin is started", async t => {
   const rig = await rigOf(t);
   const before = [...(await settled(rig))].sort();
