@@ -235,7 +235,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
       log,
     }),
     verifications: createVerificationStore(db),
-    plugins: pluginAdmin(hooks.host, secrets),
+    plugins: pluginAdmin(hooks, secrets),
     system: systemControl({ settings, registry, metrics, reread: options.reread, apply: reload }),
     maxMessageBytes,
     scrub: createScrub({

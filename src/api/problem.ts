@@ -2,7 +2,7 @@
  * Errors to problem documents (RFC 9457). The one table from error codes to HTTP: a new code does not compile without its line.
  * A 5xx shows its title and what is public, never internals; those go to the log with the same `trace_id`.
  */
-import { type ErrorCode, MairustError, StaleVersion, toMairustError } from "../core/errors.ts";
+import { type ErrorCode, MairustError, NotFound, StaleVersion, toMairustError } from "../core/errors.ts";
 import { ConfigError, originText } from "../platform/config/problem.ts";
 import type { ApiErrorCode } from "../wire/api/codes.ts";
 import type { Problem } from "../wire/api/common.ts";
@@ -87,11 +87,12 @@ export function problemOf(error: unknown, traceId: string, acceptLanguage: strin
   const known = asMairustError(error);
   const meaning = HTTP[known.code];
   const errors = details(error);
+  const text = known instanceof NotFound ? known.namedText : known.publicText;
   return {
     type: `urn:mairust:error:${known.code}`,
     title: prefersJapanese(acceptLanguage) ? meaning.ja : meaning.en,
     status: statusOf(error, meaning),
-    ...(known.publicText === "" ? {} : { detail: known.publicText }),
+    ...(text === "" ? {} : { detail: text }),
     code: known.code,
     trace_id: traceId,
     ...(errors.length === 0 ? {} : { errors }),

@@ -44,7 +44,10 @@ export const HOOK_COMMANDS: readonly CommandSpec[] = [
         flags: "--point <point>",
         description: "pre_receive, pre_delivery, post_receive or pre_send; required",
       },
-      { flags: "--mode <mode>", description: "shadow (default), canary or enforce" },
+      {
+        flags: "--mode <mode>",
+        description: "shadow (default) or enforce; canary is not built in this version",
+      },
       ...KEYS,
       DRY_RUN,
     ],
@@ -75,7 +78,7 @@ export const HOOK_COMMANDS: readonly CommandSpec[] = [
   },
   {
     usage: "hook mode <name> <mode>",
-    summary: "shadow (called, nothing applied), canary (applied to a part) or enforce",
+    summary: "shadow (called, nothing applied) or enforce; canary is not built in this version",
     options: [{ flags: "--percent <n>", description: "of the messages, in mode canary" }, DRY_RUN],
     examples: ["hook mode spam enforce", "hook mode spam shadow --dry-run"],
     load: hook(m => m.mode),

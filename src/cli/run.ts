@@ -17,9 +17,12 @@ const GROUPS: Readonly<Record<string, string>> = {
   domain: "our domains",
   export: "mail of an account into files",
   held: "mail that waits for a decision",
+  hook: "who is called where in the mail path",
   import: "mail from elsewhere into an account",
+  job: "what is done after the commit, and again when it failed",
   migrate: "database migrations",
   msg: "stored messages",
+  plugin: "plugins, and the secrets that calls to them are signed with",
 };
 
 const EXAMPLES = `

@@ -48,7 +48,12 @@ export interface HookControlHandle {
 export function hookControl(parts: HookControlParts): HookControlHandle {
   const { settings, log, metrics, version, hooks, rows, turns, call } = parts;
   const viewsOf = async (inUse: HooksInUse) =>
-    hookViews({ inUse, origins: settings.loaded.origins, calls: await callCounts(metrics) });
+    hookViews({
+      inUse,
+      origins: settings.loaded.origins,
+      calls: await callCounts(metrics),
+      broken: hooks.brokenCircuits(),
+    });
   const reread = () =>
     turns(async () => {
       const inUse = used(hooks);

@@ -1,6 +1,8 @@
 /** Which hooks there are, where each comes from, and what keeps it from being called. A file goes before a row of the same name. */
 import { MairustError } from "../core/errors.ts";
 import type { HookState, HookView, StoredHook } from "../core/ports/hook-admin.ts";
+import { type BrokenCircuit, brokenText } from "../hooks/circuits.ts";
+import { lateTimeoutOf } from "../hooks/hook-set.ts";
 import { type Origin, originText } from "../platform/config/problem.ts";
 import { readHook } from "../platform/config/read-hook.ts";
 import { switchedOff } from "../plugins/discovery.ts";
@@ -57,17 +59,19 @@ export interface ViewParts {
   readonly origins: ReadonlyMap<string, Origin>;
   /** Calls by hook name, and by outcome. */
   readonly calls: ReadonlyMap<string, Readonly<Record<string, number>>>;
+  /** Plugins that are not called now, because they failed too often. */
+  readonly broken: readonly BrokenCircuit[];
 }
 
 /** In the order in which they run, point by point; a shadowed one behind the one that goes before it. */
-export async function hookViews({ inUse, origins, calls }: ViewParts): Promise<readonly HookView[]> {
+export async function hookViews({ inUse, origins, calls, broken }: ViewParts): Promise<readonly HookView[]> {
   const { config, rows, loaded } = inUse;
   const status = new Map(loaded.host.list().map(plugin => [plugin.id, plugin]));
   const view = (row: HookConfig, rest: Pick<HookView, "origin"> & Partial<HookView>): HookView => ({
     row,
     where: undefined,
     stored: undefined,
-    ...stateOf(row, config, status),
+    ...stateOf(row, config, status, broken),
     notes: notesOn(row, config),
     calls: rest.state === "shadowed" ? {} : (calls.get(row.name) ?? {}),
     ...rest,
@@ -93,19 +97,28 @@ function stateOf(
   row: HookConfig,
   config: Config,
   plugins: ReadonlyMap<string, PluginStatus>,
+  broken: readonly BrokenCircuit[],
 ): { readonly state: HookState; readonly reason: string | undefined } {
   if (!row.enabled) return { state: "disabled", reason: "enabled = false" };
   const off = switchedOff(row.plugin, config.plugins);
   if (off !== undefined) return { state: "off", reason: off };
   const plugin = plugins.get(row.plugin);
   if (plugin?.state === "refused") return { state: "refused", reason: plugin.reason };
+  const circuit = broken.find(one => one.plugin === row.plugin);
+  if (circuit !== undefined) return { state: "circuit_open", reason: brokenText(circuit) };
   return { state: "active", reason: undefined };
 }
 
 function notesOn(row: HookConfig, config: Config): readonly string[] {
+  const notes: string[] = [];
+  if (row.late === "apply" && lateTimeoutOf(row) === undefined)
+    notes.push(
+      'late = "apply" does nothing here: it takes on_timeout = "allow", a late_timeout_ms above timeout_ms, and a point before post_receive',
+    );
   const grants = config.plugin[row.plugin]?.grants ?? {};
-  if (Object.keys(grants).length > 0) return [];
+  if (Object.keys(grants).length > 0) return notes;
   return [
+    ...notes,
     `nothing is granted to plugin "${row.plugin}": it sees that mail comes and its size, and may change nothing; ` +
       `grants stand in a configuration file, as [plugin."${row.plugin}"] grants = { … }`,
   ];

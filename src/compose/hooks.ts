@@ -2,16 +2,18 @@
  * Component "plugins": the plugin host and the hook chain over it. A reload has two steps: the new
  * plugins are checked and started beside the old; then the hooks are switched and the old plugins ended.
  */
+import type { Deadline } from "../core/deadline.ts";
 import { MairustError, messageOf } from "../core/errors.ts";
 import { callId } from "../core/ids.ts";
 import type { HookRows, StoredHook } from "../core/ports/hook-admin.ts";
 import type { HookPoint, HookRunner, LateAnswers } from "../core/ports/hooks.ts";
 import type { Ledger } from "../core/ports/ledger.ts";
 import type { PluginSecrets } from "../core/ports/plugin-secrets.ts";
+import { type BrokenCircuit, brokenText } from "../hooks/circuits.ts";
 import { compileHooks } from "../hooks/hook-set.ts";
 import { createHookRunner, type ReloadableHookRunner } from "../hooks/runner.ts";
 import { type Component, component } from "../platform/component.ts";
-import { deadlineAfter } from "../platform/deadline.ts";
+import { deadlineAfter, within } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { uuid7Generator } from "../platform/uuid7.ts";
@@ -26,7 +28,7 @@ import { createTransport } from "./transports.ts";
 
 /** For all plugins together to start; one that is slower goes on by itself and is called when it is there. */
 const START_MS = 10_000;
-/** For running calls of exchanged plugins. */
+/** For chains that still run with exchanged plugins, and for calls of theirs. */
 const EXCHANGE_MS = 10_000;
 
 export interface HookParts {
@@ -48,7 +50,10 @@ export interface PrepareOptions {
   readonly config?: Config;
   /** Hooks by command; default: those in effect. */
   readonly rows?: readonly StoredHook[];
-  /** Plugins that must be able to run; default: all. What is wrong with others is left as it is. */
+  /**
+   * Plugins that must be able to run; default: all. When there are any, so must those that run now: a hook for one plugin must not
+   * end another, whose files were changed meanwhile. None: what makes hooks weaker must work whatever the plugins' state is.
+   */
   readonly needs?: ReadonlySet<string>;
 }
 
@@ -58,6 +63,8 @@ export interface HooksHandle {
   readonly runner: HookRunner;
   /** Before the component runs: nothing. */
   inUse(): HooksInUse | undefined;
+  /** Plugins that are not called now, because they failed too often. */
+  brokenCircuits(): readonly BrokenCircuit[];
   /** The plugins in use; undefined before the component runs. */
   readonly host: () => PluginHost | undefined;
   /**
@@ -94,6 +101,7 @@ export function hooksComponent(parts: HookParts): HooksHandle {
   return {
     runner: runnerOf(runner),
     inUse: () => inUse.peek(),
+    brokenCircuits: () => runner.peek()?.brokenCircuits() ?? [],
     host: () => inUse.peek()?.loaded.host,
     component: component({
       info: {
@@ -125,6 +133,7 @@ export function hooksComponent(parts: HookParts): HooksHandle {
         await startHost(host.get());
       },
       async stop(deadline) {
+        await inTime(runner.peek()?.settled() ?? Promise.resolve(), deadline);
         await Promise.all([host.peek(), ...prepared].map(one => one?.stop(deadline)));
         await logs.close();
       },
@@ -133,7 +142,9 @@ export function hooksComponent(parts: HookParts): HooksHandle {
     async prepare({ config = settings.config, rows = inUse.get().rows, needs } = {}) {
       const made = await load(config, rows);
       const { loaded } = made;
-      const isNeeded = (plugin: unknown) => needs === undefined || needs.has(String(plugin));
+      const runs = (plugin: string) => host.peek()?.hasStarted(plugin) === true;
+      const isNeeded = (plugin: unknown) =>
+        needs === undefined || needs.has(String(plugin)) || (needs.size > 0 && runs(String(plugin)));
       refuse(loaded.refused.filter(({ context }) => isNeeded(context.plugin)));
       const hooks = compileHooks(loaded.hooks, loaded.host);
       prepared.add(loaded.host);
@@ -150,12 +161,15 @@ export function hooksComponent(parts: HookParts): HooksHandle {
         hooks: made,
         abort,
         async commit() {
-          runner.get().replace(hooks);
+          const current = runner.get();
+          // Asked before the exchange: later chains do not need the plugins of before.
+          const ended = current.settled();
+          current.replace(hooks);
           inUse.set(made);
           const old = host.get();
           host.set(loaded.host);
           prepared.delete(loaded.host);
-          await stopHost(old);
+          await stopHost(old, ended);
         },
       };
     },
@@ -180,13 +194,20 @@ async function startHost(host: PluginHost): Promise<readonly StartFailure[]> {
   }
 }
 
-async function stopHost(host: PluginHost): Promise<void> {
+/** @param chains  that may still call these plugins */
+async function stopHost(host: PluginHost, chains: Promise<void> = Promise.resolve()): Promise<void> {
   const deadline = deadlineAfter(EXCHANGE_MS);
   try {
+    await inTime(chains, deadline);
     await host.stop(deadline);
   } finally {
     deadline.dispose();
   }
+}
+
+/** Who is too slow is cut with the plugins. */
+async function inTime(work: Promise<void>, deadline: Deadline): Promise<void> {
+  await within(work, deadline).catch(() => undefined);
 }
 
 function runnerOf(current: Cell<ReloadableHookRunner>): HookRunner {
@@ -200,12 +221,10 @@ function runnerOf(current: Cell<ReloadableHookRunner>): HookRunner {
 /** Degraded while a plugin is not called: its hooks follow `on_error`. */
 function withCircuits(
   health: Awaited<ReturnType<PluginHost["health"]>>,
-  broken: ReturnType<ReloadableHookRunner["brokenCircuits"]>,
+  broken: readonly BrokenCircuit[],
 ): Awaited<ReturnType<PluginHost["health"]>> {
   if (broken.length === 0) return health;
-  const troubles = broken.map(
-    ({ plugin, reason }) => `${plugin}: not called, it failed too often: ${reason}`,
-  );
+  const troubles = broken.map(one => `${one.plugin}: ${brokenText(one)}`);
   const detail = [...(health.detail === undefined ? [] : [health.detail]), ...troubles].join("; ");
   return { status: "degraded", detail };
 }

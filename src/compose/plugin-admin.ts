@@ -2,21 +2,27 @@
 import { MairustError, NotFound } from "../core/errors.ts";
 import type { PluginAdmin } from "../core/ports/plugin-admin.ts";
 import type { PluginSecrets } from "../core/ports/plugin-secrets.ts";
+import { brokenText } from "../hooks/circuits.ts";
 import { isCalledByHttp } from "../plugins/endpoint.ts";
-import type { PluginHost } from "../plugins/host.ts";
+import type { HooksHandle } from "./hooks.ts";
 
-/** @param host  the one in use, asked at each call; undefined before it runs */
-export function pluginAdmin(host: () => PluginHost | undefined, secrets: PluginSecrets): PluginAdmin {
+/** @param hooks  its host is undefined before it runs */
+export function pluginAdmin(
+  { host, brokenCircuits }: Pick<HooksHandle, "host" | "brokenCircuits">,
+  secrets: PluginSecrets,
+): PluginAdmin {
   return {
-    list: () =>
-      (host()?.list() ?? []).map(({ id, name, version, state, reason }) => ({
+    list() {
+      const broken = new Map(brokenCircuits().map(one => [one.plugin, brokenText(one)]));
+      return (host()?.list() ?? []).map(({ id, name, version, state, reason }) => ({
         id,
         name,
         version,
         state,
-        reason,
+        reason: reason ?? broken.get(id),
         destination: host()?.find(id)?.transport?.destination,
-      })),
+      }));
+    },
     async rotateSecret(id, graceS) {
       const plugin = host()
         ?.list()

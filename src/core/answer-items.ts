@@ -134,17 +134,33 @@ function checkMetadata(value: unknown, context: ItemContext): ReadonlyMap<string
   if (entries.length > MAX_METADATA_KEYS) context.deny("metadata", `more than ${MAX_METADATA_KEYS} keys`);
   for (const [key, entry] of entries.slice(0, MAX_METADATA_KEYS)) {
     if (!METADATA_KEY.test(key)) context.deny("metadata", "a key is none of [a-z0-9_.-]{1,64}");
-    // The depth first: writing deeper values down would exhaust the stack.
-    else if (!isShallow(entry, MAX_METADATA_DEPTH))
-      context.deny("metadata", `nested deeper than ${MAX_METADATA_DEPTH}`);
-    else if (utf8Length(JSON.stringify(entry)) > MAX_METADATA_VALUE_BYTES) {
-      context.deny("metadata", `a value is longer than ${MAX_METADATA_VALUE_BYTES} bytes`);
-    } else kept.set(`plugin:${context.pluginId}:${key}`, entry);
+    else {
+      const problem = valueProblem(entry);
+      if (problem === undefined) kept.set(`plugin:${context.pluginId}:${key}`, entry);
+      else context.deny("metadata", problem);
+    }
   }
   return kept;
 }
 
-function isShallow(value: unknown, depth: number): boolean {
-  if (typeof value !== "object" || value === null) return true;
-  return depth > 0 && Object.values(value).every(inner => isShallow(inner, depth - 1));
+const TOO_DEEP = `nested deeper than ${MAX_METADATA_DEPTH}`;
+const TOO_LONG = `a value is longer than ${MAX_METADATA_VALUE_BYTES} bytes`;
+
+/** The shape first: writing down what is too deep would exhaust the stack, and what is too large takes its time. */
+function valueProblem(value: unknown): string | undefined {
+  // Each value inside takes an octet of JSON at least.
+  const shape = shapeProblem(value, MAX_METADATA_DEPTH, { left: MAX_METADATA_VALUE_BYTES });
+  if (shape !== undefined) return shape;
+  return utf8Length(JSON.stringify(value)) > MAX_METADATA_VALUE_BYTES ? TOO_LONG : undefined;
+}
+
+function shapeProblem(value: unknown, depth: number, values: { left: number }): string | undefined {
+  if (values.left-- <= 0) return TOO_LONG;
+  if (typeof value !== "object" || value === null) return undefined;
+  if (depth === 0) return TOO_DEEP;
+  for (const inner of Object.values(value)) {
+    const problem = shapeProblem(inner, depth - 1, values);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
 }

@@ -94,8 +94,12 @@ export class AlreadyRegistered extends MairustError {
 
 /** A name is not in a registry. */
 export class NotFound extends MairustError {
+  /** With the name, for edges that can write any text down. */
+  readonly namedText: string;
+
   constructor(what: string, name: string) {
     super("not_found", `Cannot find ${what} "${name}": there is none`, { publicText: `no such ${what}` });
+    this.namedText = `no such ${what} "${name}"`;
   }
 }
 

@@ -49,16 +49,32 @@ export function compileFilter(filter: HookFilter, sampleKey: string): HookMatche
     size_max_bytes: max = 0,
     sample_percent: percent = 100,
   } = filter;
+  const ofMessage = oncePerMessage(
+    (facts, view) =>
+      (direction === undefined || facts.direction === direction) &&
+      (authenticated === undefined || (facts.authUser !== undefined) === authenticated) &&
+      facts.sizeBytes >= min &&
+      (max === 0 || facts.sizeBytes <= max) &&
+      isSampled(`${facts.messageId}\0${sampleKey}`, percent) &&
+      sender(facts.mailFrom) &&
+      headers.every(([name, matches]) => view.valuesOf(name).some(matches)),
+  );
   return (facts, address, view) =>
-    (direction === undefined || facts.direction === direction) &&
-    (authenticated === undefined || (facts.authUser !== undefined) === authenticated) &&
-    facts.sizeBytes >= min &&
-    (max === 0 || facts.sizeBytes <= max) &&
-    recipient(address) &&
-    sender(facts.mailFrom) &&
-    domain(address.slice(address.lastIndexOf("@") + 1)) &&
-    headers.every(([name, matches]) => view.valuesOf(name).some(matches)) &&
-    isSampled(`${facts.messageId}\0${sampleKey}`, percent);
+    recipient(address) && domain(address.slice(address.lastIndexOf("@") + 1)) && ofMessage(facts, view);
+}
+
+/** A thousand recipients are asked about one by one; what a large header says is the same for all of them. */
+function oncePerMessage(
+  matches: (facts: MessageFacts, headers: HeaderView) => boolean,
+): (facts: MessageFacts, headers: HeaderView) => boolean {
+  const known = new WeakMap<MessageFacts, boolean>();
+  return (facts, headers) => {
+    const before = known.get(facts);
+    if (before !== undefined) return before;
+    const found = matches(facts, headers);
+    known.set(facts, found);
+    return found;
+  };
 }
 
 /** @returns why the engine does not take a pattern, or undefined */

@@ -23,7 +23,7 @@ import type { MessageFacts } from "./ports/hooks.ts";
 const MAX_ESCAPE = 6;
 /** Octets of UTF-8 for one octet of another charset. */
 const MAX_UTF8_GROWTH = 3;
-/** The call's own fields, and keys and punctuation of all sections. Settings and provenance are the host's and small. */
+/** The call's own fields, and keys and punctuation of all sections. Provenance is the host's and small; settings are counted with the hook. */
 const FIXED_BYTES = 16 * 1024;
 /** Keys and punctuation of one header field, one text and one attachment; names of an attachment at their longest. */
 const HEADER_FIELD_BYTES = 32;

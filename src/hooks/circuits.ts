@@ -14,6 +14,11 @@ export interface BrokenCircuit {
   readonly reason: string;
 }
 
+/** For people, behind the name of the plugin. */
+export function brokenText({ reason }: BrokenCircuit): string {
+  return `not called, it failed too often: ${reason}`;
+}
+
 export interface CircuitsOptions {
   readonly log: Log;
   /** Milliseconds of a clock that never jumps. */

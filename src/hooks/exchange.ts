@@ -32,7 +32,7 @@ export interface Exchange {
   readonly mode: "shadow" | "enforce";
   readonly attempt: number;
   readonly callId: CallId;
-  /** Octets of the room for payloads that it holds. */
+  /** Octets of the room for payloads that it holds: what the payload can take, then what it takes. */
   cost: number;
   /** What left: the names of granted fields, and octets. 0: nothing left. */
   fields: readonly string[];
@@ -47,11 +47,15 @@ export async function exchange(deps: ExchangeDeps, call: Exchange, deadline: Dea
   const { hook, facts } = call;
   const transport = loadedTransport(hook);
   // A shared call is for more recipients than its chain has.
-  const cost = payloadCost({ ...facts, recipients: call.state.recipients }, hook.plugin.grants);
-  const release = await deps.room.acquire(cost, deadline);
+  const cost =
+    payloadCost({ ...facts, recipients: call.state.recipients }, hook.plugin.grants) + hook.settingsBytes;
+  const giveBack = await deps.room.acquire(cost, deadline);
   call.cost = cost;
   try {
     const { payload, fields } = await payloadOf(deps, call, deadline);
+    // The bound is mostly many times what came of it: others need not wait for that while the plugin thinks.
+    call.cost = Math.min(cost, payload.byteLength);
+    giveBack(call.cost);
     if (deps.ledger !== undefined) {
       const { callId, mode, attempt, state } = call;
       const { destination } = transport;
@@ -65,7 +69,7 @@ export async function exchange(deps: ExchangeDeps, call: Exchange, deadline: Dea
     const trace = traceparent(facts.messageId, call.callId);
     return await transport.call(payload, { callId: call.callId, traceparent: trace }, deadline);
   } finally {
-    release();
+    giveBack();
   }
 }
 

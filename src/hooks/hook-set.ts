@@ -34,6 +34,8 @@ export interface Hook {
   readonly matches: HookMatcher;
   /** What the hook needs to be shown, its filter and its plugin together. */
   readonly needs: PointNeeds;
+  /** Octets that the plugin's settings take in each payload. */
+  readonly settingsBytes: number;
   /** For the ledger. */
   readonly grantsWritten: Readonly<Record<string, unknown>>;
 }
@@ -97,12 +99,13 @@ function compileHook(row: HookRow, plugins: HookPlugins): Hook {
     parallel: row.parallel,
     matches: compileFilter(row.filter, row.name),
     needs: needsOf(row, plugin),
+    settingsBytes: Buffer.byteLength(JSON.stringify(plugin.settings)),
     grantsWritten: grantsAsWritten(plugin.grants),
   };
 }
 
 /** Only mail that a time-out lets go can meet its answer later; and at `post_receive` nothing waits, the job tries again. */
-function lateTimeoutOf(row: HookRow): number | undefined {
+export function lateTimeoutOf(row: HookRow): number | undefined {
   const applies = row.late === "apply" && row.on_timeout === "allow" && row.point !== "post_receive";
   return applies && row.late_timeout_ms > row.timeout_ms ? row.late_timeout_ms : undefined;
 }

@@ -12,7 +12,8 @@ import { join } from "node:path";
 export interface SegmentFile {
   /** Resolves when the octets are durable. */
   write(bytes: Uint8Array, position: number): Promise<void>;
-  close(): Promise<void>;
+  /** Nothing is written any more: what is behind `sizeBytes` goes, so that a spool which waits takes no more disk than its entries. */
+  close(sizeBytes: number): Promise<void>;
 }
 
 export interface LedgerFiles {
@@ -75,7 +76,10 @@ async function createSegment(folder: string, path: string, sizeBytes: number): P
     async write(bytes, position) {
       for (let at = 0; at < bytes.length; ) at += await writeSome(file.fd, bytes, at, position + at);
     },
-    close: () => file.close(),
+    async close(size) {
+      // A file that stays long is no loss: what follows the entries is zeros.
+      await file.truncate(size).finally(() => file.close());
+    },
   };
 }
 

@@ -237,7 +237,7 @@ export class LedgerSpool implements Ledger {
   async #finish({ name, file, end }: Segment): Promise<void> {
     this.#finished.set(name, end);
     // What is durable stays so, whatever closing says.
-    await file.close().catch(() => undefined);
+    await file.close(end).catch(() => undefined);
   }
 }
 

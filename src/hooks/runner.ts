@@ -53,6 +53,8 @@ export interface HookRunnerOptions {
 export interface ReloadableHookRunner extends HookRunner {
   /** From the next chain on, these hooks run; chains that run keep theirs. @param hooks  by `compileHooks` */
   replace(hooks: HookSet): void;
+  /** Settles when the chains that run now have ended, with all that goes on after their decisions. Never rejects. */
+  settled(): Promise<void>;
   /** Plugins that are not called now, because they failed too often: the health of the plugins names them. */
   brokenCircuits(): readonly BrokenCircuit[];
 }
@@ -77,6 +79,8 @@ class Runner implements ReloadableHookRunner {
   /** Calls that serve several recipients of one transaction: forgotten with the message. */
   readonly #shared = new WeakMap<MessageContent, Map<string, Promise<CallResult>>>();
   #shadowCalls = 0;
+  /** Chains that run: their plugins must stay. */
+  readonly #running = new Set<Promise<unknown>>();
 
   constructor(options: HookRunnerOptions) {
     this.#options = options;
@@ -126,6 +130,10 @@ class Runner implements ReloadableHookRunner {
     this.#circuits.use(standing.filter(({ transport }) => transport !== undefined));
   }
 
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#running);
+  }
+
   brokenCircuits(): readonly BrokenCircuit[] {
     return this.#circuits.broken();
   }
@@ -142,7 +150,16 @@ class Runner implements ReloadableHookRunner {
     const groups =
       only === undefined ? behind : behind.map(group => group.filter(hook => only.has(hook.name)));
     if (groups.length === 0) return untouched(facts, options);
-    return new Chain(this.#host, facts, options).run(groups, deadline);
+    const decisions = new Chain(this.#host, facts, options).run(groups, deadline);
+    this.#keep(decisions);
+    return decisions;
+  }
+
+  #keep(decisions: Promise<HookDecisions>): void {
+    const whole = decisions.then(({ late }) => late);
+    const forget = () => this.#running.delete(whole);
+    this.#running.add(whole);
+    whole.then(forget, forget);
   }
 
   #groups(point: HookPoint): readonly HookGroup[] {

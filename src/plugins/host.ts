@@ -82,6 +82,8 @@ export class PluginHost implements HookPlugins {
   readonly #running: readonly Entry[];
   readonly #idle: readonly IdleHook[];
   readonly #log: Log;
+  /** Those whose start went well. */
+  readonly #started = new Set<string>();
 
   constructor(
     status: readonly PluginStatus[],
@@ -116,6 +118,7 @@ export class PluginHost implements HookPlugins {
     const start = async ({ plugin, transport }: Entry) => {
       try {
         await transport.start(deadline);
+        this.#started.add(plugin.id);
         this.#log.info("plugin_started", { plugin: plugin.id, version: plugin.version });
       } catch (error) {
         failures.push({ plugin: plugin.id, error });
@@ -124,6 +127,11 @@ export class PluginHost implements HookPlugins {
     };
     await Promise.all(this.#running.map(start));
     return failures;
+  }
+
+  /** It came up when it was started. */
+  hasStarted(id: string): boolean {
+    return this.#started.has(id);
   }
 
   /** End every process; running calls may finish until the deadline. */

@@ -11,7 +11,7 @@ import { within } from "../platform/deadline.ts";
 import { MAX_ANSWER_BYTES } from "../wire/answer.ts";
 import { callFailure } from "./call-failure.ts";
 import { type ChildSpec, killGroup, spawnChild } from "./script-child.ts";
-import { StderrLines, type StderrSink } from "./stderr-lines.ts";
+import { readStderr, StderrLines, type StderrSink } from "./stderr-lines.ts";
 
 /** @throws {MairustError} `plugin_failed`, `deadline` */
 export async function runCommand(
@@ -22,7 +22,7 @@ export async function runCommand(
   deadline.signal.throwIfAborted();
   const child = startChild(spec);
   const log = new StderrLines(spec);
-  child.stderr?.on("data", (chunk: Buffer) => log.push(chunk));
+  readStderr(child.stderr, log);
   // A program that does not read all of its input breaks the pipe; what it answers counts all the same.
   for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.on("error", () => {});
   const ended = endOf(spec.pluginId, child);

@@ -16,7 +16,7 @@ import { callFailure, reasonOf } from "./call-failure.ts";
 import { LineReader } from "./line-reader.ts";
 import { killGroup, spawnChild } from "./script-child.ts";
 import { checkHello, HELLO } from "./script-hello.ts";
-import { StderrLines } from "./stderr-lines.ts";
+import { readStderr, StderrLines } from "./stderr-lines.ts";
 
 /** How long a process may take to answer the handshake. */
 export const HELLO_TIMEOUT_MS = 5000;
@@ -57,7 +57,7 @@ export class ScriptProcess {
     });
     this.#child.stdout?.on("data", (chunk: Buffer) => this.#onOutput(chunk));
     this.#child.stdout?.once("end", () => this.#onOutputEnd());
-    this.#child.stderr?.on("data", (chunk: Buffer) => this.#log.push(chunk));
+    readStderr(this.#child.stderr, this.#log);
     // A broken pipe shows as the end of the process; the errors themselves say nothing more.
     for (const stream of [this.#child.stdin, this.#child.stdout, this.#child.stderr])
       stream?.on("error", () => {});

@@ -99,7 +99,8 @@ class ScriptWorker implements PluginTransport {
 
   async health(): Promise<Health> {
     if (this.#state !== "started") return { status: "error", detail: `it is ${this.#state}` };
-    const process = this.#takeIdle();
+    const spare = this.#takeSpare();
+    const process = spare ?? this.#takeIdle();
     if (process === undefined) {
       if (this.#busy > 0) return { status: "ok", detail: "all workers are busy" };
       return {
@@ -109,7 +110,7 @@ class ScriptWorker implements PluginTransport {
     }
     if (this.#spec.health !== undefined) {
       // It need not know the health line then.
-      this.#release(process);
+      this.#release(process, process !== spare);
       return askHealth(this.#spec.health, this.#spec);
     }
     const deadline = deadlineAfter(HEALTH_TIMEOUT_MS);
@@ -119,7 +120,7 @@ class ScriptWorker implements PluginTransport {
       return { status: "error", detail: reasonOf(error) };
     } finally {
       deadline.dispose();
-      this.#release(process);
+      this.#release(process, process !== spare);
     }
   }
 
@@ -161,6 +162,13 @@ class ScriptWorker implements PluginTransport {
     return undefined;
   }
 
+  /** One that no call needs now: what it is asked costs no call its turn. @returns undefined: there is none */
+  #takeSpare(): ScriptProcess | undefined {
+    if (this.#idle.length <= this.#spec.workers - this.#busy) return undefined;
+    const spare = this.#idle.shift();
+    return spare?.isEnded === true ? undefined : spare;
+  }
+
   #wait(deadline: Deadline): Promise<ScriptProcess> {
     if (this.#state === "created") throw this.#failure("it is not started");
     if (this.#state === "stopping") throw this.#stop.signal.reason;
@@ -193,8 +201,9 @@ class ScriptWorker implements PluginTransport {
     return this.#isBackingOff && this.#serving.size === 0;
   }
 
-  #release(process: ScriptProcess): void {
-    this.#busy--;
+  /** @param inTurn  it was taken for a call, or in place of one */
+  #release(process: ScriptProcess, inTurn = true): void {
+    if (inTurn) this.#busy--;
     if (!process.isEnded) {
       if (process.calls >= this.#limits.callsPerProcess) this.#retire(process);
       else this.#idle.push(process);

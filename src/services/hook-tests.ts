@@ -21,6 +21,8 @@ export interface TestAsked {
 
 /** Most recipients of a test. */
 const MAX_RECIPIENTS = 1000;
+/** What mail could have come with: something on both sides of an at sign, and no controls. */
+const ADDRESS = /^[^\p{Cc}]+@[^\s@\p{Cc}]+$/u;
 
 /** Nothing of the answer is applied. @throws {MairustError} `not_found` (hook, message), `invalid_argument`, `disk_full`, `message_too_large` */
 export async function testHook(ports: ServicePorts, name: string, asked: TestAsked): Promise<HookTest> {
@@ -28,6 +30,10 @@ export async function testHook(ports: ServicePorts, name: string, asked: TestAsk
   if (message.recipients.length === 0) throw refused("to is missing: who is the message for?");
   if (message.recipients.length > MAX_RECIPIENTS)
     throw refused(`to names ${message.recipients.length} recipients, allowed are ${MAX_RECIPIENTS}`);
+  const wrong = message.recipients.find(address => !ADDRESS.test(address));
+  if (wrong !== undefined) throw refused(`to: ${JSON.stringify(wrong)} is no mail address`);
+  if (message.mailFrom !== "" && !ADDRESS.test(message.mailFrom))
+    throw refused(`from: ${JSON.stringify(message.mailFrom)} is no mail address`);
   return ports.hooks.test(name, message);
 }
 

@@ -147,7 +147,8 @@ export async function raw(db: Db, id: string | undefined, place: PlaceSelector):
       and ${mailbox === undefined ? sql`true` : sql`b.name = ${mailbox}`}
       and ${place.uid === undefined ? sql`true` : sql`e.uid = ${place.uid}`}
     order by e.message_id desc, e.mailbox_id, e.uid limit 1`;
-  if (row === undefined) throw id === undefined ? new NotFound("message", `UID ${place.uid}`) : noCopy(id);
+  if (row === undefined)
+    throw id === undefined ? new NotFound("message with UID", String(place.uid)) : noCopy(id);
   return {
     messageId: messageId(row.message_id),
     account: row.account,

@@ -41,6 +41,8 @@ export type HookState =
   | "off"
   /** Its plugin may not or cannot run: every call fails, and the hook's policy decides. */
   | "refused"
+  /** Its plugin failed too often: it is not called for a while, and the hook's policy decides. */
+  | "circuit_open"
   /** A hook of a file has the same name, and goes before. */
   | "shadowed";
 

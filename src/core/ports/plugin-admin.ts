@@ -7,7 +7,7 @@ export interface PluginView {
   /** "" when its manifest was not found. */
   readonly version: string;
   readonly state: "disabled" | "refused" | "enabled";
-  /** Why it is not enabled. */
+  /** Why it is not enabled, or not called. */
   readonly reason: string | undefined;
   /** Where payloads go; undefined unless it is enabled. */
   readonly destination: string | undefined;

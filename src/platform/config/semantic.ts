@@ -31,6 +31,7 @@ export async function checkRules(
 /** @param report  hears paths that begin with `hooks` and the place in the list */
 export async function checkHookRules(hooks: readonly HookConfig[], report: Report): Promise<void> {
   checkHooks(hooks, report);
+  checkFilterFields(hooks, report);
   await checkPatterns(hooks, report);
 }
 
@@ -56,18 +57,38 @@ function checkHooks(hooks: readonly HookConfig[], report: Report): void {
   }
 }
 
+/** Most header fields of one filter: each is a pattern that runs over the header. */
+const MAX_FILTER_FIELDS = 32;
+/** RFC 5322 §3.6.8 ftext; the length is a line's. */
+const FIELD_NAME = /^[!-9;-~]{1,998}$/u;
+
+/** Names that no header field can have would match nothing, and nobody would hear of it. */
+function checkFilterFields(hooks: readonly HookConfig[], report: Report): void {
+  for (const [i, { filter }] of hooks.entries()) {
+    const path = ["hooks", i, "filter", "header"];
+    const names = Object.keys(filter.header);
+    if (names.length > MAX_FILTER_FIELDS)
+      report(path, `found ${names.length} fields; allowed: at most ${MAX_FILTER_FIELDS}`);
+    for (const name of names)
+      if (!FIELD_NAME.test(name)) report([...path, name], `found ${foundText(name)}; allowed: a field name`);
+  }
+}
+
 /** The engine is loaded only when there is a pattern: every command reads the configuration. */
 async function checkPatterns(hooks: readonly HookConfig[], report: Report): Promise<void> {
   const patterns = hooks.flatMap(({ filter }, i) =>
     [
       [["recipient"], filter.recipient] as const,
       [["sender"], filter.sender] as const,
+      [["domain"], filter.domain] as const,
       ...Object.entries(filter.header).map(([name, pattern]) => [["header", name], pattern] as const),
     ].map(([key, pattern]) => ({ path: ["hooks", i, "filter", ...key], pattern })),
   );
   if (patterns.every(({ pattern }) => pattern === "")) return;
   const { patternProblem } = await import("../../core/hook-filter.ts");
   for (const { path, pattern } of patterns) {
+    // What the database cannot keep would come back as another pattern; \x00 says the same.
+    if (/\0|\p{Cs}/u.test(pattern)) report(path, `found ${foundText(pattern)}; allowed: text without NUL`);
     const reason = patternProblem(pattern)?.replace(`Cannot use pattern "${pattern}": `, "");
     if (reason !== undefined)
       report(path, `found ${foundText(pattern)}; allowed: an RE2 pattern (${reason})`);

@@ -58,7 +58,7 @@ export const releasedBody = Type.Object(
 );
 export type ReleasedBody = Static<typeof releasedBody>;
 
-const heldPath = Type.Object({ id: Type.String({ pattern: "^[0-9a-fA-F-]{36}$" }) });
+const heldPath = Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) });
 
 export const heldRoutes = {
   list: {

@@ -4,7 +4,7 @@ import { hookSchema } from "../config/hooks.ts";
 import { changeQuery, closed, nullable, pageOf, timestamp } from "./common.ts";
 
 export const HOOK_ORIGINS = ["file", "database", "manifest"] as const;
-export const HOOK_STATES = ["active", "disabled", "off", "refused", "shadowed"] as const;
+export const HOOK_STATES = ["active", "disabled", "off", "refused", "circuit_open", "shadowed"] as const;
 
 export const hookBody = Type.Object(
   {
@@ -12,7 +12,7 @@ export const hookBody = Type.Object(
     origin: Type.Enum([...HOOK_ORIGINS]),
     where: nullable(Type.String({ description: "of a hook by file: file:line:column" })),
     state: Type.Enum([...HOOK_STATES]),
-    reason: nullable(Type.String({ description: "why it is not active" })),
+    reason: nullable(Type.String({ description: "why it is not active, or not called" })),
     notes: Type.Array(Type.String()),
     version: nullable(Type.Integer({ description: "of a hook by command, for If-Match" })),
     created_at: nullable(timestamp),

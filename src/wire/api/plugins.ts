@@ -9,7 +9,7 @@ export const pluginBody = Type.Object(
     name: Type.String(),
     version: Type.String(),
     state: Type.Enum(["disabled", "refused", "enabled"]),
-    reason: nullable(Type.String({ description: "why it is not enabled" })),
+    reason: nullable(Type.String({ description: "why it is not enabled, or not called" })),
     destination: nullable(Type.String({ description: "where payloads go" })),
   },
   closed,

@@ -113,7 +113,7 @@ test("held mail is listed and shown, decoded and without anything that a browser
   assert.match(preview.text, /bold text/u);
   assert.equal((await running.ask("GET", "/api/v1/held?state=odd")).status, 400);
   assert.equal((await running.ask("GET", `/api/v1/held/${newId()}`)).status, 404);
-  assert.equal((await running.ask("GET", "/api/v1/held/x")).status, 400);
+  assert.equal((await running.ask("GET", "/api/v1/held/x")).status, 404);
   const explained = await running.ask("GET", `/api/v1/messages/${String(items[0]?.message_id)}/timeline`);
   assert.match(JSON.stringify(explained.body.events), /"held"/u);
   const metrics = (await running.ask("GET", "/metrics")).bytes.toString();

@@ -212,6 +212,16 @@ test("hook test calls the plugin once, applies nothing, and is in the ledger in 
   assert.equal((await run("hook", "test", "hello", "--file", file)).code, 64);
 });
 
+test("hook test refuses what is no address", async () => {
+  const message = Buffer.from("Subject: x\r\n\r\nbody\r\n");
+  for (const query of ["to=nobody", `to=${encodeURIComponent("a@b.test\r\nX: y")}`, "to=a@b.test&from=me"]) {
+    const { status, body } = await running.ask("POST", `/api/v1/admin/hooks/hello/test?${query}`, {
+      message,
+    });
+    assert.deepEqual([status, /is no mail address/u.test(String(body.detail))], [400, true], query);
+  }
+});
+
 test("the commands add, edit, show, list and remove hooks", async () => {
   const base = ["hook", "add", "mine", "--plugin", PLUGIN, "--point", "pre_delivery"];
   assert.equal((await run("hook", "add", "mine", "--point", "pre_delivery")).code, 64);

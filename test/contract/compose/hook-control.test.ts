@@ -155,6 +155,24 @@ test("a plugin without grants works, and the hook says so", async t => {
   assert.deepEqual(await called(node.hooks), [["bare", "enforce"]]);
 });
 
+test("a hook whose late answers cannot count says so", async t => {
+  const node = await startNode(t);
+  const late = { mode: "shadow", late: "apply" };
+  const notesOf = async (name: string, keys: object) => {
+    const views = await node.change([put(name, { ...late, ...keys })]);
+    return String(views.find(({ row }) => row.name === name)?.notes);
+  };
+  assert.match(
+    await notesOf("kept-back", {}),
+    /^late = "apply" does nothing here: it takes on_timeout = "allow"/u,
+  );
+  assert.match(
+    await notesOf("too-short", { on_timeout: "allow", late_timeout_ms: 2000 }),
+    /late_timeout_ms/u,
+  );
+  assert.equal(await notesOf("good", { on_timeout: "allow" }), "");
+});
+
 test("a plugin that cannot run refuses only the change that needs it: others, and weaker hooks, go through", async t => {
   const node = await startNode(t);
   const broken = put("broken", { plugin: "com.example.broken", mode: "enforce" });

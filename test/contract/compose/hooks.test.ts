@@ -12,7 +12,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { hookViews } from "../../../src/compose/hook-views.ts";
 import { hooksComponent } from "../../../src/compose/hooks.ts";
+import { pluginAdmin } from "../../../src/compose/plugin-admin.ts";
 import { createSettings } from "../../../src/compose/settings.ts";
 import { MairustError } from "../../../src/core/errors.ts";
 import { loadConfig } from "../../../src/platform/config/load.ts";
@@ -53,7 +55,9 @@ for await (const line of createInterface({ input: process.stdin })) {
   }
   const subject = request.headers?.[0]?.value;
   console.error("subject is " + subject);
+  if (request.settings.answer === "slow") await new Promise(done => setTimeout(done, 300));
   const answers = {
+    slow: { tags: { add: [request.settings.tag + "-" + request.context.tags.length] } },
     tag: { tags: { add: [request.settings.tag] } },
     reject: { action: "reject", reason: subject },
     wrong: { action: subject, explanation: subject },
@@ -195,6 +199,25 @@ test("prepare() and commit() exchange plugins; prepare() and abort() leave every
   );
 });
 
+test("a chain that runs while plugins are exchanged goes on to its end with those it began with", async t => {
+  const again = `[[hooks]]\nname = "talk2"\npoint = "pre_delivery"\nplugin = "${ID}"\nmode = "enforce"\n`;
+  const more = `${again}on_error = "reject"\n${again.replace("talk2", "talk3").replace('"enforce"', '"shadow"')}`;
+  const rig = await rigOf(t, { answer: "slow", more });
+  const before = await settled(rig);
+  const prepared = await rig.hooks.prepare(await rig.configOf({ tag: "new" }));
+  const running = runChain(rig.hooks);
+  await prepared.commit();
+  const { action, tags, late } = await running;
+  assert.deepEqual([action, tags], ["deliver", ["old-0", "old-1"]]);
+  // Also what the decision did not wait for.
+  assert.deepEqual(
+    (await late)?.map(({ data }) => [data.hook, data.outcome]),
+    [["talk3", "ok"]],
+  );
+  const after = await settled(rig);
+  assert.deepEqual([before.filter(pid => after.includes(pid)), await rig.tags()], [[], ["new"]]);
+});
+
 test("what cannot be used is refused with its problems, and leaves no process", async t => {
   const rig = await rigOf(t);
   const before = [...(await settled(rig))].sort();
@@ -209,6 +232,19 @@ test("what cannot be used is refused with its problems, and leaves no process", 
     assert.deepEqual([...(await settled(rig))].sort(), before);
   }
   assert.deepEqual(await rig.tags(), ["old"]);
+});
+
+test("a hook for one plugin does not end another whose files no longer run; a weaker hook is changed all the same", async t => {
+  const rig = await rigOf(t);
+  const before = [...(await settled(rig))].sort();
+  writeFileSync(join(rig.dir, "plugins", ID, "main.mjs"), "process.exit(1);");
+  await assert.rejects(
+    rig.hooks.prepare({ needs: new Set(["com.example.another"]) }),
+    refusal(new RegExp(ID)),
+  );
+  assert.deepEqual([[...(await settled(rig))].sort(), await rig.tags()], [before, ["old"]]);
+  await (await rig.hooks.prepare({ needs: new Set() })).commit();
+  assert.equal((await runChain(rig.hooks)).action, "tempfail");
 });
 
 test("hooks that do not compile are refused before any plugin is started", async t => {
@@ -265,6 +301,15 @@ test("a plugin that fails again and again: one alarm, a degraded health that nam
   const { status, detail } = await rig.hooks.component.health();
   assert.equal(status, "degraded");
   assert.match(detail ?? "", /com\.example\.talker: not called, it failed too often: action is none of/);
+  const inUse = rig.hooks.inUse();
+  assert.ok(inUse);
+  const broken = rig.hooks.brokenCircuits();
+  const [view] = await hookViews({ inUse, origins: new Map(), calls: new Map(), broken });
+  const plugin = pluginAdmin(rig.hooks, fixedSecrets)
+    .list()
+    .find(({ id }) => id === ID);
+  assert.deepEqual([view?.state, plugin?.state, view?.reason], ["circuit_open", "enabled", plugin?.reason]);
+  assert.match(view?.reason ?? "", /^not called, it failed too often: action is none of/);
   const alarms = rig.lines.filter(line => line.includes("plugin_circuit_open"));
   assert.equal(alarms.length, 1);
   assert.match(alarms[0] ?? "", /"level":"error".*"plugin":"com\.example\.talker"/);

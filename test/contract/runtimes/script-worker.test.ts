@@ -142,6 +142,11 @@ test("a process is recycled when it is old", async t => {
   const first = await explanation(transport, "pid");
   await sleep(100);
   assert.notEqual(await explanation(transport, "pid"), first);
+  // A spare that has just come may have taken that call: the old one goes when its turn comes.
+  for (let i = 0; i < 500 && existsSync(`/proc/${first}`); i++) {
+    await ask(transport, "empty");
+    await sleep(20);
+  }
   assert.ok(await gone(Number(first)));
 });
 
@@ -269,4 +274,21 @@ test("the plugin dies with the service, also when that is killed", async () => {
   assert.ok(isRunning(pid));
   host.kill("SIGKILL");
   assert.ok(await dead(pid), "the plugin survived");
+});
+
+test("the question how it is goes to the spare: the only worker's next call does not wait for the answer", async t => {
+  const { transport } = await started(t, { mode: "drowsy" });
+  let first = "";
+  // Until the spare is there the question takes the worker's turn.
+  for (let i = 0; i < 20 && first !== "call"; i++) {
+    first = "";
+    const health = transport.health().then(({ status }) => {
+      first ||= "health";
+      return status;
+    });
+    await ask(transport, "empty");
+    first ||= "call";
+    assert.equal(await health, "ok");
+  }
+  assert.equal(first, "call");
 });

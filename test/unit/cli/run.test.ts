@@ -35,6 +35,7 @@ test("help takes the whole name of a command, and names the defaults that matter
   assert.match(all, /^Usage: mairust \[options\]/u);
   assert.match(all, /default: table on a terminal, else tab/u);
   assert.doesNotMatch(all, /default: \[\]/u);
+  assert.doesNotMatch(all, /^ {2}[a-z]+ *$/mu, "a command says nothing of itself");
 });
 
 test("every command that changes something has --dry-run, every destructive one --yes", () => {

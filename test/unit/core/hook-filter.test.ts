@@ -85,3 +85,20 @@ test("patterns that the engine does not take are refused", () => {
     assert.throws(() => compileFilter({ recipient }, "hook"), { code: "config_invalid" }, recipient);
   }
 });
+
+test("the header is read once for a message, however many recipients it has", () => {
+  let reads = 0;
+  const view = new HeaderView(FACTS.header);
+  const counting = Object.assign(Object.create(view), {
+    valuesOf(name: string) {
+      reads++;
+      return view.valuesOf(name);
+    },
+  });
+  const filter = compileFilter({ header: { "List-Id": ".*" }, recipient: ".*@example.com" }, "hook");
+  for (let i = 0; i < 100; i++) assert.ok(filter(FACTS, `user${i}@example.com`, counting));
+  assert.ok(!filter(FACTS, "user@example.net", counting));
+  assert.equal(reads, 1);
+  // Another message is another question.
+  assert.ok(!filter({ ...FACTS }, "user@example.com", new HeaderView(Buffer.from("Subject: x\r\n\r\n"))));
+});

@@ -39,6 +39,8 @@ export const SYNC_POINTS = [
 ] as const satisfies readonly HookPoint[];
 const JUDGED = "judged@example.com";
 const OTHER = "other@example.com";
+export const RECIPIENTS = [JUDGED, OTHER] as const;
+export const MESSAGE = "Subject: x\n\nbody";
 
 /** One failure at all points, under all policies; at `post_receive` there is none, and the caller hears of it. */
 export async function checkFailure(failure: Failure): Promise<void> {
@@ -128,7 +130,7 @@ function assertPolicy(decision: HookDecision | undefined, policy: FailurePolicy,
 async function run(rig: Rig, point: HookPoint, recipients: readonly string[]): Promise<HookDecisions> {
   const deadline = deadlineAfter(20_000);
   try {
-    const facts = factsOf("Subject: x\n\nbody", { recipients, account: undefined });
+    const facts = factsOf(MESSAGE, { recipients, account: undefined });
     return await awake(rig.runner.run(point, facts, deadline));
   } finally {
     deadline.dispose();
@@ -140,7 +142,7 @@ export const runJudged = (rig: Rig, point: HookPoint) => run(rig, point, [JUDGED
 
 /** Octets that a plugin's payload needs room for, of the messages of {@link checkFailure}. */
 export const costOf = ({ grants }: HookPlugin) =>
-  payloadCost(factsOf("Subject: x\n\nbody", { recipients: [JUDGED, OTHER] }), grants);
+  payloadCost(factsOf(MESSAGE, { recipients: [...RECIPIENTS] }), grants);
 
 type Counters = Readonly<Record<string, number>>;
 

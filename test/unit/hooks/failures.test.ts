@@ -1,9 +1,13 @@
 /** Every way that a call can fail, under every policy, at every point where mail waits. With real processes: the contract tests. */
+import { once } from "node:events";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { MairustError } from "../../../src/core/errors.ts";
+import type { ByteRange } from "../../../src/core/ports/blobs.ts";
 import { FAILURES_IN_A_ROW } from "../../../src/hooks/breaker.ts";
-import { sleep } from "../../../src/platform/deadline.ts";
-import { checkFailure, costOf, type Failure, runJudged } from "./failure-matrix.ts";
+import { deadlineAfter } from "../../../src/platform/deadline.ts";
+import { checkFailure, costOf, type Failure, MESSAGE, RECIPIENTS, runJudged } from "./failure-matrix.ts";
+import { factsOf, MemoryBlob } from "./message.ts";
 import { type Behaviour, EVERYTHING, pluginOf, TAGGER } from "./rig.ts";
 
 const ID = "failing";
@@ -19,8 +23,10 @@ const FAILURES: readonly Failure[] = [
   { name: "a hang", plugin: answers(NEVER), outcome: "timeout", row: SHORT },
   {
     name: "an answer after the time-out",
-    plugin: answers(async () => {
-      await sleep(25);
+    // However busy the host is: not before the end of its time was told to the plugin.
+    plugin: answers(async (_, { signal }) => {
+      await once(signal, "abort");
+      await setImmediate();
       return {};
     }),
     outcome: "timeout",
@@ -86,16 +92,24 @@ for (const failure of FAILURES) {
     checkFailure(failure));
 }
 
+/** Its octets come when they may: meanwhile a call that reads them keeps all the room that it could need. */
+class StuckBlob extends MemoryBlob {
+  readonly #go: Promise<unknown>;
+
+  constructor(text: string, go: Promise<unknown>) {
+    super(Buffer.from(text));
+    this.#go = go;
+  }
+
+  override async *read(range?: ByteRange): AsyncIterable<Uint8Array> {
+    await this.#go;
+    yield* super.read(range);
+  }
+}
+
 test("no room for the payload is followed by on_timeout, and smaller payloads find theirs", async () => {
   let leave = () => {};
-  const hog = pluginOf(
-    "hog",
-    () =>
-      new Promise(resolve => {
-        leave = () => resolve({});
-      }),
-    EVERYTHING,
-  );
+  const hog = pluginOf("hog", () => ({}), EVERYTHING);
   const small = costOf(pluginOf("before", () => ({}), TAGGER));
   await checkFailure({
     name: "no room",
@@ -105,8 +119,10 @@ test("no room for the payload is followed by on_timeout, and smaller payloads fi
     more: () => ({ payloadBytesInFlight: costOf(hog) + small }),
     elsewhere: hog,
     async before(rig, _point, elsewhere) {
-      void runJudged(rig, elsewhere);
-      await sleep(1);
+      const content = new StuckBlob(MESSAGE, new Promise<void>(go => (leave = go)));
+      const deadline = deadlineAfter(20_000);
+      const facts = { ...factsOf(MESSAGE), recipients: [...RECIPIENTS], content };
+      void rig.runner.run(elsewhere, facts, deadline).finally(() => deadline.dispose());
     },
     after: () => leave(),
   });

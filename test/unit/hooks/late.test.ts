@@ -291,8 +291,8 @@ test("a call for which there is no place among the late ones ends with its time-
     await sleep(100);
     return RICH;
   };
-  // Room for one payload, and the late ones may have half of that.
-  const rig = rigWith(behave, {}, { payloadBytesInFlight: 20_000 });
+  // Room for one payload alone, and the late ones may have half of that.
+  const rig = rigWith(behave, {}, { payloadBytesInFlight: 1_000 });
   const decisions = await run(rig);
   assert.deepEqual([decisions.late, cut, rig.calls[0]?.outcome], [undefined, 1, "timeout"]);
 });

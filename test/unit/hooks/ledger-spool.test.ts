@@ -246,3 +246,32 @@ test("a damaged line is left out, and its segment is kept for people", async () 
   await loader.load();
   assert.deepEqual([kept, files.aside], [[entryOf(2)], ["00000000900000-aa"]]);
 });
+
+test("while the database is away, a spool of few entries takes no more disk than those", async () => {
+  const { files, clock, spool, loader, kept, database, record } = await rig();
+  database.away = true;
+  for (let n = 1; n <= 20; n++) {
+    await record(entryOf(n));
+    clock.now += SEGMENT_AGE_MS;
+    await loader.tryLoad();
+  }
+  const sizes = [...files.disk.values()].map(bytes => bytes.length);
+  const large = sizes.filter(size => size > 1000);
+  assert.deepEqual([sizes.length, large], [21, [SEGMENT_BYTES]]);
+  assert.ok(spool.pendingBytes < 20_000);
+  database.away = false;
+  await loader.load();
+  assert.deepEqual([kept.length, files.disk.size], [20, 1]);
+});
+
+test("a real segment is as long as its entries once nothing more is written to it", async t => {
+  const dir = await mkdtemp(join(tmpdir(), "mairust-ledger-"));
+  t.after(() => rm(dir, { recursive: true }));
+  const files = await openLedgerFiles(dir);
+  const file = await files.create("one", SEGMENT_BYTES);
+  const line = encodeLine(entryOf(1));
+  await file.write(line, 0);
+  await file.close(line.length);
+  assert.deepEqual(await files.list(), [{ name: "one", sizeBytes: line.length }]);
+  assert.deepEqual(decodeLines(await files.read("one", 0, SEGMENT_BYTES)).entries, [entryOf(1)]);
+});

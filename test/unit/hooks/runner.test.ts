@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MairustError } from "../../../src/core/errors.ts";
+import { payloadCost } from "../../../src/core/permissions-cost.ts";
 import type { MessageFacts } from "../../../src/core/ports/hooks.ts";
 import { compileHooks } from "../../../src/hooks/hook-set.ts";
 import { MAX_SHADOW_CALLS } from "../../../src/hooks/runner.ts";
@@ -430,4 +431,55 @@ test("replace() takes effect for the next chain; one that runs keeps its hooks",
     code: "config_invalid",
   });
   assert.deepEqual((await run(rig)).tags, ["second"]);
+});
+
+test("settled() waits for the chains that run, with what goes on after their decisions, and for no later one", async () => {
+  const leave: Array<() => void> = [];
+  const held: Behaviour = () =>
+    new Promise(resolve => {
+      leave.push(() => resolve({}));
+    });
+  const rig = rigOf([pluginOf("a", held), pluginOf("b", held)], [rowOf("a"), rowOf("b", { mode: "shadow" })]);
+  const seen: string[] = [];
+  const first = run(rig);
+  const settled = rig.runner.settled().then(() => seen.push("settled"));
+  const answered = async (calls: number) => {
+    while (leave.length < calls) await sleep(1);
+  };
+  await answered(1);
+  const later = run(rig);
+  await answered(2);
+  leave[0]?.();
+  await first;
+  // The hook in shadow of the first chain is called now.
+  await answered(3);
+  assert.deepEqual(seen, []);
+  leave[2]?.();
+  await awake(settled);
+  assert.deepEqual(seen, ["settled"]);
+  leave[1]?.();
+  await later;
+  await answered(4);
+  leave[3]?.();
+});
+
+test("a payload holds the room that it takes, not what it could have taken, while the plugin thinks", async () => {
+  let leave = () => {};
+  const thinking = pluginOf("a", () => new Promise(resolve => (leave = () => resolve({}))), EVERYTHING);
+  const facts = factsOf(MESSAGE);
+  const rig = rigOf(
+    [thinking, pluginOf("b", tagger("b"), TAGGER)],
+    [rowOf("a"), rowOf("b", { point: "post_receive" })],
+    {
+      // Both bounds together are more.
+      payloadBytesInFlight: payloadCost(facts, thinking.grants) + 4096,
+    },
+  );
+  const first = run(rig, facts);
+  const deadline = deadlineAfter(5000);
+  const second = theOne(await awake(rig.runner.run("post_receive", facts, deadline)));
+  deadline.dispose();
+  assert.deepEqual(second.tags, ["b"]);
+  leave();
+  await first;
 });

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { Readable } from "node:stream";
 import { test } from "node:test";
 import { LineReader } from "../../../src/runtimes/line-reader.ts";
-import { StderrLines } from "../../../src/runtimes/stderr-lines.ts";
+import { MAX_LOG_BYTES_PER_SECOND, readStderr, StderrLines } from "../../../src/runtimes/stderr-lines.ts";
+import { awake } from "../hooks/awake.ts";
 
 test("LineReader gives the same lines whatever the chunks", () => {
   const source = Buffer.from("one\r\ntwo\n\nthree é\nrest");
@@ -57,4 +60,44 @@ test("StderrLines drops and counts what is over 100 lines a second", () => {
   clock.now = 1000;
   stderr.push(Buffer.from("y\n"));
   assert.deepEqual([lines.length, lines.at(-1), dropped], [101, "y", [150]]);
+});
+
+test("StderrLines counts a flood without looking at it, and what began in it goes with it", () => {
+  const { lines, dropped, clock, stderr } = stderrRig();
+  stderr.push(Buffer.from("x\n".repeat(100)));
+  for (let i = 0; i < 1000; i++) stderr.push(Buffer.from(`${"y\n".repeat(1000)}half`));
+  stderr.push(Buffer.from("\xe8", "latin1"));
+  clock.now = 1000;
+  stderr.push(Buffer.from(" of a line\nnext é\n"));
+  stderr.end();
+  // The last one of the flood ended when the second was over.
+  assert.deepEqual(
+    [lines.slice(99), dropped],
+    [
+      ["x", "next é"],
+      [1_000_000, 1],
+    ],
+  );
+});
+
+test("readStderr() leaves in the pipe what is too much for a second", async () => {
+  const { stderr } = stderrRig();
+  const chunk = Buffer.alloc(65_536, "y\n");
+  let read = 0;
+  const endless = new Readable({
+    read() {
+      read += chunk.length;
+      this.push(chunk);
+    },
+  });
+  readStderr(endless, stderr);
+  while (!endless.isPaused()) await new Promise(setImmediate);
+  assert.ok(
+    read >= MAX_LOG_BYTES_PER_SECOND && read < MAX_LOG_BYTES_PER_SECOND + 10 * chunk.length,
+    String(read),
+  );
+  const before = read;
+  await awake(once(endless, "resume"));
+  while (read === before) await new Promise(setImmediate);
+  endless.destroy();
 });

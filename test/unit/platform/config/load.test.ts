@@ -258,6 +258,25 @@ test("patterns of filters that the engine does not take are found when the confi
   assert.match(problems[1] ?? "", /^mairust\.toml:8:\d+ hooks\[0\]\.filter\.header\.Subject: found "\("/);
 });
 
+test("a pattern for the domain is checked too, and field names that no header can have", async t => {
+  const hook = '[[hooks]]\nname = "a"\npoint = "pre_delivery"\nplugin = "com.example.x"\n';
+  const check = (filter: string) => problemsOf(loadText(t, `${hook}[hooks.filter]\n${filter}`));
+  const cases: ReadonlyArray<readonly [filter: string, problem: RegExp]> = [
+    ['domain = "("', /filter\.domain: found "\("; allowed: an RE2 pattern/],
+    ['header = { "X Spam" = "yes" }', /found "X Spam"; allowed: a field name/],
+    ['sender = "a\\u0000b"', /filter\.sender: .*allowed: text without NUL/],
+    [
+      `header = { ${Array.from({ length: 33 }, (_, n) => `X-${n} = ""`).join(", ")} }`,
+      /found 33 fields; allowed: at most 32/,
+    ],
+  ];
+  for (const [filter, problem] of cases) {
+    const [first, ...others] = await check(filter);
+    assert.match(first ?? "", problem);
+    assert.deepEqual(others, []);
+  }
+});
+
 test("ConfigError.format() prints one line for each problem and the count", async t => {
   const error = await loadText(t, "a = 1\nb = 2").catch((caught: unknown) => caught);
   assert.ok(error instanceof ConfigError);
