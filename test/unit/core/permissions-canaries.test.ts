@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { callId } from "../../../src/core/ids.ts";
 import { project } from "../../../src/core/permissions.ts";
 import { grantsOf } from "../../../src/core/permissions-grants.ts";
-import type { HookPoint } from "../../../src/core/ports/hooks.ts";
+import type { HookPoint, MessageFacts } from "../../../src/core/ports/hooks.ts";
 import { MessageViews } from "../../../src/hooks/message-views.ts";
 import { HOOK_POINTS } from "../../../src/wire/config/hooks.ts";
 import type { PermissionsInput } from "../../../src/wire/permissions.ts";
@@ -18,35 +18,15 @@ import {
   sha256,
   tokenOf,
 } from "../../lib/canaries.ts";
+import { canaryFacts, canaryProvenance } from "../../lib/canary-facts.ts";
 import { type CanaryMail, canaryMail } from "../../lib/canary-mail.ts";
-import { factsOf } from "../hooks/message.ts";
 import { pluginOf, rigOf, rowOf } from "../hooks/rig.ts";
-
-function factsFor({ source, around }: CanaryMail) {
-  return factsOf(source, {
-    mailFrom: `${around.mailFrom}@example.org`,
-    recipients: [`${around.recipient}@example.com`],
-    domainRecipients: [`${around.recipient}@example.com`, `${around.otherRecipient}@example.com`],
-    client: {
-      name: around.clientName,
-      helo: around.helo,
-      source: around.clientSource,
-      ident: around.clientSource,
-    },
-    queueId: around.queueId,
-    threadKey: around.threadKey,
-    account: around.account,
-    authUser: around.authUser,
-    tags: [around.tag],
-    tls: true,
-  });
-}
 
 /** The bytes that leave, as the hook manager makes them. */
 async function sent(
   mail: CanaryMail,
   views: MessageViews,
-  facts: ReturnType<typeof factsFor>,
+  facts: MessageFacts,
   input: PermissionsInput,
   point: HookPoint,
 ): Promise<Buffer> {
@@ -56,7 +36,7 @@ async function sent(
     recipients: facts.recipients,
     account: around.account,
     tags: facts.tags,
-    provenance: [{ plugin_id: "com.example.before", hook: around.provenance, changes: ["tags"] }],
+    provenance: canaryProvenance(mail),
   };
   const payload = project(await views.view(facts, grants), state, grants, {
     callId: callId("0190a000-0000-7000-8000-000000000001"),
@@ -79,7 +59,7 @@ const MAIL = canaryMail();
 
 for (const mail of MAIL) {
   test(`canaries: ${mail.name}`, async () => {
-    const facts = factsFor(mail);
+    const facts = canaryFacts(mail);
     // One for all grants: what is kept for one plugin must not reach another.
     const views = new MessageViews();
     for (const grants of READ_GRANTS) {
@@ -108,7 +88,7 @@ test("canaries: neither events nor log lines of the hook manager hold anything o
     );
     const { runner, log } = rigOf([plugin], [rowOf("h", { plugin: "com.example.p" })]);
     const deadline = { signal: new AbortController().signal, remainingMs: () => 1000, dispose: () => {} };
-    const { each, events } = await runner.run("pre_delivery", factsFor(mail), deadline);
+    const { each, events } = await runner.run("pre_delivery", canaryFacts(mail), deadline);
     const written = new Haystack(Buffer.from(JSON.stringify([[...each.values()], events, log])));
     const { recipient, queueId, tag } = mail.around;
     const known = new Set([recipient, queueId, tag]);
@@ -128,7 +108,7 @@ test("without a grant for attachments a message with three of them looks like on
     assert.ok(mail !== undefined);
     const grants: PermissionsInput = { read_body: "preview" };
     const payload = JSON.parse(
-      String(await sent(mail, new MessageViews(), factsFor(mail), grants, "pre_delivery")),
+      String(await sent(mail, new MessageViews(), canaryFacts(mail), grants, "pre_delivery")),
     );
     return { ...payload, size_bytes: 0 };
   };
