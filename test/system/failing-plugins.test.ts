@@ -3,109 +3,28 @@
  * milter and at LMTP. Each cell of the table has a plugin, a hook and a recipient of its own, so one service serves all of them at once.
  */
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { freePort, makeScratch } from "../../src/mailhost/scratch.ts";
 import { deadlineAfter, sleep } from "../../src/platform/deadline.ts";
-import { FAILURE_POLICIES } from "../../src/wire/config/hooks.ts";
 import { type HttpPlugin, startHttpPlugin } from "../contract/runtimes/fixtures/http-plugin.ts";
+import {
+  addressOf,
+  CELLS,
+  type Cell,
+  DOMAIN,
+  failingPlugins,
+  idOf,
+  WAITING,
+} from "../lib/failing-plugins.ts";
 import { type MailSite, startMailSite } from "../lib/mail-site.ts";
 import { callCounters } from "../lib/service-metrics.ts";
 import { SmtpTestClient } from "../lib/smtp-client.ts";
 
-const DOMAIN = "example.test";
 const SENDER = "alice@sender.test";
 const WAIT_MS = 60_000;
 /** Sessions at a time. */
 const SESSIONS = 8;
 const PLAIN_MAIL = 20;
-/** Of hooks whose plugin does not answer in time; the others have {@link PATIENT_MS}. */
-const SHORT_MS = 1000;
-/** The longest that there is. */
-const PATIENT_MS = 5000;
-
-type Policy = (typeof FAILURE_POLICIES)[number];
-type Way = "worker" | "spawn" | "http";
-type Point = "pre_receive" | "pre_delivery";
-
-interface Failure {
-  /** What the program in {@link PROGRAM} and `http-plugin.ts` call it. */
-  readonly does: string;
-  readonly outcome: "timeout" | "error" | "malformed";
-  readonly ways: readonly Way[];
-}
-
-const ALL: readonly Way[] = ["worker", "spawn", "http"];
-const FAILURES: readonly Failure[] = [
-  { does: "hang", outcome: "timeout", ways: ALL },
-  { does: "slow", outcome: "timeout", ways: ALL },
-  { does: "crash", outcome: "error", ways: ALL },
-  { does: "flood", outcome: "error", ways: ALL },
-  { does: "garbage", outcome: "malformed", ways: ALL },
-  { does: "wrong_id", outcome: "malformed", ways: ALL },
-  // Nobody listens there.
-  { does: "refused", outcome: "error", ways: ["http"] },
-];
-
-interface Cell extends Failure {
-  readonly way: Way;
-  readonly policy: Policy;
-  readonly point: Point;
-  /** Of the hook; the recipient's local part too. */
-  readonly name: string;
-}
-
-const CELLS: readonly Cell[] = FAILURES.flatMap(failure =>
-  failure.ways.flatMap(way =>
-    FAILURE_POLICIES.flatMap(policy =>
-      (["pre_receive", "pre_delivery"] as const).map(point => {
-        const name = `${failure.does.replace("_", "-")}.${way}.${policy}.${point.replace("_", "-")}`;
-        return { ...failure, way, policy, point, name };
-      }),
-    ),
-  ),
-);
-
-const idOf = ({ name }: Pick<Cell, "name">) => `com.example.${name}`;
-const addressOf = ({ name }: Pick<Cell, "name">) => `${name}@${DOMAIN}`;
-/** Hooks that do their work, before and behind the failing one. */
-const GOOD = ["before", "behind"] as const;
-/** Mail for whom {@link GOOD} stand, and nobody else. */
-const JUDGED = ".*\\.pre-(receive|delivery)@.*";
-/** Its plugin hangs for as long as a hook may wait. */
-const WAITING = (["pre_receive", "pre_delivery"] as const).map(point => ({
-  name: `waiting-${point.replace("_", "-")}`,
-  point,
-}));
-
-const PROGRAM = `
-answer() {
-  case $1 in
-    hang) sleep 600 ;;
-    slow) sleep 3; echo '{"action":"reject"}' ;;
-    crash) exit 3 ;;
-    flood) yes flood ;;
-    garbage) echo 'not json' ;;
-    wrong_id) echo '{"call_id":"018f0000-0000-7000-8000-000000000000","action":"reject"}' ;;
-    *) echo "{\\"tags\\":{\\"add\\":[\\"$1\\"]}}" ;;
-  esac
-}
-if [ "$1" = spawn ]; then
-  cat >/dev/null
-  answer "$2"
-  exit
-fi
-while read -r line; do
-  case $line in
-    '{"mairust"'*)
-      echo "{\\"mairust\\":1,\\"plugin\\":\\"$MAIRUST_PLUGIN_ID\\",\\"version\\":\\"1.0.0\\",\\"api\\":[\\"1\\"]}" ;;
-    '{"health"'*) echo '{"status":"ok"}' ;;
-    *) answer "$2" ;;
-  esac
-done
-`;
-const GRANTS = `{ read_headers = ["Subject"], write_tags = true, decide = ["reject", "tempfail", "hold"] }`;
 
 const scratch = await makeScratch();
 let http: HttpPlugin;
@@ -114,14 +33,6 @@ let site: MailSite;
 before(async () => {
   http = await startHttpPlugin();
   const nobody = `http://127.0.0.1:${await freePort()}/`;
-  const entry = ({ way, does }: Pick<Cell, "way" | "does">) =>
-    way === "http"
-      ? `protocol = "http"\nendpoint = "${does === "refused" ? nobody : http.origin}"`
-      : `protocol = "script"\nmode = "${way}"\nworkers = 4\ncommand = ["sh", "main.sh", "${way}", "${does}"]`;
-  for (const cell of CELLS) writePlugin(idOf(cell), entry({ ...cell }).replace("workers = 4", "workers = 1"));
-  for (const name of GOOD) writePlugin(idOf({ name }), entry({ way: "worker", does: name }));
-  for (const cell of WAITING) writePlugin(idOf(cell), entry({ way: "http", does: "hang" }));
-  const ids = [...CELLS, ...GOOD.map(name => ({ name })), ...WAITING].map(idOf);
   site = await startMailSite({
     users: [],
     milterStage: "store",
@@ -132,27 +43,7 @@ before(async () => {
       default_transport: "discard:",
       smtpd_client_connection_count_limit: "0",
     },
-    toml: `[plugins]
-folders = [${JSON.stringify(scratch.dir)}]
-allow_unsigned = ${JSON.stringify(ids)}
-allow_unsandboxed = ${JSON.stringify(ids)}
-${CELLS.map(cell => pluginToml(cell, { do: cell.does, ms: 3000 })).join("")}
-${WAITING.map(cell => pluginToml(cell, { do: "hang", ms: 0 })).join("")}
-${GOOD.map(name => pluginToml({ name })).join("")}
-${CELLS.map(cellHook).join("")}
-${WAITING.map(({ name, point }) => hookToml(name, point, { plugin: idOf({ name }), on_timeout: "allow", timeout_ms: PATIENT_MS })).join("")}
-${(["pre_receive", "pre_delivery"] as const)
-  .flatMap(point =>
-    GOOD.map((name, i) =>
-      hookToml(`${name}.${point}`, point, {
-        plugin: idOf({ name }),
-        timeout_ms: PATIENT_MS,
-        priority: i === 0 ? 1 : 1000,
-        recipient: JUDGED,
-      }),
-    ),
-  )
-  .join("")}`,
+    toml: failingPlugins({ dir: scratch.dir, origin: http.origin, nobody }),
   });
 });
 after(async () => {
@@ -160,65 +51,6 @@ after(async () => {
   await http?.stop();
   await scratch.remove();
 });
-
-function writePlugin(id: string, entry: string): void {
-  const folder = join(scratch.dir, id);
-  mkdirSync(folder);
-  writeFileSync(join(folder, "main.sh"), PROGRAM);
-  writeFileSync(
-    join(folder, "plugin.toml"),
-    `id = "${id}"
-name = "${id}"
-version = "1.0.0"
-[entry]
-type = "hook"
-${entry}
-[hooks]
-on = ["pre_receive", "pre_delivery"]
-[permissions]
-read_headers = ["Subject"]
-write_tags = true
-decide = ["reject", "tempfail", "hold"]
-[settings.do]
-type = "string"
-[settings.ms]
-type = "integer"
-default = 0
-`,
-  );
-}
-
-function pluginToml(cell: Pick<Cell, "name">, settings: object = {}): string {
-  const values = Object.entries(settings).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
-  return `[plugin."${idOf(cell)}"]\ngrants = ${GRANTS}\nsettings = { ${values.join(", ")} }\n`;
-}
-
-interface Keys {
-  readonly plugin: string;
-  readonly timeout_ms: number;
-  readonly priority?: number;
-  readonly on_timeout?: Policy;
-  readonly on_error?: Policy;
-  readonly recipient?: string;
-}
-
-function hookToml(name: string, point: Point, { recipient = `${name}@.*`, ...keys }: Keys): string {
-  const lines = Object.entries(keys).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`);
-  const filter = `filter = { recipient = ${JSON.stringify(recipient)} }`;
-  return `[[hooks]]\nname = "${name}"\npoint = "${point}"\nmode = "enforce"\n${lines.join("")}${filter}\n`;
-}
-
-/** The policy of the other kind of failure would do something else: only the right one may count. */
-function cellHook(cell: Cell): string {
-  const other: Policy = cell.policy === "allow" ? "reject" : "allow";
-  const isTimeout = cell.outcome === "timeout";
-  return hookToml(cell.name, cell.point, {
-    plugin: idOf(cell),
-    timeout_ms: isTimeout ? SHORT_MS : PATIENT_MS,
-    on_timeout: isTimeout ? cell.policy : other,
-    on_error: isTimeout ? other : cell.policy,
-  });
-}
 
 async function send(to: string): Promise<string> {
   const client = await SmtpTestClient.open(site.postfix.smtpPort);
@@ -286,7 +118,6 @@ const PLAIN = Array.from({ length: PLAIN_MAIL }, (_, i) => `plain${i}@${DOMAIN}`
 const addressesWhere = (isWanted: (cell: Cell) => boolean) => CELLS.filter(isWanted).map(addressOf).sort();
 
 test("every failure of every transport, at both points, ends by its policy; other hooks and other mail are not harmed", async () => {
-  const started = performance.now();
   const [replies, plain] = await Promise.all([sendAll(CELLS.map(addressOf)), sendAll(PLAIN)]);
   for (const cell of CELLS) {
     const expected =
@@ -323,7 +154,6 @@ test("every failure of every transport, at both points, ends by its policy; othe
     assert.deepEqual([tags, /X-MaiRust-Skipped/u.test(header)], [[], false], address);
   }
   assert.deepEqual(await callCounters(site.sidecar.apiSocket), expectedCounters());
-  process.stderr.write(`# ${CELLS.length} cells in ${Math.round((performance.now() - started) / 1000)} s\n`);
 });
 
 async function checkBounced(expected: readonly string[]): Promise<void> {
