@@ -35,7 +35,8 @@ export interface HttpOptions {
 }
 
 export const HTTP_OPTIONS: HttpOptions = {
-  sockets: 32,
+  // Enough for calls that go on after their time-out: of a plugin that takes 30 s, eight messages a second.
+  sockets: 256,
   waiting: MAX_WAITING_CALLS,
   idleMs: 30_000,
   retry: RETRY_LIMITS,

@@ -1,9 +1,12 @@
 /**
- * P7: what the hook layer adds to mail for one call of a plugin that does nothing: the chain, the payload, the transport with the
- * plugin's process behind it, and the check of the answer. One call at a time; all transports take their turn in each round. `bare` is
- * the transport alone, with a payload that is there already.
+ * P7: what the hook layer adds to mail for one call of a plugin that does nothing: the chain, the payload, its entry in the egress
+ * ledger on disk, the transport with the plugin's process behind it, and the check of the answer. One call at a time; with and without
+ * the ledger take their turn in each round. `bare` is the transport alone, with a payload that is there already.
  */
+
+import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,8 +17,11 @@ import { packStructure } from "../../src/core/mime/packed.ts";
 import { MessageScanner } from "../../src/core/mime/scanner.ts";
 import { grantsOf } from "../../src/core/permissions-grants.ts";
 import type { MessageContent, MessageFacts } from "../../src/core/ports/hooks.ts";
+import type { Ledger } from "../../src/core/ports/ledger.ts";
 import type { Log } from "../../src/core/ports/log.ts";
 import type { PluginTransport } from "../../src/core/ports/plugin-transport.ts";
+import { openLedgerFiles } from "../../src/hooks/ledger-files.ts";
+import { LedgerSpool } from "../../src/hooks/ledger-spool.ts";
 import { createHookRunner } from "../../src/hooks/runner.ts";
 import { deadlineAfter } from "../../src/platform/deadline.ts";
 import { createMetrics } from "../../src/platform/metrics.ts";
@@ -36,7 +42,13 @@ interface NullPlugin {
   readonly must: number;
   readonly aim: number;
   /** @param folder  for its files; removed afterwards */
-  start(folder: string): Promise<PluginTransport>;
+  start(folder: string): Promise<RunningPlugin>;
+}
+
+interface RunningPlugin {
+  readonly transport: PluginTransport;
+  /** The process that is not the transport's own. */
+  end?(): void;
 }
 
 const SCRIPT = `
@@ -48,6 +60,16 @@ process.stdin.on("data", chunk => {
 });
 `;
 
+const SERVER = `
+require("node:http").createServer((request, response) => {
+  request.resume();
+  request.on("end", () => response.writeHead(200, { "content-type": "application/json" }).end("{}"));
+}).listen(0, "127.0.0.1", function () { console.log(this.address().port); });
+`;
+
+const nothing = () => {};
+const COMMON = { pluginId: ID, version: "1.0.0", onLog: nothing, onLogDropped: nothing, onNotice: nothing };
+
 const PLUGINS: readonly NullPlugin[] = [
   {
     name: "script worker",
@@ -55,21 +77,25 @@ const PLUGINS: readonly NullPlugin[] = [
     aim: 0.3,
     async start(folder) {
       writeFileSync(join(folder, "null.cjs"), SCRIPT);
-      const nothing = () => {};
-      const transport = createTransport({
-        kind: "script",
-        mode: "worker",
-        pluginId: ID,
-        version: "1.0.0",
-        folder,
-        command: [process.execPath, "null.cjs"],
-        workers: 1,
-        onLog: nothing,
-        onLogDropped: nothing,
-        onNotice: nothing,
+      const command = [process.execPath, "null.cjs"];
+      const script = { kind: "script", mode: "worker", folder, command, workers: 1 } as const;
+      return { transport: createTransport({ ...COMMON, ...script }) };
+    },
+  },
+  {
+    name: "HTTP loopback",
+    must: 1.5,
+    aim: 0.7,
+    async start(folder) {
+      writeFileSync(join(folder, "null.cjs"), SERVER);
+      const server = spawn(process.execPath, [join(folder, "null.cjs")], {
+        stdio: ["ignore", "pipe", "inherit"],
       });
-      await transport.start(deadlineAfter(TIMEOUT_MS));
-      return transport;
+      const [port] = await once(server.stdout, "data");
+      const endpoint = new URL(`http://127.0.0.1:${String(port).trim()}/hook`);
+      const secrets = () => ({ signing: [Buffer.alloc(32, 1)], staged: undefined });
+      const target = { kind: "http", endpoint, socketPath: undefined, approved: false, secrets } as const;
+      return { transport: createTransport({ ...COMMON, ...target }), end: () => server.kill() };
     },
   },
 ];
@@ -77,17 +103,26 @@ const PLUGINS: readonly NullPlugin[] = [
 export async function benchHooks(): Promise<void> {
   for (const plugin of PLUGINS) {
     const folder = mkdtempSync(join(tmpdir(), "mairust-bench-"));
-    const transport = await plugin.start(folder);
+    const spool = new LedgerSpool({ files: await openLedgerFiles(join(folder, "ledger")), now: Date.now });
+    await spool.open();
+    const { transport, end } = await plugin.start(folder);
+    await transport.start(deadlineAfter(TIMEOUT_MS));
     try {
-      await measure(plugin, transport);
+      await measure(plugin, transport, spool);
     } finally {
       await transport.stop(deadlineAfter(TIMEOUT_MS));
+      end?.();
+      await spool.close();
       rmSync(folder, { recursive: true, force: true });
     }
   }
 }
 
-async function measure({ name, must, aim }: NullPlugin, transport: PluginTransport): Promise<void> {
+async function measure(
+  { name, must, aim }: NullPlugin,
+  transport: PluginTransport,
+  ledger: Ledger,
+): Promise<void> {
   let payload: Uint8Array = Buffer.alloc(0);
   const watched: PluginTransport = {
     start: deadline => transport.start(deadline),
@@ -99,29 +134,37 @@ async function measure({ name, must, aim }: NullPlugin, transport: PluginTranspo
       return transport.call(bytes, call, deadline);
     },
   };
-  const chain = chainOver(watched);
-  const bare = async () => {
-    const deadline = deadlineAfter(TIMEOUT_MS);
-    await transport.call(payload, { callId: randomUUID(), traceparent: "" }, deadline);
-    deadline.dispose();
+  const ways = {
+    p50: chainOver(watched, ledger),
+    without_ledger: chainOver(watched),
+    bare: async () => {
+      const deadline = deadlineAfter(TIMEOUT_MS);
+      await transport.call(payload, { callId: randomUUID(), traceparent: "" }, deadline);
+      deadline.dispose();
+    },
   };
-  const figures = { p50: [] as number[], p99: [] as number[], bare: [] as number[] };
+  const figures = {
+    p50: [] as number[],
+    p99: [] as number[],
+    without_ledger: [] as number[],
+    bare: [] as number[],
+  };
   for (let round = -WARM_UPS; round < ROUNDS; round++) {
-    const whole = await timed(chain);
-    const alone = await timed(bare);
-    if (round < 0) continue;
-    figures.p50.push(quantile(whole, 0.5));
-    figures.p99.push(quantile(whole, 0.99));
-    figures.bare.push(quantile(alone, 0.5));
+    for (const way of ["p50", "without_ledger", "bare"] as const) {
+      const times = await timed(ways[way]);
+      if (round < 0) continue;
+      figures[way].push(quantile(times, 0.5));
+      if (way === "p50") figures.p99.push(quantile(times, 0.99));
+    }
   }
   report(`P7 ${name}`, {
     unit: "ms",
     calls: CALLS,
     size_bytes: MESSAGE_BYTES,
     payload_bytes: payload.byteLength,
-    ledger: false,
     p50: spread(figures.p50),
     p99: spread(figures.p99),
+    without_ledger_p50: spread(figures.without_ledger),
     bare_p50: spread(figures.bare),
     must,
     aim,
@@ -129,7 +172,7 @@ async function measure({ name, must, aim }: NullPlugin, transport: PluginTranspo
 }
 
 /** One message through a chain of one hook; the plugin sees header and preview. */
-function chainOver(transport: PluginTransport): () => Promise<void> {
+function chainOver(transport: PluginTransport, ledger?: Ledger): () => Promise<void> {
   const ignore = () => {};
   const log: Log = { debug: ignore, info: ignore, warn: ignore, error: ignore, child: () => log };
   const plugin = {
@@ -150,6 +193,7 @@ function chainOver(transport: PluginTransport): () => Promise<void> {
     now: () => new Date(),
     newCallId: () => callId(randomUUID()),
     payloadBytesInFlight: 64 * 1024 * 1024,
+    ...(ledger === undefined ? {} : { ledger }),
   });
   const facts = factsOf(sampleMail(0, MESSAGE_BYTES, "\r\n"));
   return async () => {

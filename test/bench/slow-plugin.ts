@@ -83,8 +83,7 @@ async function untilTagged(sidecar: Sidecar): Promise<number> {
       "-f",
       "json",
     ]);
-    const found =
-      (JSON.parse(stdout.toString()) as { readonly items?: readonly unknown[] }).items?.length ?? 0;
+    const found = (JSON.parse(stdout.toString()) as readonly unknown[]).length;
     if (found >= MESSAGES || performance.now() > end) return found;
     await sleep(POLL_MS);
   }

@@ -382,3 +382,23 @@ test("a server that takes connections and says nothing ends with the deadline", 
   const asking = await started(t, { health: health as HttpSpec["health"] });
   assert.equal((await asking.health()).status, "error");
 });
+
+test("calls that go on for long leave places for others: two hundred at a time reach the plugin", async t => {
+  const plugin = await startHttpPlugin();
+  t.after(() => plugin.stop());
+  const transport = await started(t, { endpoint: new URL(plugin.origin) });
+  const long = Array.from({ length: 200 }, () =>
+    transport
+      .call(payload("hang"), { callId: CALL, traceparent: "" }, deadlineAfter(20_000))
+      .catch(() => undefined),
+  );
+  const deadline = deadlineAfter(15_000);
+  while (plugin.seen.filter(({ method }) => method === "POST").length < long.length) {
+    assert.ok(deadline.remainingMs() > 0, `${plugin.seen.length} requests came`);
+    await sleep(10);
+  }
+  deadline.dispose();
+  assert.equal(await explanation(transport, "echo"), await explanation(transport, "echo"));
+  await transport.stop(deadlineAfter(0));
+  await Promise.all(long);
+});

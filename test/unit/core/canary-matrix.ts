@@ -3,39 +3,22 @@ import assert from "node:assert/strict";
 import { callId } from "../../../src/core/ids.ts";
 import { project } from "../../../src/core/permissions.ts";
 import { grantsOf } from "../../../src/core/permissions-grants.ts";
-import type { HookPoint } from "../../../src/core/ports/hooks.ts";
+import type { HookPoint, MessageFacts } from "../../../src/core/ports/hooks.ts";
 import { MessageViews } from "../../../src/hooks/message-views.ts";
 import { HOOK_POINTS } from "../../../src/wire/config/hooks.ts";
 import type { PermissionsInput } from "../../../src/wire/permissions.ts";
 import { Haystack, isGranted, leaksIn, missingIn, READ_GRANTS, type Secret } from "../../lib/canaries.ts";
+import { canaryFacts, canaryProvenance } from "../../lib/canary-facts.ts";
 import type { CanaryMail } from "../../lib/canary-mail.ts";
-import { factsOf } from "../hooks/message.ts";
 
-export function factsFor({ source, around }: CanaryMail) {
-  return factsOf(source, {
-    mailFrom: `${around.mailFrom}@example.org`,
-    recipients: [`${around.recipient}@example.com`],
-    domainRecipients: [`${around.recipient}@example.com`, `${around.otherRecipient}@example.com`],
-    client: {
-      name: around.clientName,
-      helo: around.helo,
-      source: around.clientSource,
-      ident: around.clientSource,
-    },
-    queueId: around.queueId,
-    threadKey: around.threadKey,
-    account: around.account,
-    authUser: around.authUser,
-    tags: [around.tag],
-    tls: true,
-  });
-}
+/** So many parts take seconds for every grant at every point: here at one point each, all of them in the contract tests. */
+export const HEAVY = "2000 parts";
 
 /** The bytes that leave, as the hook manager makes them. */
 export async function sent(
   mail: CanaryMail,
   views: MessageViews,
-  facts: ReturnType<typeof factsFor>,
+  facts: MessageFacts,
   input: PermissionsInput,
   point: HookPoint,
 ): Promise<Buffer> {
@@ -45,7 +28,7 @@ export async function sent(
     recipients: facts.recipients,
     account: around.account,
     tags: facts.tags,
-    provenance: [{ plugin_id: "com.example.before", hook: around.provenance, changes: ["tags"] }],
+    provenance: canaryProvenance(mail),
   };
   const payload = project(await views.view(facts, grants), state, grants, {
     callId: callId("0190a000-0000-7000-8000-000000000001"),
@@ -68,7 +51,7 @@ export async function checkCanaries(
   mail: CanaryMail,
   points: "all" | "a point for each grant",
 ): Promise<void> {
-  const facts = factsFor(mail);
+  const facts = canaryFacts(mail);
   // One for all grants: what is kept for one plugin must not reach another.
   const views = new MessageViews();
   for (const [i, grants] of READ_GRANTS.entries()) {

@@ -4,14 +4,12 @@ import { test } from "node:test";
 import { MessageViews } from "../../../src/hooks/message-views.ts";
 import type { PermissionsInput } from "../../../src/wire/permissions.ts";
 import { Haystack, leaksIn, type Secret, sha256, tokenOf } from "../../lib/canaries.ts";
+import { canaryFacts } from "../../lib/canary-facts.ts";
 import { canaryMail } from "../../lib/canary-mail.ts";
 import { pluginOf, rigOf, rowOf } from "../hooks/rig.ts";
-import { checkCanaries, factsFor, sent } from "./canary-matrix.ts";
+import { checkCanaries, HEAVY, sent } from "./canary-matrix.ts";
 
 const MAIL = canaryMail();
-
-/** So many parts take seconds for every grant at every point: here at one point each, all of them in the contract tests. */
-const HEAVY = "2000 parts";
 
 for (const mail of MAIL) {
   test(`canaries: ${mail.name}`, () =>
@@ -32,7 +30,7 @@ test("canaries: neither events nor log lines of the hook manager hold anything o
     );
     const { runner, log } = rigOf([plugin], [rowOf("h", { plugin: "com.example.p" })]);
     const deadline = { signal: new AbortController().signal, remainingMs: () => 1000, dispose: () => {} };
-    const { each, events } = await runner.run("pre_delivery", factsFor(mail), deadline);
+    const { each, events } = await runner.run("pre_delivery", canaryFacts(mail), deadline);
     const written = new Haystack(Buffer.from(JSON.stringify([[...each.values()], events, log])));
     const { recipient, queueId, tag } = mail.around;
     const known = new Set([recipient, queueId, tag]);
@@ -52,7 +50,7 @@ test("without a grant for attachments a message with three of them looks like on
     assert.ok(mail !== undefined);
     const grants: PermissionsInput = { read_body: "preview" };
     const payload = JSON.parse(
-      String(await sent(mail, new MessageViews(), factsFor(mail), grants, "pre_delivery")),
+      String(await sent(mail, new MessageViews(), canaryFacts(mail), grants, "pre_delivery")),
     );
     return { ...payload, size_bytes: 0 };
   };
