@@ -1,6 +1,6 @@
 /**
- * The job that the commit of a message, or its release, leaves when hooks stand at `post_receive` (message path, step 8): a chain for each account that
- * has a copy, and what the plugins want is applied to that account's copies.
+ * The job that the commit of a message, or its release, leaves when hooks stand at `post_receive` (message path, step 8): a chain for
+ * each account that has a copy, and what the plugins want is applied to that account's copies.
  *
  * At least once. What hooks answered is applied before it is written down that they did; those that failed are called again, alone,
  * when the queue's back-off has passed, until the attempts are used up. A message that is gone, or copies that are, leave nothing to do.
