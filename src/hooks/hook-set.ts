@@ -7,10 +7,10 @@ import { MairustError, messageOf } from "../core/errors.ts";
 import { grantsAsWritten } from "../core/grants-written.ts";
 import { compileFilter, type HookMatcher } from "../core/hook-filter.ts";
 import type { HookPlugin, HookPlugins } from "../core/hook-plugin.ts";
-import { BUILT_POINTS, missingForHook } from "../core/hook-row.ts";
+import { missingForHook } from "../core/hook-row.ts";
 import { comparePlaces, type FailurePolicy } from "../core/merge.ts";
 import type { HookPlace, HookPoint, PointNeeds } from "../core/ports/hooks.ts";
-import { MAX_ASYNC_TIMEOUT_MS, MAX_SYNC_TIMEOUT_MS } from "../wire/config/hooks.ts";
+import { HOOK_POINTS, MAX_ASYNC_TIMEOUT_MS, MAX_SYNC_TIMEOUT_MS } from "../wire/config/hooks.ts";
 import type { HookConfig } from "../wire/config/schema.ts";
 
 /** A hook as the configuration has it, or as a plugin's manifest asks for it. */
@@ -69,9 +69,7 @@ export function compileHooks(rows: readonly HookRow[], plugins: HookPlugins): Ho
       context: { problems },
     });
   }
-  return new Map(
-    [...BUILT_POINTS].map(point => [point, groupsOf(hooks.filter(hook => hook.point === point))]),
-  );
+  return new Map(HOOK_POINTS.map(point => [point, groupsOf(hooks.filter(hook => hook.point === point))]));
 }
 
 function compileHook(row: HookRow, plugins: HookPlugins): Hook {
