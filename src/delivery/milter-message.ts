@@ -35,7 +35,7 @@ import type { MilterContent } from "./milter-content.ts";
 import { decisionEvent, receivedAtMilter } from "./milter-events.ts";
 import { holdAtMilter } from "./milter-hold.ts";
 import { type MilterDeciderOptions, POINT_OF } from "./milter-options.ts";
-import { isOurs, type Scope, scopeOf } from "./milter-scope.ts";
+import { hasOurs, type Scope, scopeOf } from "./milter-scope.ts";
 import { encodeHeaderValue } from "./prefix.ts";
 import { TRACE_FIELD, TRACE_LIFETIME_S } from "./trace-field.ts";
 
@@ -142,11 +142,12 @@ export class DecidedMessage implements MilterMessage {
   /** @param wasAsked  hooks could see it, and none of them has a say in it */
   async #withoutHooks(wasAsked: boolean, deadline: Deadline): Promise<MilterDecision> {
     const { directory, hooks, log } = this.#options;
+    if (this.#envelope.direction === "outbound") return this.#submitted(deadline);
     // Hooks that have not seen it: without the field LMTP asks them.
     const isJudged = wasAsked || !hooks.has(POINT_OF[this.#envelope.direction]);
     if (!isJudged) return { kind: "accept", edits: [] };
     try {
-      const mayTrace = await within(isOurs(directory, this.#envelope), deadline);
+      const mayTrace = await within(hasOurs(directory, this.#envelope), deadline);
       return { kind: "accept", edits: mayTrace ? this.#trace(false) : [] };
     } catch (error) {
       log.warn("milter.no_trace", {
@@ -155,6 +156,22 @@ export class DecidedMessage implements MilterMessage {
       });
       return { kind: "accept", edits: [] };
     }
+  }
+
+  /**
+   * Mail of our own users that no hook judges. What of it comes back by LMTP, to their neighbours, is not from outside all the same: a
+   * record says so where `pre_receive` would be asked.
+   */
+  async #submitted(deadline: Deadline): Promise<MilterDecision> {
+    const { directory, hooks, log } = this.#options;
+    try {
+      if (hooks.has("pre_receive") && (await within(hasOurs(directory, this.#envelope), deadline)))
+        await within(this.#save("pre_send", { carried: [], uniform: true }), deadline);
+    } catch (error) {
+      const failure = toMairustError(error, "record the submission");
+      log.warn("milter.submission_not_recorded", { queue_id: this.#envelope.queueId, error: failure });
+    }
+    return { kind: "accept", edits: [] };
   }
 
   async #judge(scope: Scope, deadline: Deadline): Promise<MilterDecision> {

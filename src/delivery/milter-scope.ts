@@ -42,9 +42,8 @@ export async function scopeOf(directory: Directory, envelope: MilterEnvelope): P
   return { addresses, observed, stage: domain.stage, hasOurs };
 }
 
-/** True for mail from outside with a recipient in a domain of ours beyond `observe`. @throws {MairustError} `store_unavailable` */
-export async function isOurs(directory: Directory, envelope: MilterEnvelope): Promise<boolean> {
-  if (envelope.direction !== "inbound") return false;
+/** A recipient is in a domain of ours beyond `observe`. @throws {MairustError} `store_unavailable` */
+export async function hasOurs(directory: Directory, envelope: MilterEnvelope): Promise<boolean> {
   for (const name of domainNames(envelope)) {
     if (isBeyondObserve(await directory.findDomain(name))) return true;
   }

@@ -230,6 +230,20 @@ test("what our users send: the sender's domain decides, the strongest verdict is
   assert.equal(rig.hooks.calls.at(-1)?.facts.observed.size, 3, "watched only");
 });
 
+test("what our users send their neighbours is not judged as from outside, also where no hook judges what is sent", async () => {
+  const sent = { direction: "outbound", from: "taro@example.test" } as const;
+  rig.hooks.decisions = { pre_receive: { "*": REJECT } };
+  const runs = rig.hooks.calls.length;
+  assert.deepEqual(await rig.ask({ ...sent, to: TO, queueId: "N1" }), { kind: "accept", edits: [] });
+  assert.equal(await rig.verdicts.wasSubmitted("N1"), true);
+  await rig.ask({ ...sent, to: ["x@elsewhere.test"], queueId: "N2" });
+  assert.equal(await rig.verdicts.wasSubmitted("N2"), false, "it never comes back");
+  rig.hooks.decisions = {};
+  await rig.ask({ ...sent, to: TO, queueId: "N3" });
+  assert.equal(await rig.verdicts.wasSubmitted("N3"), false, "nobody would ask");
+  assert.equal(rig.hooks.calls.length, runs);
+});
+
 test("mail that the service submits itself is not judged again, and what was decided goes with it", async () => {
   rig.hooks.decisions = { pre_receive: { "*": REJECT } };
   const asked: string[] = [];
