@@ -137,7 +137,13 @@ async function setUp(options: DemoOptions, undo: Undo, stop: AbortSignal): Promi
   );
   undo.add(() => postfix.stop());
   const sockets = { lmtp: postfix.lmtpSocket, milter: postfix.milterSocket, group: "postfix" };
-  const site = await makeSite({ dir: siteDir, domain: DOMAIN, sockets, smtpPort: postfix.smtpPort });
+  const site = await makeSite({
+    dir: siteDir,
+    domain: DOMAIN,
+    sockets,
+    smtpPort: postfix.smtpPort,
+    atTheDoor: true,
+  });
   const sidecar = new Sidecar(options, site, join(scratch.dir, "mairust.log"));
   undo.add(() => stopSidecar(sidecar));
   await sidecar.start(deadline);

@@ -19,6 +19,8 @@ export interface SiteOptions {
   readonly sockets?: { readonly lmtp: string; readonly milter: string; readonly group: string };
   /** Where released mail goes: Postfix; default: there is none. */
   readonly smtpPort?: number;
+  /** Sample plugins stand at `pre_receive` too: one refuses, one holds. */
+  readonly atTheDoor?: boolean;
 }
 
 export interface Site {
@@ -79,6 +81,28 @@ async function readOrMake(file: string): Promise<string> {
 /** TOML strings of these kinds are JSON strings. */
 const text = (value: string) => JSON.stringify(value);
 
+const DOOR_HOOKS = `
+[plugin.${text(KEYWORDS)}]
+grants = { read_headers = ["Subject"], read_body = "preview", decide = ["reject"] }
+
+[plugin.${text(EXECUTABLES)}]
+grants = { read_attachments = "metadata", decide = ["hold"] }
+
+[[hooks]]
+name = "keywords"
+point = "pre_receive"
+plugin = ${text(KEYWORDS)}
+priority = 50
+mode = "enforce"
+
+[[hooks]]
+name = "executables"
+point = "pre_receive"
+plugin = ${text(EXECUTABLES)}
+priority = 60
+mode = "enforce"
+`;
+
 interface Ports {
   readonly lmtp: number;
   readonly milter: number;
@@ -90,13 +114,13 @@ function siteConfig(
   dir: string,
   passwordFile: string,
   ports: Ports,
-  { domain, sockets, smtpPort, logLevel = "info" }: SiteOptions,
+  { domain, sockets, smtpPort, atTheDoor = false, logLevel = "info" }: SiteOptions,
 ): string {
   const lmtp = sockets === undefined ? `inet:127.0.0.1:${ports.lmtp}` : `unix:${sockets.lmtp}`;
   const milter = sockets === undefined ? `inet:127.0.0.1:${ports.milter}` : `unix:${sockets.milter}`;
   const group = sockets === undefined ? "" : `socket_group = ${text(sockets.group)}\n`;
   const outbound = smtpPort === undefined ? "" : `\n[outbound]\nsmtp = "inet:127.0.0.1:${smtpPort}"\n`;
-  const plugins = [HELLO, KEYWORDS, EXECUTABLES].map(text).join(", ");
+  const plugins = [HELLO, ...(atTheDoor ? [KEYWORDS, EXECUTABLES] : [])].map(text).join(", ");
   return `# Made by mairust; everything of this run lies in this folder.
 data_dir = ${text(join(dir, "data"))}
 runtime_dir = ${text(join(dir, "run"))}
@@ -133,28 +157,8 @@ folders = [${text(join(packageRoot(), "plugins"))}]
 allow_unsigned = [${plugins}]
 allow_unsandboxed = [${plugins}]
 
-[plugin.${text(KEYWORDS)}]
-grants = { read_headers = ["Subject"], read_body = "preview", decide = ["reject"] }
-
-[plugin.${text(EXECUTABLES)}]
-grants = { read_attachments = "metadata", decide = ["hold"] }
-
 [plugin.${text(HELLO)}]
 grants = { read_headers = ["Subject"], read_body = "preview", write_tags = true, move_message = true }
-
-[[hooks]]
-name = "keywords"
-point = "pre_receive"
-plugin = ${text(KEYWORDS)}
-priority = 50
-mode = "enforce"
-
-[[hooks]]
-name = "executables"
-point = "pre_receive"
-plugin = ${text(EXECUTABLES)}
-priority = 60
-mode = "enforce"
 
 [[hooks]]
 name = "hello"
@@ -163,5 +167,5 @@ plugin = ${text(HELLO)}
 mode = "enforce"
 on_error = "tempfail"
 on_timeout = "tempfail"
-${outbound}`;
+${outbound}${atTheDoor ? DOOR_HOOKS : ""}`;
 }

@@ -7,6 +7,7 @@ import { MairustError } from "../core/errors.ts";
 import type { CallId } from "../core/ids.ts";
 import { type MessageState, project, sentFields } from "../core/permissions.ts";
 import { payloadCost } from "../core/permissions-cost.ts";
+import { jsonLine } from "../core/permissions-json.ts";
 import type { MessageFacts } from "../core/ports/hooks.ts";
 import type { Ledger } from "../core/ports/ledger.ts";
 import type { PluginTransport } from "../core/ports/plugin-transport.ts";
@@ -96,5 +97,5 @@ async function payloadOf(
     pluginVersion: plugin.version,
     settings: plugin.settings,
   });
-  return { payload: Buffer.from(JSON.stringify(payload)), fields: sentFields(payload) };
+  return { payload: Buffer.from(jsonLine(payload)), fields: sentFields(payload) };
 }

@@ -97,6 +97,7 @@ export async function payloadOf(
       : {}),
     ...(body === "full" ? { body: bodyOf(text, mail.html) } : {}),
     ...(attachments === "full" ? { attachments: mail.attachments.map(attachmentOf) } : {}),
+    ...(attachments === "metadata" ? { attachments: mail.attachments.map(namesOf) } : {}),
   };
 }
 
@@ -132,10 +133,7 @@ function bodyOf(text: string | undefined, html: string | false): readonly object
   ];
 }
 
-function attachmentOf(
-  { content, filename, contentType, contentDisposition }: Attachment,
-  index: number,
-): object {
+function namesOf({ content, filename, contentType, contentDisposition }: Attachment, index: number) {
   return {
     index,
     filename: filename ?? null,
@@ -143,6 +141,13 @@ function attachmentOf(
     size_bytes: content.length,
     disposition: contentDisposition,
     content_id: null,
+  };
+}
+
+function attachmentOf(attachment: Attachment, index: number) {
+  const { content } = attachment;
+  return {
+    ...namesOf(attachment, index),
     sha256: createHash("sha256").update(content).digest("hex"),
     preview_base64: content.subarray(0, 4096).toString("base64"),
     preview_truncated: content.length > 4096,

@@ -8,6 +8,7 @@ import { checkAnswer } from "../../../src/core/answer.ts";
 import { MairustError } from "../../../src/core/errors.ts";
 import { callId } from "../../../src/core/ids.ts";
 import { grantsOf } from "../../../src/core/permissions-grants.ts";
+import { jsonLine } from "../../../src/core/permissions-json.ts";
 import type { PluginTransport } from "../../../src/core/ports/plugin-transport.ts";
 import { deadlineAfter, sleep } from "../../../src/platform/deadline.ts";
 
@@ -18,7 +19,7 @@ const grants = grantsOf({ read_headers: true, write_tags: true, decide: ["reject
 /** A payload as far as a transport sees it. */
 export function payload(behaviour: string, settings: Record<string, unknown> = {}): Uint8Array {
   return Buffer.from(
-    JSON.stringify({ api: "mairust.hook/1", call_id: CALL, settings: { do: behaviour, ...settings } }),
+    jsonLine({ api: "mairust.hook/1", call_id: CALL, settings: { do: behaviour, ...settings } }),
   );
 }
 

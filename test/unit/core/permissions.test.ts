@@ -5,6 +5,7 @@ import { callId } from "../../../src/core/ids.ts";
 import { type CallFacts, type MessageState, project, sentFields } from "../../../src/core/permissions.ts";
 import { beyondRequest, grantsOf, missingPrerequisites } from "../../../src/core/permissions-grants.ts";
 import { HeaderView } from "../../../src/core/permissions-headers.ts";
+import { cutJson, jsonBytes, jsonLine } from "../../../src/core/permissions-json.ts";
 import { MessageViews } from "../../../src/hooks/message-views.ts";
 import { attachmentSchema, hookPayloadSchema } from "../../../src/wire/hook-payload.ts";
 import type { PermissionsInput } from "../../../src/wire/permissions.ts";
@@ -292,4 +293,13 @@ test("a grant never goes beyond what was asked for", () => {
     ["read_headers", "read_body", "read_attachments", "decide", "send_mail"],
   );
   assert.deepEqual(beyond({ read_headers: ["to"] }), ["read_headers"]);
+});
+
+test("a payload is one line for every reader: what some take for a line break is escaped, and counted so", () => {
+  const text = "a\u2028b\u2029c";
+  const line = jsonLine({ text });
+  assert.equal(line, '{"text":"a\\u2028b\\u2029c"}');
+  assert.deepEqual(JSON.parse(line), { text });
+  assert.equal(jsonBytes(text), 17);
+  assert.equal(cutJson("\u2028".repeat(10), 13), "\u2028\u2028");
 });
