@@ -32,6 +32,7 @@ import type { BlobStore } from "./core/ports/blobs.ts";
 import { createMessageAdder } from "./delivery/add-message.ts";
 import { createBatchImporter } from "./delivery/import-batch.ts";
 import { Intake } from "./delivery/intake.ts";
+import { EDIT_ROOM_BYTES, type EditRules } from "./delivery/message-edits.ts";
 import { HookDecider } from "./delivery/milter-decider.ts";
 import { TraceFields } from "./delivery/trace-field.ts";
 import type { DeliveryStep } from "./delivery/transaction.ts";
@@ -160,7 +161,23 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     ledger: ledger.ledger,
     lateAnswers: jobs.lateAnswers,
   });
-  const heldMail = heldMailOf({ settings, log, db, blobs, store, changes, directory, hooks: hooks.runner });
+  const editRoom = new PayloadRoom(EDIT_ROOM_BYTES);
+  const edits: EditRules = {
+    signedMail: () => settings.config.edits.signed_mail,
+    acquire: (bytes, deadline) => editRoom.acquire(bytes, deadline),
+    denied: (plugin, item) => metrics.pluginDeniedActions.inc({ plugin, item }),
+  };
+  const heldMail = heldMailOf({
+    settings,
+    log,
+    db,
+    blobs,
+    store,
+    changes,
+    directory,
+    hooks: hooks.runner,
+    edits,
+  });
   const judging = {
     ...arrival,
     directory,
@@ -173,6 +190,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const decider = new HookDecider({
     ...judging,
     submissions: heldMail.submissions,
+    edits,
     limits: () => ({ messageBytes: settings.config.limits.message_bytes, mime: mimeLimits() }),
   });
   const intake = new Intake({

@@ -111,18 +111,29 @@ function lateText(late: unknown): string {
 
 /** `pre_receive: deliver, for LMTP to apply, headers X-Spam-Score` */
 function decisionText(data: Data): string | undefined {
-  const { point, action, code, text, hook, reason, carried, headers, bcc_added: bcc, ...rest } = data;
+  const { point, action, code, text, hook, reason, carried, headers, bcc_added: bcc, ...others } = data;
+  const { appended, not_done: notDone, ...rest } = others;
   if (isEmpty(action)) return undefined;
   const parts = [
     action === "by_recipient" ? "another one for each recipient" : shown(action),
     ...(isEmpty(hook) ? [] : [`by ${shown(hook)}`]),
     ...(carried === true ? ["for LMTP to apply"] : []),
     ...(isEmpty(headers) ? [] : [`headers ${list(headers).join(" ")}`]),
+    ...(isEmpty(appended) ? [] : [`text appended (${list(appended).join(" and ")})`]),
     ...(isEmpty(bcc) ? [] : [`Bcc to ${shown(bcc)}`]),
+    ...(isEmpty(notDone) ? [] : [`not done: ${notDoneText(notDone)}`]),
     ...(isEmpty(code) ? [] : [shown(code)]),
   ];
-  const others = more(carried === false || carried === true ? rest : { ...rest, carried });
-  return `${isEmpty(point) ? "" : `${shown(point)}: `}${parts.join(", ")}${why(text, reason)}${others}`;
+  const left = more(carried === false || carried === true ? rest : { ...rest, carried });
+  return `${isEmpty(point) ? "" : `${shown(point)}: `}${parts.join(", ")}${why(text, reason)}${left}`;
+}
+
+/** `append_text plain (it is signed or encrypted)` */
+function notDoneText(notDone: unknown): string {
+  if (!Array.isArray(notDone)) return shown(notDone);
+  return notDone
+    .map(one => `${shown(member(one, "item"))} ${shown(member(one, "what"))} (${shown(member(one, "why"))})`)
+    .join(" ");
 }
 
 /** `550 Message rejected by policy, by keywords at pre_receive` */

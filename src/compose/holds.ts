@@ -8,6 +8,7 @@ import type { Holds } from "../core/ports/holds.ts";
 import type { HookRunner } from "../core/ports/hooks.ts";
 import type { MessageStore } from "../core/ports/store.ts";
 import type { Submissions } from "../core/ports/submissions.ts";
+import type { EditRules } from "../delivery/message-edits.ts";
 import { createReleases } from "../delivery/release.ts";
 import type { RootLog } from "../platform/log.ts";
 import { uuid7Generator } from "../platform/uuid7.ts";
@@ -29,6 +30,7 @@ export interface HoldParts {
   readonly changes: MailboxChanges;
   readonly directory: Directory;
   readonly hooks: HookRunner;
+  readonly edits: EditRules;
 }
 
 export interface HeldMail {
@@ -59,6 +61,7 @@ export function heldMailOf(parts: HoldParts): HeldMail {
     blobs,
     directory: parts.directory,
     hooks: parts.hooks,
+    edits: parts.edits,
     recordEvents: (id, queueId, events) => parts.store.recordEvents(id, queueId, events),
     canonical,
     hostname: settings.config.hostname,

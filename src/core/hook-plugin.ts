@@ -11,6 +11,8 @@ export interface HookPlugin {
   readonly version: string;
   readonly grants: Grants;
   readonly settings: SettingValues;
+  /** `plugin.<id>.bcc`: addresses that it may add as blind recipients. Absent: none. */
+  readonly bccAllowed?: readonly string[];
   /** Longest call, whatever the hook allows; `Infinity` when the manifest sets none. */
   readonly wallTimeMs: number;
   /** What an answer beyond the grant means at a point: drop the item, or treat the whole call as failed. */

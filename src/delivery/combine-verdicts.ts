@@ -14,6 +14,7 @@ export interface Accepted {
   /** To be added here: they are the same for all. */
   readonly headers: Fields;
   readonly addBcc: readonly string[];
+  readonly appendText: HookDecision["appendText"];
   /** For LMTP; empty: nothing but "deliver". */
   readonly carried: readonly CarriedVerdict[];
   /** Of `carried`: the same for all. */
@@ -40,7 +41,7 @@ export function combineInbound(verdicts: readonly CarriedVerdict[]): Combined {
   if (first !== undefined && isForAll && (action === "reject" || action === "tempfail"))
     return { kind: "refuse", decision: first.decision };
   if (isForAll && action === "hold") return { kind: "hold" };
-  return { kind: "accept", addBcc: [], ...split(verdicts) };
+  return { kind: "accept", addBcc: [], appendText: [], ...split(verdicts) };
 }
 
 /** Mail that is sent: the sender is ours and sees the answer, so the strongest verdict is everybody's. */
@@ -61,7 +62,8 @@ export function combineOutbound(verdicts: readonly CarriedVerdict[]): Combined {
 export function combineSent(verdicts: readonly CarriedVerdict[]): Accepted {
   const headers = unique(verdicts.flatMap(({ decision }) => decision.headers));
   const addBcc = unique(verdicts.flatMap(({ decision }) => decision.addBcc));
-  return { headers, addBcc, carried: [], uniform: true };
+  const appendText = unique(verdicts.flatMap(({ decision }) => decision.appendText));
+  return { headers, addBcc, appendText, carried: [], uniform: true };
 }
 
 /** What the milter adds itself, and what of the verdicts then remains. */

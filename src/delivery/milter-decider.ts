@@ -30,10 +30,10 @@ export class HookDecider implements MilterDecider {
     return {
       // Always: X-MaiRust fields from outside are removed without hooks too.
       headers: true,
-      body: needs.some(one => one.body),
+      body: needs.some(one => one.body || one.appendText === true),
       hold: needs.some(one => one.hold),
-      recipients: hooks.has("pre_send"),
-      replaceBody: false,
+      recipients: needs.some(one => one.addRecipients),
+      replaceBody: needs.some(one => one.appendText),
       quarantine: false,
     };
   }
@@ -61,8 +61,8 @@ export class HookDecider implements MilterDecider {
   #content(envelope: MilterEnvelope, id: MessageId, receivedAt: Date): MilterContent {
     const { blobs, hooks, limits, log } = this.#options;
     const { mime, messageBytes } = limits();
-    const { body, hold } = hooks.needs(POINT_OF[envelope.direction]);
-    return envelope.content === "whole" && (body || hold)
+    const { body, hold, appendText = false } = hooks.needs(POINT_OF[envelope.direction]);
+    return envelope.content === "whole" && (body || hold || appendText)
       ? new WholeContent({ blobs, id, receivedAt, limits: mime, log }, messageBytes)
       : new HeaderContent(mime);
   }

@@ -2,7 +2,8 @@
 import type { MessageFacts } from "../core/ports/hooks.ts";
 import type { MilterDecision, MilterEnvelope } from "../core/ports/milter.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
-import type { Combined } from "./combine-verdicts.ts";
+import type { Combined, Fields } from "./combine-verdicts.ts";
+import type { EditReport } from "./message-edits.ts";
 import { POINT_OF } from "./milter-options.ts";
 
 export function receivedAtMilter(
@@ -31,6 +32,7 @@ export function decisionEvent(
   combined: Combined,
   decision: MilterDecision,
   at: Date,
+  edits?: EditReport & { readonly bcc: number },
 ): TimelineEvent {
   const point = POINT_OF[direction];
   if (decision.kind === "refuse") {
@@ -58,8 +60,16 @@ export function decisionEvent(
       // What LMTP has to apply for each recipient.
       action: actions.size > 1 ? "by_recipient" : ([...actions][0] ?? "deliver"),
       carried: (accepted?.carried.length ?? 0) > 0,
-      headers: accepted?.headers.map(([name]) => name) ?? [],
-      bcc_added: accepted?.addBcc.length ?? 0,
+      headers: addedNames(accepted?.headers ?? [], edits?.skipped ?? []),
+      appended: edits?.appended ?? [],
+      bcc_added: edits?.bcc ?? 0,
+      // Of what hooks wanted.
+      not_done: edits?.skipped ?? [],
     },
   };
+}
+
+function addedNames(headers: Fields, skipped: EditReport["skipped"]): readonly string[] {
+  const dropped = new Set(skipped.filter(({ item }) => item === "headers").map(({ what }) => what));
+  return headers.map(([name]) => name).filter(name => !dropped.has(name));
 }

@@ -31,12 +31,13 @@ import {
   split,
 } from "./combine-verdicts.ts";
 import { hooksDeadline } from "./hooks-time.ts";
+import { type EditedMessage, type EditReport, type SafeEdits, safeEdits } from "./message-edits.ts";
 import type { MilterContent } from "./milter-content.ts";
+import { countDropped, milterEdits, planBcc } from "./milter-edits.ts";
 import { decisionEvent, receivedAtMilter } from "./milter-events.ts";
 import { holdAtMilter } from "./milter-hold.ts";
 import { type MilterDeciderOptions, POINT_OF } from "./milter-options.ts";
 import { hasOurs, type Scope, scopeOf } from "./milter-scope.ts";
-import { encodeHeaderValue } from "./prefix.ts";
 import { TRACE_FIELD, TRACE_LIFETIME_S } from "./trace-field.ts";
 
 /** Carries the one-time id of mail that the service submits itself. */
@@ -51,6 +52,22 @@ export interface MessageParts {
   /** Takes work that goes on after the answer and never rejects. */
   readonly background: (work: Promise<void>) => void;
 }
+
+/** What the hooks said, and about what. */
+interface Judged {
+  readonly verdicts: readonly CarriedVerdict[];
+  readonly events: readonly TimelineEvent[];
+  readonly scope: Scope;
+  readonly facts: EditedMessage;
+  readonly deadline: Deadline;
+}
+
+interface Answer {
+  readonly decision: MilterDecision;
+  readonly report?: EditReport & { readonly bcc: number };
+}
+
+const NO_BODY_EDIT = { fields: [], body: undefined };
 
 export class DecidedMessage implements MilterMessage {
   readonly #options: MilterDeciderOptions;
@@ -122,10 +139,12 @@ export class DecidedMessage implements MilterMessage {
     const taken = await this.#options.submissions?.take(token[1].trim(), this.#envelope.queueId);
     if (taken === undefined) return undefined;
     const { point, verdicts } = taken;
-    if (point !== "pre_send") return this.#accept({ addBcc: [], ...split(verdicts) }, true);
+    // What its release could do to it is done: text is appended, and no field breaks a signature.
+    if (point !== "pre_send") return this.#accept(split(verdicts), true, NO_BODY_EDIT);
     const all = combineSent(verdicts);
     await this.#save(point, all);
-    return { kind: "accept", edits: this.#fieldEdits(all) };
+    const { add } = planBcc(all.addBcc, this.#envelope.recipients);
+    return { kind: "accept", edits: milterEdits({ ...NO_BODY_EDIT, headers: all.headers }, add) };
   }
 
   /**
@@ -204,7 +223,7 @@ export class DecidedMessage implements MilterMessage {
       decision: decisionOf(each, scope.addresses[i]),
     }));
     const combined = envelope.direction === "inbound" ? combineInbound(verdicts) : combineOutbound(verdicts);
-    const decision = await this.#answer(combined, verdicts, events, scope);
+    const { decision, report } = await this.#answer(combined, { verdicts, events, scope, facts, deadline });
     log.info("milter", {
       queue_id: envelope.queueId,
       id,
@@ -218,7 +237,7 @@ export class DecidedMessage implements MilterMessage {
       store.recordEvents(id, envelope.queueId, [
         receivedAtMilter(envelope, facts),
         ...events,
-        decisionEvent(envelope, combined, decision, now()),
+        decisionEvent(envelope, combined, decision, now(), report),
       ]);
     }
     return decision;
@@ -233,23 +252,34 @@ export class DecidedMessage implements MilterMessage {
     }
   }
 
-  async #answer(
-    combined: Combined,
-    verdicts: readonly CarriedVerdict[],
-    events: readonly TimelineEvent[],
-    scope: Scope,
-  ): Promise<MilterDecision> {
+  async #answer(combined: Combined, judged: Judged): Promise<Answer> {
     switch (combined.kind) {
       case "refuse":
-        return refusal(combined.decision);
+        return { decision: refusal(combined.decision) };
       case "hold":
-        return this.#hold(verdicts, events);
+        return { decision: await this.#hold(judged.verdicts, judged.events) };
       case "accept":
-        if (this.#envelope.direction === "inbound") return this.#accept(combined, scope.hasOurs);
-        // LMTP must not take it for mail from outside.
-        await this.#save("pre_send", combined);
-        return { kind: "accept", edits: this.#fieldEdits(combined) };
+        return this.#edited(combined, judged);
     }
+  }
+
+  /** All that is to be changed is known before anything is saved or said. */
+  async #edited(accepted: Accepted, { verdicts, scope, facts, deadline }: Judged): Promise<Answer> {
+    const { edits: rules, log } = this.#options;
+    const safe = await safeEdits(facts, accepted, rules, deadline);
+    const bcc = planBcc(accepted.addBcc, this.#envelope.recipients);
+    const report = { ...safe.report, bcc: bcc.add.length, skipped: [...safe.report.skipped, ...bcc.skipped] };
+    const decisions = verdicts.map(({ decision }) => decision);
+    countDropped(report, decisions, rules.denied);
+    for (const { item, why } of report.skipped)
+      log.warn("edit_dropped", { queue_id: this.#envelope.queueId, id: this.id, item, why });
+    if (this.#envelope.direction === "inbound") {
+      const decision = await this.#accept({ ...accepted, headers: safe.headers }, scope.hasOurs, safe);
+      return { decision, report };
+    }
+    // LMTP must not take it for mail from outside.
+    await this.#save("pre_send", accepted);
+    return { decision: { kind: "accept", edits: milterEdits(safe, bcc.add) }, report };
   }
 
   async #hold(
@@ -273,11 +303,16 @@ export class DecidedMessage implements MilterMessage {
     return { kind: "discard" };
   }
 
-  async #accept(accepted: Accepted, mayTrace: boolean): Promise<MilterDecision> {
+  async #accept(
+    accepted: Pick<Accepted, "headers" | "carried" | "uniform">,
+    mayTrace: boolean,
+    { fields, body }: Pick<SafeEdits, "fields" | "body">,
+  ): Promise<MilterDecision> {
     const isRecorded = mayTrace && accepted.carried.length > 0;
     if (isRecorded) await this.#save("pre_receive", accepted);
     const trace = mayTrace ? this.#trace(isRecorded) : [];
-    return { kind: "accept", edits: [...trace, ...this.#fieldEdits(accepted)] };
+    const edits = milterEdits({ headers: accepted.headers, fields, body }, []);
+    return { kind: "accept", edits: [...trace, ...edits] };
   }
 
   /** Whoever was answered without this decision sends the message again: what is written now would be there twice. */
@@ -307,15 +342,6 @@ export class DecidedMessage implements MilterMessage {
     if (!edits.has("insert_header")) return [];
     const value = this.#options.trace.value({ id: this.#parts.id, recorded }, queueId, this.#options.now());
     return value === undefined ? [] : [{ kind: "insert_header", index: 0, name: TRACE_FIELD, value }];
-  }
-
-  #fieldEdits({ headers, addBcc }: Pick<Accepted, "headers" | "addBcc">): readonly MilterEdit[] {
-    return [
-      ...headers.map(
-        ([name, value]) => ({ kind: "add_header", name, value: encodeHeaderValue(value) }) as const,
-      ),
-      ...addBcc.map(address => ({ kind: "add_recipient", address }) as const),
-    ];
   }
 
   async #recordLate(late: Promise<readonly TimelineEvent[]>): Promise<void> {

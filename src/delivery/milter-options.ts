@@ -10,6 +10,7 @@ import type { Direction } from "../core/ports/milter.ts";
 import type { MessageStore } from "../core/ports/store.ts";
 import type { Submissions } from "../core/ports/submissions.ts";
 import type { Verdicts } from "../core/ports/verdicts.ts";
+import type { EditRules } from "./message-edits.ts";
 import type { TraceFields } from "./trace-field.ts";
 
 export interface MilterDeciderOptions {
@@ -23,6 +24,7 @@ export interface MilterDeciderOptions {
   /** Absent: the service submits no mail. */
   readonly submissions?: Submissions;
   readonly trace: TraceFields;
+  readonly edits: EditRules;
   readonly log: Log;
   readonly newMessageId: () => MessageId;
   readonly now: () => Date;

@@ -28,7 +28,9 @@ import type { MessageStore } from "../core/ports/store.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import { deadlineAfter } from "../platform/deadline.ts";
 import { type Bounced, submitBounce } from "./bounce.ts";
+import type { EditRules } from "./message-edits.ts";
 import { type Decided, type DecidedRecipient, ReleaseChain, refusalText } from "./release-chain.ts";
+import { readyForRelease } from "./release-edits.ts";
 import { releaseTarget } from "./release-facts.ts";
 import { type SmtpReply, submitBySmtp } from "./smtp-submission.ts";
 
@@ -44,6 +46,7 @@ export interface ReleaseOptions {
   readonly blobs: Pick<BlobStore, "get">;
   readonly directory: Directory;
   readonly hooks: HookRunner;
+  readonly edits: EditRules;
   readonly recordEvents: MessageStore["recordEvents"];
   /** An address as hooks see it; what has no canonical form stays as it is. */
   readonly canonical: (raw: string) => string;
@@ -191,7 +194,7 @@ class ReleaseEngine {
     const chain = this.#chain(taken);
     const decided = await withDeadline(HOOKS_MS, deadline => chain.forRecipients(deadline));
     const ready = decided.filter(one => one.decision.action === "deliver");
-    const replies = ready.length === 0 ? [] : await this.#send(taken, ready);
+    const replies = ready.length === 0 ? [] : await this.#send(taken, ready, chain.events);
     const answers = ready.map(({ recipient }, i) => ({ recipient, ...(replies[i] ?? NO_REPLY) }));
     const refused = answers.filter(one => !one.taken);
     const objected = decided.filter(one => one.decision.action !== "deliver");
@@ -229,28 +232,32 @@ class ReleaseEngine {
     }
   }
 
-  async #send(taken: HoldTaken, ready: readonly DecidedRecipient[]): Promise<readonly SmtpReply[]> {
-    const { holds, blobs, hostname, server } = this.#options;
+  /** @param events  takes what is told of the edits */
+  async #send(
+    taken: HoldTaken,
+    ready: readonly DecidedRecipient[],
+    events: TimelineEvent[],
+  ): Promise<readonly SmtpReply[]> {
+    const { holds, hostname, server } = this.#options;
     const verdicts = ready.map(({ recipient, decision }) => ({
       recipient: recipient.address.raw,
       orcpt: recipient.orcpt ?? "",
       decision,
     }));
-    const token = await holds.issueToken(taken.record.id, taken.record.point, verdicts);
-    const { message, session } = taken;
-    return withDeadline(SMTP_MS, deadline =>
-      submitBySmtp(
-        { server: server(), hostname },
-        {
-          mailFrom: message.mailFrom,
-          recipients: ready.map(one => one.recipient),
-          ...(session.dsn === undefined ? {} : { dsn: session.dsn }),
-          top: `${SUBMIT_FIELD}: ${token}\r\n`,
-          content: blobs.get(message.blob.digest),
-        },
-        deadline,
-      ),
-    );
+    const { message, session, record } = taken;
+    return withDeadline(SMTP_MS, async deadline => {
+      const mail = await readyForRelease(this.#options, taken, verdicts, deadline);
+      events.push(...mail.events);
+      const token = await holds.issueToken(record.id, record.point, mail.verdicts);
+      const submitted = {
+        mailFrom: message.mailFrom,
+        recipients: ready.map(one => one.recipient),
+        ...(session.dsn === undefined ? {} : { dsn: session.dsn }),
+        top: `${SUBMIT_FIELD}: ${token}\r\n`,
+        content: mail.content,
+      };
+      return submitBySmtp({ server: server(), hostname }, submitted, deadline);
+    });
   }
 
   async #bounce(taken: HoldTaken): Promise<Bounced> {

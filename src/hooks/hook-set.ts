@@ -110,11 +110,14 @@ export function lateTimeoutOf(row: HookRow): number | undefined {
 
 function needsOf(row: HookRow, { grants }: HookPlugin): PointNeeds {
   const { header, size_min_bytes: min, size_max_bytes: max } = row.filter;
+  const mayEdit = row.mode === "enforce" && row.point === "pre_send";
   const mayHold = grants.decide.has("hold") || row.on_timeout === "hold" || row.on_error === "hold";
   return {
     headers: grants.read_headers !== false || Object.keys(header).length > 0,
     body: grants.read_body !== "none" || grants.read_attachments !== "none" || min > 0 || max > 0,
     hold: mayHold && row.mode === "enforce" && row.point !== "post_receive",
+    ...(mayEdit && grants.append_text ? { appendText: true } : {}),
+    ...(mayEdit && grants.add_recipients ? { addRecipients: true } : {}),
   };
 }
 

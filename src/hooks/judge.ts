@@ -1,5 +1,5 @@
 /** Step 4 of the message path: what a plugin's answer is worth, in time and after it. */
-import { type CheckedAnswer, checkAnswer, type DeniedItem } from "../core/answer.ts";
+import { type AnsweredCall, type CheckedAnswer, checkAnswer, type DeniedItem } from "../core/answer.ts";
 import type { CallId } from "../core/ids.ts";
 import type { Hook } from "./hook-set.ts";
 
@@ -28,7 +28,7 @@ export function judgeLate(bytes: Uint8Array, callId: CallId, hook: Hook): Judgem
   const { plugin, point } = hook;
   return verdictOn(bytes, callId, hook, "post_receive", denied => {
     if (denied.length === 0 || plugin.onViolation(point) === "drop") return [];
-    const inTime = checkAnswer(bytes, { callId, pluginId: plugin.id }, plugin.grants, point);
+    const inTime = checkAnswer(bytes, callOf(plugin, callId), plugin.grants, point);
     if (inTime.kind === "malformed") return denied;
     return denied.filter(late =>
       inTime.denied.some(({ item, why }) => item === late.item && why === late.why),
@@ -43,7 +43,7 @@ function verdictOn(
   point: Hook["point"],
   violations: (denied: readonly DeniedItem[]) => readonly DeniedItem[],
 ): Judgement {
-  const checked = checkAnswer(bytes, { callId, pluginId: plugin.id }, plugin.grants, point);
+  const checked = checkAnswer(bytes, callOf(plugin, callId), plugin.grants, point);
   if (checked.kind === "malformed") {
     const { problem } = checked;
     return { outcome: "malformed", answer: undefined, problem, denied: [], unknownFields: 0 };
@@ -55,4 +55,8 @@ function verdictOn(
     return { outcome: "violation", answer: undefined, problem, denied, unknownFields };
   }
   return { outcome: "ok", answer, problem: undefined, denied, unknownFields };
+}
+
+function callOf({ id, bccAllowed }: Hook["plugin"], callId: CallId): AnsweredCall {
+  return { callId, pluginId: id, ...(bccAllowed === undefined ? {} : { bccAllowed }) };
 }

@@ -217,5 +217,7 @@ function needsOf(groups: readonly HookGroup[]): PointNeeds {
     headers: needs.some(({ headers }) => headers),
     body: needs.some(({ body }) => body),
     hold: needs.some(({ hold }) => hold),
+    ...(needs.some(({ appendText }) => appendText) ? { appendText: true } : {}),
+    ...(needs.some(({ addRecipients }) => addRecipients) ? { addRecipients: true } : {}),
   };
 }

@@ -302,6 +302,7 @@ function readyPlugin(
     version,
     grants: enablement.grants,
     settings: enablement.settings,
+    bccAllowed: options.config.plugin[id]?.bcc ?? [],
     wallTimeMs: limits?.wall_time_ms ?? Number.POSITIVE_INFINITY,
     onViolation: point => violationPolicy(manifest, point),
     transport: options.createTransport(transportSpec({ folder, manifest }, options, log)),

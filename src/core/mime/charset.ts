@@ -169,10 +169,24 @@ function isPlainAscii(bytes: Uint8Array): boolean {
   return true;
 }
 
+/** True for a name that means windows-1252 in mail. */
+export function isWestern(charset: string): boolean {
+  return WESTERN.has(charset.trim().toLowerCase());
+}
+
+/** The WHATWG name of a charset; undefined when nobody knows it, or it says nothing. */
+export function labelOf(charset: string): string | undefined {
+  const name = charset.trim().toLowerCase();
+  return UNINFORMATIVE.has(name) ? undefined : decodeLabel(new Uint8Array(), aliasOf(name))?.charset;
+}
+
+function aliasOf(name: string): string {
+  return ALIASES.get(name) ?? (name.startsWith("iso-2022-jp") ? "iso-2022-jp" : name);
+}
+
 function decodeNamed(bytes: Uint8Array, charset: string): NamedText {
   const name = charset.trim().toLowerCase();
   if (UNINFORMATIVE.has(name)) return detectNamed(bytes);
   if (WESTERN.has(name)) return westernNamed(bytes);
-  const alias = ALIASES.get(name) ?? (name.startsWith("iso-2022-jp") ? "iso-2022-jp" : name);
-  return decodeLabel(bytes, alias) ?? detectNamed(bytes);
+  return decodeLabel(bytes, aliasOf(name)) ?? detectNamed(bytes);
 }

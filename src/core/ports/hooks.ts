@@ -111,6 +111,10 @@ export interface PointNeeds {
   readonly body: boolean;
   /** A hook may hold the message, by its verdict or by its failure policy: all of it must be here then. */
   readonly hold: boolean;
+  /** `pre_send`: a hook may append text: all of the message must be here then, and its body may be replaced. */
+  readonly appendText?: boolean;
+  /** `pre_send`: a hook may add blind recipients. */
+  readonly addRecipients?: boolean;
 }
 
 export interface ChainOptions {

@@ -39,6 +39,7 @@ export const LIVE: readonly string[] = [
   "lmtp.chain_timeout_ms",
   "lmtp.detail_folder",
   "hold.expire_days",
+  "edits.signed_mail",
   "outbound.smtp",
   "lmtp.late_reject",
   "milter.chain_timeout_ms",

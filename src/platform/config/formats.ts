@@ -64,7 +64,7 @@ const CHECKS: Readonly<Record<TextFormat, Check>> = {
   host_name: v => unless(isHostName(v), "a host name"),
   http_url: v => unless(isUrl(v, ["http:", "https:"]), "an http:// or https:// URL"),
   listener: listenSpec,
-  mail_address: v => unless(/^[^\s@]+@[^\s@]+$/.test(v), "a mail address"),
+  mail_address: v => unless(/^[^\s@<>\p{Cc}]+@[^\s@<>\p{Cc}]+$/u.test(v), "a mail address"),
   next_hop: v => unless(!v.startsWith("tls:"), "unix:/path or inet:host:port") ?? listenSpec(v),
   octal_mode: v => unless(/^0?[0-7]{3}$/.test(v), 'an octal file mode such as "0660"'),
   plugin_endpoint: v =>

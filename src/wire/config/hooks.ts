@@ -13,6 +13,10 @@ export const MAX_SYNC_TIMEOUT_MS = 5000;
 /** Longest `timeout_ms` of a `post_receive` hook. */
 export const MAX_ASYNC_TIMEOUT_MS = 120_000;
 
+/** Most addresses in `bcc` of one plugin, and the longest of them (RFC 5321 §4.5.3.1.3, without its brackets). */
+export const MAX_BCC_ALLOWED = 100;
+const MAX_BCC_ADDRESS = 254;
+
 export const pluginsSection = Type.Object(
   {
     dir: text("/var/lib/mairust/plugins", "installed plugins; moves with data_dir", {
@@ -51,6 +55,14 @@ export const pluginSchema = Type.Object(
       default: {},
       description: "values of its settings",
     }),
+    bcc: Type.Optional(
+      Type.Array(Type.String({ format: "mail_address", maxLength: MAX_BCC_ADDRESS }), {
+        maxItems: MAX_BCC_ALLOWED,
+        description:
+          "addresses that it may add as blind recipients; the grant add_recipients alone allows none",
+        examples: [["archive@example.com"]],
+      }),
+    ),
     endpoint: Type.Optional(
       plainText(
         "call it here instead of where its manifest says; private addresses and plain http are allowed then",

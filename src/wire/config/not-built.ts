@@ -55,7 +55,6 @@ export const NOT_BUILT: readonly NotBuilt[] = [
   { key: ["metrics", "listen"], refused: tls, missing: "TLS on listeners" },
   { key: ["tls", "*"], refused: nonEmpty, missing: "TLS on listeners" },
   { key: ["sender_auth", "*"], refused: any, missing: "sender authentication" },
-  { key: ["edits", "*"], refused: any, missing: "editing mail by hooks" },
   { key: ["queue", "driver"], refused: words("nats"), missing: "the NATS job queue" },
   { key: ["queue", "nats_url"], refused: nonEmpty, missing: "the NATS job queue" },
   { key: ["defaults", "stage"], refused: otherThan("store"), missing: "every stage but store" },
@@ -70,8 +69,6 @@ export const NOT_BUILT: readonly NotBuilt[] = [
   { key: ["hooks", "*", "mode"], refused: words("canary"), missing: "mode canary" },
   { key: ["hooks", "*", "canary_percent"], refused: any, missing: "mode canary" },
   ...grants({
-    append_text: words(true),
-    add_recipients: words(true),
     send_mail: words(true),
   }),
   { key: ["alerts", "mail_to"], refused: nonEmpty, missing: "alerts by mail" },

@@ -16,6 +16,7 @@ import type { RecipientOutcome } from "../../../src/core/ports/intake.ts";
 import type { MilterDecision, MilterEnvelope, ReservedField } from "../../../src/core/ports/milter.ts";
 import type { Submissions } from "../../../src/core/ports/submissions.ts";
 import { Intake } from "../../../src/delivery/intake.ts";
+import type { EditRules, SignedMail } from "../../../src/delivery/message-edits.ts";
 import { HookDecider } from "../../../src/delivery/milter-decider.ts";
 import { TraceFields } from "../../../src/delivery/trace-field.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
@@ -137,6 +138,9 @@ export class Rig {
   now: () => Date = () => new Date();
   lateReject: "hold" | "reject" = "hold";
   submissions: Submissions | undefined;
+  signedMail: SignedMail = "refuse";
+  /** `plugin item` of what was dropped. */
+  readonly denied: string[] = [];
   /** What LMTP holds goes here, when it is not the ones in memory. */
   realHolds: Holds | undefined;
   /** The whole time of a message. */
@@ -171,6 +175,14 @@ export class Rig {
     return createVerdicts(this.database.db);
   }
 
+  get edits(): EditRules {
+    return {
+      signedMail: () => this.signedMail,
+      acquire: async () => () => undefined,
+      denied: (plugin, item) => this.denied.push(`${plugin} ${item}`),
+    };
+  }
+
   /** What both sides are given. */
   get #common() {
     const { db } = this.database;
@@ -187,6 +199,7 @@ export class Rig {
       directory: this.directory,
       hooks: this.hooks,
       holds: this.holds,
+      edits: this.edits,
       verdicts: this.verdicts,
       trace: new TraceFields(KEY),
       log: silentLog,

@@ -73,6 +73,7 @@ export async function openHeldMail() {
         blobs,
         directory: new StoreDirectory(db),
         hooks,
+        edits: { signedMail: () => "refuse", acquire: async () => () => undefined, denied: () => undefined },
         recordEvents: () => undefined,
         canonical: raw => raw.toLowerCase(),
         hostname: "mail.example.test",

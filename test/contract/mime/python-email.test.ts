@@ -5,10 +5,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { changedHeader, planAppend } from "../../../src/core/append-text.ts";
 import { headerFields } from "../../../src/core/mime/header.ts";
 import { type PackedPart, packStructure, unpackStructure } from "../../../src/core/mime/packed.ts";
 import { MessageScanner } from "../../../src/core/mime/scanner.ts";
 import { corpusThere, readCorpus } from "../../lib/corpus.ts";
+import { madeMail } from "../../lib/made-mail.ts";
 import { madeMessage } from "../../lib/mime-tree.ts";
 import { type PythonPart, pythonParts, pythonThere } from "../../lib/python-email.ts";
 
@@ -98,4 +100,38 @@ test("the mail corpus is read as Python's email package reads it, where that see
     Object.keys(DIFFERENCES).sort(),
     "a listed difference is gone",
   );
+});
+
+test("text that is appended is in its part once for Python too, and every other part is what it was", {
+  skip,
+}, async () => {
+  const footer = [{ plain: "FOOTER \u8ffd\u8a18\n--b", html: "<p>FOOTER</p>" }];
+  const trees = fc.sample(madeMessage, { numRuns: TREES, seed: 7 });
+  const messages = [
+    ...madeMail(300).map(({ bytes }) => bytes),
+    ...trees.map(({ text }) => Buffer.from(text, "latin1")),
+  ];
+  const edited = messages.flatMap(message => {
+    const { body, fields, done } = planAppend(message, footer);
+    const end = scanned(message)[0]?.bodyStart ?? 0;
+    if (body === undefined) return [];
+    const after = Buffer.concat([changedHeader(message.subarray(0, end), fields), ...body]);
+    return [{ message, after, done }];
+  });
+  assert.ok(edited.length > 100, `${edited.length}`);
+  const before = await pythonParts(edited.map(({ message }) => message));
+  const now = await pythonParts(edited.map(({ after }) => after));
+  for (const [i, { after, done }] of edited.entries()) {
+    const [was, is] = [before[i] ?? [], now[i] ?? []];
+    // What Python reads otherwise than we do from the start, it may read otherwise afterwards.
+    if (was.some(({ defects }) => defects.length > 0)) continue;
+    assert.deepEqual(
+      is.map(({ path, type }) => [path, type]),
+      was.map(({ path, type }) => [path, type]),
+      after.toString("latin1"),
+    );
+    const changed = is.filter(({ body }, n) => body !== was[n]?.body);
+    assert.equal(changed.length, done.length, after.toString("latin1"));
+    assert.ok(changed.every(({ type }) => type === "text/plain" || type === "text/html"));
+  }
 });

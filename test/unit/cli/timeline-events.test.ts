@@ -74,6 +74,17 @@ const CASES: ReadonlyArray<readonly [kind: string, data: Readonly<Record<string,
   ],
   [
     "decision",
+    {
+      point: "pre_send",
+      action: "deliver",
+      carried: false,
+      appended: ["plain"],
+      not_done: [{ item: "headers", what: "X-A", why: "it would break the DKIM-Signature of a.test" }],
+    },
+    "pre_send: deliver, text appended (plain), not done: headers X-A (it would break the DKIM-Signature of a.test)",
+  ],
+  [
+    "decision",
     { point: "pre_receive", action: "by_recipient", carried: true },
     "pre_receive: another one for each recipient, for LMTP to apply",
   ],

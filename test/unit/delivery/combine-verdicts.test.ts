@@ -20,6 +20,8 @@ const decision = (action: FinalAction, change: Partial<HookDecision> = {}): Hook
 const verdicts = (...decisions: readonly HookDecision[]) =>
   decisions.map((one, i) => ({ recipient: `r${i}@a.test`, orcpt: "", decision: one }));
 
+const TEXT = { plain: "bye", html: "" };
+
 const ACTIONS = ["deliver", "hold", "tempfail", "reject"] as const;
 
 test("inbound: an action is done here when it is that of all recipients; all pairs", () => {
@@ -49,7 +51,7 @@ test("inbound: the first reply is the message's", () => {
 test("inbound: fields that are the same for all are added here, and are not carried", () => {
   const headers = [["X-A", "1"]] as const;
   const same = combineInbound(verdicts(decision("deliver", { headers }), decision("deliver", { headers })));
-  assert.deepEqual(same, { kind: "accept", headers, addBcc: [], carried: [], uniform: true });
+  assert.deepEqual(same, { kind: "accept", headers, addBcc: [], appendText: [], carried: [], uniform: true });
   const tagged = decision("deliver", { headers, tags: ["t"] });
   const differ = combineInbound(verdicts(tagged, decision("deliver", { headers })));
   assert.ok(differ.kind === "accept");
@@ -105,14 +107,15 @@ test("outbound: fields and blind recipients of all are added once", () => {
   ] as const;
   const combined = combineOutbound(
     verdicts(
-      decision("deliver", { headers: [a], addBcc: ["x@a.test"] }),
-      decision("deliver", { headers: [a, b], addBcc: ["x@a.test", "y@a.test"] }),
+      decision("deliver", { headers: [a], addBcc: ["x@a.test"], appendText: [TEXT] }),
+      decision("deliver", { headers: [a, b], addBcc: ["x@a.test", "y@a.test"], appendText: [{ ...TEXT }] }),
     ),
   );
   assert.deepEqual(combined, {
     kind: "accept",
     headers: [a, b],
     addBcc: ["x@a.test", "y@a.test"],
+    appendText: [TEXT],
     carried: [],
     uniform: true,
   });

@@ -101,6 +101,18 @@ test("what a hook needs comes from its plugin's grants, its filter, and what it 
   assert.deepEqual(needs({ decide: ["hold"] }, { on_error: "hold", point: "post_receive" }), NOTHING);
 });
 
+test("a hook that may edit mail that is sent needs its body and its recipients, where it is enforced", () => {
+  const grants = { append_text: true, add_recipients: true };
+  const needs = (row: Partial<HookRow>) => {
+    const found = compileHooks([rowOf("a", row)], { find: () => pluginOf("a", () => ({}), grants) });
+    const { appendText, addRecipients } = found.get(row.point ?? "pre_send")?.flat()[0]?.needs ?? {};
+    return [appendText, addRecipients];
+  };
+  assert.deepEqual(needs({ point: "pre_send", mode: "enforce" }), [true, true]);
+  assert.deepEqual(needs({ point: "pre_send", mode: "shadow" }), [undefined, undefined]);
+  assert.deepEqual(needs({ point: "pre_receive", mode: "enforce" }), [undefined, undefined]);
+});
+
 test("behind a place is what runs after it; hooks that run together with it are not behind it", () => {
   const rows = [
     rowOf("a", { parallel: true }),

@@ -233,11 +233,8 @@ test("what is valid but not built is refused by name when the plugin is enabled,
   };
   const read = { read_headers: true };
   const notBuilt = (what: string) => new RegExp(`${what}.* is not built in this version`);
-  const asksToAppend = (text: string) => text.replace("[permissions]\n", "$&append_text = true\n");
-  assert.match(
-    await refusal({ ...read, append_text: true }, asksToAppend),
-    notBuilt("the grant append_text"),
-  );
+  const asksToSend = (text: string) => text.replace("[permissions]\n", "$&send_mail = true\n");
+  assert.match(await refusal({ ...read, send_mail: true }, asksToSend), notBuilt("the grant send_mail"));
   assert.match(
     await refusal(read, text =>
       text.replace(/protocol[\s\S]*?(?=\[hooks\])/, 'protocol = "grpc"\nendpoint = "a:1"\n'),

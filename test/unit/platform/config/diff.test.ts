@@ -54,6 +54,7 @@ const READ_AT: Readonly<Record<string, readonly Reader[]>> = {
   "lmtp.late_reject": [atUse("src/compose.ts", "lmtp.late_reject")],
   "milter.chain_timeout_ms": [atUse("src/compose/listeners.ts", "milter.chain_timeout_ms")],
   "lmtp.detail_folder": [atUse("src/compose.ts", "lmtp.detail_folder")],
+  "edits.signed_mail": [atUse("src/compose.ts", "edits.signed_mail")],
   "hold.expire_days": [atUse("src/compose/holds.ts", "hold.expire_days")],
   "outbound.smtp": [atUse("src/compose/holds.ts", "outbound.smtp")],
 };
