@@ -21,7 +21,6 @@ const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> =
   [["defaults", "stage"], "observe"],
   [["otel", "enabled"], true],
   [["alerts", "mail_to"], ["a@b"]],
-  [["hooks", 0, "point"], "post_receive"],
   [["hooks", 7, "mode"], "canary"],
   [["plugins", "require_limits"], ["memory"]],
   [
