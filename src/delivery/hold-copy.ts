@@ -1,5 +1,4 @@
 /** A copy that is held in place of being stored (message path, step 7): what the store of holds gets for one account. Pure. */
-import { MairustError } from "../core/errors.ts";
 import type { NewHold } from "../core/ports/holds.ts";
 import type { HookDecision } from "../core/ports/hooks.ts";
 import { type DecidedDelivery, type DeliveryFacts, entryPrefix } from "./account-delivery.ts";
@@ -31,8 +30,4 @@ export function newHold(
 /** Why it is held, in one line. */
 export function holdReason(by: HookDecision["by"]): string {
   return by?.reason ?? (by === undefined ? "" : `held by hook "${by.name}"`);
-}
-
-export function noHolds(): MairustError {
-  return new MairustError("not_built", "Cannot hold mail: there is no store for it", { retry: "later" });
 }

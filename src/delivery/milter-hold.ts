@@ -7,13 +7,13 @@ import type { MilterEnvelope, MilterRecipient } from "../core/ports/milter.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import type { CarriedVerdict } from "../core/ports/verdicts.ts";
 import { groupByDecision } from "../core/same-decision.ts";
-import { holdReason, noHolds } from "./hold-copy.ts";
+import { holdReason } from "./hold-copy.ts";
 import { receivedAtMilter } from "./milter-events.ts";
 import { POINT_OF } from "./milter-options.ts";
 import { messageColumns, type ReceivedMessage } from "./received-message.ts";
 
 export interface MilterHold {
-  readonly holds: Holds | undefined;
+  readonly holds: Holds;
   readonly message: ReceivedMessage;
   readonly envelope: MilterEnvelope;
   /** One for each RCPT, in order; at least one holds. */
@@ -24,7 +24,7 @@ export interface MilterHold {
   readonly assertWanted: () => void;
 }
 
-/** @throws {MairustError} `not_built` without a store for holds; `disk_full`, `store_unavailable`: nothing is held */
+/** @throws {MairustError} `disk_full`, `store_unavailable`: nothing is held */
 export async function holdAtMilter({
   holds,
   message,
@@ -33,7 +33,6 @@ export async function holdAtMilter({
   events,
   assertWanted,
 }: MilterHold): Promise<void> {
-  if (holds === undefined) throw noHolds();
   const blob = await message.staged.persist();
   assertWanted();
   const { receivedAt } = message;

@@ -19,10 +19,8 @@ export interface MilterDeciderOptions {
   readonly directory: Directory;
   readonly hooks: HookRunner;
   readonly verdicts: Verdicts;
-  /** Absent: what is to be held is deferred. */
-  readonly holds?: Holds;
-  /** Absent: the service submits no mail. */
-  readonly submissions?: Submissions;
+  readonly holds: Holds;
+  readonly submissions: Submissions;
   readonly trace: TraceFields;
   readonly edits: EditRules;
   readonly log: Log;

@@ -28,7 +28,7 @@ import {
   type Judgement,
   messageFacts,
 } from "./account-delivery.ts";
-import { newHold, noHolds } from "./hold-copy.ts";
+import { newHold } from "./hold-copy.ts";
 import { hooksDeadline } from "./hooks-time.ts";
 import type { InFlightDeliveries } from "./in-flight.ts";
 import { Outcomes } from "./outcomes.ts";
@@ -51,8 +51,7 @@ export interface IntakeOptions {
   /** What the milter left for LMTP. */
   readonly verdicts: Verdicts;
   readonly trace: TraceFields;
-  /** Absent: what is to be held is deferred. */
-  readonly holds?: Holds;
+  readonly holds: Holds;
   /** `lmtp.late_reject`. */
   readonly lateReject: () => LateReject;
   readonly log: Log;
@@ -303,7 +302,6 @@ export class Transaction {
       ruling.kind === "hold" ? [{ decided, hold: newHold(facts, decided, ruling) }] : [],
     );
     if (holds.length === 0) return;
-    if (this.#options.holds === undefined) throw noHolds();
     const results = await this.#options.holds.hold(
       heldMessage(facts),
       holds.map(({ hold }) => hold),

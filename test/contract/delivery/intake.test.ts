@@ -4,7 +4,8 @@ import { after, before, test } from "node:test";
 import { type Envelope, parseMailAddress } from "../../../src/core/envelope.ts";
 import type { MairustError } from "../../../src/core/errors.ts";
 import { messageId } from "../../../src/core/ids.ts";
-import type { HookDecision, HookDecisions, HookRunner, MessageFacts } from "../../../src/core/ports/hooks.ts";
+import { DELIVER } from "../../../src/core/merge.ts";
+import type { HookDecisions, HookRunner, MessageFacts } from "../../../src/core/ports/hooks.ts";
 import type { RecipientOutcome } from "../../../src/core/ports/intake.ts";
 import { Intake } from "../../../src/delivery/intake.ts";
 import { TraceFields } from "../../../src/delivery/trace-field.ts";
@@ -38,19 +39,6 @@ after(async () => {
   await database?.stop();
 });
 
-const DELIVER: HookDecision = {
-  action: "deliver",
-  reply: undefined,
-  folder: undefined,
-  tags: [],
-  flags: { system: 0, keywords: [] },
-  metadata: {},
-  headers: [],
-  by: undefined,
-  appendText: [],
-  addBcc: [],
-  provenance: [],
-};
 const delivered = ({ recipients }: MessageFacts): HookDecisions => ({
   each: new Map(recipients.map(recipient => [recipient, DELIVER])),
   events: [],
@@ -84,6 +72,7 @@ function newIntake(hooks: HookRunner): Intake {
     hooks,
     verdicts: createVerdicts(db),
     trace: new TraceFields(Buffer.alloc(32)),
+    holds: { hold: () => Promise.reject(new Error("nothing is held here")) },
     lateReject: () => "hold",
     log: silentLog,
     hostname: "mail.example.test",

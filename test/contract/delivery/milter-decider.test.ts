@@ -1,9 +1,11 @@
 /** What the milter is told: hooks with all recipients, domains in different stages, holds, edits, what is written. */
+
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
 import type { MairustError } from "../../../src/core/errors.ts";
+import { DELIVER } from "../../../src/core/merge.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
-import { DELIVER, HOLD, milterEnvelope, REJECT, Rig, TEMPFAIL, TEXT, tagged, traceOf } from "./rig.ts";
+import { HOLD, milterEnvelope, NO_SUBMISSIONS, REJECT, Rig, TEMPFAIL, TEXT, tagged, traceOf } from "./rig.ts";
 
 let rig: Rig;
 before(async () => {
@@ -17,7 +19,7 @@ beforeEach(() => {
   rig.holds.held.length = 0;
   rig.holds.error = undefined;
   rig.hooks.meanwhile = () => undefined;
-  rig.submissions = undefined;
+  rig.submissions = NO_SUBMISSIONS;
 });
 
 const TO = ["taro@example.test", "jiro@example.test"];
@@ -182,15 +184,10 @@ test("where the body of sent mail is not here a hold becomes a temporary failure
   await message.abort();
 });
 
-test("a hold that is not durable is no hold, and without a store for holds mail waits", async () => {
+test("a hold that is not durable is no hold", async () => {
   rig.hooks.decisions = { pre_receive: { "*": HOLD } };
   rig.holds.error = new Error("the database is away");
   await assert.rejects(rig.ask({ to: TO }), /the database is away/u);
-  const without = rig.decider({ holds: undefined as never });
-  await assert.rejects(
-    rig.ask({ to: TO }, without),
-    (error: MairustError) => error.code === "not_built" && error.retry === "later",
-  );
 });
 
 test("a message over the limit is refused while it comes", async () => {

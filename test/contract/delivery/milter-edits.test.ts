@@ -1,11 +1,13 @@
 /** Edits of mail that is sent, as the milter answers them: what is done, what signatures keep from being done, what waits. */
+
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
 import { MAX_EDITED_MESSAGE_BYTES } from "../../../src/core/append-text.ts";
 import type { MairustError } from "../../../src/core/errors.ts";
+import { DELIVER } from "../../../src/core/merge.ts";
 import type { MilterDecision } from "../../../src/core/ports/milter.ts";
 import { MAX_MESSAGE_BCC } from "../../../src/delivery/milter-edits.ts";
-import { DELIVER, Rig } from "./rig.ts";
+import { Rig } from "./rig.ts";
 
 let rig: Rig;
 before(async () => {

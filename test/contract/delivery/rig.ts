@@ -1,8 +1,10 @@
 /** Milter decisions and LMTP deliveries over a real database, with hooks that do what a test says and holds in memory. */
+
 import { join } from "node:path";
 import type { Deadline } from "../../../src/core/deadline.ts";
 import { type Envelope, type EnvelopeRecipient, parseMailAddress } from "../../../src/core/envelope.ts";
 import { messageId } from "../../../src/core/ids.ts";
+import { DELIVER } from "../../../src/core/merge.ts";
 import type { HeldMessage, Holds, NewHold } from "../../../src/core/ports/holds.ts";
 import type {
   ChainOptions,
@@ -28,19 +30,8 @@ import { StoreDirectory } from "../../../src/store/directory.ts";
 import { createVerdicts } from "../../../src/store/verdicts.ts";
 import { silentLog, startTestDatabase, type TestDatabase } from "../../lib/database.ts";
 
-export const DELIVER: HookDecision = {
-  action: "deliver",
-  reply: undefined,
-  folder: undefined,
-  tags: [],
-  flags: { system: 0, keywords: [] },
-  metadata: {},
-  headers: [],
-  by: undefined,
-  appendText: [],
-  addBcc: [],
-  provenance: [],
-};
+/** The service has submitted nothing. */
+export const NO_SUBMISSIONS: Submissions = { take: async () => undefined };
 const BY = { priority: 100, name: "judge", pluginId: "com.example.judge", reason: "because" };
 export const REJECT: HookDecision = {
   ...DELIVER,
@@ -137,7 +128,7 @@ export class Rig {
   readonly newId = uuid7Generator();
   now: () => Date = () => new Date();
   lateReject: "hold" | "reject" = "hold";
-  submissions: Submissions | undefined;
+  submissions: Submissions = NO_SUBMISSIONS;
   signedMail: SignedMail = "refuse";
   /** `plugin item` of what was dropped. */
   readonly denied: string[] = [];
@@ -211,7 +202,7 @@ export class Rig {
   decider(change: Partial<ConstructorParameters<typeof HookDecider>[0]> = {}): HookDecider {
     return new HookDecider({
       ...this.#common,
-      ...(this.submissions === undefined ? {} : { submissions: this.submissions }),
+      submissions: this.submissions,
       limits: () => ({ messageBytes: 1_000_000, mime: { depth: 300, parts: 3000 } }),
       ...change,
     });

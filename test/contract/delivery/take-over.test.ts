@@ -1,24 +1,14 @@
 /** LMTP after the milter, and without it: whose verdict counts for whom, and when pre_receive runs here. */
+
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, before, beforeEach, test } from "node:test";
+import type { DELIVER } from "../../../src/core/merge.ts";
 import type { Holds } from "../../../src/core/ports/holds.ts";
 import { createHolds } from "../../../src/store/holds.ts";
 import { deleteExpired } from "../../../src/store/housekeeping.ts";
 import { silentLog } from "../../lib/database.ts";
-import {
-  type DELIVER,
-  HOLD,
-  KEY,
-  kinds,
-  REJECT,
-  Rig,
-  type Sent,
-  TEMPFAIL,
-  TEXT,
-  tagged,
-  traceOf,
-} from "./rig.ts";
+import { HOLD, KEY, kinds, REJECT, Rig, type Sent, TEMPFAIL, TEXT, tagged, traceOf } from "./rig.ts";
 
 let rig: Rig;
 let count = 0;
