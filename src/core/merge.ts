@@ -55,6 +55,14 @@ const NO_SIDE_ACTIONS: SideActions = {
   provenance: [],
 };
 
+/** What a chain comes to that has nothing to say. */
+export const DELIVER: HookDecision = {
+  action: "deliver",
+  by: undefined,
+  reply: undefined,
+  ...NO_SIDE_ACTIONS,
+};
+
 /** The order of hooks: `priority` ascending, then `name` by code point. Names are ASCII, so that UTF-16 units do. */
 export function comparePlaces(a: HookPlace, b: HookPlace): number {
   if (a.priority !== b.priority) return a.priority - b.priority;

@@ -1,5 +1,7 @@
 /** Measuring and cutting text by its length in JSON, without writing it (RFC 8259 §7, as {@link jsonLine} escapes). */
 
+import { cutBy } from "./utf8-cut.ts";
+
 /** Octets of one code point inside a JSON text in UTF-8. */
 function bytesOf(codePoint: number): number {
   if (codePoint < 0x20) return SHORT_ESCAPES.has(codePoint) ? 2 : 6;
@@ -36,13 +38,5 @@ export function jsonBytes(value: unknown): number {
 /** @returns the longest start of `text` of at most `maxBytes` octets between the quotes of its JSON, cut between code points */
 export function cutJson(text: string, maxBytes: number): string {
   // No UTF-16 unit takes more than six.
-  if (text.length * 6 <= maxBytes) return text;
-  let bytes = 0;
-  for (let i = 0; i < text.length; i++) {
-    const codePoint = text.codePointAt(i) ?? 0;
-    bytes += bytesOf(codePoint);
-    if (bytes > maxBytes) return text.slice(0, i);
-    if (codePoint > 0xffff) i++;
-  }
-  return text;
+  return text.length * 6 <= maxBytes ? text : cutBy(bytesOf, text, maxBytes);
 }

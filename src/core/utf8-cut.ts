@@ -21,7 +21,11 @@ export function utf8Length(text: string): number {
 /** @returns the longest start of `text` of at most `maxBytes` bytes of UTF-8, cut between code points */
 export function cutUtf8(text: string, maxBytes: number): string {
   // No UTF-16 unit takes more than three bytes.
-  if (text.length * 3 <= maxBytes) return text;
+  return text.length * 3 <= maxBytes ? text : cutBy(bytesOf, text, maxBytes);
+}
+
+/** @returns the longest start of `text` whose code points take at most `maxBytes` together, as `bytesOf` counts them */
+export function cutBy(bytesOf: (codePoint: number) => number, text: string, maxBytes: number): string {
   let bytes = 0;
   for (let i = 0; i < text.length; i++) {
     const codePoint = text.codePointAt(i) ?? 0;

@@ -25,6 +25,7 @@ import { LedgerSpool } from "../../src/hooks/ledger-spool.ts";
 import { createHookRunner } from "../../src/hooks/runner.ts";
 import { deadlineAfter } from "../../src/platform/deadline.ts";
 import { createMetrics } from "../../src/platform/metrics.ts";
+import { rowOf } from "../unit/hooks/rig.ts";
 import { report, spread } from "./lib/rounds.ts";
 import { sampleMail } from "./lib/sample-mail.ts";
 
@@ -208,31 +209,7 @@ function chainOver(transport: PluginTransport, ledger?: Ledger): () => Promise<v
   };
 }
 
-const HOOK = {
-  name: "null",
-  point: "pre_delivery",
-  plugin: ID,
-  priority: 100,
-  mode: "enforce",
-  canary_percent: 10,
-  timeout_ms: TIMEOUT_MS,
-  on_timeout: "tempfail",
-  on_error: "tempfail",
-  late: "drop",
-  late_timeout_ms: 60_000,
-  per_recipient: true,
-  parallel: false,
-  enabled: true,
-  filter: {
-    recipient: "",
-    sender: "",
-    domain: "",
-    size_min_bytes: 0,
-    size_max_bytes: 0,
-    header: {},
-    sample_percent: 100,
-  },
-} as const;
+const HOOK = rowOf("null", { plugin: ID, timeout_ms: TIMEOUT_MS });
 
 function factsOf(bytes: Uint8Array): MessageFacts {
   const scanner = new MessageScanner();

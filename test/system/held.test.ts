@@ -1,4 +1,5 @@
 /** Held mail that is released through a real Postfix: it comes back by LMTP and is stored, in the bytes in which it was held. */
+
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
@@ -6,6 +7,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { parseMailAddress } from "../../src/core/envelope.ts";
 import { blobDigest, messageId } from "../../src/core/ids.ts";
+import { DELIVER } from "../../src/core/merge.ts";
 import { packStructure } from "../../src/core/mime/packed.ts";
 import { MessageScanner } from "../../src/core/mime/scanner.ts";
 import { startPostfix } from "../../src/mailhost/postfix.ts";
@@ -138,19 +140,7 @@ async function holdAtMilter(
           account: undefined,
           by: { priority: 100, name: "dlp", pluginId: "com.example.dlp", reason: "a card number" },
           reason: "a card number",
-          decision: {
-            action: "hold",
-            by: undefined,
-            reply: undefined,
-            folder: undefined,
-            tags: [],
-            flags: { system: 0, keywords: [] },
-            metadata: {},
-            headers: [],
-            appendText: [],
-            addBcc: [],
-            provenance: [],
-          },
+          decision: { ...DELIVER, action: "hold" },
           authUser: undefined,
           prefix: new Uint8Array(),
           events: [],

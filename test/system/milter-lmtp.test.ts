@@ -2,17 +2,19 @@
  * A real Postfix with the shipped milter lines between our milter and our LMTP listener, in this process, over a real database;
  * hooks do what the test says. What one plugin cannot show: verdicts that differ by recipient, and holds.
  */
+
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
+import { DELIVER } from "../../src/core/merge.ts";
 import { type Postfix, startPostfix } from "../../src/mailhost/postfix.ts";
 import { makeScratch } from "../../src/mailhost/scratch.ts";
 import { deadlineAfter, sleep } from "../../src/platform/deadline.ts";
 import { openListeners } from "../../src/platform/listeners.ts";
 import { createLmtpServer } from "../../src/protocols/lmtp/server.ts";
 import { createMilterServer } from "../../src/protocols/milter/server.ts";
-import { DELIVER, HOLD, REJECT, Rig, TEMPFAIL, tagged } from "../contract/delivery/rig.ts";
+import { HOLD, REJECT, Rig, TEMPFAIL, tagged } from "../contract/delivery/rig.ts";
 import { silentLog } from "../lib/database.ts";
 import { SmtpTestClient } from "../lib/smtp-client.ts";
 

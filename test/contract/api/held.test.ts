@@ -1,10 +1,12 @@
 /** Held mail through the API and the command line of a whole service. */
+
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, test } from "node:test";
 import { runCommandLine } from "../../../src/cli/run.ts";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
 import { accountId, blobDigest, messageId } from "../../../src/core/ids.ts";
+import { DELIVER } from "../../../src/core/merge.ts";
 import { packStructure } from "../../../src/core/mime/packed.ts";
 import { MessageScanner } from "../../../src/core/mime/scanner.ts";
 import { uuid7Generator } from "../../../src/platform/uuid7.ts";
@@ -12,7 +14,7 @@ import type { Db } from "../../../src/store/db.ts";
 import { createHolds } from "../../../src/store/holds.ts";
 import { silentLog } from "../../lib/database.ts";
 import { captured, surroundings } from "../../unit/cli/terminal.ts";
-import { atMilter, BY, DELIVER } from "../holds/held-mail.ts";
+import { atMilter, BY } from "../holds/held-mail.ts";
 import { type RunningService, startService } from "./service.ts";
 
 const ADDRESS = "taro@example.test";

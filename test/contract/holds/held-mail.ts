@@ -1,13 +1,15 @@
 /** Held mail over a real database and real blob files, with hooks that do what a test says and an MTA that keeps what it is given. */
+
 import type { Socket } from "node:net";
 import type { TestContext } from "node:test";
 import { SMTPServer, type SMTPServerOptions } from "smtp-server";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
 import { type AccountId, accountId, type MessageId, messageId } from "../../../src/core/ids.ts";
+import { DELIVER } from "../../../src/core/merge.ts";
 import { packStructure } from "../../../src/core/mime/packed.ts";
 import { MessageScanner } from "../../../src/core/mime/scanner.ts";
 import type { HeldMessage, NewHold } from "../../../src/core/ports/holds.ts";
-import type { HookDecision, HookRunner } from "../../../src/core/ports/hooks.ts";
+import type { HookRunner } from "../../../src/core/ports/hooks.ts";
 import { createReleases } from "../../../src/delivery/release.ts";
 import { uuid7Generator } from "../../../src/platform/uuid7.ts";
 import { removeAccount } from "../../../src/store/admin-accounts.ts";
@@ -20,20 +22,6 @@ import { createHoldReleases } from "../../../src/store/holds-release.ts";
 import { createSubmissions } from "../../../src/store/submissions.ts";
 import { silentLog } from "../../lib/database.ts";
 import { openStoredMail } from "../store/stored-mail.ts";
-
-export const DELIVER: HookDecision = {
-  action: "deliver",
-  by: undefined,
-  reply: undefined,
-  folder: undefined,
-  tags: [],
-  flags: { system: 0, keywords: [] },
-  metadata: {},
-  headers: [],
-  appendText: [],
-  addBcc: [],
-  provenance: [],
-};
 
 export const BY = { priority: 100, name: "dlp", pluginId: "com.example.dlp", reason: "card number" };
 export const ADMIN = { name: "administrator", user: undefined };

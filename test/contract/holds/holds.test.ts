@@ -1,11 +1,13 @@
 /** Holding mail: durable with its keys, kept from the collector, ended in every way there is. */
+
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { after, before, test } from "node:test";
+import { DELIVER } from "../../../src/core/merge.ts";
 import { collectBlobs } from "../../../src/store/blob-gc.ts";
 import { expireHolds, forgetHolds, recoverHolds } from "../../../src/store/holds-admin.ts";
 import { silentLog } from "../../lib/database.ts";
-import { ADDRESS, atMilter, DELIVER, type HeldMailRig, openHeldMail } from "./held-mail.ts";
+import { ADDRESS, atMilter, type HeldMailRig, openHeldMail } from "./held-mail.ts";
 
 let rig: HeldMailRig;
 before(async () => {

@@ -1,21 +1,14 @@
 /** Releasing held mail: into an account exactly once, by SMTP with a one-time id, through the hooks that are left. */
+
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
+import { DELIVER } from "../../../src/core/merge.ts";
 import type { HoldReleases } from "../../../src/core/ports/hold-admin.ts";
 import type { NewHold } from "../../../src/core/ports/holds.ts";
 import type { ChainOptions, HookDecision, HookPoint, HookRunner } from "../../../src/core/ports/hooks.ts";
 import { FOLLOW_UP_ATTEMPTS } from "../../../src/store/deliver-rows.ts";
-import {
-  ADDRESS,
-  ADMIN,
-  atMilter,
-  BY,
-  DELIVER,
-  type HeldMailRig,
-  openHeldMail,
-  startMta,
-} from "./held-mail.ts";
+import { ADDRESS, ADMIN, atMilter, BY, type HeldMailRig, openHeldMail, startMta } from "./held-mail.ts";
 
 let rig: HeldMailRig;
 before(async () => {

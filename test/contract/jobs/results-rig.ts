@@ -1,4 +1,5 @@
 /** Stored mail of several accounts with its follow-up jobs, and workers over it: for tests of what hooks want after the commit. */
+
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -6,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
 import { type AccountId, type MessageId, messageId } from "../../../src/core/ids.ts";
+import { DELIVER } from "../../../src/core/merge.ts";
 import type {
   HookDecision,
   HookDecisions,
@@ -43,20 +45,6 @@ export const NO_CHANGES: MessageChanges = {
   keywords: [],
   folder: undefined,
   metadata: {},
-};
-
-export const DELIVER: HookDecision = {
-  action: "deliver",
-  by: undefined,
-  reply: undefined,
-  folder: undefined,
-  tags: [],
-  flags: { system: 0, keywords: [] },
-  metadata: {},
-  headers: [],
-  appendText: [],
-  addBcc: [],
-  provenance: [],
 };
 
 /** A chain that does what the test says: what plugins do is not these tests' matter. */

@@ -1,4 +1,5 @@
 /** The sample plugin as a user runs it: found in its folder, granted by configuration, called in its own process. */
+
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -8,6 +9,7 @@ import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { packageRoot, packageVersion } from "../../../src/platform/package-root.ts";
 import { type LoadedPlugins, loadPlugins } from "../../../src/plugins/host.ts";
 import { fixedSecrets } from "../../lib/plugin-secrets.ts";
+import { pluginsSection } from "../../lib/plugins-section.ts";
 import { factsOf, theOne } from "../../unit/hooks/message.ts";
 import { type Rig, rigOf, rowOf } from "../../unit/hooks/rig.ts";
 
@@ -22,20 +24,11 @@ async function load(
 ): Promise<LoadedPlugins> {
   return loadPlugins({
     config: {
-      plugins: {
-        dir: "/nonexistent",
+      plugins: pluginsSection({
         folders: [join(packageRoot(), "plugins")],
-        enabled: true,
-        allow: [],
-        deny: [],
         allow_unsigned: [ID],
         allow_unsandboxed: [ID],
-        require_limits: [],
-        auto_approve: "none",
-        user: "mairust-plugin",
-        uid_range: [61_000, 61_999],
-        health_interval_s: 30,
-      },
+      }),
       plugin: { [ID]: { grants, settings } },
       hooks: [rowOf("hello", { plugin: ID, timeout_ms: 5000 })],
     },

@@ -1,4 +1,5 @@
 /** A plugin that is a web server, as a user runs it: found in its folder, granted by configuration, called by the hook chain. */
+
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,6 +10,7 @@ import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { loadPlugins } from "../../../src/plugins/host.ts";
 import { silentLog } from "../../lib/database.ts";
 import { fixedSecrets } from "../../lib/plugin-secrets.ts";
+import { pluginsSection } from "../../lib/plugins-section.ts";
 import { factsOf, theOne } from "../../unit/hooks/message.ts";
 import { rigOf, rowOf } from "../../unit/hooks/rig.ts";
 import { type HttpPlugin, startHttpPlugin } from "./fixtures/http-plugin.ts";
@@ -47,20 +49,7 @@ async function judge(t: TestContext, behaviour: string, row: Parameters<typeof r
   const grants = { read_headers: ["Subject"], write_tags: true, decide: ["reject" as const] };
   const { host, hooks, refused } = await loadPlugins({
     config: {
-      plugins: {
-        dir: "/nonexistent",
-        folders: [folder],
-        enabled: true,
-        allow: [],
-        deny: [],
-        allow_unsigned: [ID],
-        allow_unsandboxed: [],
-        require_limits: [],
-        auto_approve: "none",
-        user: "mairust-plugin",
-        uid_range: [61_000, 61_999],
-        health_interval_s: 30,
-      },
+      plugins: pluginsSection({ folders: [folder], allow_unsigned: [ID] }),
       plugin: { [ID]: { grants, settings: { do: behaviour } } },
       hooks: [rowOf("called", { plugin: ID, timeout_ms: 5000, ...row })],
     },

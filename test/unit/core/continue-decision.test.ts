@@ -1,26 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { continueDecision } from "../../../src/core/continue-decision.ts";
+import { DELIVER } from "../../../src/core/merge.ts";
 import type { HookDecision } from "../../../src/core/ports/hooks.ts";
 
-const NOTHING: HookDecision = {
-  action: "deliver",
-  by: undefined,
-  reply: undefined,
-  folder: undefined,
-  tags: [],
-  flags: { system: 0, keywords: [] },
-  metadata: {},
-  headers: [],
-  appendText: [],
-  addBcc: [],
-  provenance: [],
-};
 const entry = (hook: string) => ({ plugin_id: hook, hook, changes: ["tags"] });
 
 test("what two chains decided adds up; the later folder and the later tags count", () => {
   const first: HookDecision = {
-    ...NOTHING,
+    ...DELIVER,
     action: "hold",
     folder: "A",
     tags: ["a", "b"],
@@ -31,7 +19,7 @@ test("what two chains decided adds up; the later folder and the later tags count
     provenance: [entry("a")],
   };
   const next: HookDecision = {
-    ...NOTHING,
+    ...DELIVER,
     folder: "B",
     tags: ["a", "c"],
     flags: { system: 4, keywords: ["w", "x"] },
@@ -41,7 +29,7 @@ test("what two chains decided adds up; the later folder and the later tags count
     provenance: [entry("a"), entry("b")],
   };
   assert.deepEqual(continueDecision(first, next), {
-    ...NOTHING,
+    ...DELIVER,
     folder: "B",
     tags: ["a", "c"],
     flags: { system: 5, keywords: ["w", "x"] },
@@ -63,8 +51,8 @@ test("a refusal keeps what had been decided before it, and says who refused", ()
   const by = { priority: 1, name: "strict", pluginId: "p", reason: "no" };
   const reply = { code: 550, enhanced: "5.7.1", text: "no" };
   const refused = continueDecision(
-    { ...NOTHING, folder: "A", tags: ["a"] },
-    { ...NOTHING, action: "reject", by, reply },
+    { ...DELIVER, folder: "A", tags: ["a"] },
+    { ...DELIVER, action: "reject", by, reply },
   );
   assert.deepEqual([refused.action, refused.by, refused.folder, refused.tags], ["reject", by, "A", ["a"]]);
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
 import { blobDigest, messageId } from "../../../src/core/ids.ts";
+import { DELIVER } from "../../../src/core/merge.ts";
 import { MessageScanner } from "../../../src/core/mime/scanner.ts";
 import type { HoldTaken } from "../../../src/core/ports/hold-admin.ts";
 import { bounceText } from "../../../src/delivery/bounce.ts";
@@ -33,19 +34,7 @@ const TAKEN: HoldTaken = {
   },
   lease: "1",
   accountId: undefined,
-  decision: {
-    action: "hold",
-    by: undefined,
-    reply: undefined,
-    folder: undefined,
-    tags: [],
-    flags: { system: 0, keywords: [] },
-    metadata: {},
-    headers: [],
-    appendText: [],
-    addBcc: [],
-    provenance: [],
-  },
+  decision: { ...DELIVER, action: "hold" },
   by: undefined,
   prefix: new Uint8Array(),
   session: {},

@@ -1,20 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { DELIVER } from "../../../src/core/merge.ts";
 import type { FinalAction, HookDecision } from "../../../src/core/ports/hooks.ts";
 import { combineInbound, combineOutbound } from "../../../src/delivery/combine-verdicts.ts";
 
 const decision = (action: FinalAction, change: Partial<HookDecision> = {}): HookDecision => ({
+  ...DELIVER,
   action,
-  by: undefined,
-  reply: undefined,
-  folder: undefined,
-  tags: [],
-  flags: { system: 0, keywords: [] },
-  metadata: {},
-  headers: [],
-  appendText: [],
-  addBcc: [],
-  provenance: [],
   ...change,
 });
 const verdicts = (...decisions: readonly HookDecision[]) =>

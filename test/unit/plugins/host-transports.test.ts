@@ -1,4 +1,5 @@
 /** What the host makes of manifests that are not script workers: targets, health, trust, secrets. */
+
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,6 +12,7 @@ import type { PluginSecrets } from "../../../src/core/ports/plugin-secrets.ts";
 import { loadPlugins, type PluginHostOptions } from "../../../src/plugins/host.ts";
 import { silentLog } from "../../lib/database.ts";
 import { fixedSecrets, TEST_SECRET } from "../../lib/plugin-secrets.ts";
+import { pluginsSection } from "../../lib/plugins-section.ts";
 
 const root = mkdtempSync(join(tmpdir(), "mairust-transports-"));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -36,21 +38,7 @@ async function load({ entry, endpoint, plugins = {}, secrets = {} }: Setup) {
   const asked: string[] = [];
   const loaded = await loadPlugins({
     config: {
-      plugins: {
-        dir: "/nonexistent",
-        folders: [folder],
-        enabled: true,
-        allow: [],
-        deny: [],
-        allow_unsigned: [ID],
-        allow_unsandboxed: [],
-        require_limits: [],
-        auto_approve: "none",
-        user: "mairust-plugin",
-        uid_range: [61_000, 61_999],
-        health_interval_s: 30,
-        ...plugins,
-      },
+      plugins: pluginsSection({ folders: [folder], allow_unsigned: [ID], ...plugins }),
       plugin: {
         [ID]: {
           grants: { read_headers: true },

@@ -8,6 +8,7 @@ import type { Log } from "../../../src/core/ports/log.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { loadPlugins, type PluginHostOptions } from "../../../src/plugins/host.ts";
 import { fixedSecrets } from "../../lib/plugin-secrets.ts";
+import { pluginsSection } from "../../lib/plugins-section.ts";
 import { rowOf } from "../hooks/rig.ts";
 
 const root = mkdtempSync(join(tmpdir(), "mairust-plugins-"));
@@ -72,21 +73,12 @@ async function load({ folder, grants = {}, settings = {}, plugins = {}, hooks = 
   const calls: string[] = [];
   const loaded = await loadPlugins({
     config: {
-      plugins: {
-        dir: "/nonexistent",
+      plugins: pluginsSection({
         folders: [folder],
-        enabled: true,
-        allow: [],
-        deny: [],
         allow_unsigned: [A, B],
         allow_unsandboxed: [A, B],
-        require_limits: [],
-        auto_approve: "none",
-        user: "mairust-plugin",
-        uid_range: [61_000, 61_999],
-        health_interval_s: 30,
         ...plugins,
-      },
+      }),
       plugin: Object.fromEntries(Object.entries(grants).map(([id, own]) => [id, { grants: own, settings }])),
       hooks,
     },
