@@ -2,39 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MairustError } from "../../../src/core/errors.ts";
 import { payloadCost } from "../../../src/core/permissions-cost.ts";
-import type { MessageFacts } from "../../../src/core/ports/hooks.ts";
 import { compileHooks } from "../../../src/hooks/hook-set.ts";
-import { MAX_SHADOW_CALLS } from "../../../src/hooks/runner.ts";
 import { deadlineAfter, sleep } from "../../../src/platform/deadline.ts";
 import { awake } from "./awake.ts";
 import { factsOf, theOne } from "./message.ts";
-import { type Behaviour, EVERYTHING, pluginOf, type Rig, rigOf, rowOf, TAGGER } from "./rig.ts";
+import { type Behaviour, EVERYTHING, pluginOf, rigOf, rowOf, TAGGER } from "./rig.ts";
 
-const MESSAGE = "Subject: Hello\nX-Junk: yes\n\nbody";
-
-async function run(
-  rig: Rig,
-  facts: MessageFacts = factsOf(MESSAGE),
-  chainMs = 5000,
-): Promise<ReturnType<typeof theOne>> {
-  const deadline = deadlineAfter(chainMs);
-  try {
-    return theOne(await awake(rig.runner.run("pre_delivery", facts, deadline)));
-  } finally {
-    deadline.dispose();
-  }
-}
-
-const tagger =
-  (tag: string): Behaviour =>
-  ({ call_id }) => ({ call_id, tags: { add: [tag] } });
-const hang: Behaviour = (_, deadline) =>
-  new Promise((_, reject) => deadline.signal.addEventListener("abort", () => reject(deadline.signal.reason)));
-const rigWith = (behave: Behaviour, row = {}, plugin = {}) =>
-  rigOf([pluginOf("a", behave, EVERYTHING, plugin)], [rowOf("a", row)]);
-const lateEvents = (decision: ReturnType<typeof theOne>) => awake(decision.late ?? Promise.resolve([]));
-const data = (decision: ReturnType<typeof theOne>, i = 0): Readonly<Record<string, unknown>> =>
-  decision.events[i]?.data ?? {};
+import { data, hang, MESSAGE, rigWith, run, tagger } from "./run-chain.ts";
 
 test("has() tells where hooks stand; a hook that is off does not count", () => {
   const rig = rigWith(() => ({}));
@@ -103,100 +77,6 @@ test("reject stops the chain at once and drops what was done before", async () =
     rig.calls.map(({ hook }) => hook),
     ["a", "b"],
   );
-});
-
-test("a hook in shadow is called and recorded, and nothing of it is applied", async () => {
-  for (const behave of [
-    () => ({ action: "reject" }),
-    hang,
-    () => "garbage",
-    tagger("x"),
-  ] satisfies Behaviour[]) {
-    const rig = rigWith(behave, { mode: "shadow", timeout_ms: 30, on_error: "reject", on_timeout: "reject" });
-    const decision = await run(rig);
-    assert.deepEqual(
-      [decision.action, decision.tags, decision.headers, decision.events],
-      ["deliver", [], [], []],
-    );
-    const [event, ...rest] = await lateEvents(decision);
-    assert.deepEqual([event?.data.mode, rest], ["shadow", []]);
-  }
-});
-
-test("a chain without hooks in shadow has nothing late", async () => {
-  assert.equal((await run(rigWith(() => ({})))).late, undefined);
-});
-
-test("the decision does not wait for hooks in shadow, and they see what they would see in their place", async () => {
-  const asked: string[] = [];
-  const watch: Behaviour = async ({ plugin, context, body_preview }) => {
-    asked.push(`${plugin.id} ${context?.tags} ${body_preview?.text}`);
-    await sleep(plugin.id === "slow" ? 150 : 0);
-    return { tags: { add: [plugin.id] } };
-  };
-  const rig = rigOf(
-    ["slow", "b", "after"].map(id => pluginOf(id, watch)),
-    [
-      rowOf("slow", { mode: "shadow", priority: 1 }),
-      rowOf("b", { priority: 2 }),
-      rowOf("after", { mode: "shadow", priority: 3 }),
-    ],
-  );
-  const began = performance.now();
-  const decision = await run(rig);
-  assert.ok(performance.now() - began < 100, "the decision waited");
-  assert.deepEqual([asked, decision.tags], [["b  body"], ["b"]]);
-  const late = await lateEvents(decision);
-  assert.deepEqual(
-    late.map(({ data }) => [data.hook, data.outcome]),
-    [
-      ["slow", "ok"],
-      ["after", "ok"],
-    ],
-  );
-  assert.deepEqual(asked.slice(1).sort(), ["after b body", "slow  body"]);
-});
-
-test("after a final verdict the hooks in shadow before it are still called, within their own time-out", async () => {
-  const rig = rigOf(
-    [pluginOf("a", hang), pluginOf("b", () => ({ action: "reject" })), pluginOf("c", hang)],
-    [
-      rowOf("a", { mode: "shadow", timeout_ms: 60 }),
-      rowOf("b"),
-      rowOf("c", { mode: "shadow", timeout_ms: 60 }),
-    ],
-  );
-  const began = performance.now();
-  const decision = await run(rig, factsOf(MESSAGE), 20);
-  assert.ok(performance.now() - began < 50, "the verdict waited");
-  assert.equal(decision.action, "reject");
-  const late = await lateEvents(decision);
-  assert.deepEqual(
-    late.map(({ data }) => [data.hook, data.outcome]),
-    [["a", "timeout"]],
-  );
-  assert.ok(performance.now() - began < 500);
-});
-
-test("shadow calls beyond the cap are not made, recorded as skipped, and counted", async () => {
-  let calls = 0;
-  const behave: Behaviour = async () => {
-    calls++;
-    await sleep(50);
-    return {};
-  };
-  const rig = rigWith(behave, { mode: "shadow" });
-  const decisions = await Promise.all(Array.from({ length: MAX_SHADOW_CALLS + 3 }, () => run(rig)));
-  const events = (await Promise.all(decisions.map(lateEvents))).flat();
-  assert.deepEqual([calls, events.length], [MAX_SHADOW_CALLS, MAX_SHADOW_CALLS + 3]);
-  const skipped = events.filter(({ data }) => data.outcome === "skipped");
-  assert.deepEqual(
-    skipped.map(({ data }) => [data.policy, data.bytes_sent]),
-    Array(3).fill([null, 0]),
-  );
-  assert.equal(rig.calls.filter(({ outcome }) => outcome === "skipped").length, 3);
-  await lateEvents(await run(rig));
-  assert.equal(calls, MAX_SHADOW_CALLS + 1);
 });
 
 test("lines about a failed or denied call name the message, its recipient and the call", async () => {
