@@ -5,6 +5,7 @@
  * Order: database → blobs → store → ledger → plugins → worker → listeners. Stopping goes the other way, listeners first.
  */
 import { createHmac } from "node:crypto";
+import { createAlerts } from "./compose/alerts.ts";
 import { cell } from "./compose/cell.ts";
 import { configuredDomains, databaseComponent } from "./compose/database.ts";
 import { heldMailOf } from "./compose/holds.ts";
@@ -28,6 +29,7 @@ import { blobsComponent, storeComponent, workerComponent } from "./compose/stora
 import { systemControl } from "./compose/system-control.ts";
 import { createTurns } from "./compose/turns.ts";
 import { callId, messageId } from "./core/ids.ts";
+import type { Audit } from "./core/ports/audit.ts";
 import type { BlobStore } from "./core/ports/blobs.ts";
 import { createMessageAdder } from "./delivery/add-message.ts";
 import { createBatchImporter } from "./delivery/import-batch.ts";
@@ -109,6 +111,12 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     held: () => heldMail.admin.countOpen(),
   });
   const common = { settings, log, metrics, version };
+  const alerts = createAlerts(log, metrics);
+  const audit: Audit = {
+    async record({ actor, action, object, detail }) {
+      log.info("audit", { actor, action, object, detail: JSON.stringify(detail) });
+    },
+  };
 
   // The store over a database and a blob folder that open later.
   const dbCell = cell<Db>("database");
@@ -239,6 +247,8 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     hooks: commands.control,
     ledger: ledger.records,
     log,
+    audit,
+    alerts,
     directory,
     blobs,
     adder: createMessageAdder({ ...arrival, maxMessageBytes, mimeLimits, log }),

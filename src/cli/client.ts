@@ -3,6 +3,7 @@
  * apart from one that refuses, and the socket is named: exit 69 and 77.
  */
 import { type IncomingHttpHeaders, type IncomingMessage, request } from "node:http";
+import { userInfo } from "node:os";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type LoadedConfig, type LoadOptions, loadConfig } from "../platform/config/load.ts";
@@ -37,6 +38,18 @@ const UPLOAD_MS = 600_000;
 const MAX_JSON_BYTES = 67_108_864;
 /** What a write says when the other end has closed: the service was there, so it is not "away". */
 const BROKEN_OFF: ReadonlySet<unknown> = new Set(["EPIPE", "ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"]);
+
+/** For the audit log. */
+const ACTOR_HEADER = "x-mairust-actor";
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // A uid without an entry in the system's list of users.
+    return `uid${process.getuid?.() ?? ""}`;
+  }
+}
 
 export class Client {
   readonly #socketPath: string;
@@ -98,6 +111,7 @@ export class Client {
       signal: deadline.signal,
       headers: {
         ...(json === undefined && options.message === undefined ? {} : { "content-type": type }),
+        [ACTOR_HEADER]: userName(),
         ...options.headers,
       },
     });

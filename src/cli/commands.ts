@@ -5,6 +5,7 @@
 import type { CommandSpec, Handler, OptionSpec } from "./command.ts";
 import { HELD_COMMANDS } from "./held-commands.ts";
 import { HOOK_COMMANDS } from "./hook-commands.ts";
+import { PLUGIN_COMMANDS } from "./plugin-commands.ts";
 import { TRANSFER_COMMANDS } from "./transfer-commands.ts";
 
 const DRY_RUN: OptionSpec = { flags: "--dry-run", description: "say what would happen, change nothing" };
@@ -23,8 +24,6 @@ const migrate = (pick: (m: typeof import("./commands/migrate.ts")) => Handler) =
   pick(await import("./commands/migrate.ts"));
 const job = (pick: (m: typeof import("./commands/job.ts")) => Handler) => async () =>
   pick(await import("./commands/job.ts"));
-const plugin = (pick: (m: typeof import("./commands/plugin.ts")) => Handler) => async () =>
-  pick(await import("./commands/plugin.ts"));
 const system = (pick: (m: typeof import("./commands/system.ts")) => Handler) => async () =>
   pick(await import("./commands/system.ts"));
 
@@ -331,27 +330,6 @@ const JOBS: readonly CommandSpec[] = [
   },
 ];
 
-const PLUGINS: readonly CommandSpec[] = [
-  {
-    usage: "plugin list",
-    summary: "every plugin that was found: version, state and why, where payloads go",
-    examples: ["plugin list", "plugin list -f json"],
-    load: plugin(m => m.list),
-  },
-  {
-    usage: "plugin rotate <id>",
-    summary: "a new secret for a plugin that is called by HTTP; it is printed once",
-    options: [
-      {
-        flags: "--grace <seconds>",
-        description: "how long the old one signs too; default 86400, 0 when it is known to others",
-      },
-    ],
-    examples: ["plugin rotate com.example.spam-filter", "plugin rotate com.example.spam-filter --grace 0"],
-    load: plugin(m => m.rotate),
-  },
-];
-
 export const COMMANDS: readonly CommandSpec[] = [
   ...SERVICE,
   ...CONFIG,
@@ -360,6 +338,6 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...HELD_COMMANDS,
   ...HOOK_COMMANDS,
   ...JOBS,
-  ...PLUGINS,
+  ...PLUGIN_COMMANDS,
   ...TRANSFER_COMMANDS,
 ];

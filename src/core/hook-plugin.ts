@@ -2,6 +2,7 @@
 import type { Grants } from "./permissions-grants.ts";
 import type { HookPoint } from "./ports/hooks.ts";
 import type { PluginTransport } from "./ports/plugin-transport.ts";
+import type { Confinement } from "./ports/sandbox.ts";
 
 /** Values of a plugin's settings, defaults filled in. */
 export type SettingValues = Readonly<Record<string, string | number | boolean>>;
@@ -54,6 +55,8 @@ interface CommonSpec {
   readonly onLogDropped: (lines: number) => void;
   /** What the runtime noticed by itself: a process that ended, was killed or recycled, a connection that was refused. */
   readonly onNotice: (text: string) => void;
+  /** A process ended by itself, or by a limit of its sandbox (not by the time-out of a call): the crash rule counts these. */
+  readonly onCrash?: (reason: string) => void;
 }
 
 /** A plugin that runs as processes of this host. */
@@ -67,6 +70,8 @@ export interface ScriptSpec extends CommonSpec {
   readonly command: readonly string[];
   /** Calls at the same time, 1..16. */
   readonly workers: number;
+  /** Absent: as a plain child process. */
+  readonly confinement?: Confinement;
 }
 
 /** A plugin that is called by HTTP: over TCP, or over a UNIX socket. */

@@ -102,6 +102,8 @@ function pluginMetrics(register: Registrar) {
       "plugin",
       "item",
     ]),
+    /** `kind`: as in `core/ports/alerts.ts`. */
+    adminAlerts: register.counter("admin_alerts_total", "what administrators were told", ["kind"]),
   };
 }
 

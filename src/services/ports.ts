@@ -1,5 +1,7 @@
 /** What the use cases work on. `compose.ts` fills it once; every service function takes it first. */
 import type { AccountAdmin, MessageAdmin, SystemControl } from "../core/admin-ports.ts";
+import type { AdminAlerts } from "../core/ports/alerts.ts";
+import type { Audit } from "../core/ports/audit.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { Directory } from "../core/ports/directory.ts";
 import type { HoldAdmin, Releases } from "../core/ports/hold-admin.ts";
@@ -23,6 +25,8 @@ export interface ServicePorts {
   readonly ledger: LedgerRecords;
   /** For changes that are to be seen later: who did what. */
   readonly log: Log;
+  readonly audit: Audit;
+  readonly alerts: AdminAlerts;
   readonly directory: Directory;
   readonly blobs: BlobStore;
   readonly adder: MessageAdder;

@@ -17,6 +17,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   hooks: ["core", "wire", "platform"],
   plugins: ["core", "wire", "platform"],
   runtimes: ["core", "wire", "platform"],
+  author: ["core", "wire", "platform", "plugins", "hooks", "runtimes"],
   store: ["core", "wire", "platform"],
   jobs: ["core", "wire", "platform"],
   transfer: ["core", "wire", "platform"],
@@ -41,6 +42,7 @@ export const ONLY_IN: Readonly<Record<string, string>> = {
   "smtp-server": "protocols/lmtp/",
   re2js: "core/",
   commander: "cli/",
+  tweetnacl: "plugins/",
 };
 
 export interface Ban {

@@ -1,5 +1,6 @@
 /** One way to call a plugin; `runtimes/` implements it. */
 import type { Deadline } from "../deadline.ts";
+import type { LimitReport } from "./sandbox.ts";
 
 /** What travels beside a payload, where a transport has a place for it. */
 export interface TransportCall {
@@ -19,6 +20,8 @@ export interface PluginTransport {
   /** Where payloads go, for the ledger: `script:<program>`, or scheme, host and port. */
   readonly destination: string;
   health(): Promise<{ readonly status: "ok" | "degraded" | "error"; readonly detail?: string }>;
+  /** What holds its processes; absent: it has none here. */
+  limits?(): readonly LimitReport[];
   /** Finish running calls until the deadline, then end every process. */
   stop(deadline: Deadline): Promise<void>;
 }

@@ -1,0 +1,31 @@
+/** Tells administrators: an error in the log for each kind and plugin or hook, and a count that monitoring can watch. */
+import type { AdminAlert, AdminAlerts } from "../core/ports/alerts.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { Metrics } from "../platform/metrics.ts";
+
+/** The same alert is logged again after this. */
+const QUIET_MS = 60_000;
+/** Alerts that are remembered; past it the oldest may be logged twice. */
+const MAX_REMEMBERED = 1000;
+
+export function createAlerts(log: Log, metrics: Pick<Metrics, "adminAlerts">): AdminAlerts {
+  const told = new Map<string, number>();
+  return {
+    tell(alert: AdminAlert) {
+      const { kind, text, plugin = "", hook = "" } = alert;
+      metrics.adminAlerts.inc({ kind });
+      const key = [kind, plugin, hook].join("\0");
+      const last = told.get(key);
+      const now = performance.now();
+      if (last !== undefined && now - last < QUIET_MS) return;
+      told.delete(key);
+      told.set(key, now);
+      for (const oldest of told.keys()) {
+        if (told.size <= MAX_REMEMBERED) break;
+        told.delete(oldest);
+      }
+      const named = { ...(plugin === "" ? {} : { plugin }), ...(hook === "" ? {} : { hook }) };
+      log.error("admin_alert", { kind, text, ...named });
+    },
+  };
+}

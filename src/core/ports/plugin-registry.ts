@@ -1,0 +1,70 @@
+/**
+ * What was decided about each plugin, kept in the database: which version runs, whether it may, with what rights. Plugins that a
+ * configuration file grants rights to need no record; what a file says goes before it.
+ */
+import type { PluginTerms } from "../plugin-terms.ts";
+
+export type PluginLifeState =
+  /** It is here, and was not enabled yet. */
+  | "installed"
+  | "enabled"
+  /** Somebody switched it off: its hooks do not exist meanwhile. */
+  | "disabled"
+  /** The crash rule ended it: its hooks stay, and follow `on_error`, until somebody enables it again. */
+  | "failed"
+  /** Its files are gone; what is kept is kept for the next install. */
+  | "uninstalled";
+
+export interface PluginApproval {
+  /** What was granted, and what was agreed to beside. */
+  readonly terms: PluginTerms;
+  readonly version: string;
+  /** SHA-256, hex: of the package, or of `plugin.toml` of a folder. */
+  readonly digest: string;
+  readonly by: string;
+  readonly at: Date;
+}
+
+export interface PluginRecord {
+  readonly id: string;
+  readonly state: PluginLifeState;
+  /** Why it is in this state. */
+  readonly reason: string | undefined;
+  /** The installed version that runs; undefined: it is a folder's. */
+  readonly version: string | undefined;
+  /** For `rollback`, newest first; at most {@link MAX_PREVIOUS_VERSIONS}. */
+  readonly previous: readonly string[];
+  /** Installed beside the one that runs, and waits for somebody's consent. */
+  readonly pending: string | undefined;
+  /** The highest version ever installed: a lower one needs somebody's word. */
+  readonly highestVersion: string | undefined;
+  /** Fingerprint of the developer key of its first signed package. */
+  readonly developerKey: string | undefined;
+  readonly approval: PluginApproval | undefined;
+  /** Rises with every change. */
+  readonly rowVersion: number;
+  readonly updatedAt: Date;
+}
+
+export const MAX_PREVIOUS_VERSIONS = 2;
+
+/** `store/plugin-registry.ts`. */
+export interface PluginRegistry {
+  /** By id. @throws {MairustError} `store_unavailable` */
+  list(): Promise<readonly PluginRecord[]>;
+  find(id: string): Promise<PluginRecord | undefined>;
+  /**
+   * @param rowVersion  that it has now; undefined: it is new
+   * @throws {StaleVersion}, {MairustError} `already_exists`, `store_unavailable`
+   */
+  put(
+    record: Omit<PluginRecord, "rowVersion" | "updatedAt">,
+    rowVersion: number | undefined,
+  ): Promise<PluginRecord>;
+  /** The record and all that hangs on it. */
+  purge(id: string): Promise<void>;
+  /** Packages as they came, so that every node can unpack them. */
+  putPackage(id: string, version: string, bytes: Uint8Array): Promise<void>;
+  package(id: string, version: string): Promise<Uint8Array | undefined>;
+  removePackages(id: string, versions: readonly string[]): Promise<void>;
+}
