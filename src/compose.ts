@@ -264,6 +264,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     }),
     verifications: createVerificationStore(db),
     plugins: pluginAdmin(hooks, secrets),
+    undo: jobs.undo,
     system: systemControl({ settings, registry, metrics, reread: options.reread, apply: reload }),
     maxMessageBytes,
     scrub: createScrub({

@@ -26,6 +26,7 @@ import { pluginRoutesOf } from "./routes/plugins.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
 import { systemRoutesOf } from "./routes/system.ts";
 import { transferRoutesOf } from "./routes/transfer.ts";
+import { undoRoutesOf } from "./routes/undo.ts";
 import { discardRest } from "./upload.ts";
 
 /** What a listener's connections may ask for. */
@@ -87,6 +88,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   scrubRoutesOf(app, options.ports, options.log);
   hookRoutesOf(app, options.ports);
   ledgerRoutesOf(app, options.ports);
+  undoRoutesOf(app, options.ports);
   jobRoutesOf(app, options.ports);
   heldRoutesOf(app, options.ports);
   transferRoutesOf(app, options.ports);

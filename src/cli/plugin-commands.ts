@@ -6,6 +6,26 @@ const plugin = (pick: (m: typeof import("./commands/plugin.ts")) => Handler) => 
 
 export const PLUGIN_COMMANDS: readonly CommandSpec[] = [
   {
+    usage: "undo",
+    summary: "take back what a plugin changed in stored mail: tags, flags, folders, metadata",
+    options: [
+      { flags: "--plugin <id>", description: "whose changes" },
+      { flags: "--plugin-version <version>", description: "only of this version" },
+      { flags: "--hook <name>", description: "only of this hook" },
+      { flags: "--since <time>", description: "from then on: RFC 3339, or 30m, 12h, 7d ago" },
+      { flags: "--until <time>", description: "before then" },
+      { flags: "--account <address>", description: "only in this account" },
+      { flags: "--no-wait", description: "do not wait for the end; job show tells of it" },
+      { flags: "--dry-run", description: "say what would happen, change nothing" },
+      { flags: "--yes", description: "do it without asking" },
+    ],
+    examples: [
+      "undo --plugin com.example.spam-filter --since 2h --dry-run",
+      "undo --plugin com.example.spam-filter --plugin-version 1.3.0 --yes",
+    ],
+    load: async () => (await import("./commands/undo.ts")).undo,
+  },
+  {
     usage: "plugin list",
     summary: "every plugin that was found: version, state and why, where payloads go",
     examples: ["plugin list", "plugin list -f json"],

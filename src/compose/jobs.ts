@@ -6,9 +6,11 @@ import type { Directory } from "../core/ports/directory.ts";
 import type { HookRunner, LateAnswers } from "../core/ports/hooks.ts";
 import type { JobAdmin } from "../core/ports/jobs.ts";
 import type { MessageStore } from "../core/ports/store.ts";
+import type { UndoControl } from "../core/ports/undo.ts";
 import { createLateAnswerHandler, createLateAnswers } from "../jobs/handlers/late-answer.ts";
 import { createPostReceiveHandler } from "../jobs/handlers/post-receive.ts";
 import { createSearchTextHandler, SEARCH_TEXT_JOB } from "../jobs/handlers/search-text.ts";
+import { createUndoHandler, enqueueUndo } from "../jobs/handlers/undo.ts";
 import { JobWorker } from "../jobs/worker.ts";
 import { type Component, component } from "../platform/component.ts";
 import { every } from "../platform/deadline.ts";
@@ -18,6 +20,7 @@ import { createJobAdmin } from "../store/admin-jobs.ts";
 import type { MailboxChanges } from "../store/changes.ts";
 import type { Db } from "../store/db.ts";
 import { createJobQueue } from "../store/jobs.ts";
+import { createJournal } from "../store/journal.ts";
 import { createStoredMessages } from "../store/message-changes.ts";
 import { createSearchTextStore } from "../store/search-texts.ts";
 
@@ -43,6 +46,7 @@ export interface Jobs {
   readonly component: Component;
   readonly admin: JobAdmin;
   readonly lateAnswers: LateAnswers;
+  readonly undo: UndoControl;
 }
 
 export function jobsOf(parts: JobParts): Jobs {
@@ -55,7 +59,8 @@ export function jobsOf(parts: JobParts): Jobs {
     now: Date.now,
     onMade: outcome => metrics.searchTexts.inc({ outcome }),
   });
-  const handlers = [searchText, ...resultHandlers(parts)];
+  const journal = createJournal({ db, changes });
+  const handlers = [searchText, ...resultHandlers(parts), createUndoHandler({ journal, log })];
   const worker = new JobWorker({
     queue,
     handlers,
@@ -84,6 +89,10 @@ export function jobsOf(parts: JobParts): Jobs {
   const ends: Array<() => void> = [];
   return {
     lateAnswers: createLateAnswers(queue),
+    undo: {
+      count: selection => journal.count(selection),
+      start: (selection, by) => enqueueUndo(queue, selection, by, new Date()),
+    },
     admin: createJobAdmin({
       db,
       onChange() {
@@ -95,7 +104,7 @@ export function jobsOf(parts: JobParts): Jobs {
       info: {
         name: "jobs",
         version,
-        description: "works off the job queue: search texts, hooks after the commit, late answers",
+        description: "works off the job queue: search texts, hooks after the commit, late answers, undoing",
         type: "worker",
       },
       start() {

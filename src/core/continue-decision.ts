@@ -9,6 +9,7 @@ export function continueDecision(first: HookDecision, next: HookDecision): HookD
   const provenance = startsWith(next.provenance, first.provenance)
     ? next.provenance
     : [...first.provenance, ...next.provenance];
+  const wishes = [...(first.wishes ?? []), ...(next.wishes ?? [])];
   // Nothing of a chain is applied that ended with a refusal: what counts is what had been decided before.
   const isFinal = next.action === "reject" || next.action === "tempfail";
   return {
@@ -26,6 +27,7 @@ export function continueDecision(first: HookDecision, next: HookDecision): HookD
     appendText: [...first.appendText, ...next.appendText],
     addBcc: [...new Set([...first.addBcc, ...next.addBcc])],
     provenance,
+    ...(wishes.length === 0 ? {} : { wishes }),
   };
 }
 

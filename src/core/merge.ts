@@ -12,7 +12,7 @@ import { OWN_TAG_PREFIX } from "../wire/answer.ts";
 import type { ProvenanceEntry } from "../wire/hook-payload.ts";
 import type { CheckedAnswer } from "./answer.ts";
 import { DEFAULT_REJECT, DEFAULT_TEMPFAIL, type Reply } from "./answer-reply.ts";
-import type { FinalAction, HookDecision, HookPlace } from "./ports/hooks.ts";
+import type { FinalAction, HookDecision, HookPlace, HookWish } from "./ports/hooks.ts";
 
 /** What a hook says when its call failed. */
 export type FailurePolicy = "allow" | "tempfail" | "reject" | "hold";
@@ -24,6 +24,8 @@ export type HookOutcome =
       readonly place: HookPlace;
       readonly pluginId: string;
       readonly answer: CheckedAnswer;
+      /** Where its changes come from. */
+      readonly origin: Pick<HookWish, "point" | "pluginVersion" | "callId">;
     }
   | {
       readonly kind: "failure";
@@ -88,6 +90,7 @@ export class Merge {
   readonly #addBcc = new Set<string>();
   readonly #earlier: readonly ProvenanceEntry[];
   readonly #provenance: PlacedEntry[] = [];
+  readonly #wishes: HookWish[] = [];
   /** What had been changed when the message was held. */
   #held: SideActions | undefined;
 
@@ -155,6 +158,8 @@ export class Merge {
       const entry = { plugin_id: outcome.pluginId, hook: outcome.place.name, changes };
       this.#provenance.push({ place: outcome.place, entry });
     }
+    const wish = wishOf(outcome);
+    if (wish !== undefined) this.#wishes.push(wish);
     return conflict;
   }
 
@@ -179,6 +184,7 @@ export class Merge {
       appendText: [...this.#appendText],
       addBcc: [...this.#addBcc],
       provenance: this.provenance,
+      ...(this.#wishes.length === 0 ? {} : { wishes: [...this.#wishes] }),
     };
   }
 
@@ -233,4 +239,28 @@ export class Merge {
       ? undefined
       : { folder: before.name, replacedHook: before.hook };
   }
+}
+
+/** @returns undefined: it wants nothing of the copy changed */
+function wishOf({
+  place,
+  pluginId,
+  answer,
+  origin,
+}: HookOutcome & { readonly kind: "answer" }): HookWish | undefined {
+  const { tagsAdd, tagsRemove, systemFlags, keywords, folder } = answer;
+  const metadata = [...answer.metadata.keys()];
+  const words = tagsAdd.length + tagsRemove.length + keywords.length + metadata.length;
+  if (words === 0 && systemFlags === 0 && folder === undefined) return undefined;
+  return {
+    ...origin,
+    hook: place.name,
+    pluginId,
+    tagsAdd,
+    tagsRemove,
+    systemFlags,
+    keywords,
+    folder,
+    metadata,
+  };
 }

@@ -175,6 +175,7 @@ function deliveryTarget(facts: DeliveryFacts, decided: DecidedDelivery): Deliver
     ]),
     metadata: { ...received?.decision.metadata, ...decision?.metadata },
     exactlyOnce: true,
+    ...wishesOf(received?.decision, decision),
     events,
   };
 }
@@ -192,6 +193,11 @@ export function entryPrefix(
     receivedAt: message.receivedAt,
     headers,
   });
+}
+
+function wishesOf(...decisions: readonly (HookDecision | undefined)[]): Pick<DeliveryTarget, "wishes"> {
+  const wishes = decisions.flatMap(decision => decision?.wishes ?? []);
+  return wishes.length === 0 ? {} : { wishes };
 }
 
 /** Tags are keywords of the entry, beside those that hooks set as flags. pre_delivery starts from the tags of pre_receive. */

@@ -87,6 +87,7 @@ export function releaseTarget(
     metadata: decision.metadata,
     // The hold's state says whether it was released, for longer than a redelivery key lives.
     exactlyOnce: false,
+    ...(decision.wishes === undefined ? {} : { wishes: decision.wishes }),
     events: [],
   };
 }

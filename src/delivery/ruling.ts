@@ -26,7 +26,12 @@ export function rulingOf({ received, decision }: DecidedDelivery, lateReject: La
   if (decision === undefined || decision.action === "deliver") return { kind: "store" };
   if (decision.action !== "hold") return { kind: "refuse", refusal: refusalOf(decision) };
   const metadata = { ...received?.decision.metadata, ...decision.metadata };
-  return { kind: "hold", point: "pre_delivery", decision: { ...decision, metadata } };
+  const wishes = [...(received?.decision.wishes ?? []), ...(decision.wishes ?? [])];
+  return {
+    kind: "hold",
+    point: "pre_delivery",
+    decision: { ...decision, metadata, ...(wishes.length === 0 ? {} : { wishes }) },
+  };
 }
 
 function refusalOf({ action, reply }: HookDecision): Refusal {

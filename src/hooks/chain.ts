@@ -208,6 +208,7 @@ export class Chain {
         point: hook.point,
         hook: hook.name,
         pluginId: hook.plugin.id,
+        pluginVersion: hook.plugin.version,
         callId: result.callId,
         messageId,
         queueId,
@@ -241,7 +242,8 @@ function recordOf({ planned, result }: Made): CallRecord {
 /** @returns undefined: the call failed where no policy applies */
 function outcomeOf({ planned: { hook }, result }: Made): HookOutcome | undefined {
   const named = { place: { priority: hook.priority, name: hook.name }, pluginId: hook.plugin.id };
-  if (result.answer !== undefined) return { kind: "answer", ...named, answer: result.answer };
+  const origin = { point: hook.point, pluginVersion: hook.plugin.version, callId: result.callId };
+  if (result.answer !== undefined) return { kind: "answer", ...named, answer: result.answer, origin };
   const policy = policyOf(hook, result);
   return policy === undefined ? undefined : { kind: "failure", ...named, policy };
 }

@@ -13,6 +13,7 @@ import type { MailboxReader } from "../core/ports/mailboxes.ts";
 import type { MessageAdder } from "../core/ports/message-adder.ts";
 import type { PluginAdmin } from "../core/ports/plugin-admin.ts";
 import type { Scrub } from "../core/ports/scrub.ts";
+import type { UndoControl } from "../core/ports/undo.ts";
 import type { BatchImporter, ImportStore, VerificationStore } from "../core/ports/transfer.ts";
 
 export interface ServicePorts {
@@ -37,6 +38,7 @@ export interface ServicePorts {
   readonly system: SystemControl;
   readonly plugins: PluginAdmin;
   readonly scrub: Scrub;
+  readonly undo: UndoControl;
   /** `limits.message_bytes` now in effect. */
   readonly maxMessageBytes: () => number;
 }

@@ -2,12 +2,15 @@
  * One batch of deliveries as the arrays that `store_deliveries` takes, and its answer (message path, step 7). The function itself is
  * in `migrations/0001_init.sql`: it locks, recognises redeliveries, gives UIDs and inserts, one statement per table.
  */
+
+import { copyChanges } from "../core/copy-changes.ts";
 import { MairustError } from "../core/errors.ts";
 import type { AccountId, MessageId } from "../core/ids.ts";
 import { mailboxId, messageId } from "../core/ids.ts";
 import type { Delivery, DeliveryTarget, TargetResult } from "../core/ports/store.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
-import { arrayText, json, pgText, type Queryable } from "./db.ts";
+import { arrayText, json, pgText, type Queryable, sql } from "./db.ts";
+import { insertJournalFrom, type JournalRow } from "./journal-rows.ts";
 import { refuseOldPut } from "./put-age.ts";
 
 /** SQLSTATE of "a mailbox has to be made first"; nothing was stored. */
@@ -21,6 +24,8 @@ export const BLOB_CLAIMED = "MRBLB";
  * night still gets its mail.
  */
 export const FOLLOW_UP_ATTEMPTS = 36;
+
+const INBOX = "INBOX";
 
 /** The recipient's part of a redelivery key. By id: an account that was removed and made again is another one. */
 export const recipientKey = (account: AccountId) => `account:${account}`;
@@ -55,8 +60,8 @@ export async function storeDeliveries(
   const m = <T>(column: (delivery: Delivery) => T) => batch.map(column);
   const t = <T>(column: (target: DeliveryTarget) => T) => targets.map(({ target }) => column(target));
   // The largest first: the driver's buffer grows by half at a time, with a copy of what it has.
-  const rows = await db.query<OutcomeRow>`
-    select * from store_deliveries(
+  const call = sql`
+    store_deliveries(
       t_prefix => ${t(x => x.prefix)}::bytea[], m_header => ${m(d => d.header ?? null)}::bytea[],
       m_structure => ${m(d => d.structure)}::bytea[], m_events => ${m(d => json(eventList(d)))}::jsonb[],
       window_s => ${windowS}::float8, lock_ms => ${lockMs}::int, make_missing => ${makeMissing}::boolean,
@@ -76,8 +81,34 @@ export async function storeDeliveries(
       t_keywords => ${t(x => arrayText(x.flags.keywords.map(pgText)))}::text[], t_date => ${t(x => x.internalDate)}::timestamptz[],
       t_metadata => ${t(x => json(x.metadata))}::jsonb[], t_once => ${t(x => x.exactlyOnce)}::boolean[],
       t_uid => ${uids ?? targets.map(() => null)}::bigint[])`;
+  const journal = journalOf(batch);
+  // Mostly no plugin changed anything: then it is the one call.
+  const rows = await (journal.length === 0
+    ? db.query<OutcomeRow>`select * from ${call}`
+    : db.query<OutcomeRow>`
+        with stored as materialized (
+          select * from ${call} with ordinality as s (outcome, mailbox_id, mailbox, uid, stored_as, n)
+        ), journal as (
+          ${insertJournalFrom(journal)} join stored s on s.n = w.target where s.outcome = 'stored'
+        )
+        select outcome, mailbox_id, mailbox, uid, stored_as from stored order by n`);
   let next = 0;
   return batch.map(({ targets }) => targets.map(() => outcomeOf(rows[next++])));
+}
+
+/** What wishes made of copies that came without flags, keywords and metadata, to INBOX. */
+function journalOf(batch: readonly Delivery[]): readonly (JournalRow & { readonly target: number })[] {
+  let place = 0;
+  return batch.flatMap(({ messageId: id, targets }) =>
+    targets.flatMap(({ accountId: account, wishes, flags, metadata, mailbox }) => {
+      place += 1;
+      if (wishes === undefined) return [];
+      const before = { flags: 0, keywords: [], metadata: {}, mailbox: INBOX };
+      const after = { flags: flags.system, keywords: flags.keywords, metadata, mailbox };
+      const target = place;
+      return copyChanges(wishes, before, after).map(made => ({ messageId: id, account, target, ...made }));
+    }),
+  );
 }
 
 function outcomeOf(row: OutcomeRow | undefined): TargetResult {

@@ -23,10 +23,10 @@ export interface EntryChange {
   readonly notApplicable: readonly string[];
 }
 
-/** Flags are only ever set. Removals of tags come last. */
+/** Only undoing clears flags. Removals of tags come last. */
 export function changeEntry(before: EntryState, changes: MessageChanges): EntryChange {
   const notApplicable: string[] = [];
-  const flags = before.flags | changes.systemFlags;
+  const flags = (before.flags | changes.systemFlags) & ~(changes.undo?.flagsClear ?? 0);
   const keywords = keywordsOf(before, changes, notApplicable);
   const metadata = metadataOf(before, changes, notApplicable);
   return {
@@ -35,9 +35,12 @@ export function changeEntry(before: EntryState, changes: MessageChanges): EntryC
       ...listed("tags_added", without(keywords, before.keywords)),
       ...listed("tags_removed", without(before.keywords, keywords)),
       ...listed("flags_set", flagNames(flags & ~before.flags)),
+      ...listed("flags_cleared", flagNames(before.flags & ~flags)),
       ...listed(
         "metadata",
-        Object.keys(metadata).filter(key => !isDeepStrictEqual(metadata[key], before.metadata[key])),
+        [...new Set([...Object.keys(before.metadata), ...Object.keys(metadata)])].filter(
+          key => !isDeepStrictEqual(metadata[key], before.metadata[key]),
+        ),
       ),
     },
     notApplicable,
@@ -59,6 +62,7 @@ function keywordsOf(before: EntryState, changes: MessageChanges, problems: strin
 function metadataOf(before: EntryState, changes: MessageChanges, problems: string[]): EntryState["metadata"] {
   // As the database will give it back.
   const added = JSON.parse(jsonText(changes.metadata)) as Record<string, unknown>;
+  if (changes.undo !== undefined) return restored(before.metadata, changes.undo.metadata);
   if (Object.keys(added).length === 0) return before.metadata;
   const merged = { ...before.metadata, ...added };
   if (Buffer.byteLength(JSON.stringify(merged)) > MAX_ENTRY_METADATA_BYTES) {
@@ -66,6 +70,14 @@ function metadataOf(before: EntryState, changes: MessageChanges, problems: strin
     return before.metadata;
   }
   return merged;
+}
+
+function restored(
+  metadata: EntryState["metadata"],
+  earlier: Readonly<Record<string, unknown>>,
+): EntryState["metadata"] {
+  const merged = { ...metadata, ...earlier };
+  return Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== null));
 }
 
 const flagNames = (bits: number): readonly string[] => SYSTEM_FLAG_NAMES.filter((_, i) => bits & (1 << i));

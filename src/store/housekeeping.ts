@@ -1,5 +1,6 @@
 /**
- * Deletes what has outlived its retention: timeline events, the egress ledger, redelivery keys, verdicts. Small steps, so that no
+ * Deletes what has outlived its retention: timeline events, the egress ledger, redelivery keys, verdicts, the journal of
+ * what plugins changed. Small steps, so that no
  * statement holds up mail.
  */
 import type { Db } from "./db.ts";
@@ -23,6 +24,7 @@ export async function deleteExpired(
   readonly ledger: number;
   readonly deliveries: number;
   readonly verdicts: number;
+  readonly journal: number;
 }> {
   const events = await inSteps(
     () => db.run`
@@ -49,7 +51,14 @@ export async function deleteExpired(
         select ctid from verdicts where expires_at < now() limit ${ROWS_PER_STEP}
       ))`,
   );
-  return { events, ledger, deliveries, verdicts };
+  // What can be undone is what the timeline still tells of.
+  const journal = await inSteps(
+    () => db.run`
+      delete from plugin_changes where ctid = any(array(
+        select ctid from plugin_changes where at < now() - make_interval(days => ${limits.eventsDays}::int) limit ${ROWS_PER_STEP}
+      ))`,
+  );
+  return { events, ledger, deliveries, verdicts, journal };
 }
 
 async function inSteps(step: () => Promise<number>): Promise<number> {

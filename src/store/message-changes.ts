@@ -8,6 +8,7 @@
  * Failures: `store_unavailable`; nothing is changed then.
  */
 
+import { copyChanges } from "../core/copy-changes.ts";
 import { MairustError } from "../core/errors.ts";
 import type { AccountId, MailboxId } from "../core/ids.ts";
 import { accountId, mailboxId } from "../core/ids.ts";
@@ -21,6 +22,7 @@ import type { TimelineEvent } from "../core/ports/timeline.ts";
 import type { MailboxChanges } from "./changes.ts";
 import { type Db, jsonText, type Tx } from "./db.ts";
 import { changeEntry, type EntryState } from "./entry-changes.ts";
+import { insertJournal, type JournalRow } from "./journal-rows.ts";
 import { createMailboxes, normalizeMailboxName } from "./mailbox-names.ts";
 import { accountsOf, findByQueueId, findStored } from "./stored-messages.ts";
 
@@ -40,7 +42,7 @@ export function createStoredMessages({ db, changes }: StoredMessagesOptions): St
     async apply(request) {
       if (request.accounts.length > MAX_CHANGE_ACCOUNTS)
         throw new MairustError("too_many", `Cannot change ${request.accounts.length} accounts at once`);
-      const { results, touched } = await db.begin(tx => applyChanges(tx, request));
+      const { results, touched } = await db.begin(tx => changeCopies(tx, request));
       if (touched.length > 0) changes.publish(touched);
       return results;
     },
@@ -73,12 +75,13 @@ interface Step {
   readonly what: Readonly<Record<string, unknown>>;
 }
 
-interface Applied {
+export interface Applied {
   readonly results: readonly ChangeResult[];
   readonly touched: readonly MailboxId[];
 }
 
-async function applyChanges(tx: Tx, request: ChangeRequest): Promise<Applied> {
+/** Within somebody's transaction, whose first locks these are. The caller tells of `touched` mailboxes after the commit. */
+export async function changeCopies(tx: Tx, request: ChangeRequest): Promise<Applied> {
   const addresses = await lockAccounts(tx, request.accounts);
   const folder = usableFolder(request.changes.folder);
   if (folder.name !== undefined) await makeMissing(tx, request, folder.name);
@@ -96,6 +99,7 @@ async function applyChanges(tx: Tx, request: ChangeRequest): Promise<Applied> {
     tx,
     plan.steps.filter(step => step.to !== undefined),
   );
+  await insertJournal(tx, plan.journal());
   await recordEvents(tx, request, [...request.events, ...plan.events(addresses)]);
   return { results: plan.results(), touched: plan.touched() };
 }
@@ -196,7 +200,10 @@ class Plan {
 
   moves(entry: Entry): boolean {
     const target = this.#target(entry);
-    return target !== undefined && target.id !== entry.box;
+    const onlyIn = this.#request.changes.undo?.onlyIn;
+    const isHere =
+      onlyIn === undefined || this.#boxes.some(box => box.id === entry.box && box.name === onlyIn);
+    return target !== undefined && target.id !== entry.box && isHere;
   }
 
   #target(entry: Entry): Box | undefined {
@@ -232,6 +239,18 @@ class Plan {
       account,
       outcome: changed.has(account) ? "changed" : this.#seen.has(account) ? "unchanged" : "no_copy",
     }));
+  }
+
+  /** What the wishes behind the change came to, copy by copy. */
+  journal(): readonly JournalRow[] {
+    const { messageId, wishes = [] } = this.#request;
+    if (wishes.length === 0) return [];
+    const name = (id: number) => this.#boxes.find(box => box.id === id)?.name ?? "";
+    return this.steps.flatMap(({ entry, state, to }) => {
+      const before = { ...entry, mailbox: name(entry.box) };
+      const after = { ...state, mailbox: to?.name ?? before.mailbox };
+      return copyChanges(wishes, before, after).map(made => ({ messageId, account: entry.account, ...made }));
+    });
   }
 
   touched(): readonly MailboxId[] {

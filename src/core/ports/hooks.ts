@@ -62,6 +62,26 @@ export interface HookPlace {
   readonly name: string;
 }
 
+/**
+ * What one answer wants changed of a copy, and whose it is. Kept beside what was changed, so that it can be undone by plugin, version
+ * and time.
+ */
+export interface HookWish {
+  readonly point: HookPoint;
+  readonly hook: string;
+  readonly pluginId: string;
+  readonly pluginVersion: string;
+  readonly callId: string;
+  readonly tagsAdd: readonly string[];
+  readonly tagsRemove: readonly string[];
+  /** OR of FLAG_ bits to set. */
+  readonly systemFlags: number;
+  readonly keywords: readonly string[];
+  readonly folder: string | undefined;
+  /** Namespaced. */
+  readonly metadata: readonly string[];
+}
+
 /** The merged outcome of one hook point for one recipient. */
 export interface HookDecision {
   readonly action: FinalAction;
@@ -83,6 +103,8 @@ export interface HookDecision {
   readonly addBcc: readonly string[];
   /** Who changed what, in order: for hooks at the next point. */
   readonly provenance: readonly ProvenanceEntry[];
+  /** Whose wishes the copy's changes are, in order; absent: nobody's. */
+  readonly wishes?: readonly HookWish[];
 }
 
 /** What one run of a chain came to. */
@@ -160,6 +182,15 @@ export interface MessageChanges {
   readonly keywords: readonly string[];
   readonly folder: string | undefined;
   readonly metadata: Readonly<Record<string, unknown>>;
+  /** What only undoing does. */
+  readonly undo?: {
+    /** OR of FLAG_ bits. */
+    readonly flagsClear: number;
+    /** What is to stand there again; null: nothing. */
+    readonly metadata: Readonly<Record<string, unknown>>;
+    /** `folder` moves only copies that are here. */
+    readonly onlyIn: string | undefined;
+  };
 }
 
 /** A late answer, to be applied when the message is stored. */
@@ -167,6 +198,7 @@ export interface LateAnswer {
   readonly point: HookPoint;
   readonly hook: string;
   readonly pluginId: string;
+  readonly pluginVersion: string;
   readonly callId: string;
   /** Of {@link MessageFacts}: at the milter the trace id, which no stored message has; then the queue id leads to it. */
   readonly messageId: MessageId;

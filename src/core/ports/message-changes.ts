@@ -3,7 +3,7 @@ import type { ProvenanceEntry } from "../../wire/hook-payload.ts";
 import type { ClientFacts } from "../envelope.ts";
 import type { AccountId, BlobDigest, MessageId } from "../ids.ts";
 import type { Stage } from "./directory.ts";
-import type { MessageChanges } from "./hooks.ts";
+import type { HookWish, MessageChanges } from "./hooks.ts";
 import type { TimelineEvent } from "./timeline.ts";
 
 /** What one account has of a message, all its copies together. */
@@ -48,6 +48,8 @@ export interface ChangeRequest {
   readonly accounts: readonly AccountId[];
   readonly changes: MessageChanges;
   readonly by: readonly ChangeAuthor[];
+  /** The wishes behind it, for the journal; absent: it is not written there. */
+  readonly wishes?: readonly HookWish[];
   /** Kind of the job that brings it, for the timeline. */
   readonly job: string;
   /** Written down in the same commit, before what was changed. */

@@ -1,6 +1,7 @@
 /** The write side of the store; `store/deliver.ts` implements it. */
 import type { AccountId, BlobDigest, MailboxId, MessageId } from "../ids.ts";
 import type { BlobRecord } from "./blobs.ts";
+import type { HookWish } from "./hooks.ts";
 import type { TimelineEvent } from "./timeline.ts";
 
 /** System flags as bits of one small number, in RFC 3501 §2.3.2 order. */
@@ -61,6 +62,8 @@ export interface DeliveryTarget {
   readonly metadata: Readonly<Record<string, unknown>>;
   /** Recognise the same delivery again (LMTP); false for `msg add`. */
   readonly exactlyOnce: boolean;
+  /** Whose wishes made flags, mailbox and metadata what they are; absent: nobody's. */
+  readonly wishes?: readonly HookWish[];
   readonly events: readonly TimelineEvent[];
 }
 

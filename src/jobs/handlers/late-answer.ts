@@ -17,7 +17,7 @@ import { MairustError } from "../../core/errors.ts";
 import type { AccountId, MessageId } from "../../core/ids.ts";
 import { accountId, messageId } from "../../core/ids.ts";
 import type { Directory } from "../../core/ports/directory.ts";
-import type { HookPoint, LateAnswer, LateAnswers, MessageChanges } from "../../core/ports/hooks.ts";
+import type { HookPoint, HookWish, LateAnswer, LateAnswers, MessageChanges } from "../../core/ports/hooks.ts";
 import type { JobData, JobQueue } from "../../core/ports/jobs.ts";
 import {
   type ChangeAuthor,
@@ -138,9 +138,17 @@ async function change(
   accounts: readonly AccountId[],
 ): Promise<readonly AccountId[]> {
   const { changes } = answer;
-  const request = { messageId: id, accounts, changes, by: [authorOf(answer)], events: [] };
+  const wishes = [wishOf(answer)];
+  const request = { messageId: id, accounts, changes, wishes, by: [authorOf(answer)], events: [] };
   const results = await messages.apply({ ...request, job: LATE_ANSWER_JOB });
   return results.filter(({ outcome }) => outcome !== "no_copy").map(({ account }) => account);
+}
+
+function wishOf({ point, hook, pluginId, pluginVersion, callId, changes }: LateAnswer): HookWish {
+  const { tagsAdd, tagsRemove, systemFlags, keywords, folder } = changes;
+  const metadata = Object.keys(changes.metadata);
+  const by = { point, hook, pluginId, pluginVersion, callId };
+  return { ...by, tagsAdd, tagsRemove, systemFlags, keywords, folder, metadata };
 }
 
 function authorOf({ hook, pluginId, callId, changes }: LateAnswer): ChangeAuthor {
@@ -180,12 +188,14 @@ const isPoint = (value: unknown): value is HookPoint => HOOK_POINTS.some(point =
 /** @throws {MairustError} `data_invalid` */
 function readAnswer(payload: JobData): { readonly answer: LateAnswer; readonly at: Date } {
   const { at, point, hook, pluginId, callId, messageId: id, queueId, recipients, everyone } = payload;
+  const pluginVersion = isText(payload.pluginVersion) ? payload.pluginVersion : "";
   const changes = readChanges(payload.changes);
   const isWhole =
     isText(at) && isPoint(point) && isText(hook) && isText(pluginId) && isText(callId) && isText(id);
   if (!isWhole || !isText(queueId) || !areTexts(recipients) || changes === undefined)
     throw new MairustError("data_invalid", "Cannot read a late answer: its job has another payload");
-  const answer = { point, hook, pluginId, callId, messageId: messageId(id), queueId, recipients, changes };
+  const by = { point, hook, pluginId, pluginVersion, callId };
+  const answer = { ...by, messageId: messageId(id), queueId, recipients, changes };
   return { answer: { ...answer, everyone: everyone === true }, at: new Date(at) };
 }
 

@@ -174,7 +174,8 @@ class MessageRun {
     const decision = each.get(copy.address);
     const changes = decision === undefined ? undefined : changesOf(decision, tags);
     if (decision === undefined || changes === undefined) return this.#record(events);
-    const request = { messageId: this.#message.messageId, accounts: [copy.account], changes, events };
+    const { wishes = [] } = decision;
+    const request = { messageId: this.#message.messageId, accounts: [copy.account], changes, wishes, events };
     const by = decision.provenance;
     const [result] = await this.#options.messages.apply({ ...request, by, job: POST_RECEIVE_JOB });
     if (result?.outcome !== "no_copy") return;

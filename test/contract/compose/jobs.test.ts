@@ -56,6 +56,7 @@ test("hooks that take their time hold up no late answer, and a stopped service l
     point: "pre_delivery",
     hook: "late",
     pluginId: "com.example.late",
+    pluginVersion: "1.0.0",
     callId: "c",
     messageId: first,
     queueId: "",

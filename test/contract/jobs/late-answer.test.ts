@@ -27,6 +27,7 @@ function answerOf(
     point: "pre_delivery",
     hook: "slow",
     pluginId: "com.example.slow",
+    pluginVersion: "1.0.0",
     callId: newId(),
     messageId: messageId(newId()),
     queueId: newId(),

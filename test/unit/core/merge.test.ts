@@ -26,6 +26,7 @@ const answer = (hook: string, change: Partial<CheckedAnswer>) =>
     place: { priority: 100, name: hook },
     pluginId: `com.example.${hook}`,
     answer: { ...NOTHING, ...change },
+    origin: { point: "pre_delivery", pluginVersion: "1.0.0", callId: `call-${hook}` },
   }) as const;
 const failure = (hook: string, policy: FailurePolicy) =>
   ({ kind: "failure", place: { priority: 100, name: hook }, pluginId: "p", policy }) as const;
