@@ -5,7 +5,8 @@
  * it is, and a value that was written again stays.
  */
 
-import type { HookWish, MessageChanges } from "./ports/hooks.ts";
+import type { HookWish } from "./ports/hook-wish.ts";
+import type { MessageChanges } from "./ports/hooks.ts";
 import { isSame } from "./same-decision.ts";
 
 export interface CopyState {

@@ -12,7 +12,8 @@ import { OWN_TAG_PREFIX } from "../wire/answer.ts";
 import type { ProvenanceEntry } from "../wire/hook-payload.ts";
 import type { CheckedAnswer } from "./answer.ts";
 import { DEFAULT_REJECT, DEFAULT_TEMPFAIL, type Reply } from "./answer-reply.ts";
-import type { FinalAction, HookDecision, HookPlace, HookWish } from "./ports/hooks.ts";
+import type { HookWish } from "./ports/hook-wish.ts";
+import type { FinalAction, HookDecision, HookPlace } from "./ports/hooks.ts";
 
 /** What a hook says when its call failed. */
 export type FailurePolicy = "allow" | "tempfail" | "reject" | "hold";

@@ -13,8 +13,8 @@ import type { MailboxReader } from "../core/ports/mailboxes.ts";
 import type { MessageAdder } from "../core/ports/message-adder.ts";
 import type { PluginAdmin } from "../core/ports/plugin-admin.ts";
 import type { Scrub } from "../core/ports/scrub.ts";
-import type { UndoControl } from "../core/ports/undo.ts";
 import type { BatchImporter, ImportStore, VerificationStore } from "../core/ports/transfer.ts";
+import type { UndoControl } from "../core/ports/undo.ts";
 
 export interface ServicePorts {
   readonly accounts: AccountAdmin;

@@ -1,6 +1,7 @@
 /** Use case: undo what a plugin changed in stored mail. */
-import { MairustError, NotFound } from "../core/errors.ts";
+
 import { parseMailAddress } from "../core/envelope.ts";
+import { MairustError, NotFound } from "../core/errors.ts";
 import type { UndoCount, UndoSelection } from "../core/ports/journal.ts";
 import type { ServicePorts } from "./ports.ts";
 

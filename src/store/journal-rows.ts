@@ -1,7 +1,7 @@
 /** Rows of the journal (`plugin_changes`) as a transaction writes them, beside the change that they are about. */
 import type { CopyChange } from "../core/copy-changes.ts";
 import type { AccountId, MessageId } from "../core/ids.ts";
-import type { HookWish } from "../core/ports/hooks.ts";
+import type { HookWish } from "../core/ports/hook-wish.ts";
 import { jsonText, type Queryable, sql } from "./db.ts";
 
 export interface JournalRow {

@@ -34,7 +34,8 @@ export async function undo({ terminal, format, options, load }: CommandContext):
   const what = `${found.changes} changes of ${found.messages} messages in ${found.accounts} accounts`;
   await confirm(terminal, options.has("yes"), `This undoes ${what}.`);
   const { body: started } = await client.post<UndoBody>(path, { body });
-  const state = started.job === null ? "nothing done" : await ended(client, started.job, options.isOff("wait"));
+  const state =
+    started.job === null ? "nothing done" : await ended(client, started.job, options.isOff("wait"));
   printRecord(terminal, format, { ...started, state }, COLUMNS);
 }
 
@@ -56,7 +57,10 @@ async function ended(client: Client, job: number, isOff: boolean): Promise<strin
     const { body } = await client.get<JobBody>(`/api/v1/jobs/${job}`);
     if (isOff || body.state === "done") return body.state;
     if (body.state === "failed" || body.state === "canceled")
-      throw new CommandError(EXIT.failed, `job ${job} is ${body.state}: ${body.error ?? "somebody ended it"}`);
+      throw new CommandError(
+        EXIT.failed,
+        `job ${job} is ${body.state}: ${body.error ?? "somebody ended it"}`,
+      );
     await sleep(POLL_MS);
   }
 }

@@ -5,6 +5,7 @@ import type { ClientFacts } from "../envelope.ts";
 import type { BlobDigest, MessageId } from "../ids.ts";
 import type { ByteRange } from "./blobs.ts";
 import type { Stage } from "./directory.ts";
+import type { HookWish } from "./hook-wish.ts";
 import type { FlagSet } from "./store.ts";
 import type { TimelineEvent } from "./timeline.ts";
 
@@ -60,26 +61,6 @@ export type FinalAction = "deliver" | "reject" | "tempfail" | "hold";
 export interface HookPlace {
   readonly priority: number;
   readonly name: string;
-}
-
-/**
- * What one answer wants changed of a copy, and whose it is. Kept beside what was changed, so that it can be undone by plugin, version
- * and time.
- */
-export interface HookWish {
-  readonly point: HookPoint;
-  readonly hook: string;
-  readonly pluginId: string;
-  readonly pluginVersion: string;
-  readonly callId: string;
-  readonly tagsAdd: readonly string[];
-  readonly tagsRemove: readonly string[];
-  /** OR of FLAG_ bits to set. */
-  readonly systemFlags: number;
-  readonly keywords: readonly string[];
-  readonly folder: string | undefined;
-  /** Namespaced. */
-  readonly metadata: readonly string[];
 }
 
 /** The merged outcome of one hook point for one recipient. */

@@ -3,7 +3,8 @@ import type { ProvenanceEntry } from "../../wire/hook-payload.ts";
 import type { ClientFacts } from "../envelope.ts";
 import type { AccountId, BlobDigest, MessageId } from "../ids.ts";
 import type { Stage } from "./directory.ts";
-import type { HookWish, MessageChanges } from "./hooks.ts";
+import type { HookWish } from "./hook-wish.ts";
+import type { MessageChanges } from "./hooks.ts";
 import type { TimelineEvent } from "./timeline.ts";
 
 /** What one account has of a message, all its copies together. */

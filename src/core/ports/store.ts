@@ -1,7 +1,7 @@
 /** The write side of the store; `store/deliver.ts` implements it. */
 import type { AccountId, BlobDigest, MailboxId, MessageId } from "../ids.ts";
 import type { BlobRecord } from "./blobs.ts";
-import type { HookWish } from "./hooks.ts";
+import type { HookWish } from "./hook-wish.ts";
 import type { TimelineEvent } from "./timeline.ts";
 
 /** System flags as bits of one small number, in RFC 3501 §2.3.2 order. */

@@ -17,7 +17,8 @@ import { MairustError } from "../../core/errors.ts";
 import type { AccountId, MessageId } from "../../core/ids.ts";
 import { accountId, messageId } from "../../core/ids.ts";
 import type { Directory } from "../../core/ports/directory.ts";
-import type { HookPoint, HookWish, LateAnswer, LateAnswers, MessageChanges } from "../../core/ports/hooks.ts";
+import type { HookWish } from "../../core/ports/hook-wish.ts";
+import type { HookPoint, LateAnswer, LateAnswers, MessageChanges } from "../../core/ports/hooks.ts";
 import type { JobData, JobQueue } from "../../core/ports/jobs.ts";
 import {
   type ChangeAuthor,

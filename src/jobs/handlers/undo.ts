@@ -22,7 +22,12 @@ export interface UndoOptions {
 }
 
 /** @param until  now: later changes are not meant. @returns the job's id */
-export function enqueueUndo(queue: JobQueue, selection: UndoSelection, by: string, until: Date): Promise<number> {
+export function enqueueUndo(
+  queue: JobQueue,
+  selection: UndoSelection,
+  by: string,
+  until: Date,
+): Promise<number> {
   const { pluginId, version, hook, since, account } = selection;
   const payload = {
     ...{ plugin: pluginId, by, until: (selection.until ?? until).toISOString() },

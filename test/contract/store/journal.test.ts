@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { AccountId, MessageId } from "../../../src/core/ids.ts";
-import type { HookWish, MessageChanges } from "../../../src/core/ports/hooks.ts";
+import type { HookWish } from "../../../src/core/ports/hook-wish.ts";
+import type { MessageChanges } from "../../../src/core/ports/hooks.ts";
 import type { UndoSelection } from "../../../src/core/ports/journal.ts";
 import { FLAG_FLAGGED } from "../../../src/core/ports/store.ts";
 import { createUndoHandler, enqueueUndo } from "../../../src/jobs/handlers/undo.ts";

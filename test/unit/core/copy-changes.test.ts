@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { type CopyChange, type CopyState, copyChanges, undoing } from "../../../src/core/copy-changes.ts";
-import type { HookWish, MessageChanges } from "../../../src/core/ports/hooks.ts";
+import type { HookWish } from "../../../src/core/ports/hook-wish.ts";
+import type { MessageChanges } from "../../../src/core/ports/hooks.ts";
 import { changeEntry } from "../../../src/store/entry-changes.ts";
 
 const NOTHING = {

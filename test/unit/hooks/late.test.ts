@@ -91,6 +91,7 @@ test("mail goes on at the time-out by the policy, and the answer is handed over 
     point: "pre_delivery",
     hook: "a",
     pluginId: "a",
+    pluginVersion: "1.0.0",
     messageId: "0190a000-0000-7000-8000-00000000000a",
     queueId: "4XyZ1234",
     recipients: ["user@example.com"],
