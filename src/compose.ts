@@ -263,7 +263,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
       log,
     }),
     verifications: createVerificationStore(db),
-    plugins: pluginAdmin(hooks, secrets),
+    plugins: pluginAdmin(hooks, secrets, () => settings.config.log_dir),
     undo: jobs.undo,
     system: systemControl({ settings, registry, metrics, reread: options.reread, apply: reload }),
     maxMessageBytes,

@@ -32,6 +32,16 @@ export const PLUGIN_COMMANDS: readonly CommandSpec[] = [
     load: plugin(m => m.list),
   },
   {
+    usage: "plugin logs <id>",
+    summary: "what a plugin wrote to its log, the last lines",
+    options: [
+      { flags: "--lines <n>", description: "so many; default 100" },
+      { flags: "--follow", description: "and what comes, until Ctrl-C" },
+    ],
+    examples: ["plugin logs com.example.spam-filter", "plugin logs com.example.spam-filter --follow"],
+    load: plugin(m => m.logs),
+  },
+  {
     usage: "plugin rotate <id>",
     summary: "a new secret for a plugin that is called by HTTP; it is printed once",
     options: [

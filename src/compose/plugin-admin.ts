@@ -4,12 +4,14 @@ import type { PluginAdmin } from "../core/ports/plugin-admin.ts";
 import type { PluginSecrets } from "../core/ports/plugin-secrets.ts";
 import { brokenText } from "../hooks/circuits.ts";
 import { isCalledByHttp } from "../plugins/endpoint.ts";
+import { readPluginLog } from "../plugins/read-log.ts";
 import type { HooksHandle } from "./hooks.ts";
 
 /** @param hooks  its host is undefined before it runs */
 export function pluginAdmin(
   { host, brokenCircuits }: Pick<HooksHandle, "host" | "brokenCircuits">,
   secrets: PluginSecrets,
+  logDir: () => string,
 ): PluginAdmin {
   return {
     list() {
@@ -22,6 +24,13 @@ export function pluginAdmin(
         reason: reason ?? broken.get(id),
         destination: host()?.find(id)?.transport?.destination,
       }));
+    },
+    async log(id, which) {
+      const isKnown = host()
+        ?.list()
+        .some(one => one.id === id);
+      if (isKnown !== true) throw new NotFound("plugin", id);
+      return readPluginLog(logDir(), id, which);
     },
     async rotateSecret(id, graceS) {
       const plugin = host()

@@ -24,7 +24,6 @@ const MANIFEST: readonly Check[] = [
   [manifest => manifest.actions !== undefined, "[actions]"],
   [manifest => manifest.jobs !== undefined, "[jobs]"],
   [manifest => manifest.ui !== undefined, "[ui]"],
-  [manifest => manifest.logging !== undefined, "[logging]"],
 ];
 
 /** @returns what is missing, each as the subject of "… is not built in this version" */

@@ -6,10 +6,15 @@
 import { join } from "node:path";
 import type { Log } from "../core/ports/log.ts";
 import { openRotatingLog, type RotatingLog } from "../platform/rotating-log.ts";
+import type { Manifest } from "../wire/manifest.ts";
+import { logLine } from "./log-lines.ts";
 
 export interface PluginLogs {
-  /** @param line  one line, cut, controls made visible */
-  write(pluginId: string, line: string): void;
+  /**
+   * @param line     one line, cut, controls made visible
+   * @param logging  of its manifest
+   */
+  write(pluginId: string, line: string, logging?: Manifest["logging"]): void;
   /** Lines were lost before they came here. */
   dropped(pluginId: string, lines: number): void;
   /** Write what waits, report what was lost, close all files. */
@@ -48,8 +53,9 @@ class FilePluginLogs implements PluginLogs {
     this.#folder = join(options.logDir, "plugins");
   }
 
-  write(pluginId: string, line: string): void {
-    this.#of(pluginId).file.write(`${this.#options.now().toISOString()} ${line}`);
+  write(pluginId: string, line: string, logging?: Manifest["logging"]): void {
+    const written = logLine(line, logging, this.#options.now());
+    if (written !== undefined) this.#of(pluginId).file.write(written);
   }
 
   dropped(pluginId: string, lines: number): void {

@@ -25,7 +25,7 @@ export function transportSpec(
     pluginId: id,
     version,
     health: healthSpec(entry, approved, folder),
-    onLog: (line: string) => logs.write(id, line),
+    onLog: (line: string) => logs.write(id, line, manifest.logging),
     onLogDropped: (lines: number) => logs.dropped(id, lines),
     onNotice: (text: string) => log.warn("plugin_process", { text }),
   };

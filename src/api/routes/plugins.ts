@@ -1,5 +1,5 @@
 /** `/api/v1/admin/plugins`. */
-import { listPlugins, rotatePluginSecret } from "../../services/plugins.ts";
+import { listPlugins, readPluginLog, rotatePluginSecret } from "../../services/plugins.ts";
 import type { ServicePorts } from "../../services/ports.ts";
 import { pluginRoutes as routes } from "../../wire/api/plugins.ts";
 import type { App } from "../app-type.ts";
@@ -9,6 +9,10 @@ const BASE = "/api/v1/admin/plugins";
 
 export function pluginRoutesOf(app: App, ports: ServicePorts): void {
   app.get(BASE, { schema: routes.list }, async () => listBodyOf(listPlugins(ports), pluginBodyOf));
+  app.get(`${BASE}/:id/logs`, { schema: routes.log }, async request => {
+    const { lines, end } = await readPluginLog(ports, request.params.id, request.query);
+    return { lines: [...lines], end };
+  });
   app.post(`${BASE}/:id/secrets/rotate`, { schema: routes.rotate }, async (request, reply) => {
     const { id } = request.params;
     reply.header("cache-control", "no-store");

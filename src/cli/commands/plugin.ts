@@ -1,11 +1,17 @@
 /** `mairust plugin …`: the plugins of the running service, through the API. */
-import type { NewSecretBody, PluginBody } from "../../wire/api/plugins.ts";
+import { sleep } from "../../platform/deadline.ts";
+import {
+  MAX_LOG_LINES,
+  type NewSecretBody,
+  type PluginBody,
+  type PluginLogBody,
+} from "../../wire/api/plugins.ts";
 import { DEFAULT_GRACE_S, MAX_GRACE_S } from "../../wire/plugin-secrets.ts";
 import { connect, segment } from "../client.ts";
 import type { CommandContext } from "../command.ts";
 import { requiredArg, wholeOption } from "../numbers.ts";
 import { type Column, printRecord, printRows } from "../output.ts";
-import { timeText } from "../text.ts";
+import { printable, timeText } from "../text.ts";
 
 const BASE = "/api/v1/admin/plugins";
 
@@ -33,6 +39,24 @@ export async function list({ terminal, format, load }: CommandContext): Promise<
   const { client } = await connect(load);
   const { body } = await client.get<{ readonly items: readonly PluginBody[] }>(BASE);
   printRows(terminal, format, body.items, COLUMNS);
+}
+
+/** Between two looks at a log that is followed. */
+const FOLLOW_MS = 500;
+
+/** The plugin's words, escaped: they may come from hostile mail. Ends with Ctrl-C when it follows. */
+export async function logs({ args, terminal, options, load }: CommandContext): Promise<void> {
+  const path = `${BASE}/${segment(requiredArg(args, 0, "the plugin's id"))}/logs`;
+  const lines = wholeOption(options, "lines", 100, { min: 1, max: MAX_LOG_LINES });
+  const { client } = await connect(load);
+  let after: number | undefined;
+  while (true) {
+    const { body } = await client.get<PluginLogBody>(path, { query: { lines, after } });
+    for (const line of body.lines) terminal.out(`${printable(line)}\n`);
+    after = body.end;
+    if (!options.has("follow")) return;
+    if (body.lines.length < lines) await sleep(FOLLOW_MS);
+  }
 }
 
 export async function rotate({ args, terminal, format, options, load }: CommandContext): Promise<void> {

@@ -13,6 +13,13 @@ export interface PluginView {
   readonly destination: string | undefined;
 }
 
+/** Some lines of a plugin's log: its own words. */
+export interface PluginLogPart {
+  readonly lines: readonly string[];
+  /** Where to go on, in octets. */
+  readonly end: number;
+}
+
 export interface PluginAdmin {
   /** By id. */
   list(): readonly PluginView[];
@@ -21,4 +28,9 @@ export interface PluginAdmin {
    * @throws {MairustError} `not_found`; `invalid_state`: it is not called by HTTP or not enabled, or the secret before is in its grace
    */
   rotateSecret(id: string, graceS: number): Promise<NewSecret>;
+  /** @param after  where the last reading ended; undefined: the last lines. @throws {MairustError} `not_found` */
+  log(
+    id: string,
+    which: { readonly lines: number; readonly after: number | undefined },
+  ): Promise<PluginLogPart>;
 }

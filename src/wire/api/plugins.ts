@@ -28,9 +28,32 @@ export const newSecretBody = Type.Object(
 );
 export type NewSecretBody = Static<typeof newSecretBody>;
 
+/** Most lines of one answer. */
+export const MAX_LOG_LINES = 1000;
+
+export const pluginLogBody = Type.Object(
+  {
+    lines: Type.Array(Type.String({ description: "the plugin's own words" })),
+    end: Type.Integer({ description: "ask for what comes after it" }),
+  },
+  closed,
+);
+export type PluginLogBody = Static<typeof pluginLogBody>;
+
 export const pluginRoutes = {
   list: {
     response: { 200: Type.Object({ items: Type.Array(pluginBody), next_cursor: Type.Null() }, closed) },
+  },
+  log: {
+    params: Type.Object({ id: Type.String({ minLength: 1, maxLength: 128 }) }),
+    querystring: Type.Object(
+      {
+        lines: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_LOG_LINES })),
+        after: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
+      },
+      closed,
+    ),
+    response: { 200: pluginLogBody },
   },
   rotate: {
     params: Type.Object({ id: Type.String({ minLength: 1, maxLength: 128 }) }),

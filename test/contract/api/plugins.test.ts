@@ -73,6 +73,15 @@ async function probe() {
   return plugin.seen.map(({ headers }) => String(headers["webhook-signature"]).split(" ").length).sort();
 }
 
+test("the end of a plugin's log, by command, with what it wrote escaped", async () => {
+  const logs = join(running.site.dir, "log", "plugins");
+  mkdirSync(logs, { recursive: true });
+  writeFileSync(join(logs, `${SCRIPT}.log`), "one\ntwo \u001b[31mred\n");
+  const shown = await run("plugin", "logs", SCRIPT, "--lines", "1");
+  assert.deepEqual([shown.code, shown.out], [0, "two \\x1b[31mred\n"]);
+  assert.equal((await run("plugin", "logs", "com.example.none")).code, 66);
+});
+
 test("plugins are listed with state, reason and destination", async () => {
   const { body } = await running.ask("GET", "/api/v1/admin/plugins");
   const items = body.items as readonly PluginBody[];

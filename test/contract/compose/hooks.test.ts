@@ -305,7 +305,7 @@ test("a plugin that fails again and again: one alarm, a degraded health that nam
   assert.ok(inUse);
   const broken = rig.hooks.brokenCircuits();
   const [view] = await hookViews({ inUse, origins: new Map(), calls: new Map(), broken });
-  const plugin = pluginAdmin(rig.hooks, fixedSecrets)
+  const plugin = pluginAdmin(rig.hooks, fixedSecrets, () => "/nowhere")
     .list()
     .find(({ id }) => id === ID);
   assert.deepEqual([view?.state, plugin?.state, view?.reason], ["circuit_open", "enabled", plugin?.reason]);

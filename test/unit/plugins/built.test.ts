@@ -36,7 +36,6 @@ test("limits that nothing enforces are named", () => {
 test("what nothing reads in a manifest is refused by name", () => {
   const missing = (change: Partial<Manifest>) => missingInThisVersion(manifestWith(change), {}).join();
   assert.equal(missing({}), "");
-  assert.equal(missing({ logging: { level: "debug" } }), "[logging]");
 });
 
 test("a grant works or is refused by name", () => {
