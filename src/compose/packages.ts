@@ -30,7 +30,7 @@ export const packageEngines: PackageEngines = {
     return { facts: factsOf(read, bytes.length), signatures: judged.map(checkedOf) };
   },
   makeKey: generateKey,
-  keyId: pem => (pem.includes("PRIVATE KEY-----") ? readPrivateKey(pem).publicKey : readPublicKey(pem)).id,
+  keyId: pem => readPublicKey(pem).id,
 };
 
 /** Whoever gives a key says that it may sign as either. */

@@ -51,6 +51,6 @@ export interface PackageEngines {
   /** @param keys  public keys, PEM */
   check(bytes: Uint8Array, keys: readonly string[]): Promise<CheckedPackage>;
   makeKey(): NewKey;
-  /** @param pem  public, or private. @throws {PluginValidationError} */
+  /** @param pem  a public key. @throws {PluginValidationError} */
   keyId(pem: string): string;
 }

@@ -5,7 +5,7 @@ import { link, open, rename, stat, unlink } from "node:fs/promises";
 import { SIGNATURE_ROLES, type SignatureRole } from "../../wire/plugin-package.ts";
 import type { CheckedSignature, MadePackage, PackageFacts } from "../../wire/plugin-package-calls.ts";
 import type { CommandContext } from "../command.ts";
-import { CommandError, EXIT, type ExitCode, usageError } from "../exit-codes.ts";
+import { CommandError, EXIT, type ExitCode, exitCodeOf, usageError } from "../exit-codes.ts";
 import { requiredArg } from "../numbers.ts";
 import { type Column, printRecord, printRows } from "../output.ts";
 import { printable, sizeText } from "../text.ts";
@@ -48,7 +48,7 @@ export async function pack(context: CommandContext): Promise<void> {
   const { args, options, terminal, standalone } = context;
   const folder = requiredArg(args, 0, "the plugin's folder");
   const engines = await standalone.packages();
-  const made = await engines.pack(folder);
+  const made = await about(folder, () => engines.pack(folder));
   const file = options.text("out") ?? `${made.facts.id}-${made.facts.version}.mairust-plugin`;
   await writeResult(context, file, made, options.has("force"));
   if (made.leftOut.length > 0) terminal.err(`left out: ${printable(made.leftOut.join(", "))}\n`);
@@ -63,7 +63,8 @@ export async function sign(context: CommandContext): Promise<void> {
   const engines = await standalone.packages();
   const bytes = await readFileUpTo(file, engines.maxPackedBytes);
   const pem = (await readFileUpTo(keyFile, MAX_KEY_BYTES)).toString("latin1");
-  const made = await aboutKey(keyFile, () => engines.sign(bytes, pem, roleOf(options.text("role"))));
+  const role = roleOf(options.text("role"));
+  const made = await aboutKey(keyFile, () => about(file, () => engines.sign(bytes, pem, role)));
   if (((await stat(keyFile)).mode & OTHERS) !== 0)
     terminal.err(`note: others on this host may read ${printable(keyFile)}; "chmod 600" keeps it yours\n`);
   const out = options.text("out");
@@ -86,10 +87,8 @@ export async function verify({
     keys.push({ keyFile, pem, id: await aboutKey(keyFile, async () => engines.keyId(pem)) });
   }
   const bytes = await readFileUpTo(file, engines.maxPackedBytes);
-  const { facts, signatures } = await engines.check(
-    bytes,
-    keys.map(({ pem }) => pem),
-  );
+  const pems = keys.map(({ pem }) => pem);
+  const { facts, signatures } = await about(file, () => engines.check(bytes, pems));
   const shown = { ...facts, file };
   if (format === "table") {
     printRecord(terminal, format, shown, COLUMNS);
@@ -142,6 +141,20 @@ function roleOf(text = "developer"): SignatureRole {
   const role = SIGNATURE_ROLES.find(one => one === text);
   if (role === undefined) throw usageError(`--role takes developer or marketplace, not "${text}"`);
   return role;
+}
+
+/** Every problem of a package on a line of its own, under the name of its file. */
+async function about<T>(file: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && "problems" in error)) throw error;
+    const problems: readonly unknown[] = Array.isArray(error.problems) ? error.problems : [];
+    const texts = problems.filter(text => typeof text === "string");
+    if (texts.length === 0) throw error;
+    const text = texts.length === 1 ? `: ${texts[0]}` : `:\n  ${texts.join("\n  ")}`;
+    throw new CommandError(exitCodeOf(error.code), `${file}${text}`, error);
+  }
 }
 
 /** What is wrong with a key is said with its file. */

@@ -99,7 +99,8 @@ interface Walk {
 /** @param prefix  "" or with "/" at its end */
 async function checkFolder(walk: Walk, prefix: string): Promise<void> {
   const { folder, missing, folders, problems } = walk;
-  const here = await lstat(join(folder, prefix));
+  // Without the slash: with it a link would be followed.
+  const here = await lstat(join(folder, prefix.slice(0, -1)));
   if (!here.isDirectory()) return problems.add(`${quoted(prefix)} is no folder`);
   if ((here.mode & WRITABLE) !== 0)
     problems.add(`${quoted(prefix === "" ? "." : prefix)} may be written by others`);

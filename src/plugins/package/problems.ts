@@ -9,22 +9,27 @@ const MAX_NAMED = 20;
 export class PackageError extends PluginSecurityError {
   readonly problems: readonly string[];
 
-  constructor(what: string, problems: readonly string[]) {
+  /** @param code  `plugin_validation`: it is the author's own folder that cannot become one */
+  constructor(what: string, problems: readonly string[], code: PackageErrorCode) {
     const text = problems.join("; ");
-    super("plugin_security", `${what}: ${text}`, { publicText: text });
+    super(code, `${what}: ${text}`, { publicText: text });
     this.problems = problems;
   }
 }
 
+export type PackageErrorCode = "plugin_security" | "plugin_validation";
+
 /** Collects problems; `throwIfAny` ends a step of reading. */
 export class Problems {
   readonly #what: string;
+  readonly #code: PackageErrorCode;
   readonly #texts: string[] = [];
   #more = 0;
 
   /** @param what  `Cannot read package` */
-  constructor(what: string) {
+  constructor(what: string, code: PackageErrorCode = "plugin_security") {
     this.#what = what;
+    this.#code = code;
   }
 
   add(text: string): void {
@@ -38,13 +43,13 @@ export class Problems {
 
   /** @throws {PackageError} */
   throwIfAny(): void {
-    if (this.#texts.length > 0) throw new PackageError(this.#what, this.list);
+    if (this.#texts.length > 0) throw new PackageError(this.#what, this.list, this.#code);
   }
 
   /** What makes it useless to look any further. */
   fail(text: string): never {
     this.#texts.push(text);
-    throw new PackageError(this.#what, this.list);
+    throw new PackageError(this.#what, this.list, this.#code);
   }
 }
 

@@ -52,7 +52,7 @@ export interface BuiltPackage {
  * @throws {ManifestError} `plugin.toml` has errors
  */
 export async function packFolder(folder: string): Promise<BuiltPackage> {
-  const problems: Problems = new Problems(`Cannot make a package of "${folder}"`);
+  const problems: Problems = new Problems(`Cannot make a package of "${folder}"`, "plugin_validation");
   const walk: Walk = { folder, files: new Map(), leftOut: [], paths: new PathSet(), problems, bytes: 0 };
   await takeFolder(walk, "");
   const toml = walk.files.get(PLUGIN_FILE);
@@ -76,7 +76,7 @@ export async function signPackage(
   key: PrivateKey,
   role: SignatureRole,
 ): Promise<BuiltPackage> {
-  const problems = new Problems("Cannot sign package");
+  const problems = new Problems("Cannot sign package", "plugin_validation");
   const before = plugin.files.get(SIGNATURES_FILE);
   const made = signContents(key, plugin.files.get(CONTENTS_FILE) ?? new Uint8Array(0), role);
   const others = (before === undefined ? [] : (parseSignatures(before, problems) ?? [])).filter(
