@@ -1,7 +1,7 @@
 /** `mairust plugin package|keygen|sign|verify`: without a service. Files are read whole, up to a limit, and written all or not at all. */
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { link, open, rename, stat, unlink } from "node:fs/promises";
+import { open, rename, stat, unlink } from "node:fs/promises";
 import { SIGNATURE_ROLES, type SignatureRole } from "../../wire/plugin-package.ts";
 import type { CheckedSignature, MadePackage, PackageFacts } from "../../wire/plugin-package-calls.ts";
 import type { CommandContext } from "../command.ts";
@@ -116,7 +116,12 @@ export async function keygen({ args, terminal, standalone }: CommandContext): Pr
   const key = (await standalone.packages()).makeKey();
   // Never over another key: packages could not be updated any more.
   await writeFileWhole(file, Buffer.from(key.privatePem), { mode: 0o600, force: false });
-  await writeFileWhole(`${file}.pub`, Buffer.from(key.publicPem), { mode: 0o644, force: false });
+  await writeFileWhole(`${file}.pub`, Buffer.from(key.publicPem), { mode: 0o644, force: false }).catch(
+    async (error: unknown) => {
+      await unlink(file);
+      throw error;
+    },
+  );
   terminal.out(`${key.id}\n`);
   terminal.err(
     `private key in ${printable(file)}: keep it and a copy of it, updates of your plugins need it\n` +
@@ -193,6 +198,7 @@ async function writeFileWhole(
   bytes: Uint8Array,
   { mode, force }: { readonly mode: number; readonly force: boolean },
 ): Promise<void> {
+  if (!force) await takeName(file);
   const beside = `${file}.${randomBytes(6).toString("hex")}`;
   try {
     const handle = await open(beside, "wx", mode);
@@ -202,19 +208,23 @@ async function writeFileWhole(
     } finally {
       await handle.close();
     }
-    if (force) await rename(beside, file);
-    else await link(beside, file);
+    await rename(beside, file);
+  } catch (error) {
+    await Promise.allSettled([unlink(beside), ...(force ? [] : [unlink(file)])]);
+    throw fileError(error, `cannot write ${file}`, EXIT.cannotCreate);
+  }
+}
+
+/** With an empty file: nobody else gets the name meanwhile. */
+async function takeName(file: string): Promise<void> {
+  try {
+    await (await open(file, "wx", 0o600)).close();
   } catch (error) {
     const isThere = error instanceof Error && "code" in error && error.code === "EEXIST";
+    const text = `${file} is there already; nothing was written`;
     throw isThere
-      ? new CommandError(
-          EXIT.cannotCreate,
-          `${file} is there already${force ? "" : "; nothing was written"}`,
-          error,
-        )
+      ? new CommandError(EXIT.cannotCreate, text, error)
       : fileError(error, `cannot write ${file}`, EXIT.cannotCreate);
-  } finally {
-    await unlink(beside).catch(() => undefined);
   }
 }
 
