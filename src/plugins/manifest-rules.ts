@@ -7,10 +7,12 @@ import { ENDPOINT_FORM, parseEndpoint, UNIX_FORM } from "./endpoint.ts";
 import { type Finding, shown } from "./problem.ts";
 import { compareVersions, isAtMost } from "./semver.ts";
 import { declarationFindings } from "./settings.ts";
+import { urlDefaultFindings } from "./url-defaults.ts";
 
 /** @param manifest  of the right shape */
 export function manifestFindings(manifest: Manifest): readonly Finding[] {
   return [
+    ...urlDefaultFindings(manifest),
     ...identityFindings(manifest),
     ...entryFindings(manifest),
     ...hookFindings(manifest),
