@@ -13,6 +13,7 @@ import type {
   StoredHook,
   TestMessage,
 } from "../core/ports/hook-admin.ts";
+import type { PluginRecord, PluginRegistry } from "../core/ports/plugin-registry.ts";
 import { type Component, component } from "../platform/component.ts";
 import { every } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
@@ -32,6 +33,10 @@ export interface HookControlParts {
   readonly version: string;
   readonly hooks: HooksHandle;
   readonly rows: HookRows;
+  /** What was decided about plugins by command; absent: nothing. */
+  readonly records?: Pick<PluginRegistry, "list">;
+  /** Told of records that another node changed, before they are used. */
+  readonly onRecords?: (before: readonly PluginRecord[], now: readonly PluginRecord[]) => void;
   readonly turns: Turns;
   /** Call a hook on trial. */
   readonly call: (row: HookConfig, inUse: HooksInUse, message: TestMessage) => Promise<HookTest>;
@@ -58,9 +63,11 @@ export function hookControl(parts: HookControlParts): HookControlHandle {
     turns(async () => {
       const inUse = used(hooks);
       const now = await rows.list();
-      if (isDeepStrictEqual(now, inUse.rows)) return;
-      await (await hooks.prepare({ rows: now, needs: new Set() })).commit();
-      log.info("hooks changed by another node", { hooks: now.length });
+      const records = (await parts.records?.list()) ?? inUse.records;
+      if (isDeepStrictEqual(now, inUse.rows) && isDeepStrictEqual(records, inUse.records)) return;
+      parts.onRecords?.(inUse.records, records);
+      await (await hooks.prepare({ rows: now, records, needs: new Set() })).commit();
+      log.info("hooks changed by another node", { hooks: now.length, plugins: records.length });
     });
   const ends: Array<() => void> = [];
   const failed = (error: unknown) => log.error("hooks not read again", { reason: messageOf(error) });
