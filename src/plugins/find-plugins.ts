@@ -3,7 +3,7 @@
  * for them. What is switched off by the configuration is not looked at. A folder's plugin that runs is taken as it was loaded, until
  * somebody asks for its files to be read again and they are others.
  */
-import { messageOf, PluginError, PluginLoadError } from "../core/errors.ts";
+import { PluginError, PluginLoadError } from "../core/errors.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { PluginRecord } from "../core/ports/plugin-registry.ts";
 import type { Config } from "../wire/config/schema.ts";
@@ -47,7 +47,7 @@ export async function findPlugins(options: FindOptions): Promise<Found> {
     if (record.version === undefined || record.state === "uninstalled") continue;
     if (switchedOff(record.id, config.plugins) !== undefined) continue;
     try {
-      plugins.set(record.id, await findInstalled(record.id, record.version, options.installed));
+      plugins.set(record.id, await findInstalled(record, record.version, options.installed));
     } catch (error) {
       if (!(error instanceof PluginError)) throw error;
       broken.set(record.id, error);
@@ -76,14 +76,14 @@ export async function findPlugins(options: FindOptions): Promise<Found> {
 }
 
 async function findInstalled(
-  id: string,
+  record: PluginRecord,
   version: string,
   installed: FindOptions["installed"],
 ): Promise<FoundPlugin> {
-  if (installed !== undefined) return installed.find(id, version);
+  if (installed !== undefined) return installed.find(record, version);
   throw new PluginLoadError(
     "plugin_load",
-    `Cannot load plugin "${id}" ${version}: nothing can be installed here`,
+    `Cannot load plugin "${record.id}" ${version}: nothing can be installed here`,
   );
 }
 
@@ -104,10 +104,4 @@ async function readFiles(id: string, plugins: Map<string, FoundPlugin>, options:
     }
   }
   if (found !== undefined) plugins.set(id, { ...found, files: await readFolderFiles(found.folder) });
-}
-
-/** For statuses: why there is none of this id. */
-export function brokenText(error: unknown): string {
-  const why = error instanceof PluginError ? error.context.why : undefined;
-  return typeof why === "string" ? why : messageOf(error);
 }

@@ -35,14 +35,3 @@ export interface PluginPackage {
   /** SHA-256 of the package's bytes, hex. */
   readonly digest: string;
 }
-
-/** `plugins/package/`: reads and verifies. */
-export interface PackageTools {
-  /**
-   * By the strict rules, as a whole, in memory.
-   * @throws {PluginError} `plugin_validation`, `plugin_security`: every reason against it
-   */
-  read(bytes: Uint8Array): Promise<PluginPackage>;
-  /** Never rejects for what the package is. */
-  verify(given: PluginPackage): Promise<Verification>;
-}
