@@ -23,9 +23,11 @@ export interface Signed {
   readonly signatures: Uint8Array | undefined;
 }
 
-interface Judged {
+export interface Judged {
   readonly signature: PackageSignature;
+  /** `unknown`: the key is not at hand. */
   readonly verdict: "valid" | "bad" | "unknown";
+  /** Of the trusted key that made it; "": no trusted key did. */
   readonly label: string;
 }
 
@@ -53,8 +55,7 @@ export function signedOf({ manifest, files, digest }: PluginPackage): Signed {
 /** As {@link verifyPackage}, for files that were compared with `contents` already. */
 export function verifySigned(signed: Signed, trust: PluginTrust, pinned?: string): Verification {
   const problems = new Problems("Cannot verify");
-  const list = signed.signatures === undefined ? [] : parseSignatures(signed.signatures, problems);
-  const judged = (list ?? []).map(signature => judge(signature, signed.contents, trust));
+  const judged = judgeSignatures(signed, trust, problems);
   const valid = judged.filter(({ verdict }) => verdict === "valid");
   const developers = valid
     .filter(({ signature }) => signature.role === "developer")
@@ -65,12 +66,18 @@ export function verifySigned(signed: Signed, trust: PluginTrust, pinned?: string
   if (revocation !== undefined)
     return { ...base, state: "revoked", detail: revokedText(revocation), revocation };
   const bad = judged.find(({ verdict }) => verdict === "bad");
-  if (list === undefined || bad !== undefined) {
+  if (problems.list.length > 0 || bad !== undefined) {
     const detail =
       bad === undefined ? problems.list.join("; ") : `the signature of ${nameOf(bad)} does not fit its files`;
     return { ...base, state: "modified", detail, revocation: undefined };
   }
   return { ...base, ...stateOf(valid, judged, trust, pinned), revocation: undefined };
+}
+
+/** Each signature by itself. @param problems  get what is wrong with their form, and then there are none */
+export function judgeSignatures(signed: Signed, trust: PluginTrust, problems: Problems): readonly Judged[] {
+  const list = signed.signatures === undefined ? [] : parseSignatures(signed.signatures, problems);
+  return (list ?? []).map(signature => judge(signature, signed.contents, trust));
 }
 
 function stateOf(
