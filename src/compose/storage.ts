@@ -52,16 +52,23 @@ export function blobsComponent(
   });
 }
 
+export interface StoreParts {
+  readonly changes: MailboxChanges;
+  readonly hub: MailboxHub;
+  readonly secrets: StoredPluginSecrets;
+  readonly store: { finish(): Promise<void> };
+  /** Before anything that is sealed is read: a rotation of the master key may have been interrupted. */
+  readonly settleKeys: () => Promise<void>;
+}
+
 /** Hears what other nodes changed. */
 export function storeComponent(
   { version }: StorageParts,
-  changes: MailboxChanges,
-  hub: MailboxHub,
-  secrets: StoredPluginSecrets,
-  store: { finish(): Promise<void> },
+  { changes, hub, secrets, store, settleKeys }: StoreParts,
 ): Component {
   return component({
     info: { name: "store", version, description: "messages and mailboxes", type: "store" },
+    init: settleKeys,
     async start() {
       await changes.start();
       await secrets.start();
