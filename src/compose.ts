@@ -4,7 +4,6 @@
  *
  * Order: database → blobs → store → ledger → plugins → worker → listeners. Stopping goes the other way, listeners first.
  */
-import { createHmac } from "node:crypto";
 import { createAlerts } from "./compose/alerts.ts";
 import { cell } from "./compose/cell.ts";
 import { configuredDomains, databaseComponent } from "./compose/database.ts";
@@ -13,6 +12,7 @@ import { hookControl } from "./compose/hook-control.ts";
 import { TEST_PAYLOAD_BYTES, testHook } from "./compose/hook-test.ts";
 import { hooksComponent } from "./compose/hooks.ts";
 import { jobsOf } from "./compose/jobs.ts";
+import { keyAdmin } from "./compose/key-admin.ts";
 import { lateBlobs, lateDb } from "./compose/late.ts";
 import { ledgerComponent } from "./compose/ledger.ts";
 import {
@@ -29,28 +29,29 @@ import { blobsComponent, storeComponent, workerComponent } from "./compose/stora
 import { systemControl } from "./compose/system-control.ts";
 import { createTurns } from "./compose/turns.ts";
 import { callId, messageId } from "./core/ids.ts";
-import type { Audit } from "./core/ports/audit.ts";
 import type { BlobStore } from "./core/ports/blobs.ts";
 import { createMessageAdder } from "./delivery/add-message.ts";
 import { createBatchImporter } from "./delivery/import-batch.ts";
 import { Intake } from "./delivery/intake.ts";
 import { EDIT_ROOM_BYTES, type EditRules } from "./delivery/message-edits.ts";
 import { HookDecider } from "./delivery/milter-decider.ts";
-import { TraceFields } from "./delivery/trace-field.ts";
+import { TRACE_LIFETIME_S, TraceFields } from "./delivery/trace-field.ts";
 import type { DeliveryStep } from "./delivery/transaction.ts";
 import { PayloadRoom } from "./hooks/payload-room.ts";
 import type { LoadedConfig } from "./platform/config/load.ts";
 import { deadlineAfter, type TimedDeadline } from "./platform/deadline.ts";
 import { createLog, type RootLog } from "./platform/log.ts";
+import { MasterKey } from "./platform/master-key.ts";
 import { createMetrics } from "./platform/metrics.ts";
 import { packageVersion } from "./platform/package-root.ts";
 import { ComponentRegistry } from "./platform/registry.ts";
-import { sealingKey } from "./platform/sealed.ts";
 import { loadOrMakeSecret } from "./platform/secret-file.ts";
 import { uuid7Generator } from "./platform/uuid7.ts";
 import { readPublicKey } from "./plugins/package/keys.ts";
 import type { ServicePorts } from "./services/ports.ts";
+import { recordReload } from "./services/system.ts";
 import { createAccountAdmin, createMessageAdmin } from "./store/admin.ts";
+import { createAudit } from "./store/audit.ts";
 import type { FsBlobStore } from "./store/blobs-fs.ts";
 import { MailboxChanges } from "./store/changes.ts";
 import type { Db } from "./store/db.ts";
@@ -64,6 +65,7 @@ import { createMailboxReader } from "./store/mailboxes.ts";
 import { createUserPasswords } from "./store/passwords.ts";
 import { StoredPluginKeys } from "./store/plugin-keys.ts";
 import { StoredPluginSecrets } from "./store/plugin-secrets.ts";
+import { SECRETS_PURPOSE, settleMasterKey } from "./store/reseal.ts";
 import { createScrub } from "./store/scrub.ts";
 import { syncDomains } from "./store/sync-domains.ts";
 import { createVerdicts } from "./store/verdicts.ts";
@@ -103,9 +105,8 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const { config } = loaded;
   const settings = createSettings(loaded);
   const version = packageVersion();
-  const masterKey = loadOrMakeSecret("key_file", config.key_file).secret;
-  const keyFor = (purpose: string) => createHmac("sha256", masterKey).update(purpose).digest();
-  const log = createLog({ ...config.log, hashKey: keyFor("log") });
+  const master = new MasterKey(config.key_file);
+  const log = createLog({ ...config.log, hashKey: master.hmacKey("log") });
   const registry = new ComponentRegistry();
   const metrics = createMetrics({
     components: () => registry.list(),
@@ -114,17 +115,13 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   });
   const common = { settings, log, metrics, version };
   const alerts = createAlerts(log, metrics);
-  const audit: Audit = {
-    async record({ actor, action, object, detail }) {
-      log.info("audit", { actor, action, object, detail: JSON.stringify(detail) });
-    },
-  };
 
   // The store over a database and a blob folder that open later.
   const dbCell = cell<Db>("database");
   const blobCell = cell<FsBlobStore>("blobs");
   const db = lateDb(dbCell);
   const blobs = lateBlobs(blobCell);
+  const audit = createAudit(db, log);
   const changes = new MailboxChanges(db, log);
   const hub = new MailboxHub(db, changes, log);
   const reader = createMailboxReader(db, hub);
@@ -160,11 +157,12 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const hookRows = createHookRows(db);
   const secrets = new StoredPluginSecrets({
     db,
-    key: sealingKey(masterKey, "plugin secrets"),
+    keys: master.ring(SECRETS_PURPOSE),
     log,
     now: () => new Date(),
   });
   const pluginKeys = new StoredPluginKeys(db, log);
+  const resealing = { db, master, log, now: () => new Date(), traceLifetimeS: TRACE_LIFETIME_S };
   const hooks = hooksComponent({
     ...common,
     secrets,
@@ -194,7 +192,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     directory,
     hooks: hooks.runner,
     verdicts: createVerdicts(db),
-    trace: new TraceFields(keyFor("trace")),
+    trace: new TraceFields(now => master.traceKeys(now)),
     holds: heldMail.holds,
     log,
   };
@@ -251,7 +249,9 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     ledger: ledger.records,
     log,
     audit,
+    auditRecords: audit,
     alerts,
+    keys: keyAdmin(resealing),
     directory,
     blobs,
     adder: createMessageAdder({ ...arrival, maxMessageBytes, mimeLimits, log }),
@@ -283,7 +283,9 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
 
   registry.register(databaseComponent({ ...common, db: dbCell }));
   registry.register(blobsComponent(common, blobCell));
-  registry.register(storeComponent(common, changes, hub, [secrets, pluginKeys], store));
+  const settleKeys = () => settleMasterKey(resealing);
+  const listening = [secrets, pluginKeys];
+  registry.register(storeComponent(common, { changes, hub, listening, store, settleKeys }));
   registry.register(ledger.component);
   registry.register(hooks.component);
   registry.register(commands.component);
@@ -314,7 +316,11 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
       listeners.flatMap(({ component, addresses }) =>
         addresses().map(address => ({ name: component.info.name, address })),
       ),
-    reload: next => reload(next, false),
+    async reload(next) {
+      const result = await reload(next, false);
+      await recordReload(ports, "local:signal", result);
+      return result;
+    },
   };
 }
 

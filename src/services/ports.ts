@@ -1,12 +1,13 @@
 /** What the use cases work on. `compose.ts` fills it once; every service function takes it first. */
 import type { AccountAdmin, MessageAdmin, SystemControl } from "../core/admin-ports.ts";
 import type { AdminAlerts } from "../core/ports/alerts.ts";
-import type { Audit } from "../core/ports/audit.ts";
+import type { Audit, AuditRecords } from "../core/ports/audit.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { Directory } from "../core/ports/directory.ts";
 import type { HoldAdmin, Releases } from "../core/ports/hold-admin.ts";
 import type { HookControl } from "../core/ports/hook-admin.ts";
 import type { JobAdmin } from "../core/ports/jobs.ts";
+import type { KeyAdmin } from "../core/ports/key-admin.ts";
 import type { LedgerRecords } from "../core/ports/ledger.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { MailboxReader } from "../core/ports/mailboxes.ts";
@@ -27,7 +28,9 @@ export interface ServicePorts {
   /** For changes that are to be seen later: who did what. */
   readonly log: Log;
   readonly audit: Audit;
+  readonly auditRecords: AuditRecords;
   readonly alerts: AdminAlerts;
+  readonly keys: KeyAdmin;
   readonly directory: Directory;
   readonly blobs: BlobStore;
   readonly adder: MessageAdder;

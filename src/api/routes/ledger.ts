@@ -1,11 +1,10 @@
 /** `/api/v1/admin/ledger`: what left for which plugin. */
-import { MairustError } from "../../core/errors.ts";
 import type { LedgerEntry } from "../../core/ports/ledger.ts";
 import { listLedger } from "../../services/ledger.ts";
 import type { ServicePorts } from "../../services/ports.ts";
 import { type LedgerBody, ledgerRoutes as routes } from "../../wire/api/ledger.ts";
-import { readTime } from "../../wire/message-arguments.ts";
 import type { App } from "../app-type.ts";
+import { timeOf } from "../times.ts";
 import { sendPage } from "./paging.ts";
 
 export function ledgerRoutesOf(app: App, ports: ServicePorts): void {
@@ -16,19 +15,11 @@ export function ledgerRoutesOf(app: App, ports: ServicePorts): void {
       ...(hook === undefined ? {} : { hook }),
       ...(message === undefined ? {} : { message }),
       ...(queueId === undefined ? {} : { queueId }),
-      ...(since === undefined ? {} : { since: timeOf("since", since) }),
-      ...(until === undefined ? {} : { until: timeOf("until", until) }),
+      ...(since === undefined ? {} : { since: timeOf("the ledger", "since", since) }),
+      ...(until === undefined ? {} : { until: timeOf("the ledger", "until", until) }),
     };
     return sendPage(request, reply, await listLedger(ports, filter, page), ledgerBodyOf);
   });
-}
-
-/** @throws {MairustError} `invalid_argument` */
-function timeOf(name: string, text: string): Date {
-  const time = readTime(text);
-  if (typeof time !== "string") return time;
-  const reason = `${name}: ${time}`;
-  throw new MairustError("invalid_argument", `Cannot list the ledger: ${reason}`, { publicText: reason });
 }
 
 const ledgerBodyOf = (entry: LedgerEntry): LedgerBody => ({

@@ -2,6 +2,7 @@
 import { listPlugins, rotatePluginSecret } from "../../services/plugins.ts";
 import type { ServicePorts } from "../../services/ports.ts";
 import { pluginRoutes as routes } from "../../wire/api/plugins.ts";
+import { actorOf } from "../actor.ts";
 import type { App } from "../app-type.ts";
 import { listBodyOf, newSecretBodyOf, pluginBodyOf } from "../bodies.ts";
 
@@ -12,6 +13,9 @@ export function pluginRoutesOf(app: App, ports: ServicePorts): void {
   app.post(`${BASE}/:id/secrets/rotate`, { schema: routes.rotate }, async (request, reply) => {
     const { id } = request.params;
     reply.header("cache-control", "no-store");
-    return newSecretBodyOf(id, await rotatePluginSecret(ports, id, request.query.grace_s));
+    return newSecretBodyOf(
+      id,
+      await rotatePluginSecret(ports, id, request.query.grace_s, { who: actorOf(request) }),
+    );
   });
 }

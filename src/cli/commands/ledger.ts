@@ -1,12 +1,11 @@
 /** `mairust ledger`: what left for which plugin, through the API. */
 import type { LedgerBody } from "../../wire/api/ledger.ts";
-import { readTime } from "../../wire/message-arguments.ts";
 import { connect } from "../client.ts";
 import type { CommandContext } from "../command.ts";
-import { usageError } from "../exit-codes.ts";
 import { printList } from "../list.ts";
 import type { Column } from "../output.ts";
 import { sizeText, timeText } from "../text.ts";
+import { timeOption } from "../time-option.ts";
 
 /** `read_headers=Subject,From read_body=preview`. */
 export function grantsText(grants: LedgerBody["grants"]): string {
@@ -41,16 +40,4 @@ export async function ledger(context: CommandContext): Promise<void> {
   };
   const { client } = await connect(load);
   await printList(context, client, "/api/v1/admin/ledger", query, LEDGER_COLUMNS);
-}
-
-const UNIT_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** @returns RFC 3339. @throws {CommandError} 64 */
-function timeOption(name: string, text: string | undefined, now: number): string | undefined {
-  if (text === undefined) return undefined;
-  const [, count, unit = ""] = /^(\d{1,5})([mhd])$/u.exec(text) ?? [];
-  if (count !== undefined) return new Date(now - Number(count) * (UNIT_MS[unit] ?? 0)).toISOString();
-  const time = readTime(text);
-  if (typeof time === "string") throw usageError(`--${name}: ${time}, and not like 30m, 12h or 7d`);
-  return text;
 }
