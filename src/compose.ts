@@ -23,6 +23,7 @@ import {
   milterComponent,
 } from "./compose/listeners.ts";
 import { pluginAdmin } from "./compose/plugin-admin.ts";
+import { pluginSettingsAdmin } from "./compose/plugin-settings.ts";
 import { reloader } from "./compose/reload.ts";
 import { createSettings } from "./compose/settings.ts";
 import { blobsComponent, storeComponent, workerComponent } from "./compose/storage.ts";
@@ -65,7 +66,8 @@ import { createMailboxReader } from "./store/mailboxes.ts";
 import { createUserPasswords } from "./store/passwords.ts";
 import { StoredPluginKeys } from "./store/plugin-keys.ts";
 import { StoredPluginSecrets } from "./store/plugin-secrets.ts";
-import { SECRETS_PURPOSE, settleMasterKey } from "./store/reseal.ts";
+import { createPluginSettings } from "./store/plugin-settings.ts";
+import { SECRETS_PURPOSE, SETTINGS_PURPOSE, settleMasterKey } from "./store/reseal.ts";
 import { createScrub } from "./store/scrub.ts";
 import { syncDomains } from "./store/sync-domains.ts";
 import { createVerdicts } from "./store/verdicts.ts";
@@ -162,10 +164,12 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     now: () => new Date(),
   });
   const pluginKeys = new StoredPluginKeys(db, log);
+  const pluginSettings = createPluginSettings(db, master.ring(SETTINGS_PURPOSE));
   const resealing = { db, master, log, now: () => new Date(), traceLifetimeS: TRACE_LIFETIME_S };
   const hooks = hooksComponent({
     ...common,
     secrets,
+    stored: pluginSettings,
     rows: hookRows,
     ledger: ledger.ledger,
     lateAnswers: jobs.lateAnswers,
@@ -230,7 +234,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     room: new PayloadRoom(TEST_PAYLOAD_BYTES),
   };
   const commands = hookControl({
-    ...{ ...common, hooks, rows: hookRows, turns },
+    ...{ ...common, hooks, stored: pluginSettings, rows: hookRows, turns },
     call: (row, inUse, message) => testHook(trial, row, inUse, message),
   });
   const maxMessageBytes = () => settings.config.limits.message_bytes;
@@ -266,6 +270,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
       log,
     }),
     verifications: createVerificationStore(db),
+    pluginSettings: pluginSettingsAdmin({ settings, hooks, store: pluginSettings, turns }),
     plugins: pluginAdmin(hooks, secrets),
     pluginKeys,
     readPublicKey,

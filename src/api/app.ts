@@ -25,6 +25,8 @@ import { keyRoutesOf } from "./routes/keys.ts";
 import { ledgerRoutesOf } from "./routes/ledger.ts";
 import { messageRoutesOf } from "./routes/messages.ts";
 import { pluginKeyRoutesOf } from "./routes/plugin-keys.ts";
+import { pluginReviewRoutesOf } from "./routes/plugin-review.ts";
+import { pluginSettingsRoutesOf } from "./routes/plugin-settings.ts";
 import { pluginRoutesOf } from "./routes/plugins.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
 import { systemRoutesOf } from "./routes/system.ts";
@@ -96,6 +98,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
   heldRoutesOf(app, options.ports);
   transferRoutesOf(app, options.ports);
   pluginRoutesOf(app, options.ports);
+  pluginReviewRoutesOf(app, options.ports);
+  pluginSettingsRoutesOf(app, options.ports);
   pluginKeyRoutesOf(app, options.ports);
   systemRoutesOf(app, options.ports, request => options.accessOf(request.raw.socket) === "admin");
   await app.ready();

@@ -14,6 +14,7 @@ import type {
   TestMessage,
 } from "../core/ports/hook-admin.ts";
 import type { PluginRecord, PluginRegistry } from "../core/ports/plugin-registry.ts";
+import type { PluginSettings } from "../core/ports/plugin-settings.ts";
 import { type Component, component } from "../platform/component.ts";
 import { every } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
@@ -35,6 +36,8 @@ export interface HookControlParts {
   readonly rows: HookRows;
   /** What was decided about plugins by command; absent: nothing. */
   readonly records?: Pick<PluginRegistry, "list">;
+  /** Settings of plugins by command; absent: there are none. */
+  readonly stored?: Pick<PluginSettings, "all">;
   /** Told of records that another node changed, before they are used. */
   readonly onRecords?: (before: readonly PluginRecord[], now: readonly PluginRecord[]) => void;
   readonly turns: Turns;
@@ -64,9 +67,15 @@ export function hookControl(parts: HookControlParts): HookControlHandle {
       const inUse = used(hooks);
       const now = await rows.list();
       const records = (await parts.records?.list()) ?? inUse.records;
-      if (isDeepStrictEqual(now, inUse.rows) && isDeepStrictEqual(records, inUse.records)) return;
+      const stored = (await parts.stored?.all()) ?? inUse.stored;
+      const isSame = [
+        [now, inUse.rows],
+        [records, inUse.records],
+        [stored, inUse.stored],
+      ].every(([fresh, used]) => isDeepStrictEqual(fresh, used));
+      if (isSame) return;
       parts.onRecords?.(inUse.records, records);
-      await (await hooks.prepare({ rows: now, records, needs: new Set() })).commit();
+      await (await hooks.prepare({ rows: now, records, stored, needs: new Set() })).commit();
       log.info("hooks changed by another node", { hooks: now.length, plugins: records.length });
     });
   const ends: Array<() => void> = [];

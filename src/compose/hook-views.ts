@@ -2,6 +2,7 @@
 import { MairustError } from "../core/errors.ts";
 import type { HookState, HookView, StoredHook } from "../core/ports/hook-admin.ts";
 import type { PluginRecord } from "../core/ports/plugin-registry.ts";
+import type { StoredSettings } from "../core/ports/plugin-settings.ts";
 import { type BrokenCircuit, brokenText } from "../hooks/circuits.ts";
 import { lateTimeoutOf } from "../hooks/hook-set.ts";
 import { type Origin, originText } from "../platform/config/problem.ts";
@@ -18,6 +19,8 @@ export interface HooksInUse {
   readonly rows: readonly StoredHook[];
   /** What was decided about plugins by command. */
   readonly records: readonly PluginRecord[];
+  /** Settings of plugins by command, by id. */
+  readonly stored: ReadonlyMap<string, StoredSettings>;
   readonly loaded: LoadedPlugins;
 }
 

@@ -10,6 +10,7 @@ import type { HookPoint, HookRunner, LateAnswers } from "../core/ports/hooks.ts"
 import type { Ledger } from "../core/ports/ledger.ts";
 import type { PluginRecord, PluginRegistry } from "../core/ports/plugin-registry.ts";
 import type { PluginSecrets } from "../core/ports/plugin-secrets.ts";
+import { NO_SETTINGS, type PluginSettings, type StoredSettings } from "../core/ports/plugin-settings.ts";
 import { type BrokenCircuit, brokenText } from "../hooks/circuits.ts";
 import { compileHooks } from "../hooks/hook-set.ts";
 import { createHookRunner, type ReloadableHookRunner } from "../hooks/runner.ts";
@@ -22,7 +23,6 @@ import { loadPlugins, type PluginHost, type StartFailure } from "../plugins/host
 import type { InstalledPlugins } from "../plugins/installed.ts";
 import { createPluginLogs } from "../plugins/plugin-logs.ts";
 import { TransportPool } from "../plugins/transport-pool.ts";
-import type { SettingsOf } from "../plugins/wanted.ts";
 import type { Config } from "../wire/config/schema.ts";
 import { type Cell, cell } from "./cell.ts";
 import { hookMetrics } from "./hook-metrics.ts";
@@ -52,8 +52,8 @@ export interface HookParts {
   readonly installed?: InstalledPlugins;
   /** Folder of the samples of this package. */
   readonly samples?: string;
-  /** Settings by command. */
-  readonly settingsOf?: SettingsOf;
+  /** Settings of plugins by command; absent: there are none. */
+  readonly stored?: Pick<PluginSettings, "all">;
   /** A process of a plugin ended by itself. */
   readonly onCrash?: (plugin: string, reason: string) => void;
 }
@@ -65,6 +65,8 @@ export interface PrepareOptions {
   readonly rows?: readonly StoredHook[];
   /** What was decided about plugins by command; default: as in effect. */
   readonly records?: readonly PluginRecord[];
+  /** Settings of plugins by command; default: as in effect. */
+  readonly stored?: ReadonlyMap<string, StoredSettings>;
   /**
    * Plugins of folders whose files are read again; the others go on with what was loaded. Default: all with a configuration, else none.
    */
@@ -114,12 +116,13 @@ export function hooksComponent(parts: HookParts): HooksHandle {
   const pool = new TransportPool();
   const healthMaxAgeMs = () => settings.config.plugins.health_interval_s * 1000;
   const load = async (
-    made: Pick<HooksInUse, "config" | "rows" | "records">,
+    made: Pick<HooksInUse, "config" | "rows" | "records" | "stored">,
     rereads: (plugin: string) => boolean,
   ): Promise<HooksInUse> => {
     const config = await withHookRows(made.config, made.rows);
     const running = { find: (id: string) => host.peek()?.loaded(id), rereads };
-    const { installed, samples, settingsOf, onCrash } = parts;
+    const { installed, samples, onCrash } = parts;
+    const settingsOf = (id: string) => made.stored.get(id) ?? NO_SETTINGS;
     const hosted = { hostVersion: version, createTransport, secrets, log, logs, pool, healthMaxAgeMs };
     const sources = { records: made.records, running, installed, samples, settingsOf, onCrash };
     return { ...made, loaded: await loadPlugins({ config, ...hosted, ...sources }) };
@@ -140,7 +143,8 @@ export function hooksComponent(parts: HookParts): HooksHandle {
       async init() {
         const rows = (await parts.rows?.list()) ?? [];
         const records = (await parts.records?.list()) ?? [];
-        const made = await load({ config: settings.config, rows, records }, () => true);
+        const stored = (await parts.stored?.all()) ?? new Map();
+        const made = await load({ config: settings.config, rows, records, stored }, () => true);
         const { loaded } = made;
         inUse.set(made);
         host.set(loaded.host);
@@ -170,8 +174,9 @@ export function hooksComponent(parts: HookParts): HooksHandle {
     }),
     async prepare(options = {}) {
       const { config = settings.config, rows = inUse.get().rows, records = inUse.get().records } = options;
+      const { stored = inUse.get().stored } = options;
       const { needs, rereads = () => options.config !== undefined } = options;
-      const made = await load({ config, rows, records }, rereads);
+      const made = await load({ config, rows, records, stored }, rereads);
       const { loaded } = made;
       prepared.add(loaded.host);
       const abort = async () => {

@@ -67,7 +67,7 @@ export function termsOf(manifest: Manifest, { signer, endpoint }: TermsContext):
     permissions: manifest.permissions ?? {},
     points,
     policies: Object.fromEntries(points.map(point => [point, policyAt(point)])),
-    network: { mode: limits?.network ?? "none", allow: [...(limits?.network_allow ?? [])] },
+    network: networkOf(limits),
     limits: {
       cpuMs: limits?.cpu_ms ?? DEFAULT_CPU_MS,
       memoryMb: limits?.memory_mb ?? DEFAULT_MEMORY_MB,
@@ -82,6 +82,16 @@ export function termsOf(manifest: Manifest, { signer, endpoint }: TermsContext):
   };
 }
 
+export function networkOf(limits: Manifest["limits"]): PluginTerms["network"] {
+  return { mode: limits?.network ?? "none", allow: [...(limits?.network_allow ?? [])] };
+}
+
+/** May a URL stand in a setting? Where a list says what may be reached, it must be on it; else nothing is to be compared with. */
+export function isOnList({ mode, allow }: PluginTerms["network"], url: URL): boolean {
+  if (mode !== "outbound-limited" && mode !== "local-only") return true;
+  return allow.some(one => isTargetWithin(hostAndPort(url), one));
+}
+
 /** How an answer beyond a budget is treated is no amount of anything. */
 function numbersOf(values: Readonly<Record<string, unknown>>): Record<string, number> {
   return Object.fromEntries(
@@ -93,8 +103,10 @@ function numbersOf(values: Readonly<Record<string, unknown>>): Record<string, nu
 function remoteOf(endpoint: string): string {
   const socket = /^unix:\/\/([^:]+)/u.exec(endpoint)?.[1];
   if (socket !== undefined) return `unix:${socket}`;
-  if (!URL.canParse(endpoint)) return endpoint;
-  const { protocol, hostname, port } = new URL(endpoint);
+  return URL.canParse(endpoint) ? hostAndPort(new URL(endpoint)) : endpoint;
+}
+
+function hostAndPort({ protocol, hostname, port }: URL): string {
   return `${hostname}:${port === "" ? (protocol === "http:" ? 80 : 443) : port}`;
 }
 

@@ -15,6 +15,7 @@ import { missingForHook } from "../core/hook-row.ts";
 import { beyondRequest, type Grants, grantsOf, missingPrerequisites } from "../core/permissions-grants.ts";
 import { termsOf, widenings } from "../core/plugin-terms.ts";
 import type { PluginRecord } from "../core/ports/plugin-registry.ts";
+import type { StoredSettings } from "../core/ports/plugin-settings.ts";
 import type { Config, HookConfig } from "../wire/config/schema.ts";
 import { API_VERSION } from "../wire/hook-payload.ts";
 import { type PermissionsInput, permissionsSchema } from "../wire/permissions.ts";
@@ -24,7 +25,7 @@ import { isCalledByHttp } from "./endpoint.ts";
 import { compatFinding } from "./manifest-rules.ts";
 import { type Finding, findingText } from "./problem.ts";
 import { checkSchema } from "./schema-check.ts";
-import { resolveSettings } from "./settings.ts";
+import { declaredValues, resolveSettings } from "./settings.ts";
 import { wideningName, withinRequest } from "./terms.ts";
 
 export interface Enablement {
@@ -49,7 +50,17 @@ export interface EnableContext {
   /** What was decided by command. */
   readonly record: PluginRecord | undefined;
   /** Settings by command; those of a file go before them. */
-  readonly settings: Readonly<Record<string, unknown>>;
+  readonly settings: StoredSettings;
+}
+
+/** A secret that was set and cannot be read is not the same as none. */
+function unreadableRefusals({ settings, entry }: EnableContext): readonly Refusal[] {
+  return [...settings.unreadable]
+    .filter(([key]) => !Object.hasOwn(entry?.settings ?? {}, key))
+    .map(([key, why]) => ({
+      code: "plugin_security",
+      text: `settings.${key}: what was set cannot be read: ${why}`,
+    }));
 }
 
 /** What a configuration file grants; undefined: nothing is said there. */
@@ -67,7 +78,8 @@ export function enablePlugin(found: FoundPlugin, context: EnableContext): Enable
   const given = byFile ?? approvedRights(context.record, manifest.permissions);
   const granted = grantShape.length === 0 ? given : {};
   const grants = grantsOf(granted);
-  const settings = resolveSettings(manifest.settings, { ...context.settings, ...entry?.settings });
+  const set = { ...declaredValues(manifest.settings, context.settings.values), ...entry?.settings };
+  const settings = resolveSettings(manifest.settings, set, manifest.limits);
   const compat = compatFinding(manifest, context.hostVersion, [API_VERSION]);
   const invalid = [...(compat === undefined ? [] : [compat]), ...grantShape, ...settings.findings].map(
     textOf,
@@ -85,6 +97,7 @@ export function enablePlugin(found: FoundPlugin, context: EnableContext): Enable
     ...[...missingInThisVersion(manifest, granted), ...missingForHooks(context.hooks)].map(
       what => ({ code: "not_built", text: `${what} is not built in this version` }) as const,
     ),
+    ...unreadableRefusals(context),
     ...pointRefusals(manifest, context.hooks),
     ...endpointRefusals(manifest, entry?.endpoint),
     ...(byFile === undefined ? recordRefusals(found, context) : []),

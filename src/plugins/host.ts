@@ -9,6 +9,7 @@ import { grantsOf } from "../core/permissions-grants.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { PluginRecord } from "../core/ports/plugin-registry.ts";
 import type { PluginSecrets } from "../core/ports/plugin-secrets.ts";
+import { NO_SETTINGS } from "../core/ports/plugin-settings.ts";
 import type { HookConfig } from "../wire/config/schema.ts";
 import type { Manifest } from "../wire/manifest.ts";
 import { unenforcedLimits } from "./built.ts";
@@ -219,12 +220,12 @@ export class PluginHost implements HookPlugins {
 
 /** Find, check and prepare all plugins. Starts nothing; never rejects for what a plugin is. */
 export async function loadPlugins(options: PluginHostOptions): Promise<LoadedPlugins> {
-  const { config, log, settingsOf = () => ({}), hostVersion } = options;
+  const { config, log, settingsOf = () => NO_SETTINGS, hostVersion } = options;
   const records: Records = new Map((options.records ?? []).map(record => [record.id, record]));
   const asked = askedPlugins(config, records);
   const found = await findPlugins({ ...options, records, asked });
   const wanted = wantedPlugins(config, asked, found.plugins);
-  const checked = await checkPlugins(wanted, { config, hostVersion, records, settingsOf });
+  const checked = checkPlugins(wanted, { config, hostVersion, records, settingsOf });
   const refusals = new Map<string, PluginError>();
   const pool = options.pool ?? new TransportPool();
   const plugins: HookPlugin[] = [];

@@ -1,5 +1,6 @@
 /** Which plugins are asked for, and which of them may run: in dependency order, with every reason against the others. */
 import type { PluginRecord } from "../core/ports/plugin-registry.ts";
+import type { StoredSettings } from "../core/ports/plugin-settings.ts";
 import type { Config, HookConfig } from "../wire/config/schema.ts";
 import { planDependencies } from "./dependencies.ts";
 import { type FoundPlugin, offReason } from "./discovery.ts";
@@ -9,9 +10,7 @@ import { rowsOfManifest } from "./manifest-hooks.ts";
 export type PluginConfig = Pick<Config, "plugins" | "plugin" | "hooks">;
 export type Records = ReadonlyMap<string, PluginRecord>;
 /** Settings by command of one plugin; those of a file go before them. */
-export type SettingsOf = (
-  id: string,
-) => Readonly<Record<string, unknown>> | Promise<Readonly<Record<string, unknown>>>;
+export type SettingsOf = (id: string) => StoredSettings;
 
 export interface Wanted {
   readonly plugin: FoundPlugin | undefined;
@@ -57,13 +56,13 @@ export interface CheckOptions {
 }
 
 /** In dependency order, those that cannot run last. */
-export async function checkPlugins(
+export function checkPlugins(
   wanted: ReadonlyMap<string, Wanted>,
   { config, hostVersion, records, settingsOf }: CheckOptions,
-): Promise<ReadonlyMap<string, Checked>> {
+): ReadonlyMap<string, Checked> {
   const checked = new Map<string, Checked>();
   for (const [id, { plugin, rows }] of wanted) {
-    const settings = await settingsOf(id);
+    const settings = settingsOf(id);
     const context = { plugins: config.plugins, entry: config.plugin[id], hooks: rows, hostVersion };
     const more = { record: records.get(id), settings };
     checked.set(id, { plugin, enablement: plugin && enablePlugin(plugin, { ...context, ...more }) });

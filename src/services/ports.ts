@@ -14,6 +14,8 @@ import type { MailboxReader } from "../core/ports/mailboxes.ts";
 import type { MessageAdder } from "../core/ports/message-adder.ts";
 import type { PluginAdmin } from "../core/ports/plugin-admin.ts";
 import type { PluginKeys, TrustedKey } from "../core/ports/plugin-keys.ts";
+import type { PluginReviews } from "../core/ports/plugin-review.ts";
+import type { PluginSettingsAdmin } from "../core/ports/plugin-settings.ts";
 import type { Scrub } from "../core/ports/scrub.ts";
 import type { BatchImporter, ImportStore, VerificationStore } from "../core/ports/transfer.ts";
 
@@ -40,6 +42,8 @@ export interface ServicePorts {
   readonly verifications: VerificationStore;
   readonly system: SystemControl;
   readonly plugins: PluginAdmin;
+  readonly pluginReviews: PluginReviews;
+  readonly pluginSettings: PluginSettingsAdmin;
   readonly pluginKeys: PluginKeys;
   /** PEM to key. @throws {PluginValidationError} it is none, or too weak */
   readonly readPublicKey: (pem: string) => Pick<TrustedKey, "id" | "algorithm" | "spki">;

@@ -46,3 +46,45 @@ export interface PluginSettings {
   /** All of a plugin's, for an uninstall with `--purge`. */
   purge(pluginId: string): Promise<void>;
 }
+
+/** One declared setting, as somebody may see it. */
+export interface SettingView {
+  readonly key: string;
+  readonly type: "string" | "number" | "integer" | "boolean" | "enum" | "url" | "secret";
+  /** In effect; of a secret always undefined. */
+  readonly value: string | number | boolean | undefined;
+  /** There is a value, its own or the default. */
+  readonly isSet: boolean;
+  readonly origin: "file" | "database" | "default" | "none";
+  /** Of one that a file sets: where. */
+  readonly where: string | undefined;
+  readonly description: string | undefined;
+  /** For people: `a number from 0 to 1`. */
+  readonly allowed: string;
+  /** Why a secret that was set cannot be used. */
+  readonly problem: string | undefined;
+}
+
+export interface PluginSettingsView {
+  readonly plugin: string;
+  readonly version: number;
+  readonly settings: readonly SettingView[];
+}
+
+export interface PluginSettingsAdmin {
+  /** In the order of the manifest. @throws {MairustError} `not_found` */
+  show(plugin: string): Promise<PluginSettingsView>;
+  /**
+   * Checked as a whole, kept, and in effect from the next call of the plugin on; its processes go on.
+   *
+   * @param changes  null: take it away, so that the default is back
+   * @param version  that the caller saw
+   * @throws {MairustError} `not_found`; `config_invalid` with every problem; `not_permitted`: a file sets the key; {@link StaleVersion}
+   */
+  change(
+    plugin: string,
+    changes: Readonly<Record<string, unknown>>,
+    version: number,
+    options: { readonly dryRun: boolean },
+  ): Promise<PluginSettingsView>;
+}
