@@ -140,6 +140,8 @@ export function hooksComponent(parts: HookParts): HooksHandle {
       async init() {
         const rows = (await parts.rows?.list()) ?? [];
         const records = (await parts.records?.list()) ?? [];
+        const gone = (await parts.installed?.clean(records)) ?? [];
+        if (gone.length > 0) log.info("unused plugin versions removed", { versions: gone.join(" ") });
         const made = await load({ config: settings.config, rows, records }, () => true);
         const { loaded } = made;
         inUse.set(made);
@@ -220,7 +222,7 @@ function refuse(errors: readonly unknown[]): void {
   if (errors.length === 0) return;
   const problems = errors.map(messageOf);
   throw new MairustError("config_invalid", `Cannot use the plugins: ${problems.join("; ")}`, {
-    context: { problems },
+    context: { problems, errors },
   });
 }
 
