@@ -4,6 +4,7 @@
  *
  * Order: database → blobs → store → ledger → plugins → worker → listeners. Stopping goes the other way, listeners first.
  */
+import { join } from "node:path";
 import { createAlerts } from "./compose/alerts.ts";
 import { cell } from "./compose/cell.ts";
 import { configuredDomains, databaseComponent } from "./compose/database.ts";
@@ -24,6 +25,9 @@ import {
   milterComponent,
 } from "./compose/listeners.ts";
 import { pluginAdmin } from "./compose/plugin-admin.ts";
+import { pluginCare } from "./compose/plugin-care.ts";
+import { pluginLifecycle } from "./compose/plugin-lifecycle.ts";
+import { purgePlugin } from "./compose/plugin-purge.ts";
 import { reloader } from "./compose/reload.ts";
 import { createSettings } from "./compose/settings.ts";
 import { blobsComponent, storeComponent, workerComponent } from "./compose/storage.ts";
@@ -44,10 +48,11 @@ import { deadlineAfter, type TimedDeadline } from "./platform/deadline.ts";
 import { createLog, type RootLog } from "./platform/log.ts";
 import { MasterKey } from "./platform/master-key.ts";
 import { createMetrics } from "./platform/metrics.ts";
-import { packageVersion } from "./platform/package-root.ts";
+import { packageRoot, packageVersion } from "./platform/package-root.ts";
 import { ComponentRegistry } from "./platform/registry.ts";
 import { loadOrMakeSecret } from "./platform/secret-file.ts";
 import { uuid7Generator } from "./platform/uuid7.ts";
+import { InstalledPlugins } from "./plugins/installed.ts";
 import { readPublicKey } from "./plugins/package/keys.ts";
 import type { ServicePorts } from "./services/ports.ts";
 import { recordReload } from "./services/system.ts";
@@ -65,6 +70,7 @@ import { MailboxHub } from "./store/mailbox-hub.ts";
 import { createMailboxReader } from "./store/mailboxes.ts";
 import { createUserPasswords } from "./store/passwords.ts";
 import { StoredPluginKeys } from "./store/plugin-keys.ts";
+import { StoredPluginRegistry } from "./store/plugin-registry.ts";
 import { StoredPluginSecrets } from "./store/plugin-secrets.ts";
 import { SECRETS_PURPOSE, settleMasterKey } from "./store/reseal.ts";
 import { createScrub } from "./store/scrub.ts";
@@ -166,10 +172,18 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   });
   const pluginKeys = new StoredPluginKeys(db, log);
   const resealing = { db, master, log, now: () => new Date(), traceLifetimeS: TRACE_LIFETIME_S };
+  const registryOfPlugins = new StoredPluginRegistry(db, log);
+  const trust = () => pluginKeys.trust();
+  const installed = new InstalledPlugins({
+    ...{ dir: () => settings.config.plugins.dir, registry: registryOfPlugins, trust },
+  });
+  const samples = join(packageRoot(), "plugins");
   const hooks = hooksComponent({
     ...common,
     secrets,
     rows: hookRows,
+    ...{ records: registryOfPlugins, installed, samples },
+    onCrash: (plugin, reason) => care.crashed(plugin, reason),
     ledger: ledger.ledger,
     lateAnswers: jobs.lateAnswers,
   });
@@ -233,8 +247,18 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     room: new PayloadRoom(TEST_PAYLOAD_BYTES),
   };
   const commands = hookControl({
-    ...{ ...common, hooks, rows: hookRows, turns },
+    ...{ ...common, hooks, rows: hookRows, turns, records: registryOfPlugins, installed },
     call: (row, inUse, message) => testHook(trial, row, inUse, message),
+  });
+  const changing = { hooks, rows: hookRows, registry: registryOfPlugins, installed, audit, turns };
+  const care = pluginCare({
+    ...{ ...common, ...changing, alerts, keys: pluginKeys, reread: commands.reread },
+    traffic: () => egress.traffic(),
+    listen: onChange => registryOfPlugins.listen(onChange),
+  });
+  const lifecycle = pluginLifecycle({
+    ...{ ...changing, settings, version, keys: pluginKeys, samples, health: care.health },
+    purge: id => purgePlugin(id, config.log_dir),
   });
   const maxMessageBytes = () => settings.config.limits.message_bytes;
   const ports: ServicePorts = {
@@ -270,6 +294,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     }),
     verifications: createVerificationStore(db),
     plugins: pluginAdmin(hooks, secrets),
+    lifecycle,
     pluginKeys,
     readPublicKey,
     system: systemControl({ settings, registry, metrics, reread: options.reread, apply: reload }),
@@ -292,6 +317,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   registry.register(ledger.component);
   registry.register(hooks.component);
   registry.register(commands.component);
+  registry.register(care.component);
   if (config.roles.includes("worker")) registry.register(workerComponent(common, db, blobs, heldMail));
   if (config.roles.includes("worker")) registry.register(jobs.component);
   const listeners: ListenerComponent[] = [];

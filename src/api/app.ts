@@ -25,6 +25,7 @@ import { keyRoutesOf } from "./routes/keys.ts";
 import { ledgerRoutesOf } from "./routes/ledger.ts";
 import { messageRoutesOf } from "./routes/messages.ts";
 import { pluginKeyRoutesOf } from "./routes/plugin-keys.ts";
+import { lifecycleRoutesOf } from "./routes/plugin-lifecycle.ts";
 import { pluginRoutesOf } from "./routes/plugins.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
 import { systemRoutesOf } from "./routes/system.ts";
@@ -96,6 +97,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   heldRoutesOf(app, options.ports);
   transferRoutesOf(app, options.ports);
   pluginRoutesOf(app, options.ports);
+  lifecycleRoutesOf(app, options.ports);
   pluginKeyRoutesOf(app, options.ports);
   systemRoutesOf(app, options.ports, request => options.accessOf(request.raw.socket) === "admin");
   await app.ready();

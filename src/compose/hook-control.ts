@@ -10,6 +10,7 @@ import { type Component, component } from "../platform/component.ts";
 import { every } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
+import type { InstalledPlugins } from "../plugins/installed.ts";
 import type { HookConfig } from "../wire/config/schema.ts";
 import { changedRows } from "./changed-rows.ts";
 import { checkHookRow, type HooksInUse, hookViews } from "./hook-views.ts";
@@ -28,8 +29,8 @@ export interface HookControlParts {
   readonly rows: HookRows;
   /** What was decided about plugins by command; absent: nothing. */
   readonly records?: Pick<PluginRegistry, "list">;
-  /** Told of records that another node changed, before they are used. */
-  readonly onRecords?: (before: readonly PluginRecord[], now: readonly PluginRecord[]) => void;
+  /** Packages of other nodes come and go here too. */
+  readonly installed?: Pick<InstalledPlugins, "forget" | "clean">;
   readonly turns: Turns;
   /** Call a hook on trial. */
   readonly call: (row: HookConfig, inUse: HooksInUse, message: TestMessage) => Promise<HookTest>;
@@ -58,8 +59,10 @@ export function hookControl(parts: HookControlParts): HookControlHandle {
       const now = await rows.list();
       const records = (await parts.records?.list()) ?? inUse.records;
       if (areSame(now, inUse.rows, rowMark) && areSame(records, inUse.records, recordMark)) return;
-      parts.onRecords?.(inUse.records, records);
+      const known = new Set(inUse.records.map(recordMark));
+      for (const record of records) if (!known.has(recordMark(record))) parts.installed?.forget(record.id);
       await (await hooks.prepare({ rows: now, records, needs: new Set() })).commit();
+      await parts.installed?.clean(records);
       log.info("hooks changed by another node", { hooks: now.length, plugins: records.length });
     });
   const ends: Array<() => void> = [];

@@ -18,7 +18,7 @@ import { deadlineAfter, within } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { uuid7Generator } from "../platform/uuid7.ts";
-import { loadPlugins, type PluginHost, type StartFailure } from "../plugins/host.ts";
+import { loadPlugins, type OnCrash, type PluginHost, type StartFailure } from "../plugins/host.ts";
 import type { InstalledPlugins } from "../plugins/installed.ts";
 import { createPluginLogs } from "../plugins/plugin-logs.ts";
 import { TransportPool } from "../plugins/transport-pool.ts";
@@ -54,7 +54,7 @@ export interface HookParts {
   readonly samples?: string;
   /** Settings by command. */
   readonly settingsOf?: SettingsOf;
-  /** A process of a plugin ended by itself. */
+  /** A process of a plugin in use ended by itself. */
   readonly onCrash?: (plugin: string, reason: string) => void;
 }
 
@@ -119,7 +119,11 @@ export function hooksComponent(parts: HookParts): HooksHandle {
   ): Promise<HooksInUse> => {
     const config = await withHookRows(made.config, made.rows);
     const running = { find: (id: string) => host.peek()?.loaded(id), rereads };
-    const { installed, samples, settingsOf, onCrash } = parts;
+    const { installed, samples, settingsOf } = parts;
+    // What crashes while it is tried does not count against what runs.
+    const onCrash: OnCrash = (id, reason, transport) => {
+      if (host.peek()?.find(id)?.transport === transport) parts.onCrash?.(id, reason);
+    };
     const hosted = { hostVersion: version, createTransport, secrets, log, logs, pool, healthMaxAgeMs };
     const sources = { records: made.records, running, installed, samples, settingsOf, onCrash };
     return { ...made, loaded: await loadPlugins({ config, ...hosted, ...sources }) };

@@ -1,13 +1,17 @@
 /** What is known of each plugin here: what became of it in this process, and what stands in its record. */
 import type { PluginDetail } from "../core/ports/plugin-lifecycle.ts";
 import type { PluginRecord } from "../core/ports/plugin-registry.ts";
+import { type BrokenCircuit, brokenText } from "../hooks/circuits.ts";
 import { grantsOfFile } from "../plugins/enable.ts";
 import type { PluginStatus } from "../plugins/host.ts";
 import { withinRequest } from "../plugins/terms.ts";
 import type { HooksInUse } from "./hook-views.ts";
 
 /** By id. Those whose version waits say for what when they are looked at alone. */
-export function pluginDetails({ config, records, loaded }: HooksInUse): readonly PluginDetail[] {
+export function pluginDetails(
+  { config, records, loaded }: HooksInUse,
+  broken: readonly BrokenCircuit[] = [],
+): readonly PluginDetail[] {
   const recorded = new Map(records.map(record => [record.id, record]));
   const listed = new Map(loaded.host.list().map(status => [status.id, status]));
   const ids = [...new Set([...recorded.keys(), ...listed.keys()])].sort();
@@ -15,13 +19,17 @@ export function pluginDetails({ config, records, loaded }: HooksInUse): readonly
     const status = listed.get(id);
     const record = recorded.get(id);
     const { grants, grantedBy } = grantsOf(config.plugin[id], record, status);
+    const circuit = broken.find(({ plugin }) => plugin === id);
+    const { state, reason } = stateOf(status, record);
     const verification = status?.found?.installed?.verification;
     return {
       id,
       name: status?.name ?? id,
       version: status?.version ?? record?.version ?? "",
       origin: originOf(status, record),
-      ...stateOf(status, record),
+      state,
+      reason: reason ?? (circuit && brokenText(circuit)),
+      destination: loaded.host.find(id)?.transport?.destination,
       signature: verification?.state,
       signatureDetail: verification?.detail,
       grants,
@@ -77,6 +85,7 @@ export function purgedPlugin(id: string): PluginDetail {
     origin: "unknown",
     state: "uninstalled",
     reason: undefined,
+    destination: undefined,
     signature: undefined,
     signatureDetail: undefined,
     grants: {},

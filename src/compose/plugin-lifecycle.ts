@@ -69,7 +69,7 @@ export function pluginLifecycle(parts: LifecycleParts): PluginLifecycle {
   const lifecycle = new Lifecycle(parts);
   const { turns } = parts;
   return {
-    list: async () => pluginDetails(inUseOf(parts)),
+    list: async () => pluginDetails(inUseOf(parts), parts.hooks.brokenCircuits()),
     get: id => lifecycle.get(id),
     health: id => parts.health(id),
     install: (source, options) => turns(() => lifecycle.install(source, options)),
@@ -98,7 +98,7 @@ class Lifecycle {
 
   async get(id: string): Promise<PluginDetail> {
     const inUse = inUseOf(this.#parts);
-    const detail = pluginDetails(inUse).find(one => one.id === id);
+    const detail = pluginDetails(inUse, this.#parts.hooks.brokenCircuits()).find(one => one.id === id);
     if (detail === undefined) throw new NotFound("plugin", id);
     const { record } = detail;
     if (record?.pending === undefined) return detail;
