@@ -4,9 +4,11 @@
  *
  * Order: database → blobs → store → ledger → plugins → worker → listeners. Stopping goes the other way, listeners first.
  */
+import { join } from "node:path";
 import { createAlerts } from "./compose/alerts.ts";
 import { cell } from "./compose/cell.ts";
 import { configuredDomains, databaseComponent } from "./compose/database.ts";
+import { egressProxies } from "./compose/egress.ts";
 import { heldMailOf } from "./compose/holds.ts";
 import { hookControl } from "./compose/hook-control.ts";
 import { TEST_PAYLOAD_BYTES, testHook } from "./compose/hook-test.ts";
@@ -23,6 +25,10 @@ import {
   milterComponent,
 } from "./compose/listeners.ts";
 import { pluginAdmin } from "./compose/plugin-admin.ts";
+import { pluginCare } from "./compose/plugin-care.ts";
+import { pluginLifecycle } from "./compose/plugin-lifecycle.ts";
+import { purgePlugin } from "./compose/plugin-purge.ts";
+import { pluginReviews } from "./compose/plugin-review.ts";
 import { pluginSettingsAdmin } from "./compose/plugin-settings.ts";
 import { reloader } from "./compose/reload.ts";
 import { createSettings } from "./compose/settings.ts";
@@ -44,10 +50,11 @@ import { deadlineAfter, type TimedDeadline } from "./platform/deadline.ts";
 import { createLog, type RootLog } from "./platform/log.ts";
 import { MasterKey } from "./platform/master-key.ts";
 import { createMetrics } from "./platform/metrics.ts";
-import { packageVersion } from "./platform/package-root.ts";
+import { packageRoot, packageVersion } from "./platform/package-root.ts";
 import { ComponentRegistry } from "./platform/registry.ts";
 import { loadOrMakeSecret } from "./platform/secret-file.ts";
 import { uuid7Generator } from "./platform/uuid7.ts";
+import { InstalledPlugins } from "./plugins/installed.ts";
 import { readPublicKey } from "./plugins/package/keys.ts";
 import type { ServicePorts } from "./services/ports.ts";
 import { recordReload } from "./services/system.ts";
@@ -65,6 +72,7 @@ import { MailboxHub } from "./store/mailbox-hub.ts";
 import { createMailboxReader } from "./store/mailboxes.ts";
 import { createUserPasswords } from "./store/passwords.ts";
 import { StoredPluginKeys } from "./store/plugin-keys.ts";
+import { StoredPluginRegistry } from "./store/plugin-registry.ts";
 import { StoredPluginSecrets } from "./store/plugin-secrets.ts";
 import { createPluginSettings } from "./store/plugin-settings.ts";
 import { SECRETS_PURPOSE, SETTINGS_PURPOSE, settleMasterKey } from "./store/reseal.ts";
@@ -114,9 +122,11 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     components: () => registry.list(),
     jobs: () => jobs.admin.counts(),
     held: () => heldMail.admin.countOpen(),
+    network: () => egress.traffic(),
   });
   const common = { settings, log, metrics, version };
   const alerts = createAlerts(log, metrics);
+  const egress = egressProxies({ settings, log, listening: () => addresses() });
 
   // The store over a database and a blob folder that open later.
   const dbCell = cell<Db>("database");
@@ -166,11 +176,19 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const pluginKeys = new StoredPluginKeys(db, log);
   const pluginSettings = createPluginSettings(db, master.ring(SETTINGS_PURPOSE));
   const resealing = { db, master, log, now: () => new Date(), traceLifetimeS: TRACE_LIFETIME_S };
+  const registryOfPlugins = new StoredPluginRegistry(db, log);
+  const trust = () => pluginKeys.trust();
+  const installed = new InstalledPlugins({
+    ...{ dir: () => settings.config.plugins.dir, registry: registryOfPlugins, trust },
+  });
+  const samples = join(packageRoot(), "plugins");
   const hooks = hooksComponent({
     ...common,
     secrets,
     stored: pluginSettings,
     rows: hookRows,
+    ...{ records: registryOfPlugins, installed, samples },
+    onCrash: (plugin, reason) => care.crashed(plugin, reason),
     ledger: ledger.ledger,
     lateAnswers: jobs.lateAnswers,
   });
@@ -234,8 +252,22 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     room: new PayloadRoom(TEST_PAYLOAD_BYTES),
   };
   const commands = hookControl({
-    ...{ ...common, hooks, stored: pluginSettings, rows: hookRows, turns },
+    ...{ ...common, hooks, rows: hookRows, turns, records: registryOfPlugins, installed },
+    stored: pluginSettings,
     call: (row, inUse, message) => testHook(trial, row, inUse, message),
+  });
+  const changing = { hooks, rows: hookRows, registry: registryOfPlugins, installed, audit, turns };
+  const care = pluginCare({
+    ...{ ...common, ...changing, alerts, keys: pluginKeys, reread: commands.reread },
+    traffic: () => egress.traffic(),
+    listen: onChange => registryOfPlugins.listen(onChange),
+  });
+  const lifecycle = pluginLifecycle({
+    ...{ ...changing, settings, version, keys: pluginKeys, samples, health: care.health },
+    async purge(id) {
+      await pluginSettings.purge(id);
+      await purgePlugin(id, config.log_dir);
+    },
   });
   const maxMessageBytes = () => settings.config.limits.message_bytes;
   const ports: ServicePorts = {
@@ -270,8 +302,10 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
       log,
     }),
     verifications: createVerificationStore(db),
+    pluginReviews: pluginReviews({ settings, hooks, installed }),
     pluginSettings: pluginSettingsAdmin({ settings, hooks, store: pluginSettings, turns }),
     plugins: pluginAdmin(hooks, secrets),
+    lifecycle,
     pluginKeys,
     readPublicKey,
     system: systemControl({ settings, registry, metrics, reread: options.reread, apply: reload }),
@@ -294,6 +328,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   registry.register(ledger.component);
   registry.register(hooks.component);
   registry.register(commands.component);
+  registry.register(care.component);
   if (config.roles.includes("worker")) registry.register(workerComponent(common, db, blobs, heldMail));
   if (config.roles.includes("worker")) registry.register(jobs.component);
   const listeners: ListenerComponent[] = [];
@@ -311,16 +346,17 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   if (config.roles.includes("lmtp")) listeners.push(lmtpComponent(common, intake));
   if (config.roles.includes("milter")) listeners.push(milterComponent(common, decider));
   for (const listener of listeners) registry.register(listener.component);
+  const addresses = () =>
+    listeners.flatMap(({ component, addresses: open }) =>
+      open().map(address => ({ name: component.info.name, address })),
+    );
 
   return {
     registry,
     log,
     start: () => startAll(registry),
     stop: deadline => registry.stopAll(deadline),
-    addresses: () =>
-      listeners.flatMap(({ component, addresses }) =>
-        addresses().map(address => ({ name: component.info.name, address })),
-      ),
+    addresses,
     async reload(next) {
       const result = await reload(next, false);
       await recordReload(ports, "local:signal", result);

@@ -25,6 +25,7 @@ import { keyRoutesOf } from "./routes/keys.ts";
 import { ledgerRoutesOf } from "./routes/ledger.ts";
 import { messageRoutesOf } from "./routes/messages.ts";
 import { pluginKeyRoutesOf } from "./routes/plugin-keys.ts";
+import { lifecycleRoutesOf } from "./routes/plugin-lifecycle.ts";
 import { pluginReviewRoutesOf } from "./routes/plugin-review.ts";
 import { pluginSettingsRoutesOf } from "./routes/plugin-settings.ts";
 import { pluginRoutesOf } from "./routes/plugins.ts";
@@ -100,6 +101,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   pluginRoutesOf(app, options.ports);
   pluginReviewRoutesOf(app, options.ports);
   pluginSettingsRoutesOf(app, options.ports);
+  lifecycleRoutesOf(app, options.ports);
   pluginKeyRoutesOf(app, options.ports);
   systemRoutesOf(app, options.ports, request => options.accessOf(request.raw.socket) === "admin");
   await app.ready();

@@ -1,17 +1,13 @@
 /** The part of the command table about plugins. */
 import type { CommandSpec, Handler } from "./command.ts";
+import { PLUGIN_LIFECYCLE_COMMANDS } from "./plugin-lifecycle-commands.ts";
 import { PLUGIN_PACKAGE_COMMANDS } from "./plugin-package-commands.ts";
 
 const plugin = (pick: (m: typeof import("./commands/plugin.ts")) => Handler) => async () =>
   pick(await import("./commands/plugin.ts"));
 
 export const PLUGIN_COMMANDS: readonly CommandSpec[] = [
-  {
-    usage: "plugin list",
-    summary: "every plugin that was found: version, state and why, where payloads go",
-    examples: ["plugin list", "plugin list -f json"],
-    load: plugin(m => m.list),
-  },
+  ...PLUGIN_LIFECYCLE_COMMANDS,
   {
     usage: "plugin rotate <id>",
     summary: "a new secret for a plugin that is called by HTTP; it is printed once",

@@ -3,23 +3,17 @@
  * can be refused is found out then), made durable, and put into effect. Other nodes read the rows again every half minute: no
  * notification can be missed, and the hooks of two nodes differ for that long at most.
  */
-import { isDeepStrictEqual } from "node:util";
 import { MairustError, messageOf, NotFound } from "../core/errors.ts";
-import type {
-  HookControl,
-  HookRowChange,
-  HookRows,
-  HookTest,
-  StoredHook,
-  TestMessage,
-} from "../core/ports/hook-admin.ts";
+import type { HookControl, HookRows, HookTest, StoredHook, TestMessage } from "../core/ports/hook-admin.ts";
 import type { PluginRecord, PluginRegistry } from "../core/ports/plugin-registry.ts";
-import type { PluginSettings } from "../core/ports/plugin-settings.ts";
+import type { PluginSettings, StoredSettings } from "../core/ports/plugin-settings.ts";
 import { type Component, component } from "../platform/component.ts";
 import { every } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
+import type { InstalledPlugins } from "../plugins/installed.ts";
 import type { HookConfig } from "../wire/config/schema.ts";
+import { changedRows } from "./changed-rows.ts";
 import { checkHookRow, type HooksInUse, hookViews } from "./hook-views.ts";
 import type { HooksHandle } from "./hooks.ts";
 import type { Settings } from "./settings.ts";
@@ -38,8 +32,8 @@ export interface HookControlParts {
   readonly records?: Pick<PluginRegistry, "list">;
   /** Settings of plugins by command; absent: there are none. */
   readonly stored?: Pick<PluginSettings, "all">;
-  /** Told of records that another node changed, before they are used. */
-  readonly onRecords?: (before: readonly PluginRecord[], now: readonly PluginRecord[]) => void;
+  /** Packages of other nodes come and go here too. */
+  readonly installed?: Pick<InstalledPlugins, "forget" | "clean">;
   readonly turns: Turns;
   /** Call a hook on trial. */
   readonly call: (row: HookConfig, inUse: HooksInUse, message: TestMessage) => Promise<HookTest>;
@@ -68,14 +62,15 @@ export function hookControl(parts: HookControlParts): HookControlHandle {
       const now = await rows.list();
       const records = (await parts.records?.list()) ?? inUse.records;
       const stored = (await parts.stored?.all()) ?? inUse.stored;
-      const isSame = [
-        [now, inUse.rows],
-        [records, inUse.records],
-        [stored, inUse.stored],
-      ].every(([fresh, used]) => isDeepStrictEqual(fresh, used));
+      const isSame =
+        areSame(now, inUse.rows, rowMark) &&
+        areSame(records, inUse.records, recordMark) &&
+        areSame(settingsMarks(stored), settingsMarks(inUse.stored), mark => mark);
       if (isSame) return;
-      parts.onRecords?.(inUse.records, records);
+      const known = new Set(inUse.records.map(recordMark));
+      for (const record of records) if (!known.has(recordMark(record))) parts.installed?.forget(record.id);
       await (await hooks.prepare({ rows: now, records, stored, needs: new Set() })).commit();
+      await parts.installed?.clean(records);
       log.info("hooks changed by another node", { hooks: now.length, plugins: records.length });
     });
   const ends: Array<() => void> = [];
@@ -135,25 +130,16 @@ function used(hooks: HooksHandle): HooksInUse {
   throw new MairustError("draining", "Cannot look at the hooks: they are not started");
 }
 
-function changedRows(rows: readonly StoredHook[], changes: readonly HookRowChange[]): readonly StoredHook[] {
-  const byName = new Map(rows.map(row => [row.name, row]));
-  const now = new Date();
-  for (const change of changes) {
-    const { name } = change;
-    const known = byName.get(name);
-    if (change.kind === "remove") byName.delete(name);
-    else {
-      const version = (known?.version ?? 0) + 1;
-      byName.set(name, {
-        name,
-        keys: change.keys,
-        version,
-        createdAt: known?.createdAt ?? now,
-        updatedAt: now,
-      });
-    }
-  }
-  return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+/** Times are the database's in one list and ours in the other; versions tell changes apart. */
+const rowMark = ({ name, version }: StoredHook): string => `${name} ${version}`;
+const recordMark = ({ id, rowVersion, state, version }: PluginRecord): string =>
+  `${id} ${rowVersion} ${state} ${version}`;
+/** In one order, whichever was set first. */
+const settingsMarks = (stored: ReadonlyMap<string, StoredSettings>): readonly string[] =>
+  [...stored].map(([id, { version }]) => `${id} ${version}`).sort();
+
+function areSame<T>(a: readonly T[], b: readonly T[], mark: (one: T) => string): boolean {
+  return a.length === b.length && a.every((one, i) => mark(one) === mark(b[i] as T));
 }
 
 async function callCounts(metrics: Metrics): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>> {

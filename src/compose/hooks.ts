@@ -19,7 +19,7 @@ import { deadlineAfter, within } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { uuid7Generator } from "../platform/uuid7.ts";
-import { loadPlugins, type PluginHost, type StartFailure } from "../plugins/host.ts";
+import { loadPlugins, type OnCrash, type PluginHost, type StartFailure } from "../plugins/host.ts";
 import type { InstalledPlugins } from "../plugins/installed.ts";
 import { createPluginLogs } from "../plugins/plugin-logs.ts";
 import { TransportPool } from "../plugins/transport-pool.ts";
@@ -54,7 +54,7 @@ export interface HookParts {
   readonly samples?: string;
   /** Settings of plugins by command; absent: there are none. */
   readonly stored?: Pick<PluginSettings, "all">;
-  /** A process of a plugin ended by itself. */
+  /** A process of a plugin in use ended by itself. */
   readonly onCrash?: (plugin: string, reason: string) => void;
 }
 
@@ -121,8 +121,12 @@ export function hooksComponent(parts: HookParts): HooksHandle {
   ): Promise<HooksInUse> => {
     const config = await withHookRows(made.config, made.rows);
     const running = { find: (id: string) => host.peek()?.loaded(id), rereads };
-    const { installed, samples, onCrash } = parts;
+    const { installed, samples } = parts;
     const settingsOf = (id: string) => made.stored.get(id) ?? NO_SETTINGS;
+    // What crashes while it is tried does not count against what runs.
+    const onCrash: OnCrash = (id, reason, transport) => {
+      if (host.peek()?.find(id)?.transport === transport) parts.onCrash?.(id, reason);
+    };
     const hosted = { hostVersion: version, createTransport, secrets, log, logs, pool, healthMaxAgeMs };
     const sources = { records: made.records, running, installed, samples, settingsOf, onCrash };
     return { ...made, loaded: await loadPlugins({ config, ...hosted, ...sources }) };
@@ -144,6 +148,8 @@ export function hooksComponent(parts: HookParts): HooksHandle {
         const rows = (await parts.rows?.list()) ?? [];
         const records = (await parts.records?.list()) ?? [];
         const stored = (await parts.stored?.all()) ?? new Map();
+        const gone = (await parts.installed?.clean(records)) ?? [];
+        if (gone.length > 0) log.info("unused plugin versions removed", { versions: gone.join(" ") });
         const made = await load({ config: settings.config, rows, records, stored }, () => true);
         const { loaded } = made;
         inUse.set(made);
@@ -225,7 +231,7 @@ function refuse(errors: readonly unknown[]): void {
   if (errors.length === 0) return;
   const problems = errors.map(messageOf);
   throw new MairustError("config_invalid", `Cannot use the plugins: ${problems.join("; ")}`, {
-    context: { problems },
+    context: { problems, errors },
   });
 }
 

@@ -10,6 +10,7 @@ import type { Log } from "../core/ports/log.ts";
 import type { PluginRecord } from "../core/ports/plugin-registry.ts";
 import type { PluginSecrets } from "../core/ports/plugin-secrets.ts";
 import { NO_SETTINGS } from "../core/ports/plugin-settings.ts";
+import type { PluginTransport } from "../core/ports/plugin-transport.ts";
 import type { HookConfig } from "../wire/config/schema.ts";
 import type { Manifest } from "../wire/manifest.ts";
 import { unenforcedLimits } from "./built.ts";
@@ -35,6 +36,8 @@ import {
   wantedPlugins,
 } from "./wanted.ts";
 
+export type OnCrash = (plugin: string, reason: string, transport: PluginTransport) => void;
+
 export interface PluginHostOptions {
   readonly config: PluginConfig;
   /** What was decided by command; default: nothing. */
@@ -51,8 +54,8 @@ export interface PluginHostOptions {
   readonly running?: RunningPlugins | undefined;
   /** A kept health is good enough until it is so old; default: ask each time. */
   readonly healthMaxAgeMs?: (() => number) | undefined;
-  /** A process of a plugin ended by itself. */
-  readonly onCrash?: ((plugin: string, reason: string) => void) | undefined;
+  /** A process of a plugin ended by itself. @param transport  whose it was */
+  readonly onCrash?: OnCrash | undefined;
   /** Folders besides `plugins.folders`, such as the samples of this package. */
   readonly extraFolders?: readonly string[];
   /** Of this service, for `[compat]`. */
@@ -306,12 +309,15 @@ function readyPlugin(found: FoundPlugin, enablement: Enablement, parts: PrepareP
   const { manifest, installed, files } = found;
   const { id, version, limits } = manifest;
   const log = parts.log.child({ plugin: id });
-  const spec = transportSpec(found, parts, log);
+  const made: { transport?: PluginTransport } = {};
+  const onCrash = (reason: string) => made.transport && parts.onCrash?.(id, reason, made.transport);
+  const spec = transportSpec(found, { ...parts, onCrash }, log);
   const code = installed?.digest ?? (files === undefined ? "" : folderDigest(files));
   const lease = parts.pool.lease(poolKey(spec, code), () => {
     const unenforced = unenforcedLimits(manifest);
     if (unenforced.length > 0) log.warn("plugin_limits_not_enforced", { limits: unenforced.join(", ") });
-    return parts.createTransport(spec);
+    made.transport = parts.createTransport(spec);
+    return made.transport;
   });
   const plugin: HookPlugin = {
     id,

@@ -11,7 +11,7 @@ export interface TransportParts {
   readonly config: Pick<Config, "plugin">;
   readonly secrets: PluginSecrets;
   readonly logs: Pick<PluginLogs, "write" | "dropped">;
-  readonly onCrash?: ((plugin: string, reason: string) => void) | undefined;
+  readonly onCrash?: (reason: string) => void;
 }
 
 /** @param log  of this plugin */
@@ -29,7 +29,7 @@ export function transportSpec(
     onLog: (line: string) => logs.write(id, line),
     onLogDropped: (lines: number) => logs.dropped(id, lines),
     onNotice: (text: string) => log.warn("plugin_process", { text }),
-    onCrash: (reason: string) => onCrash?.(id, reason),
+    onCrash: (reason: string) => onCrash?.(reason),
   };
   const target = httpTarget(entry, approved);
   if (target !== undefined) {

@@ -1,13 +1,8 @@
-/** Use cases on plugins: list them, give one a new secret. */
-import type { PluginView } from "../core/ports/plugin-admin.ts";
+/** Use cases on plugins: give one a new secret. */
 import type { NewSecret } from "../core/ports/plugin-secrets.ts";
 import { DEFAULT_GRACE_S } from "../wire/plugin-secrets.ts";
 import { type Actor, audited } from "./audit.ts";
 import type { ServicePorts } from "./ports.ts";
-
-export function listPlugins(ports: ServicePorts): readonly PluginView[] {
-  return ports.plugins.list();
-}
 
 /**
  * @param graceS  how long the old secret signs beside the new one; 0: not at all; default a day

@@ -14,6 +14,7 @@ import type { MailboxReader } from "../core/ports/mailboxes.ts";
 import type { MessageAdder } from "../core/ports/message-adder.ts";
 import type { PluginAdmin } from "../core/ports/plugin-admin.ts";
 import type { PluginKeys, TrustedKey } from "../core/ports/plugin-keys.ts";
+import type { PluginLifecycle } from "../core/ports/plugin-lifecycle.ts";
 import type { PluginReviews } from "../core/ports/plugin-review.ts";
 import type { PluginSettingsAdmin } from "../core/ports/plugin-settings.ts";
 import type { Scrub } from "../core/ports/scrub.ts";
@@ -44,6 +45,7 @@ export interface ServicePorts {
   readonly plugins: PluginAdmin;
   readonly pluginReviews: PluginReviews;
   readonly pluginSettings: PluginSettingsAdmin;
+  readonly lifecycle: PluginLifecycle;
   readonly pluginKeys: PluginKeys;
   /** PEM to key. @throws {PluginValidationError} it is none, or too weak */
   readonly readPublicKey: (pem: string) => Pick<TrustedKey, "id" | "algorithm" | "spki">;

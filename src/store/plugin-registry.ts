@@ -43,21 +43,15 @@ interface ApprovalRow {
 export class StoredPluginRegistry implements PluginRegistry {
   readonly #db: Db;
   readonly #log: Log;
-  #unlisten: (() => Promise<void>) | undefined;
 
   constructor(db: Db, log: Log) {
     this.#db = db;
     this.#log = log;
   }
 
-  /** @param onChange  a record changed, here or on another node; also after a while without a connection */
-  async start(onChange: () => void): Promise<void> {
-    this.#unlisten = await this.#db.listen(CHANNEL, onChange, onChange);
-  }
-
-  async stop(): Promise<void> {
-    await this.#unlisten?.();
-    this.#unlisten = undefined;
+  /** @param onChange  a record changed, here or on another node; also after a while without a connection. @returns ends it */
+  listen(onChange: () => void): Promise<() => Promise<void>> {
+    return this.#db.listen(CHANNEL, onChange, onChange);
   }
 
   async list(): Promise<readonly PluginRecord[]> {
@@ -87,7 +81,10 @@ export class StoredPluginRegistry implements PluginRegistry {
   }
 
   async purge(id: string): Promise<void> {
-    await this.#db.run`delete from plugins where id = ${id}`;
+    await this.#db.begin(async tx => {
+      await tx.run`delete from plugin_secrets where plugin_id = ${id}`;
+      await tx.run`delete from plugins where id = ${id}`;
+    });
     await this.#tell(id);
   }
 

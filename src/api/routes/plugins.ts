@@ -1,15 +1,14 @@
-/** `/api/v1/admin/plugins`. */
-import { listPlugins, rotatePluginSecret } from "../../services/plugins.ts";
+/** `/api/v1/admin/plugins`: secrets. */
+import { rotatePluginSecret } from "../../services/plugins.ts";
 import type { ServicePorts } from "../../services/ports.ts";
 import { pluginRoutes as routes } from "../../wire/api/plugins.ts";
 import { actorOf } from "../actor.ts";
 import type { App } from "../app-type.ts";
-import { listBodyOf, newSecretBodyOf, pluginBodyOf } from "../bodies.ts";
+import { newSecretBodyOf } from "../bodies.ts";
 
 const BASE = "/api/v1/admin/plugins";
 
 export function pluginRoutesOf(app: App, ports: ServicePorts): void {
-  app.get(BASE, { schema: routes.list }, async () => listBodyOf(listPlugins(ports), pluginBodyOf));
   app.post(`${BASE}/:id/secrets/rotate`, { schema: routes.rotate }, async (request, reply) => {
     const { id } = request.params;
     reply.header("cache-control", "no-store");

@@ -1,21 +1,13 @@
-/** `mairust plugin …`: the plugins of the running service, through the API. */
-import type { NewSecretBody, PluginBody } from "../../wire/api/plugins.ts";
+/** `mairust plugin rotate`: the secrets of plugins, through the API. */
+import type { NewSecretBody } from "../../wire/api/plugins.ts";
 import { DEFAULT_GRACE_S, MAX_GRACE_S } from "../../wire/plugin-secrets.ts";
 import { connect, segment } from "../client.ts";
 import type { CommandContext } from "../command.ts";
 import { requiredArg, wholeOption } from "../numbers.ts";
-import { type Column, printRecord, printRows } from "../output.ts";
+import { type Column, printRecord } from "../output.ts";
 import { timeText } from "../text.ts";
 
 const BASE = "/api/v1/admin/plugins";
-
-const COLUMNS: readonly Column<PluginBody>[] = [
-  { title: "ID", value: p => p.id, min: 20 },
-  { title: "VERSION", value: p => p.version },
-  { title: "STATE", value: p => p.state },
-  { title: "DESTINATION", value: p => p.destination, min: 12 },
-  { title: "REASON", value: p => p.reason, min: 20 },
-];
 
 const SECRET_COLUMNS: readonly Column<NewSecretBody>[] = [
   { title: "PLUGIN", value: s => s.plugin },
@@ -28,12 +20,6 @@ const SECRET_COLUMNS: readonly Column<NewSecretBody>[] = [
     shown: s => (s.old_until === null ? "" : timeText(s.old_until)),
   },
 ];
-
-export async function list({ terminal, format, load }: CommandContext): Promise<void> {
-  const { client } = await connect(load);
-  const { body } = await client.get<{ readonly items: readonly PluginBody[] }>(BASE);
-  printRows(terminal, format, body.items, COLUMNS);
-}
 
 export async function rotate({ args, terminal, format, options, load }: CommandContext): Promise<void> {
   const path = `${BASE}/${segment(requiredArg(args, 0, "the plugin's id"))}/secrets/rotate`;

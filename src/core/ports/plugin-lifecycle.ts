@@ -20,9 +20,12 @@ export interface PluginDetail {
   /** That runs, or would; "" when there is none. */
   readonly version: string;
   readonly origin: "package" | "folder" | "unknown";
-  /** `refused`, `running` and `off` are what became of it here; the others stand in its record. */
+  /** `enabled` and `refused` are what became of it here; the others stand in its record. */
   readonly state: "enabled" | "refused" | "failed" | "installed" | "disabled" | "uninstalled";
+  /** Why it is not enabled, or not called. */
   readonly reason: string | undefined;
+  /** Where payloads go; undefined unless it is enabled. */
+  readonly destination: string | undefined;
   readonly signature: SignatureState | undefined;
   readonly signatureDetail: string | undefined;
   /** In effect. */

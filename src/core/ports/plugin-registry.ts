@@ -69,7 +69,7 @@ export interface PluginRegistry {
     rowVersion: number | undefined,
     added?: StoredPackage,
   ): Promise<PluginRecord>;
-  /** The record and its packages. */
+  /** The record, its packages, and the secrets that its calls were signed with. */
   purge(id: string): Promise<void>;
   /** So that every node can unpack it. */
   package(id: string, version: string): Promise<Uint8Array | undefined>;
