@@ -65,7 +65,6 @@ export interface ReviewTexts {
       | "cpu_ms"
       | "memory_mb"
       | "wall_time_ms"
-      | "persistent_dir"
       | "transport"
       | "programs"
       | "remote"
@@ -180,7 +179,6 @@ const en: ReviewTexts = {
     cpu_ms: "processor time of a call (ms)",
     memory_mb: "memory (MB)",
     wall_time_ms: "time of a call (ms)",
-    persistent_dir: "a folder that stays",
     transport: "how it is called",
     programs: "programs on this host",
     remote: "where it is called",
@@ -294,7 +292,6 @@ const ja: ReviewTexts = {
     cpu_ms: "1 回の呼び出しの CPU 時間 (ミリ秒)",
     memory_mb: "メモリー (MB)",
     wall_time_ms: "1 回の呼び出しの時間 (ミリ秒)",
-    persistent_dir: "更新後も残るフォルダー",
     transport: "呼び出し方法",
     programs: "このホストで動くプログラム",
     remote: "呼び出し先",

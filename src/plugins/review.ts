@@ -197,6 +197,7 @@ function differenceOf(one: Widening, texts: ReviewTexts): readonly string[] {
     case "policy":
       return [texts.changed(one.name, shown(one.approved, texts.none), shown(one.asked, texts.none))];
     case "limit":
+      if (one.name === "persistent_dir") return [texts.persistentDir];
       return [
         texts.changed(
           labelOf(one.name, texts),
