@@ -64,7 +64,11 @@ export async function buildApp(options: AppOptions): Promise<App> {
     routerOptions: { maxParamLength: MAX_PATH_PARAM * 9, ignoreTrailingSlash: false },
     // Nothing is repaired: a wrong type or an unknown member is an error, not a guess.
     ajv: {
-      customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false },
+      customOptions: {
+        ...{ coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false },
+        // What our own schemas say for errors of their own.
+        keywords: ["allowed", "allowedKeys"],
+      },
     },
     frameworkErrors: (error, request, reply) => sendProblem(options, error, request, reply),
   }).withTypeProvider<TypeBoxTypeProvider>();

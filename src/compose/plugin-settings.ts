@@ -12,7 +12,7 @@ import {
   type SettingView,
   type StoredSettings,
 } from "../core/ports/plugin-settings.ts";
-import { originText } from "../platform/config/problem.ts";
+import { keyText, originText } from "../platform/config/problem.ts";
 import type { PluginStatus } from "../plugins/host.ts";
 import { findingText } from "../plugins/problem.ts";
 import { allowedFor, declaredValues, resolveSettings } from "../plugins/settings.ts";
@@ -127,11 +127,9 @@ function refuseLocked(settings: Settings, id: string, given: Values): void {
 }
 
 function whereOf({ loaded }: Settings, id: string, key: string): string | undefined {
-  for (const path of [`plugin.${JSON.stringify(id)}.settings.${key}`, `plugin.${id}.settings.${key}`]) {
-    const origin = loaded.origins.get(path);
-    if (origin !== undefined) return originText(origin);
-  }
-  return undefined;
+  const table = ["plugin", id, "settings"];
+  const origin = loaded.origins.get(keyText([...table, key])) ?? loaded.origins.get(keyText(table));
+  return origin === undefined ? undefined : originText(origin);
 }
 
 function changesOf(manifest: Manifest, given: Values): ReadonlyMap<string, SettingChange> {

@@ -62,14 +62,7 @@ export interface ReviewTexts {
   changed(what: string, from: string, to: string): string;
   readonly labels: Readonly<
     Record<
-      | "cpu_ms"
-      | "memory_mb"
-      | "wall_time_ms"
-      | "transport"
-      | "programs"
-      | "remote"
-      | "signer"
-      | "network",
+      "cpu_ms" | "memory_mb" | "wall_time_ms" | "transport" | "programs" | "remote" | "signer" | "network",
       string
     >
   >;

@@ -55,7 +55,7 @@ async function listAudit(db: Db, filter: AuditFilter, page: PageRequest): Promis
       and ${object === undefined ? sql`true` : sql`object = ${pgText(object)}`}
       and ${since === undefined ? sql`true` : sql`at >= ${since}`}
       and ${until === undefined ? sql`true` : sql`at < ${until}`}
-    order by id desc limit ${page.limit + 1}`;
+    order by audit.id desc limit ${page.limit + 1}`;
   return pageOf(
     rows,
     page,

@@ -28,7 +28,7 @@ for await (const text of createInterface({ input: process.stdin })) {
   if (line.mairust === 1) console.log(JSON.stringify({ mairust: 1, plugin: "${ID}", version: "1.0.0", api: ["1"] }));
   else if (line.health) console.log('{"status":"ok"}');
   else {
-    const { api_key: key = "", threshold, ...rest } = line.settings;
+    const { api_key: key = "", threshold, in_file, ...rest } = line.settings;
     const digest = createHash("sha256").update(key).digest("hex");
     if (threshold > 0.98) { console.error("a crash"); process.exit(3); }
     console.log(JSON.stringify({ call_id: line.call_id, explanation: JSON.stringify({ pid: process.pid, threshold, digest, rest }) }));
@@ -65,6 +65,8 @@ type = "url"
 default = "https://api.example.com/"
 [settings.fixed]
 type = "string"
+[settings.in_file]
+type = "secret"
 `;
 
 let scratch: { readonly dir: string; remove(): Promise<void> };
@@ -92,7 +94,7 @@ allow_unsigned = ["${ID}", "${HTTP}"]
 allow_unsandboxed = ["${ID}"]
 [plugin."${ID}"]
 grants = { read_headers = true }
-settings = { fixed = "by file" }
+settings = { fixed = "by file", in_file = "${CANARY}-file" }
 [plugin."${HTTP}"]
 grants = { read_headers = true }
 [[hooks]]
@@ -209,7 +211,7 @@ test("settings that are not allowed are refused, and nothing changes", async () 
   assert.equal((await asked()).threshold, 0.8);
   const path = `/api/v1/admin/plugins/${ID}/settings`;
   assert.equal((await ask("PATCH", path, { threshold: 0.1 })).status, 428);
-  assert.equal((await ask("PATCH", path, { threshold: 0.1 }, { "if-match": '"1"' })).status, 409);
+  assert.equal((await ask("PATCH", path, { threshold: 0.1 }, { "if-match": '"1"' })).status, 412);
   const wrong = await ask("PATCH", path, { api_key: 5 }, { "if-match": '"3"' });
   assert.ok(wrong.status >= 400 && !wrong.text.includes("found 5"), wrong.text);
 });
@@ -320,8 +322,9 @@ test("no secret is found in logs, answers, errors, processes, the database, the 
   }
   await sidecar.stop();
   for (const file of files(scratch.dir)) {
-    // The key itself, and nothing else.
-    if (file !== join(sidecar.dir, "master.key")) look(file, readFileSync(file, "latin1"));
+    // The key itself, the configuration that somebody wrote a secret into, and nothing else.
+    if (file !== join(sidecar.dir, "master.key") && file !== sidecar.configFile)
+      look(file, readFileSync(file, "latin1"));
   }
   const logs = seen.filter(file => file.endsWith("sidecar.log") || file.endsWith(`${ID}.log`));
   assert.equal(logs.length, 2);
