@@ -6,9 +6,12 @@ import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { MairustError, PluginSecurityError, StaleVersion } from "../../../src/core/errors.ts";
 import { NO_SETTINGS_VERSION, type SettingChange } from "../../../src/core/ports/plugin-settings.ts";
+import { sleep } from "../../../src/platform/deadline.ts";
 import { MasterKey } from "../../../src/platform/master-key.ts";
+import { seal } from "../../../src/platform/sealed.ts";
+import { holdKeys } from "../../../src/store/key-lock.ts";
 import { StoredPluginSecrets } from "../../../src/store/plugin-secrets.ts";
-import { createPluginSettings } from "../../../src/store/plugin-settings.ts";
+import { createPluginSettings, ownerOfSetting } from "../../../src/store/plugin-settings.ts";
 import {
   type RotationStep,
   rotateMasterKey,
@@ -194,6 +197,34 @@ test("what is written while a rotation waits for its commit is sealed with the k
   assert.deepEqual((await next.settings.all()).get("com.example.q")?.values, { b: CANARY });
   await next.secrets.ensure("com.example.q");
 });
+
+test("a rotation waits for records that are just being written with the key of before", async () => {
+  const { master, parts } = node();
+  const rotations: Promise<unknown>[] = [];
+  await database.db.begin(async tx => {
+    await holdKeys(tx);
+    const key = master.ring(SETTINGS_PURPOSE).current();
+    const sealed = seal(key, Buffer.from(JSON.stringify(CANARY)), ownerOfSetting(ID, "a"));
+    rotations.push(rotateMasterKey(parts));
+    await eventually(async () => {
+      const [row] = await tx.query<{ waits: boolean }>`
+        select exists (select from pg_locks where locktype = 'advisory' and not granted) as waits`;
+      return row?.waits === true;
+    });
+    await tx.run`insert into plugin_settings (plugin_id, version) values (${ID}, 2)`;
+    await tx.run`insert into plugin_setting_secrets (plugin_id, key, key_id, sealed) values (${ID}, 'a', ${key.id}, ${sealed})`;
+  });
+  await Promise.all(rotations);
+  assert.deepEqual((await node().settings.all()).get(ID)?.values, { a: CANARY });
+});
+
+async function eventually(holds: () => Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 500; i++) {
+    if (await holds()) return;
+    await sleep(10);
+  }
+  assert.fail("nobody waits");
+}
 
 test("a record that cannot be read keeps the old key: nothing is changed", async () => {
   const { settings, parts } = node();
