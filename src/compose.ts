@@ -257,7 +257,8 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     listen: onChange => registryOfPlugins.listen(onChange),
   });
   const lifecycle = pluginLifecycle({
-    ...{ ...changing, settings, version, keys: pluginKeys, samples, health: care.health },
+    ...{ ...changing, settings, version, keys: pluginKeys, samples },
+    ...{ health: care.health, verify: care.verify },
     purge: id => purgePlugin(id, config.log_dir),
   });
   const maxMessageBytes = () => settings.config.limits.message_bytes;
