@@ -111,6 +111,9 @@ const pids = (id: string) =>
     .map(Number)
     .filter(pid => existsSync(`/proc/${pid}`))
     .sort();
+/** They are all there still; a spare may have come since. */
+const stay = (before: readonly number[], id: string) =>
+  before.length > 0 && before.every(pid => pids(id).includes(pid));
 const dir = (...path: string[]) => join(running.site.dir, "data", "plugins", ...path);
 
 async function audited(): Promise<readonly string[]> {
@@ -194,7 +197,7 @@ test("an upgrade that asks for no more takes over at once; others keep their pro
     headers: { "if-match": '"1"' },
   });
   assert.equal(hook.status, 200);
-  assert.deepEqual(pids(FOLDER), others);
+  assert.ok(stay(others, FOLDER));
 });
 
 test("an upgrade that asks for more waits, and the old version goes on with its grants until somebody agrees", async () => {
@@ -207,7 +210,7 @@ test("an upgrade that asks for more waits, and the old version goes on with its 
     [waiting.version, waiting.state, waiting.pending, waiting.waits_for, waiting.grants],
     ["1.0.9", "enabled", "2.0.0", ["permission read_body"], { read_headers: true, write_tags: true }],
   );
-  assert.deepEqual(pids(ID), before);
+  assert.ok(stay(before, ID));
   await good("approve", ID);
   const now = await show();
   assert.deepEqual([now.version, now.pending, now.grants.read_body], ["2.0.0", null, "preview"]);
@@ -221,7 +224,7 @@ test("a version that does not come up leaves the old one running", async () => {
   assert.match(err, /exit code 3|ended/);
   const detail = await show();
   assert.deepEqual([detail.version, detail.state, detail.pending], ["2.0.0", "enabled", null]);
-  assert.deepEqual([pids(ID), existsSync(dir(ID, "2.1.0"))], [before, false]);
+  assert.deepEqual([stay(before, ID), existsSync(dir(ID, "2.1.0"))], [true, false]);
 });
 
 test("what others need is not disabled without --cascade", async () => {
