@@ -263,7 +263,8 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     listen: onChange => registryOfPlugins.listen(onChange),
   });
   const lifecycle = pluginLifecycle({
-    ...{ ...changing, settings, version, keys: pluginKeys, samples, health: care.health },
+    ...{ ...changing, settings, version, keys: pluginKeys, samples },
+    ...{ health: care.health, verify: care.verify },
     async purge(id) {
       await pluginSettings.purge(id);
       await purgePlugin(id, config.log_dir);

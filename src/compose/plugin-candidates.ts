@@ -21,8 +21,10 @@ import { compatFinding } from "../plugins/manifest-rules.ts";
 import { readPackage } from "../plugins/package/read.ts";
 import { downgradeProblem, verifyPackage } from "../plugins/package/verify.ts";
 import { findingText } from "../plugins/problem.ts";
+import { checkSchema } from "../plugins/schema-check.ts";
 import { API_VERSION } from "../wire/hook-payload.ts";
 import type { Manifest } from "../wire/manifest.ts";
+import { type PermissionsInput, permissionsSchema } from "../wire/permissions.ts";
 import type { Settings } from "./settings.ts";
 
 export interface CandidateParts {
@@ -129,4 +131,15 @@ export async function candidateOf(
       .update(await readFile(join(folder, MANIFEST_FILE)))
       .digest("hex");
   return { version: manifest.version, digest, asked: termsOf(manifest, { signer, endpoint }) };
+}
+
+/** @throws {PluginValidationError} with everything that is no grant */
+export function readPermissions(
+  id: string,
+  given: Readonly<Record<string, unknown>> | undefined,
+): PermissionsInput | undefined {
+  const findings = checkSchema(permissionsSchema, given ?? {}, ["grants"]);
+  if (findings.length === 0) return given as PermissionsInput | undefined;
+  const why = findings.map(one => `${one.path.join(".")}: ${findingText(one)}`).join("; ");
+  throw refusal(id, "plugin_validation", why);
 }

@@ -204,8 +204,13 @@ class Care {
 
   /** @returns its state is another one */
   async #verifyOne(record: PluginRecord, version: string): Promise<boolean> {
-    const { installed } = this.#parts;
-    const before = (await installed.find(record, version)).installed?.verification;
+    const { installed, hooks } = this.#parts;
+    // As it is in use: what was found meanwhile may not be in effect yet.
+    const used = hooks
+      .host()
+      ?.list()
+      .find(({ id }) => id === record.id);
+    const before = used?.found?.installed?.verification;
     const now = (await installed.verify(record, version)).installed?.verification;
     if (now === undefined || before?.state === now.state) return false;
     this.#tell(record.id, version, now);

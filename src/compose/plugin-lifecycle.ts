@@ -41,6 +41,7 @@ import {
   checkPackage,
   type NewPackage,
   openPackage,
+  readPermissions,
   refuseUnusable,
 } from "./plugin-candidates.ts";
 import { pluginDetails, purgedPlugin } from "./plugin-details.ts";
@@ -49,6 +50,7 @@ import type { Turns } from "./turns.ts";
 export interface LifecycleParts extends ChangeParts, CandidateParts {
   readonly turns: Turns;
   readonly health: PluginLifecycle["health"];
+  readonly verify: PluginLifecycle["verify"];
   /** Folder of the samples of this package. */
   readonly samples?: string | undefined;
   /** Settings, secrets and logs of a plugin that is purged. */
@@ -72,6 +74,7 @@ export function pluginLifecycle(parts: LifecycleParts): PluginLifecycle {
     list: async () => pluginDetails(inUseOf(parts), parts.hooks.brokenCircuits()),
     get: id => lifecycle.get(id),
     health: id => parts.health(id),
+    verify: () => parts.verify(),
     install: (source, options) => turns(() => lifecycle.install(source, options)),
     approve: (id, options) => turns(() => lifecycle.approve(id, options)),
     enable: (id, options) => turns(() => lifecycle.enable(id, options)),
@@ -151,7 +154,12 @@ class Lifecycle {
       throw refusedState("approve", id, "it is not what was reviewed; look at it again");
     const byFile = grantsOfFile(this.#parts.settings.config.plugin[id]);
     if (byFile !== undefined && options.permissions !== undefined) throw lockedGrants(this.#parts, id);
-    const approval = approvalOf(candidate, byFile ?? options.permissions, options.actor, new Date());
+    const approval = approvalOf(
+      candidate,
+      byFile ?? readPermissions(id, options.permissions),
+      options.actor,
+      new Date(),
+    );
     const { pending } = before ?? {};
     const base: NewRecord =
       before === undefined || before.state === "uninstalled"

@@ -33,6 +33,10 @@ export function lifecycleRoutesOf(app: App, { lifecycle }: ServicePorts): void {
   app.get(`${ONE}/health`, { schema: routes.health }, async request =>
     healthBodyOf(await lifecycle.health(request.params.id)),
   );
+  app.post(`${BASE}/verify`, { schema: routes.verify }, async () => {
+    await lifecycle.verify();
+    return listBodyOf(await lifecycle.list(), detailBodyOf);
+  });
   app.post(BASE, { schema: routes.install }, async (request, reply) => {
     const { downgrade = false } = request.query;
     const source = await sourceOf(request.raw, request.body);
@@ -116,7 +120,7 @@ function detailBodyOf({ record, ...plugin }: PluginDetail): PluginDetailBody {
     origin: plugin.origin,
     signature: plugin.signature ?? null,
     signature_detail: plugin.signatureDetail ?? null,
-    grants: plugin.grants,
+    grants: { ...plugin.grants },
     granted_by: plugin.grantedBy,
     approved_by: approval?.by ?? null,
     approved_at: approval?.at.toISOString() ?? null,

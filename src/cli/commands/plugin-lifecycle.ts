@@ -198,12 +198,12 @@ function permissionsOf(grants: readonly string[]): Readonly<Record<string, unkno
       const value = rest.join("=");
       if (!PERMISSION_NAMES.some(known => known === name))
         throw usageError(`--grant takes one of ${PERMISSION_NAMES.join(", ")}, not "${printable(name)}"`);
-      return [name, valueOf(name, value)];
+      return [name, grantValue(name, value)];
     }),
   );
 }
 
-function valueOf(name: string, value: string): unknown {
+function grantValue(name: string, value: string): unknown {
   if (value === "true" || value === "" || value === "false") return value !== "false";
   if (name === "decide" || name === "read_headers") return value.split(",");
   return value;

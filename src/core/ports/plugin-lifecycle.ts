@@ -68,6 +68,8 @@ export interface PluginLifecycle {
   get(id: string): Promise<PluginDetail>;
   /** Asked now. @throws {NotFound}, {MairustError} `invalid_state`: it has no process here */
   health(id: string): Promise<PluginHealthReport>;
+  /** Look at all installed packages on this node now, as is done every hour. */
+  verify(): Promise<void>;
   /**
    * A package, or a plugin of a folder. Nothing of it runs yet.
    * @throws {PluginError} with every reason against it; {MairustError} `already_exists`, `store_unavailable`, `disk_full`
@@ -78,13 +80,13 @@ export interface PluginLifecycle {
   ): Promise<LifecycleResult>;
   /**
    * Agree to what it asks for. A version that waits takes the place of the one that runs.
-   * @param permissions  less than it asks for; undefined: all of it
+   * @param permissions  as grants are written, less than it asks for; undefined: all of it
    * @param digest       of what was reviewed; another one is refused
    */
   approve(
     id: string,
     options: LifecycleOptions & {
-      readonly permissions?: PermissionsInput | undefined;
+      readonly permissions?: Readonly<Record<string, unknown>> | undefined;
       readonly digest?: string | undefined;
     },
   ): Promise<LifecycleResult>;

@@ -1,6 +1,5 @@
 /** REST resource `/api/v1/admin/plugins`, the part about the life of a plugin: install, approve, enable … */
 import { type Static, Type } from "typebox";
-import { permissionsSchema } from "../permissions.ts";
 import { closed, nullable, pageOf, timestamp } from "./common.ts";
 
 export const PLUGIN_STATES = [
@@ -13,6 +12,8 @@ export const PLUGIN_STATES = [
 ] as const;
 export const SIGNATURE_STATES = ["signed", "private", "unsigned", "modified", "revoked"] as const;
 
+/** Rights by name; checked by the schema of grants and not here, so that all problems come at once. */
+const permissions = Type.Record(Type.String(), Type.Unknown());
 const text = nullable(Type.String());
 
 export const pluginDetailBody = Type.Object(
@@ -26,7 +27,7 @@ export const pluginDetailBody = Type.Object(
     origin: Type.Enum(["package", "folder", "unknown"]),
     signature: nullable(Type.Enum([...SIGNATURE_STATES])),
     signature_detail: text,
-    grants: permissionsSchema,
+    grants: permissions,
     granted_by: Type.Enum(["file", "approval", "nobody"]),
     approved_by: text,
     approved_at: nullable(timestamp),
@@ -94,6 +95,8 @@ const response = { 200: lifecycleBody };
 export const lifecycleRoutes = {
   list: { response: { 200: pageOf(pluginDetailBody) } },
   get: { params: pluginPath, response: { 200: pluginDetailBody } },
+  /** Installed packages are looked at now, as is done every hour. */
+  verify: { response: { 200: pageOf(pluginDetailBody) } },
   health: { params: pluginPath, response: { 200: pluginHealthBody } },
   /** The body is a package as application/octet-stream, or `{"folder": id}`. */
   install: {
@@ -105,7 +108,7 @@ export const lifecycleRoutes = {
     params: pluginPath,
     body: Type.Object(
       {
-        permissions: Type.Optional(permissionsSchema),
+        permissions: Type.Optional(permissions),
         digest: Type.Optional(Type.String({ pattern: "^[0-9a-f]{64}$" })),
       },
       closed,
