@@ -4,15 +4,17 @@
  *
  * Order: database → blobs → store → ledger → plugins → worker → listeners. Stopping goes the other way, listeners first.
  */
-import { createHmac } from "node:crypto";
+import { join } from "node:path";
 import { createAlerts } from "./compose/alerts.ts";
 import { cell } from "./compose/cell.ts";
 import { configuredDomains, databaseComponent } from "./compose/database.ts";
+import { egressProxies } from "./compose/egress.ts";
 import { heldMailOf } from "./compose/holds.ts";
 import { hookControl } from "./compose/hook-control.ts";
 import { TEST_PAYLOAD_BYTES, testHook } from "./compose/hook-test.ts";
 import { hooksComponent } from "./compose/hooks.ts";
 import { jobsOf } from "./compose/jobs.ts";
+import { keyAdmin } from "./compose/key-admin.ts";
 import { lateBlobs, lateDb } from "./compose/late.ts";
 import { ledgerComponent } from "./compose/ledger.ts";
 import {
@@ -23,34 +25,41 @@ import {
   milterComponent,
 } from "./compose/listeners.ts";
 import { pluginAdmin } from "./compose/plugin-admin.ts";
+import { pluginCare } from "./compose/plugin-care.ts";
+import { pluginLifecycle } from "./compose/plugin-lifecycle.ts";
+import { purgePlugin } from "./compose/plugin-purge.ts";
+import { pluginReviews } from "./compose/plugin-review.ts";
+import { pluginSettingsAdmin } from "./compose/plugin-settings.ts";
 import { reloader } from "./compose/reload.ts";
 import { createSettings } from "./compose/settings.ts";
 import { blobsComponent, storeComponent, workerComponent } from "./compose/storage.ts";
 import { systemControl } from "./compose/system-control.ts";
 import { createTurns } from "./compose/turns.ts";
 import { callId, messageId } from "./core/ids.ts";
-import type { Audit } from "./core/ports/audit.ts";
 import type { BlobStore } from "./core/ports/blobs.ts";
 import { createMessageAdder } from "./delivery/add-message.ts";
 import { createBatchImporter } from "./delivery/import-batch.ts";
 import { Intake } from "./delivery/intake.ts";
 import { EDIT_ROOM_BYTES, type EditRules } from "./delivery/message-edits.ts";
 import { HookDecider } from "./delivery/milter-decider.ts";
-import { TraceFields } from "./delivery/trace-field.ts";
+import { TRACE_LIFETIME_S, TraceFields } from "./delivery/trace-field.ts";
 import type { DeliveryStep } from "./delivery/transaction.ts";
 import { PayloadRoom } from "./hooks/payload-room.ts";
 import type { LoadedConfig } from "./platform/config/load.ts";
 import { deadlineAfter, type TimedDeadline } from "./platform/deadline.ts";
 import { createLog, type RootLog } from "./platform/log.ts";
+import { MasterKey } from "./platform/master-key.ts";
 import { createMetrics } from "./platform/metrics.ts";
-import { packageVersion } from "./platform/package-root.ts";
+import { packageRoot, packageVersion } from "./platform/package-root.ts";
 import { ComponentRegistry } from "./platform/registry.ts";
-import { sealingKey } from "./platform/sealed.ts";
 import { loadOrMakeSecret } from "./platform/secret-file.ts";
 import { uuid7Generator } from "./platform/uuid7.ts";
+import { InstalledPlugins } from "./plugins/installed.ts";
 import { readPublicKey } from "./plugins/package/keys.ts";
 import type { ServicePorts } from "./services/ports.ts";
+import { recordReload } from "./services/system.ts";
 import { createAccountAdmin, createMessageAdmin } from "./store/admin.ts";
+import { createAudit } from "./store/audit.ts";
 import type { FsBlobStore } from "./store/blobs-fs.ts";
 import { MailboxChanges } from "./store/changes.ts";
 import type { Db } from "./store/db.ts";
@@ -63,7 +72,10 @@ import { MailboxHub } from "./store/mailbox-hub.ts";
 import { createMailboxReader } from "./store/mailboxes.ts";
 import { createUserPasswords } from "./store/passwords.ts";
 import { StoredPluginKeys } from "./store/plugin-keys.ts";
+import { StoredPluginRegistry } from "./store/plugin-registry.ts";
 import { StoredPluginSecrets } from "./store/plugin-secrets.ts";
+import { createPluginSettings } from "./store/plugin-settings.ts";
+import { SECRETS_PURPOSE, SETTINGS_PURPOSE, settleMasterKey } from "./store/reseal.ts";
 import { createScrub } from "./store/scrub.ts";
 import { syncDomains } from "./store/sync-domains.ts";
 import { createVerdicts } from "./store/verdicts.ts";
@@ -103,28 +115,25 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const { config } = loaded;
   const settings = createSettings(loaded);
   const version = packageVersion();
-  const masterKey = loadOrMakeSecret("key_file", config.key_file).secret;
-  const keyFor = (purpose: string) => createHmac("sha256", masterKey).update(purpose).digest();
-  const log = createLog({ ...config.log, hashKey: keyFor("log") });
+  const master = new MasterKey(config.key_file);
+  const log = createLog({ ...config.log, hashKey: master.hmacKey("log") });
   const registry = new ComponentRegistry();
   const metrics = createMetrics({
     components: () => registry.list(),
     jobs: () => jobs.admin.counts(),
     held: () => heldMail.admin.countOpen(),
+    network: () => egress.traffic(),
   });
   const common = { settings, log, metrics, version };
   const alerts = createAlerts(log, metrics);
-  const audit: Audit = {
-    async record({ actor, action, object, detail }) {
-      log.info("audit", { actor, action, object, detail: JSON.stringify(detail) });
-    },
-  };
+  const egress = egressProxies({ settings, log, listening: () => addresses() });
 
   // The store over a database and a blob folder that open later.
   const dbCell = cell<Db>("database");
   const blobCell = cell<FsBlobStore>("blobs");
   const db = lateDb(dbCell);
   const blobs = lateBlobs(blobCell);
+  const audit = createAudit(db, log);
   const changes = new MailboxChanges(db, log);
   const hub = new MailboxHub(db, changes, log);
   const reader = createMailboxReader(db, hub);
@@ -160,15 +169,26 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const hookRows = createHookRows(db);
   const secrets = new StoredPluginSecrets({
     db,
-    key: sealingKey(masterKey, "plugin secrets"),
+    keys: master.ring(SECRETS_PURPOSE),
     log,
     now: () => new Date(),
   });
   const pluginKeys = new StoredPluginKeys(db, log);
+  const pluginSettings = createPluginSettings(db, master.ring(SETTINGS_PURPOSE));
+  const resealing = { db, master, log, now: () => new Date(), traceLifetimeS: TRACE_LIFETIME_S };
+  const registryOfPlugins = new StoredPluginRegistry(db, log);
+  const trust = () => pluginKeys.trust();
+  const installed = new InstalledPlugins({
+    ...{ dir: () => settings.config.plugins.dir, registry: registryOfPlugins, trust },
+  });
+  const samples = join(packageRoot(), "plugins");
   const hooks = hooksComponent({
     ...common,
     secrets,
+    stored: pluginSettings,
     rows: hookRows,
+    ...{ records: registryOfPlugins, installed, samples },
+    onCrash: (plugin, reason) => care.crashed(plugin, reason),
     ledger: ledger.ledger,
     lateAnswers: jobs.lateAnswers,
   });
@@ -194,7 +214,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     directory,
     hooks: hooks.runner,
     verdicts: createVerdicts(db),
-    trace: new TraceFields(keyFor("trace")),
+    trace: new TraceFields(now => master.traceKeys(now)),
     holds: heldMail.holds,
     log,
   };
@@ -232,8 +252,23 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     room: new PayloadRoom(TEST_PAYLOAD_BYTES),
   };
   const commands = hookControl({
-    ...{ ...common, hooks, rows: hookRows, turns },
+    ...{ ...common, hooks, rows: hookRows, turns, records: registryOfPlugins, installed },
+    stored: pluginSettings,
     call: (row, inUse, message) => testHook(trial, row, inUse, message),
+  });
+  const changing = { hooks, rows: hookRows, registry: registryOfPlugins, installed, audit, turns };
+  const care = pluginCare({
+    ...{ ...common, ...changing, alerts, keys: pluginKeys, reread: commands.reread },
+    traffic: () => egress.traffic(),
+    listen: onChange => registryOfPlugins.listen(onChange),
+  });
+  const lifecycle = pluginLifecycle({
+    ...{ ...changing, settings, version, keys: pluginKeys, samples },
+    ...{ health: care.health, verify: care.verify },
+    async purge(id) {
+      await pluginSettings.purge(id);
+      await purgePlugin(id, config.log_dir);
+    },
   });
   const maxMessageBytes = () => settings.config.limits.message_bytes;
   const ports: ServicePorts = {
@@ -251,7 +286,9 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     ledger: ledger.records,
     log,
     audit,
+    auditRecords: audit,
     alerts,
+    keys: keyAdmin(resealing),
     directory,
     blobs,
     adder: createMessageAdder({ ...arrival, maxMessageBytes, mimeLimits, log }),
@@ -266,7 +303,10 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
       log,
     }),
     verifications: createVerificationStore(db),
+    pluginReviews: pluginReviews({ settings, hooks, installed }),
+    pluginSettings: pluginSettingsAdmin({ settings, hooks, store: pluginSettings, turns }),
     plugins: pluginAdmin(hooks, secrets, () => settings.config.log_dir),
+    lifecycle,
     undo: jobs.undo,
     pluginKeys,
     readPublicKey,
@@ -284,10 +324,13 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
 
   registry.register(databaseComponent({ ...common, db: dbCell }));
   registry.register(blobsComponent(common, blobCell));
-  registry.register(storeComponent(common, changes, hub, [secrets, pluginKeys], store));
+  const settleKeys = () => settleMasterKey(resealing);
+  const listening = [secrets, pluginKeys];
+  registry.register(storeComponent(common, { changes, hub, listening, store, settleKeys }));
   registry.register(ledger.component);
   registry.register(hooks.component);
   registry.register(commands.component);
+  registry.register(care.component);
   if (config.roles.includes("worker")) registry.register(workerComponent(common, db, blobs, heldMail));
   if (config.roles.includes("worker")) registry.register(jobs.component);
   const listeners: ListenerComponent[] = [];
@@ -305,17 +348,22 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   if (config.roles.includes("lmtp")) listeners.push(lmtpComponent(common, intake));
   if (config.roles.includes("milter")) listeners.push(milterComponent(common, decider));
   for (const listener of listeners) registry.register(listener.component);
+  const addresses = () =>
+    listeners.flatMap(({ component, addresses: open }) =>
+      open().map(address => ({ name: component.info.name, address })),
+    );
 
   return {
     registry,
     log,
     start: () => startAll(registry),
     stop: deadline => registry.stopAll(deadline),
-    addresses: () =>
-      listeners.flatMap(({ component, addresses }) =>
-        addresses().map(address => ({ name: component.info.name, address })),
-      ),
-    reload: next => reload(next, false),
+    addresses,
+    async reload(next) {
+      const result = await reload(next, false);
+      await recordReload(ports, "local:signal", result);
+      return result;
+    },
   };
 }
 

@@ -9,3 +9,11 @@ export function actorOf(request: FastifyRequest): string {
   const name = request.headers[ACTOR_HEADER];
   return typeof name === "string" && NAME.test(name) ? `local:${name}` : "local";
 }
+
+/** Who asks for a change, and whether it is only tried. */
+export function changeBy(request: FastifyRequest & { readonly query: { readonly dry_run?: boolean } }): {
+  readonly who: string;
+  readonly dryRun: boolean;
+} {
+  return { who: actorOf(request), dryRun: request.query.dry_run === true };
+}

@@ -16,13 +16,18 @@ import type { App } from "./app-type.ts";
 import { problemOf } from "./problem.ts";
 import { convertQuery } from "./query.ts";
 import { accountRoutesOf } from "./routes/accounts.ts";
+import { auditRoutesOf } from "./routes/audit.ts";
 import { domainRoutesOf } from "./routes/domains.ts";
 import { heldRoutesOf } from "./routes/held.ts";
 import { hookRoutesOf } from "./routes/hooks.ts";
 import { jobRoutesOf } from "./routes/jobs.ts";
+import { keyRoutesOf } from "./routes/keys.ts";
 import { ledgerRoutesOf } from "./routes/ledger.ts";
 import { messageRoutesOf } from "./routes/messages.ts";
 import { pluginKeyRoutesOf } from "./routes/plugin-keys.ts";
+import { lifecycleRoutesOf } from "./routes/plugin-lifecycle.ts";
+import { pluginReviewRoutesOf } from "./routes/plugin-review.ts";
+import { pluginSettingsRoutesOf } from "./routes/plugin-settings.ts";
 import { pluginRoutesOf } from "./routes/plugins.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
 import { systemRoutesOf } from "./routes/system.ts";
@@ -60,7 +65,11 @@ export async function buildApp(options: AppOptions): Promise<App> {
     routerOptions: { maxParamLength: MAX_PATH_PARAM * 9, ignoreTrailingSlash: false },
     // Nothing is repaired: a wrong type or an unknown member is an error, not a guess.
     ajv: {
-      customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false },
+      customOptions: {
+        ...{ coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false },
+        // What our own schemas say for errors of their own.
+        keywords: ["allowed", "allowedKeys"],
+      },
     },
     frameworkErrors: (error, request, reply) => sendProblem(options, error, request, reply),
   }).withTypeProvider<TypeBoxTypeProvider>();
@@ -90,10 +99,15 @@ export async function buildApp(options: AppOptions): Promise<App> {
   hookRoutesOf(app, options.ports);
   ledgerRoutesOf(app, options.ports);
   undoRoutesOf(app, options.ports);
+  auditRoutesOf(app, options.ports);
+  keyRoutesOf(app, options.ports);
   jobRoutesOf(app, options.ports);
   heldRoutesOf(app, options.ports);
   transferRoutesOf(app, options.ports);
   pluginRoutesOf(app, options.ports);
+  pluginReviewRoutesOf(app, options.ports);
+  pluginSettingsRoutesOf(app, options.ports);
+  lifecycleRoutesOf(app, options.ports);
   pluginKeyRoutesOf(app, options.ports);
   systemRoutesOf(app, options.ports, request => options.accessOf(request.raw.socket) === "admin");
   await app.ready();

@@ -9,7 +9,6 @@ import type {
   RecordedEvent,
 } from "../core/admin-ports.ts";
 import type { JobRecord } from "../core/ports/jobs.ts";
-import type { PluginView } from "../core/ports/plugin-admin.ts";
 import type { NewSecret } from "../core/ports/plugin-secrets.ts";
 import { systemFlagNames } from "../services/flags.ts";
 import type { PageGiven } from "../services/paging.ts";
@@ -18,7 +17,7 @@ import type { PageBody } from "../wire/api/common.ts";
 import type { DomainBody } from "../wire/api/domains.ts";
 import type { JobBody } from "../wire/api/jobs.ts";
 import type { EventBody, MessageBody, PlaceBody } from "../wire/api/messages.ts";
-import type { NewSecretBody, PluginBody } from "../wire/api/plugins.ts";
+import type { NewSecretBody } from "../wire/api/plugins.ts";
 
 export const domainBodyOf = (domain: DomainRecord): DomainBody => ({
   name: domain.name,
@@ -111,15 +110,6 @@ export const jobBodyOf = (job: JobRecord): JobBody => ({
   created_at: job.createdAt.toISOString(),
   run_at: job.runAt.toISOString(),
   finished_at: job.finishedAt?.toISOString() ?? null,
-});
-
-export const pluginBodyOf = (plugin: PluginView): PluginBody => ({
-  id: plugin.id,
-  name: plugin.name,
-  version: plugin.version,
-  state: plugin.state,
-  reason: plugin.reason ?? null,
-  destination: plugin.destination ?? null,
 });
 
 export const newSecretBodyOf = (plugin: string, made: NewSecret): NewSecretBody => ({

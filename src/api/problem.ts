@@ -124,6 +124,10 @@ function reasons({ context }: MairustError): NonNullable<Problem["errors"]> {
   return texts.filter(text => typeof text === "string").map(detail => ({ pointer: "hooks", detail }));
 }
 
+export function languageOf(acceptLanguage: string | undefined): "en" | "ja" {
+  return prefersJapanese(acceptLanguage) ? "ja" : "en";
+}
+
 /** RFC 9110 §12.5.4, for two languages: the one named first with a quality above 0. */
 function prefersJapanese(acceptLanguage: string | undefined): boolean {
   const ranges = (acceptLanguage ?? "")

@@ -1,11 +1,15 @@
-/** Points in time in requests. */
+/** Times in query strings. */
 import { MairustError } from "../core/errors.ts";
 import { readTime } from "../wire/message-arguments.ts";
 
-/** @param name  of the member, for the error. @throws {MairustError} `invalid_argument` */
-export function timeOf(name: string, text: string): Date {
+/**
+ * @param what  is listed, for the error
+ * @param name  of the parameter
+ * @throws {MairustError} `invalid_argument`
+ */
+export function timeOf(what: string, name: string, text: string): Date {
   const time = readTime(text);
   if (typeof time !== "string") return time;
   const reason = `${name}: ${time}`;
-  throw new MairustError("invalid_argument", `Cannot read a time: ${reason}`, { publicText: reason });
+  throw new MairustError("invalid_argument", `Cannot list ${what}: ${reason}`, { publicText: reason });
 }

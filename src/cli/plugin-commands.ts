@@ -1,5 +1,6 @@
 /** The part of the command table about plugins. */
 import type { CommandSpec, Handler } from "./command.ts";
+import { PLUGIN_LIFECYCLE_COMMANDS } from "./plugin-lifecycle-commands.ts";
 import { PLUGIN_PACKAGE_COMMANDS } from "./plugin-package-commands.ts";
 
 const plugin = (pick: (m: typeof import("./commands/plugin.ts")) => Handler) => async () =>
@@ -26,12 +27,7 @@ export const PLUGIN_COMMANDS: readonly CommandSpec[] = [
     ],
     load: async () => (await import("./commands/undo.ts")).undo,
   },
-  {
-    usage: "plugin list",
-    summary: "every plugin that was found: version, state and why, where payloads go",
-    examples: ["plugin list", "plugin list -f json"],
-    load: plugin(m => m.list),
-  },
+  ...PLUGIN_LIFECYCLE_COMMANDS,
   {
     usage: "plugin logs <id>",
     summary: "what a plugin wrote to its log, the last lines",

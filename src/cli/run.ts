@@ -17,6 +17,7 @@ const GROUPS: Readonly<Record<string, string>> = {
   domain: "our domains",
   export: "mail of an account into files",
   held: "mail that waits for a decision",
+  key: "the key that secrets are kept with",
   hook: "who is called where in the mail path",
   import: "mail from elsewhere into an account",
   job: "what is done after the commit, and again when it failed",

@@ -3,21 +3,17 @@
  * can be refused is found out then), made durable, and put into effect. Other nodes read the rows again every half minute: no
  * notification can be missed, and the hooks of two nodes differ for that long at most.
  */
-import { isDeepStrictEqual } from "node:util";
 import { MairustError, messageOf, NotFound } from "../core/errors.ts";
-import type {
-  HookControl,
-  HookRowChange,
-  HookRows,
-  HookTest,
-  StoredHook,
-  TestMessage,
-} from "../core/ports/hook-admin.ts";
+import type { HookControl, HookRows, HookTest, StoredHook, TestMessage } from "../core/ports/hook-admin.ts";
+import type { PluginRecord, PluginRegistry } from "../core/ports/plugin-registry.ts";
+import type { PluginSettings, StoredSettings } from "../core/ports/plugin-settings.ts";
 import { type Component, component } from "../platform/component.ts";
 import { every } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
+import type { InstalledPlugins } from "../plugins/installed.ts";
 import type { HookConfig } from "../wire/config/schema.ts";
+import { changedRows } from "./changed-rows.ts";
 import { checkHookRow, type HooksInUse, hookViews } from "./hook-views.ts";
 import type { HooksHandle } from "./hooks.ts";
 import type { Settings } from "./settings.ts";
@@ -32,6 +28,12 @@ export interface HookControlParts {
   readonly version: string;
   readonly hooks: HooksHandle;
   readonly rows: HookRows;
+  /** What was decided about plugins by command; absent: nothing. */
+  readonly records?: Pick<PluginRegistry, "list">;
+  /** Settings of plugins by command; absent: there are none. */
+  readonly stored?: Pick<PluginSettings, "all">;
+  /** Packages of other nodes come and go here too. */
+  readonly installed?: Pick<InstalledPlugins, "forget" | "clean">;
   readonly turns: Turns;
   /** Call a hook on trial. */
   readonly call: (row: HookConfig, inUse: HooksInUse, message: TestMessage) => Promise<HookTest>;
@@ -58,9 +60,18 @@ export function hookControl(parts: HookControlParts): HookControlHandle {
     turns(async () => {
       const inUse = used(hooks);
       const now = await rows.list();
-      if (isDeepStrictEqual(now, inUse.rows)) return;
-      await (await hooks.prepare({ rows: now, needs: new Set() })).commit();
-      log.info("hooks changed by another node", { hooks: now.length });
+      const records = (await parts.records?.list()) ?? inUse.records;
+      const stored = (await parts.stored?.all()) ?? inUse.stored;
+      const isSame =
+        areSame(now, inUse.rows, rowMark) &&
+        areSame(records, inUse.records, recordMark) &&
+        areSame(settingsMarks(stored), settingsMarks(inUse.stored), mark => mark);
+      if (isSame) return;
+      const known = new Set(inUse.records.map(recordMark));
+      for (const record of records) if (!known.has(recordMark(record))) parts.installed?.forget(record.id);
+      await (await hooks.prepare({ rows: now, records, stored, needs: new Set() })).commit();
+      await parts.installed?.clean(records);
+      log.info("hooks changed by another node", { hooks: now.length, plugins: records.length });
     });
   const ends: Array<() => void> = [];
   const failed = (error: unknown) => log.error("hooks not read again", { reason: messageOf(error) });
@@ -119,25 +130,16 @@ function used(hooks: HooksHandle): HooksInUse {
   throw new MairustError("draining", "Cannot look at the hooks: they are not started");
 }
 
-function changedRows(rows: readonly StoredHook[], changes: readonly HookRowChange[]): readonly StoredHook[] {
-  const byName = new Map(rows.map(row => [row.name, row]));
-  const now = new Date();
-  for (const change of changes) {
-    const { name } = change;
-    const known = byName.get(name);
-    if (change.kind === "remove") byName.delete(name);
-    else {
-      const version = (known?.version ?? 0) + 1;
-      byName.set(name, {
-        name,
-        keys: change.keys,
-        version,
-        createdAt: known?.createdAt ?? now,
-        updatedAt: now,
-      });
-    }
-  }
-  return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+/** Times are the database's in one list and ours in the other; versions tell changes apart. */
+const rowMark = ({ name, version }: StoredHook): string => `${name} ${version}`;
+const recordMark = ({ id, rowVersion, state, version }: PluginRecord): string =>
+  `${id} ${rowVersion} ${state} ${version}`;
+/** In one order, whichever was set first. */
+const settingsMarks = (stored: ReadonlyMap<string, StoredSettings>): readonly string[] =>
+  [...stored].map(([id, { version }]) => `${id} ${version}`).sort();
+
+function areSame<T>(a: readonly T[], b: readonly T[], mark: (one: T) => string): boolean {
+  return a.length === b.length && a.every((one, i) => mark(one) === mark(b[i] as T));
 }
 
 async function callCounts(metrics: Metrics): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>> {

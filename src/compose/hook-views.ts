@@ -1,11 +1,13 @@
 /** Which hooks there are, where each comes from, and what keeps it from being called. A file goes before a row of the same name. */
 import { MairustError } from "../core/errors.ts";
 import type { HookState, HookView, StoredHook } from "../core/ports/hook-admin.ts";
+import type { PluginRecord } from "../core/ports/plugin-registry.ts";
+import type { StoredSettings } from "../core/ports/plugin-settings.ts";
 import { type BrokenCircuit, brokenText } from "../hooks/circuits.ts";
 import { lateTimeoutOf } from "../hooks/hook-set.ts";
 import { type Origin, originText } from "../platform/config/problem.ts";
 import { readHook } from "../platform/config/read-hook.ts";
-import { switchedOff } from "../plugins/discovery.ts";
+import { offReason } from "../plugins/discovery.ts";
 import type { LoadedPlugins, PluginStatus } from "../plugins/host.ts";
 import { HOOK_POINTS } from "../wire/config/hooks.ts";
 import type { Config, HookConfig } from "../wire/config/schema.ts";
@@ -15,6 +17,10 @@ export interface HooksInUse {
   readonly config: Config;
   /** Hooks by command. */
   readonly rows: readonly StoredHook[];
+  /** What was decided about plugins by command. */
+  readonly records: readonly PluginRecord[];
+  /** Settings of plugins by command, by id. */
+  readonly stored: ReadonlyMap<string, StoredSettings>;
   readonly loaded: LoadedPlugins;
 }
 
@@ -65,14 +71,15 @@ export interface ViewParts {
 
 /** In the order in which they run, point by point; a shadowed one behind the one that goes before it. */
 export async function hookViews({ inUse, origins, calls, broken }: ViewParts): Promise<readonly HookView[]> {
-  const { config, rows, loaded } = inUse;
+  const { config, rows, records, loaded } = inUse;
+  const recorded = new Map(records.map(record => [record.id, record]));
   const status = new Map(loaded.host.list().map(plugin => [plugin.id, plugin]));
   const view = (row: HookConfig, rest: Pick<HookView, "origin"> & Partial<HookView>): HookView => ({
     row,
     where: undefined,
     stored: undefined,
-    ...stateOf(row, config, status, broken),
-    notes: notesOn(row, config),
+    ...stateOf(row, { config, record: recorded.get(row.plugin), status, broken }),
+    notes: notesOn(row, config, recorded.get(row.plugin)),
     calls: rest.state === "shadowed" ? {} : (calls.get(row.name) ?? {}),
     ...rest,
   });
@@ -93,34 +100,40 @@ export async function hookViews({ inUse, origins, calls, broken }: ViewParts): P
   return views.sort(inOrder);
 }
 
+interface StateParts {
+  readonly config: Config;
+  readonly record: PluginRecord | undefined;
+  readonly status: ReadonlyMap<string, PluginStatus>;
+  readonly broken: readonly BrokenCircuit[];
+}
+
 function stateOf(
   row: HookConfig,
-  config: Config,
-  plugins: ReadonlyMap<string, PluginStatus>,
-  broken: readonly BrokenCircuit[],
+  { config, record, status, broken }: StateParts,
 ): { readonly state: HookState; readonly reason: string | undefined } {
   if (!row.enabled) return { state: "disabled", reason: "enabled = false" };
-  const off = switchedOff(row.plugin, config.plugins);
+  const off = offReason(row.plugin, config.plugins, record);
   if (off !== undefined) return { state: "off", reason: off };
-  const plugin = plugins.get(row.plugin);
+  const plugin = status.get(row.plugin);
   if (plugin?.state === "refused") return { state: "refused", reason: plugin.reason };
   const circuit = broken.find(one => one.plugin === row.plugin);
   if (circuit !== undefined) return { state: "circuit_open", reason: brokenText(circuit) };
   return { state: "active", reason: undefined };
 }
 
-function notesOn(row: HookConfig, config: Config): readonly string[] {
+function notesOn(row: HookConfig, config: Config, record: PluginRecord | undefined): readonly string[] {
   const notes: string[] = [];
   if (row.late === "apply" && lateTimeoutOf(row) === undefined)
     notes.push(
       'late = "apply" does nothing here: it takes on_timeout = "allow", a late_timeout_ms above timeout_ms, and a point before post_receive',
     );
-  const grants = config.plugin[row.plugin]?.grants ?? {};
+  const byFile = config.plugin[row.plugin]?.grants ?? {};
+  const grants = Object.keys(byFile).length > 0 ? byFile : (record?.approval?.terms.permissions ?? {});
   if (Object.keys(grants).length > 0) return notes;
   return [
     ...notes,
     `nothing is granted to plugin "${row.plugin}": it sees that mail comes and its size, and may change nothing; ` +
-      `grants stand in a configuration file, as [plugin."${row.plugin}"] grants = { … }`,
+      `grants stand in a configuration file, as [plugin."${row.plugin}"] grants = { … }, or are approved by command`,
   ];
 }
 

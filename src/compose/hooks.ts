@@ -8,7 +8,9 @@ import { callId } from "../core/ids.ts";
 import type { HookRows, StoredHook } from "../core/ports/hook-admin.ts";
 import type { HookPoint, HookRunner, LateAnswers } from "../core/ports/hooks.ts";
 import type { Ledger } from "../core/ports/ledger.ts";
+import type { PluginRecord, PluginRegistry } from "../core/ports/plugin-registry.ts";
 import type { PluginSecrets } from "../core/ports/plugin-secrets.ts";
+import { NO_SETTINGS, type PluginSettings, type StoredSettings } from "../core/ports/plugin-settings.ts";
 import { type BrokenCircuit, brokenText } from "../hooks/circuits.ts";
 import { compileHooks } from "../hooks/hook-set.ts";
 import { createHookRunner, type ReloadableHookRunner } from "../hooks/runner.ts";
@@ -17,8 +19,10 @@ import { deadlineAfter, within } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { uuid7Generator } from "../platform/uuid7.ts";
-import { loadPlugins, type PluginHost, type StartFailure } from "../plugins/host.ts";
+import { loadPlugins, type OnCrash, type PluginHost, type StartFailure } from "../plugins/host.ts";
+import type { InstalledPlugins } from "../plugins/installed.ts";
 import { createPluginLogs } from "../plugins/plugin-logs.ts";
+import { TransportPool } from "../plugins/transport-pool.ts";
 import type { Config } from "../wire/config/schema.ts";
 import { type Cell, cell } from "./cell.ts";
 import { hookMetrics } from "./hook-metrics.ts";
@@ -43,6 +47,15 @@ export interface HookParts {
   /** Hooks by command; absent: there are none. */
   readonly rows?: Pick<HookRows, "list">;
   readonly secrets: PluginSecrets;
+  /** What was decided about plugins by command; absent: nothing. */
+  readonly records?: Pick<PluginRegistry, "list">;
+  readonly installed?: InstalledPlugins;
+  /** Folder of the samples of this package. */
+  readonly samples?: string;
+  /** Settings of plugins by command; absent: there are none. */
+  readonly stored?: Pick<PluginSettings, "all">;
+  /** A process of a plugin in use ended by itself. */
+  readonly onCrash?: (plugin: string, reason: string) => void;
 }
 
 export interface PrepareOptions {
@@ -50,9 +63,17 @@ export interface PrepareOptions {
   readonly config?: Config;
   /** Hooks by command; default: those in effect. */
   readonly rows?: readonly StoredHook[];
+  /** What was decided about plugins by command; default: as in effect. */
+  readonly records?: readonly PluginRecord[];
+  /** Settings of plugins by command; default: as in effect. */
+  readonly stored?: ReadonlyMap<string, StoredSettings>;
   /**
-   * Plugins that must be able to run; default: all. When there are any, so must those that run now: a hook for one plugin must not
-   * end another, whose files were changed meanwhile. None: what makes hooks weaker must work whatever the plugins' state is.
+   * Plugins of folders whose files are read again; the others go on with what was loaded. Default: all with a configuration, else none.
+   */
+  readonly rereads?: (plugin: string) => boolean;
+  /**
+   * Plugins that must be able to run; default: all. When there are any, so must those that run now: a change for one plugin must not
+   * end another. None: what makes hooks weaker must work whatever the plugins' state is.
    */
   readonly needs?: ReadonlySet<string>;
 }
@@ -92,10 +113,23 @@ export function hooksComponent(parts: HookParts): HooksHandle {
   const prepared = new Set<PluginHost>();
   const logs = createPluginLogs({ logDir: settings.config.log_dir, log, now: () => new Date() });
   const inUse = cell<HooksInUse>("plugins");
-  const load = async (config: Config, rows: readonly StoredHook[]): Promise<HooksInUse> => {
-    const all = await withHookRows(config, rows);
-    const hosted = { hostVersion: version, createTransport, secrets, log, logs };
-    return { config, rows, loaded: await loadPlugins({ config: all, ...hosted }) };
+  const pool = new TransportPool();
+  const healthMaxAgeMs = () => settings.config.plugins.health_interval_s * 1000;
+  const load = async (
+    made: Pick<HooksInUse, "config" | "rows" | "records" | "stored">,
+    rereads: (plugin: string) => boolean,
+  ): Promise<HooksInUse> => {
+    const config = await withHookRows(made.config, made.rows);
+    const running = { find: (id: string) => host.peek()?.loaded(id), rereads };
+    const { installed, samples } = parts;
+    const settingsOf = (id: string) => made.stored.get(id) ?? NO_SETTINGS;
+    // What crashes while it is tried does not count against what runs.
+    const onCrash: OnCrash = (id, reason, transport) => {
+      if (host.peek()?.find(id)?.transport === transport) parts.onCrash?.(id, reason);
+    };
+    const hosted = { hostVersion: version, createTransport, secrets, log, logs, pool, healthMaxAgeMs };
+    const sources = { records: made.records, running, installed, samples, settingsOf, onCrash };
+    return { ...made, loaded: await loadPlugins({ config, ...hosted, ...sources }) };
   };
   const newId = uuid7Generator();
   return {
@@ -111,7 +145,12 @@ export function hooksComponent(parts: HookParts): HooksHandle {
         type: "plugin_host",
       },
       async init() {
-        const made = await load(settings.config, (await parts.rows?.list()) ?? []);
+        const rows = (await parts.rows?.list()) ?? [];
+        const records = (await parts.records?.list()) ?? [];
+        const stored = (await parts.stored?.all()) ?? new Map();
+        const gone = (await parts.installed?.clean(records)) ?? [];
+        if (gone.length > 0) log.info("unused plugin versions removed", { versions: gone.join(" ") });
+        const made = await load({ config: settings.config, rows, records, stored }, () => true);
         const { loaded } = made;
         inUse.set(made);
         host.set(loaded.host);
@@ -139,24 +178,35 @@ export function hooksComponent(parts: HookParts): HooksHandle {
       },
       health: async () => withCircuits(await host.get().health(), runner.get().brokenCircuits()),
     }),
-    async prepare({ config = settings.config, rows = inUse.get().rows, needs } = {}) {
-      const made = await load(config, rows);
+    async prepare(options = {}) {
+      const { config = settings.config, rows = inUse.get().rows, records = inUse.get().records } = options;
+      const { stored = inUse.get().stored } = options;
+      const { needs, rereads = () => options.config !== undefined } = options;
+      const made = await load({ config, rows, records, stored }, rereads);
       const { loaded } = made;
-      const runs = (plugin: string) => host.peek()?.hasStarted(plugin) === true;
-      const isNeeded = (plugin: unknown) =>
-        needs === undefined || needs.has(String(plugin)) || (needs.size > 0 && runs(String(plugin)));
-      refuse(loaded.refused.filter(({ context }) => isNeeded(context.plugin)));
-      const hooks = compileHooks(loaded.hooks, loaded.host);
       prepared.add(loaded.host);
-      const failures = (await startHost(loaded.host)).filter(({ plugin }) => isNeeded(plugin));
       const abort = async () => {
         await stopHost(loaded.host);
         prepared.delete(loaded.host);
       };
-      if (failures.length > 0) {
-        await abort();
+      const runs = (plugin: string) => host.peek()?.hasStarted(plugin) === true;
+      const isNeeded = (plugin: unknown) =>
+        needs === undefined || needs.has(String(plugin)) || (needs.size > 0 && runs(String(plugin)));
+      const orAbort = async <T>(work: () => Promise<T> | T): Promise<T> => {
+        try {
+          return await work();
+        } catch (error) {
+          await abort();
+          throw error;
+        }
+      };
+      const hooks = await orAbort(async () => {
+        refuse(loaded.refused.filter(({ context }) => isNeeded(context.plugin)));
+        const compiled = compileHooks(loaded.hooks, loaded.host);
+        const failures = (await startHost(loaded.host)).filter(({ plugin }) => isNeeded(plugin));
         refuse(failures.map(({ error }) => error));
-      }
+        return compiled;
+      });
       return {
         hooks: made,
         abort,
@@ -181,7 +231,7 @@ function refuse(errors: readonly unknown[]): void {
   if (errors.length === 0) return;
   const problems = errors.map(messageOf);
   throw new MairustError("config_invalid", `Cannot use the plugins: ${problems.join("; ")}`, {
-    context: { problems },
+    context: { problems, errors },
   });
 }
 

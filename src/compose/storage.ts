@@ -51,16 +51,24 @@ export function blobsComponent(
   });
 }
 
+export interface StoreParts {
+  readonly changes: MailboxChanges;
+  readonly hub: MailboxHub;
+  /** What else hears of other nodes. */
+  readonly listening: readonly { start(): Promise<void>; stop(): Promise<void> }[];
+  readonly store: { finish(): Promise<void> };
+  /** Before anything that is sealed is read: a rotation of the master key may have been interrupted. */
+  readonly settleKeys: () => Promise<void>;
+}
+
 /** Hears what other nodes changed. */
 export function storeComponent(
   { version }: StorageParts,
-  changes: MailboxChanges,
-  hub: MailboxHub,
-  listening: readonly { start(): Promise<void>; stop(): Promise<void> }[],
-  store: { finish(): Promise<void> },
+  { changes, hub, listening, store, settleKeys }: StoreParts,
 ): Component {
   return component({
     info: { name: "store", version, description: "messages and mailboxes", type: "store" },
+    init: settleKeys,
     async start() {
       await changes.start();
       for (const part of listening) await part.start();

@@ -32,11 +32,11 @@ export interface Trace {
 }
 
 export class TraceFields {
-  readonly #key: Uint8Array;
+  readonly #keys: (now: Date) => readonly Uint8Array[];
 
-  /** @param key  secret, for this purpose alone */
-  constructor(key: Uint8Array) {
-    this.#key = key;
+  /** @param keys  secret, for this purpose alone: fields are made with the first, and hold with any of them */
+  constructor(keys: (now: Date) => readonly Uint8Array[]) {
+    this.#keys = keys;
   }
 
   /** @returns the field's value; undefined when the queue id is none that can be bound */
@@ -44,7 +44,10 @@ export class TraceFields {
     if (!QUEUE_ID.test(queueId)) return undefined;
     const id = trace.recorded ? trace.id : `${trace.id}.n`;
     const expiry = Math.floor(now.getTime() / 1000) + TRACE_LIFETIME_S;
-    return `v1; id=${id}; q=${queueId}; x=${expiry}; h=${this.#hmac(id, queueId, String(expiry)).toString("base64url")}`;
+    const [key] = this.#keys(now);
+    if (key === undefined) return undefined;
+    const mac = hmacOf(key, id, queueId, String(expiry)).toString("base64url");
+    return `v1; id=${id}; q=${queueId}; x=${expiry}; h=${mac}`;
   }
 
   /**
@@ -66,15 +69,15 @@ export class TraceFields {
     const match = VALUE.exec(value.replace(/[ \t]+/gu, " "));
     if (match === null) return undefined;
     const [, id = "", suffix = "", boundTo = "", expiry = "", hmac = ""] = match;
-    const isOurs = timingSafeEqual(
-      Buffer.from(hmac, "base64url"),
-      this.#hmac(`${id}${suffix}`, boundTo, expiry),
+    const given = Buffer.from(hmac, "base64url");
+    const isOurs = this.#keys(now).some(key =>
+      timingSafeEqual(given, hmacOf(key, `${id}${suffix}`, boundTo, expiry)),
     );
     if (!isOurs || boundTo !== queueId || Number(expiry) * 1000 <= now.getTime()) return undefined;
     return { id: messageId(id), recorded: suffix === "" };
   }
+}
 
-  #hmac(id: string, queueId: string, expiry: string): Buffer {
-    return createHmac("sha256", this.#key).update(`v1\0${id}\0${queueId}\0${expiry}`).digest();
-  }
+function hmacOf(key: Uint8Array, id: string, queueId: string, expiry: string): Buffer {
+  return createHmac("sha256", key).update(`v1\0${id}\0${queueId}\0${expiry}`).digest();
 }

@@ -1,6 +1,6 @@
 /**
  * The circuit breakers of all plugins, and the alarm: one error in the log for each opening, a metric, and the list that the health
- * of the plugins shows. A plugin that a reload exchanged starts with a closed circuit.
+ * of the plugins shows. A plugin whose processes a change exchanged starts with a closed circuit; one that it left alone keeps its own.
  */
 import type { HookPlugin } from "../core/hook-plugin.ts";
 import type { Log } from "../core/ports/log.ts";
@@ -34,8 +34,11 @@ interface Circuit {
 
 export class Circuits {
   readonly #options: CircuitsOptions;
-  /** By object: chains of before a reload keep the plugins of before, which say nothing about those in use. */
-  readonly #circuits = new WeakMap<HookPlugin, Circuit>();
+  /**
+   * By transport: chains of before a reload keep the plugins of before, which say nothing about those in use, unless the reload left
+   * their transport alone.
+   */
+  readonly #circuits = new WeakMap<object, Circuit>();
   #inUse: ReadonlyMap<string, HookPlugin> = new Map();
 
   constructor(options: CircuitsOptions) {
@@ -82,14 +85,17 @@ export class Circuits {
   }
 
   #tell(plugin: HookPlugin, state: CircuitState): void {
-    if (this.#inUse.get(plugin.id) === plugin) this.#options.onState(plugin.id, state);
+    const used = this.#inUse.get(plugin.id);
+    if (used !== undefined && keyOf(used) === keyOf(plugin)) this.#options.onState(plugin.id, state);
   }
 
   #of(plugin: HookPlugin): Circuit {
-    const known = this.#circuits.get(plugin);
+    const known = this.#circuits.get(keyOf(plugin));
     if (known !== undefined) return known;
     const fresh: Circuit = { breaker: new Breaker(this.#options.now), reason: "" };
-    this.#circuits.set(plugin, fresh);
+    this.#circuits.set(keyOf(plugin), fresh);
     return fresh;
   }
 }
+
+const keyOf = (plugin: HookPlugin): object => plugin.transport ?? plugin;

@@ -17,6 +17,12 @@ export interface SealingKey {
   readonly id: string;
 }
 
+/** The keys of one purpose while a master key is replaced: what is written takes the current one, what is read says which it needs. */
+export interface KeyRing {
+  current(): SealingKey;
+  find(id: string): SealingKey | undefined;
+}
+
 /** @param purpose  one key for each: `plugin secrets` */
 export function sealingKey(masterKey: string, purpose: string): SealingKey {
   const derive = (what: string) =>
@@ -44,4 +50,29 @@ export function open({ key }: SealingKey, sealed: Uint8Array, owner: string): Ui
     decipher.update(sealed.subarray(NONCE_BYTES, sealed.length - TAG_BYTES)),
     decipher.final(),
   ]);
+}
+
+/** A ring of one key that stays. */
+export function ringOf(key: SealingKey): KeyRing {
+  return { current: () => key, find: id => (id === key.id ? key : undefined) };
+}
+
+/**
+ * @param keyId  that was kept with it
+ * @returns      the secret, or why it cannot be read, for people
+ */
+export function openWith(
+  ring: KeyRing,
+  keyId: string,
+  sealed: Uint8Array,
+  owner: string,
+): { readonly plain: Uint8Array } | { readonly why: string; readonly cause?: unknown } {
+  const key = ring.find(keyId);
+  if (key === undefined)
+    return { why: `another key file encrypted it (key ${keyId}, not ${ring.current().id})` };
+  try {
+    return { plain: open(key, sealed, owner) };
+  } catch (cause) {
+    return { why: "it was changed", cause };
+  }
 }

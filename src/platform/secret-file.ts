@@ -3,7 +3,18 @@
  * Failures: `config_invalid` naming the file, when it cannot be read or made, or when others may read it.
  */
 import { randomBytes } from "node:crypto";
-import { chmodSync, linkSync, mkdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { MairustError, messageOf } from "../core/errors.ts";
 
@@ -38,27 +49,59 @@ export function loadOrMakeSecret(key: string, path: string): SecretFile {
   }
 }
 
-function readSecret(path: string): string | undefined {
+/** Undefined: there is none. @throws {Error} it cannot be used */
+export function readSecret(path: string): string | undefined {
+  const text = readPrivateFile(path)?.replace(/\r?\n$/u, "");
+  if (text === "" || (text !== undefined && /[\r\n\0]/u.test(text))) throw new Error("it must hold one line");
+  return text;
+}
+
+/** Undefined: there is none. @throws {Error} it is no small file, or others may read it */
+export function readPrivateFile(path: string): string | undefined {
   const facts = statSync(path, { throwIfNoEntry: false });
   if (facts === undefined) return undefined;
   if (!facts.isFile() || facts.size > MAX_FILE_BYTES) throw new Error("it is no small file");
   if ((facts.mode & 0o007) !== 0) throw new Error("everybody may read or write it: chmod o= it");
-  const text = readFileSync(path, "utf8").replace(/\r?\n$/u, "");
-  if (text === "" || /[\r\n\0]/u.test(text)) throw new Error("it must hold one line");
-  return text;
+  return readFileSync(path, "utf8");
 }
 
 /** Written under another name and linked, so that nobody reads half a secret and two processes agree on one. */
 function makeSecret(path: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  const temporary = `${path}.${process.pid}.new`;
-  writeFileSync(temporary, `${randomBytes(SECRET_BYTES).toString("hex")}\n`, { mode: 0o600, flag: "wx" });
+  const temporary = `${path}.${process.pid}.making`;
+  writeDurably(temporary, `${newSecret()}\n`, "wx");
   try {
-    chmodSync(temporary, 0o600);
     linkSync(temporary, path);
+    syncFolder(path);
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
   } finally {
     unlinkSync(temporary);
+  }
+}
+
+export function newSecret(): string {
+  return randomBytes(SECRET_BYTES).toString("hex");
+}
+
+/** Mode 0600, and on disk when this returns. @param flag  `wx`: it must not be there yet */
+export function writeDurably(path: string, text: string, flag: "w" | "wx"): void {
+  const file = openSync(path, flag, 0o600);
+  try {
+    chmodSync(path, 0o600);
+    writeFileSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Names of files in the folder of `path` are on disk when this returns. */
+export function syncFolder(path: string): void {
+  const folder = openSync(dirname(path), "r");
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
   }
 }

@@ -5,13 +5,26 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, PluginLoadError } from "../core/errors.ts";
+import type { Verification } from "../core/ports/plugin-packages.ts";
+import type { PluginRecord } from "../core/ports/plugin-registry.ts";
 import type { Config } from "../wire/config/schema.ts";
 import type { Manifest } from "../wire/manifest.ts";
+import type { FolderFiles } from "./folder-files.ts";
 import { MAX_MANIFEST_CHARACTERS, parseManifest } from "./manifest.ts";
 
 export interface FoundPlugin {
   readonly folder: string;
   readonly manifest: Manifest;
+  /** Absent: a folder, read as it is. */
+  readonly installed?: InstalledPackage;
+  /** Of a folder that is asked for: what was in it. */
+  readonly files?: FolderFiles;
+}
+
+export interface InstalledPackage {
+  /** SHA-256 of the package, hex. */
+  readonly digest: string;
+  readonly verification: Verification;
 }
 
 export interface Discovery {
@@ -84,6 +97,23 @@ async function readManifest(path: string): Promise<Manifest> {
 
 function toError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
+}
+
+/**
+ * Is the plugin switched on, by the configuration and by command? What is merely installed is: who names it is told that nobody
+ * enabled it.
+ * @returns undefined when it may run, else why not
+ */
+export function offReason(
+  id: string,
+  plugins: Config["plugins"],
+  record: PluginRecord | undefined,
+): string | undefined {
+  const off = switchedOff(id, plugins);
+  if (off !== undefined) return off;
+  if (record?.state === "uninstalled") return "it was uninstalled";
+  if (record?.state !== "disabled") return undefined;
+  return `it was disabled${record.reason === undefined ? "" : `: ${record.reason}`}`;
 }
 
 /**

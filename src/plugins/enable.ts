@@ -13,6 +13,9 @@ import {
 import type { SettingValues } from "../core/hook-plugin.ts";
 import { missingForHook } from "../core/hook-row.ts";
 import { beyondRequest, type Grants, grantsOf, missingPrerequisites } from "../core/permissions-grants.ts";
+import { termsOf, widenings } from "../core/plugin-terms.ts";
+import type { PluginRecord } from "../core/ports/plugin-registry.ts";
+import type { StoredSettings } from "../core/ports/plugin-settings.ts";
 import type { Config, HookConfig } from "../wire/config/schema.ts";
 import { API_VERSION } from "../wire/hook-payload.ts";
 import { type PermissionsInput, permissionsSchema } from "../wire/permissions.ts";
@@ -22,7 +25,8 @@ import { isCalledByHttp } from "./endpoint.ts";
 import { compatFinding } from "./manifest-rules.ts";
 import { type Finding, findingText } from "./problem.ts";
 import { checkSchema } from "./schema-check.ts";
-import { resolveSettings } from "./settings.ts";
+import { declaredValues, resolveSettings } from "./settings.ts";
+import { wideningName, withinRequest } from "./terms.ts";
 
 export interface Enablement {
   readonly grants: Grants;
@@ -43,14 +47,39 @@ export interface EnableContext {
   /** Rows that name the plugin. */
   readonly hooks: readonly HookConfig[];
   readonly hostVersion: string;
+  /** What was decided by command. */
+  readonly record: PluginRecord | undefined;
+  /** Settings by command; those of a file go before them. */
+  readonly settings: StoredSettings;
 }
 
-export function enablePlugin({ manifest }: FoundPlugin, context: EnableContext): Enablement {
+/** A secret that was set and cannot be read is not the same as none. */
+function unreadableRefusals({ settings, entry }: EnableContext): readonly Refusal[] {
+  return [...settings.unreadable]
+    .filter(([key]) => !Object.hasOwn(entry?.settings ?? {}, key))
+    .map(([key, why]) => ({
+      code: "plugin_security",
+      text: `settings.${key}: what was set cannot be read: ${why}`,
+    }));
+}
+
+/** What a configuration file grants; undefined: nothing is said there. */
+export function grantsOfFile(entry: EnableContext["entry"]): PermissionsInput | undefined {
+  return entry === undefined || Object.keys(entry.grants).length === 0
+    ? undefined
+    : (entry.grants as PermissionsInput);
+}
+
+export function enablePlugin(found: FoundPlugin, context: EnableContext): Enablement {
+  const { manifest } = found;
   const { entry, plugins } = context;
-  const grantShape = checkSchema(permissionsSchema, entry?.grants ?? {}, ["grants"]);
-  const granted = grantShape.length === 0 ? ((entry?.grants ?? {}) as PermissionsInput) : {};
+  const byFile = grantsOfFile(entry);
+  const grantShape = checkSchema(permissionsSchema, byFile ?? {}, ["grants"]);
+  const given = byFile ?? approvedRights(context.record, manifest.permissions);
+  const granted = grantShape.length === 0 ? given : {};
   const grants = grantsOf(granted);
-  const settings = resolveSettings(manifest.settings, entry?.settings ?? {});
+  const set = { ...declaredValues(manifest.settings, context.settings.values), ...entry?.settings };
+  const settings = resolveSettings(manifest.settings, set, manifest.limits);
   const compat = compatFinding(manifest, context.hostVersion, [API_VERSION]);
   const invalid = [...(compat === undefined ? [] : [compat]), ...grantShape, ...settings.findings].map(
     textOf,
@@ -68,9 +97,13 @@ export function enablePlugin({ manifest }: FoundPlugin, context: EnableContext):
     ...[...missingInThisVersion(manifest, granted), ...missingForHooks(context.hooks)].map(
       what => ({ code: "not_built", text: `${what} is not built in this version` }) as const,
     ),
+    ...unreadableRefusals(context),
     ...pointRefusals(manifest, context.hooks),
     ...endpointRefusals(manifest, entry?.endpoint),
-    ...trustRefusals(manifest, plugins),
+    ...(byFile === undefined ? recordRefusals(found, context) : []),
+    ...(context.record?.state === "failed" ? [failedRefusal(context.record)] : []),
+    ...signatureRefusals(found, plugins),
+    ...sandboxRefusals(manifest, plugins),
   ];
   return { grants, settings: settings.values, refusals };
 }
@@ -107,20 +140,77 @@ function endpointRefusals(
 }
 
 /**
- * Folders are read as they are, so nothing in them is signed; and plain child processes are no sandbox. What is called by HTTP
- * runs in a process of its own making, out of our reach in both senses.
+ * What was approved by command, as far as this version still asks for it.
+ * @returns nothing unless somebody approved something
  */
-function trustRefusals(
+function approvedRights(
+  record: PluginRecord | undefined,
+  asked: PermissionsInput | undefined,
+): PermissionsInput {
+  return record?.approval === undefined ? {} : withinRequest(record.approval.terms.permissions, asked ?? {});
+}
+
+/** By command, a plugin runs only with what somebody agreed to. */
+function recordRefusals(
+  { manifest, installed }: FoundPlugin,
+  { record, entry }: EnableContext,
+): readonly Refusal[] {
+  if (record === undefined || record.state === "failed") return [];
+  const refusal = (text: string) => [{ code: "plugin_security", text } as const];
+  if (record.state === "installed")
+    return refusal(`it is installed, and nobody enabled it: mairust plugin enable ${record.id}`);
+  const { approval } = record;
+  // A folder that a hook names runs without any right, as it does without a record.
+  if (approval === undefined && record.version === undefined) return [];
+  if (approval === undefined)
+    return refusal(`nobody approved what it asks for: mairust plugin approve ${record.id}`);
+  const signer = installed?.verification.developerKey;
+  const asked = termsOf(manifest, { signer, endpoint: entry?.endpoint });
+  const more = widenings({ ...asked, permissions: {} }, approval.terms);
+  if (more.length === 0) return [];
+  return refusal(
+    `it asks for more than was approved (${more.map(wideningName).join(", ")}): mairust plugin approve ${record.id}`,
+  );
+}
+
+function failedRefusal({ id, reason }: PluginRecord): Refusal {
+  const text = `${reason ?? "it failed too often"}; mairust plugin enable ${id} starts it again`;
+  return { code: "plugin_failed", text };
+}
+
+/** Folders are read as they are, so nothing in them is signed. */
+function signatureRefusals(
+  { manifest: { id }, installed }: FoundPlugin,
+  plugins: Config["plugins"],
+): readonly Refusal[] {
+  const state = installed?.verification.state ?? "unsigned";
+  const detail = installed?.verification.detail;
+  switch (state) {
+    case "signed":
+    case "private":
+      return [];
+    case "modified":
+    case "revoked":
+      return [{ code: "plugin_security", text: `it is ${state}: ${detail}` }];
+    case "unsigned":
+      if (plugins.allow_unsigned.includes(id)) return [];
+      return [
+        {
+          code: "plugin_security",
+          text: `it has no signature; plugins.allow_unsigned = ["${id}"] lets it run all the same`,
+        },
+      ];
+  }
+}
+
+/**
+ * Plain child processes are no sandbox. What is called by HTTP runs in a process of its own making, out of our reach.
+ */
+function sandboxRefusals(
   { id, entry }: FoundPlugin["manifest"],
   plugins: Config["plugins"],
 ): readonly Refusal[] {
   const refusals: Refusal[] = [];
-  if (!plugins.allow_unsigned.includes(id)) {
-    refusals.push({
-      code: "plugin_security",
-      text: `it has no signature; plugins.allow_unsigned = ["${id}"] lets it run all the same`,
-    });
-  }
   const what = [
     ...(isCalledByHttp(entry) ? [] : ["scripts"]),
     ...(entry.health_cmd === undefined ? [] : ["health_cmd"]),

@@ -7,22 +7,55 @@ import { messageOf, PluginError } from "../core/errors.ts";
 import type { CreateTransport, HookPlugin, HookPlugins } from "../core/hook-plugin.ts";
 import { grantsOf } from "../core/permissions-grants.ts";
 import type { Log } from "../core/ports/log.ts";
+import type { PluginRecord } from "../core/ports/plugin-registry.ts";
 import type { PluginSecrets } from "../core/ports/plugin-secrets.ts";
+import { NO_SETTINGS } from "../core/ports/plugin-settings.ts";
 import type { PluginTransport } from "../core/ports/plugin-transport.ts";
-import type { Config, HookConfig } from "../wire/config/schema.ts";
+import type { HookConfig } from "../wire/config/schema.ts";
 import type { Manifest } from "../wire/manifest.ts";
 import { unenforcedLimits } from "./built.ts";
-import { planDependencies } from "./dependencies.ts";
-import { discoverPlugins, type FoundPlugin, switchedOff } from "./discovery.ts";
-import { type Enablement, enablePlugin, type Refusal, refusalError, refusalText } from "./enable.ts";
+import { type FoundPlugin, offReason } from "./discovery.ts";
+import { type Enablement, type Refusal, refusalError, refusalText } from "./enable.ts";
 import { isCalledByHttp } from "./endpoint.ts";
+import { findPlugins, type RunningPlugins } from "./find-plugins.ts";
+import { folderDigest } from "./folder-files.ts";
 import { findIdleHooks, healthOfIdle, type IdleHook, logIdleHooks } from "./idle-hooks.ts";
-import { rowsOfManifest, violationPolicy } from "./manifest-hooks.ts";
+import type { InstalledPlugins } from "./installed.ts";
+import { violationPolicy } from "./manifest-hooks.ts";
 import type { PluginLogs } from "./plugin-logs.ts";
+import { parseDependency } from "./semver.ts";
+import { poolKey, type TransportHealth, type TransportLease, TransportPool } from "./transport-pool.ts";
 import { transportSpec } from "./transport-spec.ts";
+import {
+  askedPlugins,
+  type Checked,
+  checkPlugins,
+  type PluginConfig,
+  type Records,
+  type SettingsOf,
+  wantedPlugins,
+} from "./wanted.ts";
+
+export type OnCrash = (plugin: string, reason: string, transport: PluginTransport) => void;
 
 export interface PluginHostOptions {
-  readonly config: Pick<Config, "plugins" | "plugin" | "hooks">;
+  readonly config: PluginConfig;
+  /** What was decided by command; default: nothing. */
+  readonly records?: readonly PluginRecord[];
+  /** Packages on this node; absent: nothing can be installed. */
+  readonly installed?: Pick<InstalledPlugins, "find"> | undefined;
+  /** Folder of plugins that come with this package, for those that are asked for. */
+  readonly samples?: string | undefined;
+  /** Default: none. */
+  readonly settingsOf?: SettingsOf | undefined;
+  /** Whose transports are taken over where they are the same; default: its own. */
+  readonly pool?: TransportPool | undefined;
+  /** Plugins of folders that run, as they were loaded. */
+  readonly running?: RunningPlugins | undefined;
+  /** A kept health is good enough until it is so old; default: ask each time. */
+  readonly healthMaxAgeMs?: (() => number) | undefined;
+  /** A process of a plugin ended by itself. @param transport  whose it was */
+  readonly onCrash?: OnCrash | undefined;
   /** Folders besides `plugins.folders`, such as the samples of this package. */
   readonly extraFolders?: readonly string[];
   /** Of this service, for `[compat]`. */
@@ -52,6 +85,8 @@ export interface PluginStatus {
   readonly reason: string | undefined;
   /** Its manifest; undefined when that was not found. */
   readonly entry: Manifest["entry"] | undefined;
+  /** What it was made from; undefined when that was not found. */
+  readonly found: FoundPlugin | undefined;
 }
 
 export interface LoadedPlugins {
@@ -66,7 +101,9 @@ export interface LoadedPlugins {
 
 interface Entry {
   readonly plugin: HookPlugin;
-  readonly transport: PluginTransport;
+  readonly lease: TransportLease;
+  /** What it was made from. */
+  readonly found: FoundPlugin;
 }
 
 /** A plugin whose process did not come up. */
@@ -75,29 +112,27 @@ export interface StartFailure {
   readonly error: unknown;
 }
 
-export class PluginHost implements HookPlugins {
-  readonly #status: readonly PluginStatus[];
-  readonly #plugins: ReadonlyMap<string, HookPlugin>;
+interface HostParts {
+  readonly status: readonly PluginStatus[];
+  readonly plugins: readonly HookPlugin[];
   /** In dependency order. */
-  readonly #running: readonly Entry[];
-  readonly #idle: readonly IdleHook[];
-  readonly #log: Log;
+  readonly running: readonly Entry[];
+  readonly idle: readonly IdleHook[];
+  readonly log: Log;
+  readonly healthMaxAgeMs: () => number;
+}
+
+export class PluginHost implements HookPlugins {
+  readonly #parts: HostParts;
+  readonly #plugins: ReadonlyMap<string, HookPlugin>;
+  readonly #running: ReadonlyMap<string, Entry>;
   /** Those whose start went well. */
   readonly #started = new Set<string>();
 
-  constructor(
-    status: readonly PluginStatus[],
-    plugins: readonly HookPlugin[],
-    idle: readonly IdleHook[],
-    log: Log,
-  ) {
-    this.#status = status;
-    this.#idle = idle;
-    this.#plugins = new Map(plugins.map(plugin => [plugin.id, plugin]));
-    this.#running = plugins.flatMap(plugin =>
-      plugin.transport === undefined ? [] : [{ plugin, transport: plugin.transport }],
-    );
-    this.#log = log;
+  constructor(parts: HostParts) {
+    this.#parts = parts;
+    this.#plugins = new Map(parts.plugins.map(plugin => [plugin.id, plugin]));
+    this.#running = new Map(parts.running.map(entry => [entry.plugin.id, entry]));
   }
 
   find(id: string): HookPlugin | undefined {
@@ -106,26 +141,30 @@ export class PluginHost implements HookPlugins {
 
   /** Every plugin that was found, and those that were asked for and not found. */
   list(): readonly PluginStatus[] {
-    return this.#status;
+    return this.#parts.status;
   }
 
   /**
-   * Start all processes. Never rejects: one that fails is logged, and its transport goes on trying when it is called.
+   * Start all processes, those first that others depend on. Never rejects: one that fails is logged, and its transport goes on trying
+   * when it is called.
    * @returns those that failed
    */
   async start(deadline: Deadline): Promise<readonly StartFailure[]> {
     const failures: StartFailure[] = [];
-    const start = async ({ plugin, transport }: Entry) => {
+    const starting = new Map<string, Promise<void>>();
+    const start = async ({ plugin, lease, found }: Entry) => {
+      for (const text of found.manifest.depends ?? []) await starting.get(parseDependency(text).id);
       try {
-        await transport.start(deadline);
+        await lease.start(deadline);
         this.#started.add(plugin.id);
-        this.#log.info("plugin_started", { plugin: plugin.id, version: plugin.version });
+        this.#parts.log.info("plugin_started", { plugin: plugin.id, version: plugin.version });
       } catch (error) {
         failures.push({ plugin: plugin.id, error });
-        this.#log.error("plugin_start_failed", { plugin: plugin.id, error: messageOf(error) });
+        this.#parts.log.error("plugin_start_failed", { plugin: plugin.id, error: messageOf(error) });
       }
     };
-    await Promise.all(this.#running.map(start));
+    for (const [id, entry] of this.#running) starting.set(id, start(entry));
+    await Promise.all(starting.values());
     return failures;
   }
 
@@ -134,32 +173,48 @@ export class PluginHost implements HookPlugins {
     return this.#started.has(id);
   }
 
-  /** End every process; running calls may finish until the deadline. */
+  /** What a plugin that came up was made from. */
+  loaded(id: string): FoundPlugin | undefined {
+    return this.#started.has(id) ? this.#running.get(id)?.found : undefined;
+  }
+
+  /** Give all transports back: processes that no other host has end; running calls may finish until the deadline. Once. */
   async stop(deadline: Deadline): Promise<void> {
-    const results = await Promise.allSettled(this.#running.map(({ transport }) => transport.stop(deadline)));
+    const entries = [...this.#running.values()];
+    const results = await Promise.allSettled(entries.map(({ lease }) => lease.release(deadline)));
     for (const [i, result] of results.entries()) {
       if (result.status === "fulfilled") continue;
-      this.#log.error("plugin_stop_failed", {
-        plugin: this.#running[i]?.plugin.id,
+      this.#parts.log.error("plugin_stop_failed", {
+        plugin: entries[i]?.plugin.id,
         error: messageOf(result.reason),
       });
     }
   }
 
+  /**
+   * @param maxAgeMs  a kept result that is not older is good enough
+   * @returns         undefined: it has no process here
+   */
+  async healthOf(id: string, maxAgeMs: number): Promise<TransportHealth | undefined> {
+    return this.#running.get(id)?.lease.health(maxAgeMs);
+  }
+
   /** Degraded when any plugin is, or when an enforced hook has none: mail goes on by each hook's policy. */
   async health(): Promise<{ readonly status: "ok" | "degraded"; readonly detail?: string }> {
-    const idle = healthOfIdle(this.#idle);
-    const troubles = this.#status
+    const { status, idle: idleHooks, healthMaxAgeMs } = this.#parts;
+    const idle = healthOfIdle(idleHooks);
+    const troubles = status
       .filter(({ state }) => state === "refused")
       .map(({ id, reason }) => `${id}: ${reason}`);
     troubles.push(...idle.troubles);
+    const maxAgeMs = healthMaxAgeMs();
     // Together: one that hangs must not use up the time of the others.
-    const healths = await Promise.all(this.#running.map(({ transport }) => transport.health()));
-    for (const [i, health] of healths.entries()) {
+    const healths = await Promise.all(
+      [...this.#running].map(async ([id, { lease }]) => ({ id, health: await lease.health(maxAgeMs) })),
+    );
+    for (const { id, health } of healths) {
       if (health.status !== "ok")
-        troubles.push(
-          `${this.#running[i]?.plugin.id}: ${health.status}${health.detail === undefined ? "" : ` (${health.detail})`}`,
-        );
+        troubles.push(`${id}: ${health.status}${health.detail === undefined ? "" : ` (${health.detail})`}`);
     }
     if (troubles.length > 0) return { status: "degraded", detail: troubles.join("; ") };
     return idle.note === undefined ? { status: "ok" } : { status: "ok", detail: idle.note };
@@ -168,111 +223,73 @@ export class PluginHost implements HookPlugins {
 
 /** Find, check and prepare all plugins. Starts nothing; never rejects for what a plugin is. */
 export async function loadPlugins(options: PluginHostOptions): Promise<LoadedPlugins> {
-  const { config, log } = options;
-  const found = await discoverPlugins([...config.plugins.folders, ...(options.extraFolders ?? [])]);
-  for (const { folder, error } of found.problems)
-    log.error("plugin_unreadable", { folder, error: error.message });
-  const wanted = wantedPlugins(config, found.plugins);
-  const enabled = checkAll(wanted, options);
+  const { config, log, settingsOf = () => NO_SETTINGS, hostVersion } = options;
+  const records: Records = new Map((options.records ?? []).map(record => [record.id, record]));
+  const asked = askedPlugins(config, records);
+  const found = await findPlugins({ ...options, records, asked });
+  const wanted = wantedPlugins(config, asked, found.plugins);
+  const checked = checkPlugins(wanted, { config, hostVersion, records, settingsOf });
   const refusals = new Map<string, PluginError>();
+  const pool = options.pool ?? new TransportPool();
   const plugins: HookPlugin[] = [];
-  for (const [id, checked] of enabled) plugins.push(await preparePlugin(id, checked, refusals, options));
+  const running: Entry[] = [];
+  for (const [id, one] of checked) {
+    const made = await preparePlugin(id, one, { ...options, pool, broken: found.broken });
+    if (made.refused !== undefined) refusals.set(id, made.refused);
+    plugins.push(made.plugin);
+    if (made.entry !== undefined) running.push(made.entry);
+  }
   for (const [id, error] of refusals) log.error("plugin_refused", { plugin: id, reason: refusalText(error) });
   const reasons = new Map([...refusals].map(([id, error]) => [id, refusalText(error)]));
-  const idleHooks = findIdleHooks(config, reasons);
-  logIdleHooks(idleHooks, log);
-  const host = new PluginHost(statusOf(found.plugins, enabled, reasons, config), plugins, idleHooks, log);
+  const idle = findIdleHooks(config, reasons, id => offReason(id, config.plugins, records.get(id)));
+  logIdleHooks(idle, log);
+  const status = statusOf({ found: found.plugins, checked, reasons, config, records });
+  const healthMaxAgeMs = options.healthMaxAgeMs ?? (() => 0);
+  const host = new PluginHost({ status, plugins, running, idle, log, healthMaxAgeMs });
   // Hooks of the administrator stay, so that they fail by their policy; those that only the manifest asks for go.
   const hooks = [...wanted].flatMap(([id, { rows, byManifest }]) =>
     byManifest && refusals.has(id) ? [] : rows,
   );
-  return { host, hooks, refused: [...refusals.values()], idleHooks };
+  return { host, hooks, refused: [...refusals.values()], idleHooks: idle };
 }
 
-interface Wanted {
-  readonly plugin: FoundPlugin | undefined;
-  readonly rows: readonly HookConfig[];
-  /** The rows are the manifest's: the configuration has none. */
-  readonly byManifest: boolean;
+interface PrepareParts extends PluginHostOptions {
+  readonly pool: TransportPool;
+  /** Installed packages that cannot be used. */
+  readonly broken: ReadonlyMap<string, PluginError>;
 }
 
-/** Asked for: named by a hook that is on, or given grants. Switched off ones are not asked for, whatever names them. */
-function wantedPlugins(
-  config: PluginHostOptions["config"],
-  found: ReadonlyMap<string, FoundPlugin>,
-): ReadonlyMap<string, Wanted> {
-  const wanted = new Map<string, Wanted>();
-  const granted = Object.entries(config.plugin).filter(([, entry]) => Object.keys(entry.grants).length > 0);
-  const named = config.hooks.filter(row => row.enabled).map(row => row.plugin);
-  for (const id of new Set([...named, ...granted.map(([id]) => id)])) {
-    if (switchedOff(id, config.plugins) !== undefined) continue;
-    const plugin = found.get(id);
-    const rows = config.hooks.filter(row => row.plugin === id);
-    const byManifest = rows.length === 0 && plugin !== undefined;
-    wanted.set(id, { plugin, rows: byManifest ? rowsOfManifest(plugin.manifest) : rows, byManifest });
-  }
-  return wanted;
-}
-
-interface Checked {
-  readonly plugin: FoundPlugin | undefined;
-  readonly enablement: Enablement | undefined;
-}
-
-/** In dependency order, those that cannot run last. */
-function checkAll(
-  wanted: ReadonlyMap<string, Wanted>,
-  options: PluginHostOptions,
-): ReadonlyMap<string, Checked> {
-  const { config, hostVersion } = options;
-  const checked = new Map<string, Checked>();
-  for (const [id, { plugin, rows }] of wanted) {
-    const context = { plugins: config.plugins, entry: config.plugin[id], hooks: rows, hostVersion };
-    checked.set(id, { plugin, enablement: plugin && enablePlugin(plugin, context) });
-  }
-  const runnable = [...checked].filter(([, { enablement }]) => enablement?.refusals.length === 0);
-  const plan = planDependencies(
-    new Map(runnable.flatMap(([id, { plugin }]) => (plugin ? [[id, plugin.manifest] as const] : []))),
-  );
-  for (const [id, text] of plan.refused) {
-    const entry = checked.get(id);
-    if (entry?.enablement === undefined) continue;
-    const refusals = [{ code: "plugin_dependency", text } as const];
-    checked.set(id, { ...entry, enablement: { ...entry.enablement, refusals } });
-  }
-  const rank = (id: string) => (plan.order.includes(id) ? plan.order.indexOf(id) : plan.order.length);
-  return new Map([...checked].sort(([a], [b]) => rank(a) - rank(b)));
+interface Prepared {
+  readonly plugin: HookPlugin;
+  readonly entry?: Entry;
+  readonly refused?: PluginError;
 }
 
 async function preparePlugin(
   id: string,
   { plugin, enablement }: Checked,
-  refusals: Map<string, PluginError>,
-  options: PluginHostOptions,
-): Promise<HookPlugin> {
-  if (plugin === undefined) return missingPlugin(id, refusals);
-  const refused = (reasons: readonly Refusal[]) => {
+  parts: PrepareParts,
+): Promise<Prepared> {
+  const refused = (reasons: readonly Refusal[]): Prepared => {
     const error = refusalError(id, reasons);
-    refusals.set(id, error);
-    return failedPlugin(id, plugin.manifest.version, `it is refused: ${refusalText(error)}`);
+    const version = plugin?.manifest.version ?? "0.0.0";
+    return { plugin: failedPlugin(id, version, `it is refused: ${refusalText(error)}`), refused: error };
   };
+  const broken = parts.broken.get(id);
+  if (broken !== undefined) return refused([{ code: broken.code, text: refusalText(broken) }]);
+  if (plugin === undefined)
+    return refused([
+      { code: "plugin_load", text: "there is none in plugins.folders, or its manifest has errors" },
+    ]);
   if (enablement === undefined || enablement.refusals.length > 0) return refused(enablement?.refusals ?? []);
   try {
-    if (isCalledByHttp(plugin.manifest.entry)) await options.secrets.ensure(id);
-    return readyPlugin(plugin, enablement, options);
+    if (isCalledByHttp(plugin.manifest.entry)) await parts.secrets.ensure(id);
+    return readyPlugin(plugin, enablement, parts);
   } catch (error) {
     // An address that nobody approved, or a secret that cannot be read: it may not run, and nobody else minds.
     if (!(error instanceof PluginError)) throw error;
     return refused([{ code: error.code, text: refusalText(error) }]);
   }
-}
-
-function missingPlugin(id: string, refusals: Map<string, PluginError>): HookPlugin {
-  const error = refusalError(id, [
-    { code: "plugin_load", text: "there is none in plugins.folders, or its manifest has errors" },
-  ]);
-  refusals.set(id, error);
-  return failedPlugin(id, "0.0.0", `it is refused: ${refusalText(error)}`);
 }
 
 function failedPlugin(id: string, version: string, failure: string): HookPlugin {
@@ -288,51 +305,61 @@ function failedPlugin(id: string, version: string, failure: string): HookPlugin 
   };
 }
 
-function readyPlugin(
-  { folder, manifest }: FoundPlugin,
-  enablement: Enablement,
-  options: PluginHostOptions,
-): HookPlugin {
+function readyPlugin(found: FoundPlugin, enablement: Enablement, parts: PrepareParts): Prepared {
+  const { manifest, installed, files } = found;
   const { id, version, limits } = manifest;
-  const log = options.log.child({ plugin: id });
-  const unenforced = unenforcedLimits(manifest);
-  if (unenforced.length > 0) log.warn("plugin_limits_not_enforced", { limits: unenforced.join(", ") });
-  return {
+  const log = parts.log.child({ plugin: id });
+  const made: { transport?: PluginTransport } = {};
+  const onCrash = (reason: string) => made.transport && parts.onCrash?.(id, reason, made.transport);
+  const spec = transportSpec(found, { ...parts, onCrash }, log);
+  const code = installed?.digest ?? (files === undefined ? "" : folderDigest(files));
+  const lease = parts.pool.lease(poolKey(spec, code), () => {
+    const unenforced = unenforcedLimits(manifest);
+    if (unenforced.length > 0) log.warn("plugin_limits_not_enforced", { limits: unenforced.join(", ") });
+    made.transport = parts.createTransport(spec);
+    return made.transport;
+  });
+  const plugin: HookPlugin = {
     id,
     version,
     grants: enablement.grants,
     settings: enablement.settings,
-    bccAllowed: options.config.plugin[id]?.bcc ?? [],
+    bccAllowed: parts.config.plugin[id]?.bcc ?? [],
     wallTimeMs: limits?.wall_time_ms ?? Number.POSITIVE_INFINITY,
     onViolation: point => violationPolicy(manifest, point),
-    transport: options.createTransport(transportSpec({ folder, manifest }, options, log)),
+    transport: lease.transport,
     failure: undefined,
   };
+  return { plugin, entry: { plugin, lease, found } };
 }
 
-function statusOf(
-  found: ReadonlyMap<string, FoundPlugin>,
-  checked: ReadonlyMap<string, Checked>,
-  refusals: ReadonlyMap<string, string>,
-  config: PluginHostOptions["config"],
-): readonly PluginStatus[] {
-  const ids = [...new Set([...found.keys(), ...checked.keys()])].sort();
+interface StatusParts {
+  readonly found: ReadonlyMap<string, FoundPlugin>;
+  readonly checked: ReadonlyMap<string, Checked>;
+  readonly reasons: ReadonlyMap<string, string>;
+  readonly config: PluginConfig;
+  readonly records: Records;
+}
+
+function statusOf({ found, checked, reasons, config, records }: StatusParts): readonly PluginStatus[] {
+  const installed = [...records.values()].filter(({ state }) => state !== "uninstalled");
+  const ids = [...new Set([...found.keys(), ...checked.keys(), ...installed.map(({ id }) => id)])].sort();
   return ids.map(id => {
     const plugin = found.get(id);
-    const refusal = refusals.get(id);
+    const record = records.get(id);
     const base = {
       id,
       name: plugin?.manifest.name ?? id,
-      version: plugin?.manifest.version ?? "",
+      version: plugin?.manifest.version ?? record?.version ?? "",
       folder: plugin?.folder ?? "",
       entry: plugin?.manifest.entry,
+      found: plugin,
     };
+    const refusal = reasons.get(id);
     if (refusal !== undefined) return { ...base, state: "refused", reason: refusal };
     if (checked.has(id)) return { ...base, state: "enabled", reason: undefined };
-    return {
-      ...base,
-      state: "disabled",
-      reason: switchedOff(id, config.plugins) ?? "no hook names it and nothing is granted to it",
-    };
+    const off = offReason(id, config.plugins, record);
+    const idle = record === undefined ? "no hook names it and nothing is granted to it" : "nobody enabled it";
+    return { ...base, state: "disabled", reason: off ?? idle };
   });
 }

@@ -1,7 +1,6 @@
 /** Hooks of the configuration that nobody answers, because their plugin is switched off or refused: said by name, never silent. */
 import type { Log } from "../core/ports/log.ts";
 import type { Config, HookConfig } from "../wire/config/schema.ts";
-import { switchedOff } from "./discovery.ts";
 
 export interface IdleHook {
   readonly hook: string;
@@ -17,16 +16,20 @@ export interface IdleHook {
   readonly mail: string;
 }
 
-/** @param refused  why, by plugin id */
+/**
+ * @param refused  why, by plugin id
+ * @param offOf    why a plugin is switched off; undefined: it is not
+ */
 export function findIdleHooks(
   config: Pick<Config, "plugins" | "hooks">,
   refused: ReadonlyMap<string, string>,
+  offOf: (plugin: string) => string | undefined,
 ): readonly IdleHook[] {
   return config.hooks
     .filter(row => row.enabled)
     .flatMap((row): readonly IdleHook[] => {
       const named = { hook: row.name, plugin: row.plugin, mode: row.mode };
-      const off = switchedOff(row.plugin, config.plugins);
+      const off = offOf(row.plugin);
       if (off !== undefined) {
         const kind = config.plugins.enabled === false ? "all_off" : "off";
         return [{ ...named, kind, reason: off, mail: "passes without this hook" }];

@@ -22,7 +22,7 @@ export function manifestFindings(manifest: Manifest): readonly Finding[] {
       allowed: text,
       code,
     })),
-    ...declarationFindings(manifest.settings),
+    ...declarationFindings(manifest),
   ];
 }
 

@@ -11,12 +11,13 @@ export interface TransportParts {
   readonly config: Pick<Config, "plugin">;
   readonly secrets: PluginSecrets;
   readonly logs: Pick<PluginLogs, "write" | "dropped">;
+  readonly onCrash?: (reason: string) => void;
 }
 
 /** @param log  of this plugin */
 export function transportSpec(
   { folder, manifest }: FoundPlugin,
-  { secrets, logs, config }: TransportParts,
+  { secrets, logs, config, onCrash }: TransportParts,
   log: Log,
 ): TransportSpec {
   const { id, version, entry } = manifest;
@@ -28,6 +29,7 @@ export function transportSpec(
     onLog: (line: string) => logs.write(id, line, manifest.logging),
     onLogDropped: (lines: number) => logs.dropped(id, lines),
     onNotice: (text: string) => log.warn("plugin_process", { text }),
+    onCrash: (reason: string) => onCrash?.(reason),
   };
   const target = httpTarget(entry, approved);
   if (target !== undefined) {

@@ -7,6 +7,7 @@ import type {
   NewAccount,
   NewPassword,
 } from "../core/admin-ports.ts";
+import { type Actor, audited } from "./audit.ts";
 import { type PageAsked, type PageGiven, pageGiven, pageRequest } from "./paging.ts";
 import type { ServicePorts } from "./ports.ts";
 
@@ -28,18 +29,21 @@ export function getAccount(ports: ServicePorts, address: string): Promise<Accoun
 export function addAccount(
   ports: ServicePorts,
   account: NewAccount,
-  options: ChangeOptions,
+  options: ChangeOptions & Actor,
 ): Promise<AccountRecord> {
-  return ports.accounts.addAccount(account, options);
+  const detail = { quota_bytes: account.quotaBytes ?? null, password: account.password !== undefined };
+  const entry = { actor: options.who, action: "account.add", object: account.address, detail };
+  return audited(ports, entry, options, () => ports.accounts.addAccount(account, options));
 }
 
 /** With all its mail: there is no way back. @throws {MairustError} `unknown_account`, `invalid_state` */
 export function removeAccount(
   ports: ServicePorts,
   address: string,
-  options: ChangeOptions,
+  options: ChangeOptions & Actor,
 ): Promise<AccountRecord> {
-  return ports.accounts.removeAccount(address, options);
+  const entry = { actor: options.who, action: "account.remove", object: address, detail: {} };
+  return audited(ports, entry, options, () => ports.accounts.removeAccount(address, options));
 }
 
 /** @param quotaBytes  0: none; undefined: the domain's. @throws {MairustError} `unknown_account` */
@@ -47,9 +51,11 @@ export function setQuota(
   ports: ServicePorts,
   address: string,
   quotaBytes: number | undefined,
-  options: ChangeOptions,
+  options: ChangeOptions & Actor,
 ): Promise<AccountRecord> {
-  return ports.accounts.setQuota(address, quotaBytes, options);
+  const detail = { quota_bytes: quotaBytes ?? null };
+  const entry = { actor: options.who, action: "account.quota", object: address, detail };
+  return audited(ports, entry, options, () => ports.accounts.setQuota(address, quotaBytes, options));
 }
 
 /** For logins by IMAP. @throws {MairustError} `unknown_account`, `invalid_argument` */
@@ -57,9 +63,11 @@ export function setPassword(
   ports: ServicePorts,
   address: string,
   password: NewPassword,
-  options: ChangeOptions,
+  options: ChangeOptions & Actor,
 ): Promise<AccountRecord> {
-  return ports.accounts.setPassword(address, password, options);
+  const detail = { password: password.kind === "none" ? "cleared" : "set" };
+  const entry = { actor: options.who, action: "account.password", object: address, detail };
+  return audited(ports, entry, options, () => ports.accounts.setPassword(address, password, options));
 }
 
 /** @throws {MairustError} `unknown_account` */
@@ -72,9 +80,10 @@ export function addAlias(
   ports: ServicePorts,
   address: string,
   alias: string,
-  options: ChangeOptions,
+  options: ChangeOptions & Actor,
 ): Promise<AliasRecord> {
-  return ports.accounts.addAlias(address, alias, options);
+  const entry = { actor: options.who, action: "account.alias_add", object: address, detail: { alias } };
+  return audited(ports, entry, options, () => ports.accounts.addAlias(address, alias, options));
 }
 
 /** @throws {MairustError} `unknown_account`, `not_found` */
@@ -82,9 +91,10 @@ export function removeAlias(
   ports: ServicePorts,
   address: string,
   alias: string,
-  options: ChangeOptions,
+  options: ChangeOptions & Actor,
 ): Promise<AliasRecord> {
-  return ports.accounts.removeAlias(address, alias, options);
+  const entry = { actor: options.who, action: "account.alias_remove", object: address, detail: { alias } };
+  return audited(ports, entry, options, () => ports.accounts.removeAlias(address, alias, options));
 }
 
 /** @throws {MairustError} `unknown_account` */

@@ -1,6 +1,7 @@
 /** Use cases on domains: list, show, add, remove. */
 import type { ChangeOptions, DomainRecord, NewDomain } from "../core/admin-ports.ts";
 import { MairustError } from "../core/errors.ts";
+import { type Actor, audited } from "./audit.ts";
 import { type PageAsked, type PageGiven, pageGiven, pageRequest } from "./paging.ts";
 import type { ServicePorts } from "./ports.ts";
 
@@ -17,9 +18,11 @@ export function getDomain(ports: ServicePorts, name: string): Promise<DomainReco
 export function addDomain(
   ports: ServicePorts,
   domain: NewDomain,
-  options: ChangeOptions,
+  options: ChangeOptions & Actor,
 ): Promise<DomainRecord> {
-  return ports.accounts.addDomain(domain, options);
+  const detail = { accounts: domain.accounts, quota_bytes: domain.quotaBytes };
+  const entry = { actor: options.who, action: "domain.add", object: domain.name, detail };
+  return audited(ports, entry, options, () => ports.accounts.addDomain(domain, options));
 }
 
 /**
@@ -29,7 +32,7 @@ export function addDomain(
 export async function removeDomain(
   ports: ServicePorts,
   name: string,
-  options: ChangeOptions,
+  options: ChangeOptions & Actor,
 ): Promise<DomainRecord> {
   const domain = await ports.accounts.getDomain(name);
   const prefix = `domains.${JSON.stringify(domain.name)}.`;
@@ -43,5 +46,6 @@ export async function removeDomain(
     const text = `domain "${domain.name}" is set ${where}; take it out there first`;
     throw new MairustError("not_permitted", `Cannot remove: ${text}`, { publicText: text });
   }
-  return ports.accounts.removeDomain(domain.name, options);
+  const entry = { actor: options.who, action: "domain.remove", object: domain.name, detail: {} };
+  return audited(ports, entry, options, () => ports.accounts.removeDomain(domain.name, options));
 }

@@ -13,6 +13,7 @@ import type {
   ReleaseResult,
 } from "../core/ports/hold-admin.ts";
 import { readDecoded } from "../core/read-decoded.ts";
+import { type Actor, audited } from "./audit.ts";
 import { type PageAsked, type PageGiven, pageGiven, pageRequest } from "./paging.ts";
 import type { ServicePorts } from "./ports.ts";
 
@@ -82,29 +83,37 @@ async function read(
 }
 
 /** @throws {MairustError} see `Releases.release` */
-export function releaseHeld(ports: ServicePorts, asked: ReleaseAsked): Promise<ReleaseResult> {
-  return ports.releases.release(asked);
+export function releaseHeld(
+  ports: ServicePorts,
+  asked: Omit<ReleaseAsked, "by">,
+  { who }: Actor,
+): Promise<ReleaseResult> {
+  const detail = asked.to === undefined ? {} : { to: asked.to };
+  const entry = { actor: who, action: "held.release", object: asked.id, detail };
+  return audited(ports, entry, asked, () => ports.releases.release({ ...asked, by: HOST_ADMINISTRATOR }));
 }
 
 /** @throws {MairustError} see `Releases.reject` */
 export function rejectHeld(
   ports: ServicePorts,
   id: string,
-  by: Approver,
-  options: ChangeOptions,
+  options: ChangeOptions & Actor,
 ): Promise<HeldRecord> {
-  return ports.releases.reject(id, by, options);
+  const entry = { actor: options.who, action: "held.reject", object: id, detail: {} };
+  return audited(ports, entry, options, () => ports.releases.reject(id, HOST_ADMINISTRATOR, options));
 }
 
 /** @throws {MairustError} `not_found`, `invalid_state` */
 export function deleteHeld(
   ports: ServicePorts,
   id: string,
-  by: Approver,
-  options: ChangeOptions,
+  options: ChangeOptions & Actor,
 ): Promise<HeldRecord> {
-  return ports.holds.end(id, "deleted", by.name, options);
+  const entry = { actor: options.who, action: "held.delete", object: id, detail: {} };
+  return audited(ports, entry, options, () =>
+    ports.holds.end(id, "deleted", HOST_ADMINISTRATOR.name, options),
+  );
 }
 
 /** Who comes over the UNIX socket: its file mode is the access control. */
-export const HOST_ADMINISTRATOR: Approver = { name: "administrator", user: undefined };
+const HOST_ADMINISTRATOR: Approver = { name: "administrator", user: undefined };

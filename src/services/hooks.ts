@@ -5,15 +5,11 @@
 import type { ChangeOptions } from "../core/admin-ports.ts";
 import { MairustError, NotFound, StaleVersion } from "../core/errors.ts";
 import type { HookRowChange, HookView, StoredHook } from "../core/ports/hook-admin.ts";
+import { type Actor, audited } from "./audit.ts";
 import type { ServicePorts } from "./ports.ts";
 
 /** Most hooks by command. */
 const MAX_HOOKS = 1000;
-
-/** Who changes something, for the log. */
-export interface Actor {
-  readonly who: string;
-}
 
 type Keys = Readonly<Record<string, unknown>>;
 
@@ -38,7 +34,7 @@ export async function addHook(
 ): Promise<HookView> {
   const { name: asked, ...keys } = given;
   const name = typeof asked === "string" ? asked : "";
-  const views = await ports.hooks.change(before => {
+  const edit = (before: readonly HookView[]) => {
     const known = before.filter(view => view.row.name === name);
     refuseLocked(known);
     if (known.some(({ stored }) => stored !== undefined)) {
@@ -51,8 +47,10 @@ export async function addHook(
     }
     const change = { kind: "put", name, keys, version: undefined } as const;
     return { changes: [change], needs: neededBy(keys) };
-  }, options);
-  return changed(ports, "added", name, views, options);
+  };
+  const entry = { actor: options.who, action: "hook.add", object: name, detail: { keys } };
+  const views = await audited(ports, entry, options, () => ports.hooks.change(edit, options));
+  return inEffect(views, name);
 }
 
 /**
@@ -67,7 +65,7 @@ export async function changeHook(
   version: number,
   options: ChangeOptions & Actor,
 ): Promise<HookView> {
-  const views = await ports.hooks.change(before => {
+  const edit = (before: readonly HookView[]) => {
     const stored = changeable(before, name, version);
     if ("name" in keys && keys.name !== name) {
       const text = "a hook keeps its name; add another one and remove this one";
@@ -78,9 +76,12 @@ export async function changeHook(
     const weakens = Object.keys(keys).every(key => ["mode", "enabled", "name"].includes(key));
     const isWeak = after.enabled === false || (after.mode ?? "shadow") === "shadow";
     const needs = weakens && isWeak ? [] : neededBy(after);
-    return { changes: [{ kind: "put", name, keys: after, version }], needs };
-  }, options);
-  return changed(ports, "changed", name, views, options);
+    const change: HookRowChange = { kind: "put", name, keys: after, version };
+    return { changes: [change], needs };
+  };
+  const entry = { actor: options.who, action: "hook.change", object: name, detail: { keys } };
+  const views = await audited(ports, entry, options, () => ports.hooks.change(edit, options));
+  return inEffect(views, name);
 }
 
 /** Also one that a file of the same name shadows. @throws as {@link changeHook} */
@@ -91,14 +92,16 @@ export async function removeHook(
   options: ChangeOptions & Actor,
 ): Promise<HookView> {
   const removed: HookView[] = [];
-  await ports.hooks.change(before => {
+  const edit = (before: readonly HookView[]) => {
     const view = before.find(one => one.row.name === name && one.stored !== undefined);
     if (view === undefined) changeable(before, name, version);
     else if (view.stored?.version !== version) throw new StaleVersion("hook", name);
     else removed.push(view);
-    return { changes: [{ kind: "remove", name, version }], needs: [] };
-  }, options);
-  audit(ports, "removed", name, options);
+    const change: HookRowChange = { kind: "remove", name, version };
+    return { changes: [change], needs: [] };
+  };
+  const entry = { actor: options.who, action: "hook.remove", object: name, detail: {} };
+  await audited(ports, entry, options, () => ports.hooks.change(edit, options));
   const [view] = removed;
   if (view === undefined) throw new NotFound("hook", name);
   return view;
@@ -110,15 +113,17 @@ export async function orderHooks(
   order: readonly { readonly name: string; readonly priority: number; readonly version: number }[],
   options: ChangeOptions & Actor,
 ): Promise<readonly HookView[]> {
-  const views = await ports.hooks.change(before => {
+  const edit = (before: readonly HookView[]) => {
     const changes = order.map(({ name, priority, version }): HookRowChange => {
       const { keys } = changeable(before, name, version);
       return { kind: "put", name, keys: { ...keys, priority }, version };
     });
     return { changes, needs: [] };
-  }, options);
-  for (const { name } of order) audit(ports, "changed", name, options);
-  return views;
+  };
+  const detail = { priorities: Object.fromEntries(order.map(({ name, priority }) => [name, priority])) };
+  const names = order.map(({ name }) => name).join(" ");
+  const entry = { actor: options.who, action: "hook.reorder", object: names, detail };
+  return audited(ports, entry, options, () => ports.hooks.change(edit, options));
 }
 
 function inEffect(views: readonly HookView[], name: string): HookView {
@@ -164,25 +169,3 @@ function merged(keys: Keys, patch: Keys): Keys {
 
 const isTable = (value: unknown): value is Keys =>
   typeof value === "object" && value !== null && !Array.isArray(value);
-
-function changed(
-  ports: ServicePorts,
-  what: string,
-  name: string,
-  views: readonly HookView[],
-  options: ChangeOptions & Actor,
-): HookView {
-  const view = inEffect(views, name);
-  audit(ports, what, name, options, { plugin: view.row.plugin, point: view.row.point, mode: view.row.mode });
-  return view;
-}
-
-function audit(
-  ports: ServicePorts,
-  what: string,
-  name: string,
-  { dryRun, who }: ChangeOptions & Actor,
-  fields: Readonly<Record<string, string>> = {},
-): void {
-  if (!dryRun) ports.log.info(`hook ${what}`, { hook: name, ...fields, by: who });
-}

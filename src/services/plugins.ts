@@ -1,12 +1,9 @@
-/** Use cases on plugins: list them, give one a new secret. */
-import type { PluginLogPart, PluginView } from "../core/ports/plugin-admin.ts";
+/** Use cases on plugins: read their logs, give one a new secret. */
+import type { PluginLogPart } from "../core/ports/plugin-admin.ts";
 import type { NewSecret } from "../core/ports/plugin-secrets.ts";
 import { DEFAULT_GRACE_S } from "../wire/plugin-secrets.ts";
+import { type Actor, audited } from "./audit.ts";
 import type { ServicePorts } from "./ports.ts";
-
-export function listPlugins(ports: ServicePorts): readonly PluginView[] {
-  return ports.plugins.list();
-}
 
 /** Lines of one answer, unless asked for another number. */
 export const DEFAULT_LOG_LINES = 100;
@@ -21,13 +18,16 @@ export function readPluginLog(
 }
 
 /**
- * @param graceS  how long the old secret signs beside the new one; 0: not at all
+ * @param graceS  how long the old secret signs beside the new one; 0: not at all; default a day
  * @throws {MairustError} `not_found`, `invalid_state`
  */
 export function rotatePluginSecret(
   ports: ServicePorts,
   id: string,
-  graceS: number = DEFAULT_GRACE_S,
+  graceS: number | undefined,
+  { who }: Actor,
 ): Promise<NewSecret> {
-  return ports.plugins.rotateSecret(id, graceS);
+  const grace = graceS ?? DEFAULT_GRACE_S;
+  const entry = { actor: who, action: "plugin.rotate", object: id, detail: { grace_s: grace } };
+  return audited(ports, entry, { dryRun: false }, () => ports.plugins.rotateSecret(id, grace));
 }

@@ -1,18 +1,22 @@
 /** What the use cases work on. `compose.ts` fills it once; every service function takes it first. */
 import type { AccountAdmin, MessageAdmin, SystemControl } from "../core/admin-ports.ts";
 import type { AdminAlerts } from "../core/ports/alerts.ts";
-import type { Audit } from "../core/ports/audit.ts";
+import type { Audit, AuditRecords } from "../core/ports/audit.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { Directory } from "../core/ports/directory.ts";
 import type { HoldAdmin, Releases } from "../core/ports/hold-admin.ts";
 import type { HookControl } from "../core/ports/hook-admin.ts";
 import type { JobAdmin } from "../core/ports/jobs.ts";
+import type { KeyAdmin } from "../core/ports/key-admin.ts";
 import type { LedgerRecords } from "../core/ports/ledger.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { MailboxReader } from "../core/ports/mailboxes.ts";
 import type { MessageAdder } from "../core/ports/message-adder.ts";
 import type { PluginAdmin } from "../core/ports/plugin-admin.ts";
 import type { PluginKeys, TrustedKey } from "../core/ports/plugin-keys.ts";
+import type { PluginLifecycle } from "../core/ports/plugin-lifecycle.ts";
+import type { PluginReviews } from "../core/ports/plugin-review.ts";
+import type { PluginSettingsAdmin } from "../core/ports/plugin-settings.ts";
 import type { Scrub } from "../core/ports/scrub.ts";
 import type { BatchImporter, ImportStore, VerificationStore } from "../core/ports/transfer.ts";
 import type { UndoControl } from "../core/ports/undo.ts";
@@ -28,7 +32,9 @@ export interface ServicePorts {
   /** For changes that are to be seen later: who did what. */
   readonly log: Log;
   readonly audit: Audit;
+  readonly auditRecords: AuditRecords;
   readonly alerts: AdminAlerts;
+  readonly keys: KeyAdmin;
   readonly directory: Directory;
   readonly blobs: BlobStore;
   readonly adder: MessageAdder;
@@ -38,6 +44,9 @@ export interface ServicePorts {
   readonly verifications: VerificationStore;
   readonly system: SystemControl;
   readonly plugins: PluginAdmin;
+  readonly pluginReviews: PluginReviews;
+  readonly pluginSettings: PluginSettingsAdmin;
+  readonly lifecycle: PluginLifecycle;
   readonly pluginKeys: PluginKeys;
   /** PEM to key. @throws {PluginValidationError} it is none, or too weak */
   readonly readPublicKey: (pem: string) => Pick<TrustedKey, "id" | "algorithm" | "spki">;

@@ -6,6 +6,8 @@ import type {
   ConfigKeyView,
   ReloadResult,
 } from "../core/admin-ports.ts";
+import { messageOf } from "../core/errors.ts";
+import type { Actor } from "./audit.ts";
 import type { ServicePorts } from "./ports.ts";
 
 export interface Readiness {
@@ -28,9 +30,31 @@ export function showConfiguration(ports: ServicePorts): readonly ConfigKeyView[]
   return ports.system.config();
 }
 
-/** @throws {MairustError} `config_invalid`: the old configuration stays */
-export function reloadConfiguration(ports: ServicePorts, options: ChangeOptions): Promise<ReloadResult> {
-  return ports.system.reload(options);
+/**
+ * Recorded when the database takes it. A reload works without, as the signal for it does: files are the truth, and may be what
+ * brings the database back.
+ *
+ * @throws {MairustError} `config_invalid`: the old configuration stays
+ */
+export async function reloadConfiguration(
+  ports: ServicePorts,
+  { dryRun, who }: ChangeOptions & Actor,
+): Promise<ReloadResult> {
+  const result = await ports.system.reload({ dryRun });
+  if (!dryRun) await recordReload(ports, who, result);
+  return result;
+}
+
+/** Never throws. */
+export async function recordReload(
+  { audit, log }: Pick<ServicePorts, "audit" | "log">,
+  actor: string,
+  { applied, needRestart }: ReloadResult,
+): Promise<void> {
+  const detail = { applied, need_restart: needRestart };
+  await audit
+    .record({ actor, action: "config.reload", object: "", detail })
+    .catch((error: unknown) => log.warn("reload_not_recorded", { reason: messageOf(error) }));
 }
 
 export function scrapeMetrics(

@@ -15,14 +15,15 @@ import {
   type RotateOptions,
   SECRET_BYTES,
 } from "../core/ports/plugin-secrets.ts";
-import { open, type SealingKey, seal } from "../platform/sealed.ts";
+import { type KeyRing, openWith, seal } from "../platform/sealed.ts";
 import type { Db, Queryable } from "./db.ts";
+import { holdKeys } from "./key-lock.ts";
 
 const CHANNEL = "mairust_plugin_secrets";
 
 export interface PluginSecretOptions {
   readonly db: Db;
-  readonly key: SealingKey;
+  readonly keys: KeyRing;
   readonly log: Log;
   readonly now: () => Date;
 }
@@ -179,19 +180,13 @@ export class StoredPluginSecrets implements PluginSecrets {
   }
 
   #opened(pluginId: string, { secret_id: secretId, key_id: keyId, sealed }: Row): Uint8Array {
-    const { key } = this.#options;
-    const why =
-      keyId === key.id ? "it was changed" : `another key file encrypted it (key ${keyId}, not ${key.id})`;
-    try {
-      if (keyId !== key.id) throw new Error(why);
-      return open(key, sealed, ownerOf(pluginId, secretId));
-    } catch (error) {
-      const text = `its secret "${secretId}" cannot be read: ${why}`;
-      throw new PluginSecurityError("plugin_security", `Cannot sign for plugin "${pluginId}": ${text}`, {
-        cause: error,
-        context: { why: text },
-      });
-    }
+    const opened = openWith(this.#options.keys, keyId, sealed, ownerOfSecret(pluginId, secretId));
+    if ("plain" in opened) return opened.plain;
+    const text = `its secret "${secretId}" cannot be read: ${opened.why}`;
+    throw new PluginSecurityError("plugin_security", `Cannot sign for plugin "${pluginId}": ${text}`, {
+      cause: opened.cause,
+      context: { why: text },
+    });
   }
 
   async #insert(
@@ -199,12 +194,12 @@ export class StoredPluginSecrets implements PluginSecrets {
     pluginId: string,
     { shown, active }: { readonly shown: boolean; readonly active: boolean },
   ): Promise<{ readonly secret: Uint8Array; readonly secretId: string }> {
-    const { key } = this.#options;
     const secretId = randomUUID();
     const secret = randomBytes(SECRET_BYTES);
+    const key = this.#options.keys.current();
     await tx.run`
       insert into plugin_secrets (plugin_id, secret_id, key_id, sealed, shown, activated_at)
-      values (${pluginId}, ${secretId}, ${key.id}, ${seal(key, secret, ownerOf(pluginId, secretId))}, ${shown},
+      values (${pluginId}, ${secretId}, ${key.id}, ${seal(key, secret, ownerOfSecret(pluginId, secretId))}, ${shown},
               case when ${active} then now() end)`;
     return { secret, secretId };
   }
@@ -212,10 +207,12 @@ export class StoredPluginSecrets implements PluginSecrets {
 
 /** Two nodes that start at once agree on one secret. */
 async function lock(tx: Queryable, pluginId: string): Promise<void> {
+  await holdKeys(tx);
   await tx.query`select pg_advisory_xact_lock(hashtextextended(${`plugin_secrets ${pluginId}`}, 0))`;
 }
 
-function ownerOf(pluginId: string, secretId: string): string {
+/** What a sealed secret belongs to. */
+export function ownerOfSecret(pluginId: string, secretId: string): string {
   return `${pluginId}\n${secretId}`;
 }
 

@@ -4,6 +4,7 @@ import { MairustError } from "../../core/errors.ts";
 import * as accounts from "../../services/accounts.ts";
 import type { ServicePorts } from "../../services/ports.ts";
 import { type PasswordBody, accountRoutes as routes } from "../../wire/api/accounts.ts";
+import { changeBy } from "../actor.ts";
 import type { App } from "../app-type.ts";
 import { accountBodyOf, aliasBodyOf, listBodyOf, mailboxBodyOf } from "../bodies.ts";
 import { createdCode, sendPage } from "./paging.ts";
@@ -22,25 +23,22 @@ export function accountRoutesOf(app: App, ports: ServicePorts): void {
   app.post(BASE, { schema: routes.add }, async (request, reply) => {
     const { address, quota_bytes: quota } = request.body;
     const password = passwordOf(request.body);
-    const dryRun = request.query.dry_run === true;
-    reply.code(createdCode(dryRun));
+    reply.code(createdCode(request.query.dry_run));
     return accountBodyOf(
       await accounts.addAccount(
         ports,
         { address, quotaBytes: quota ?? undefined, ...(password === undefined ? {} : { password }) },
-        { dryRun },
+        changeBy(request),
       ),
     );
   });
   app.patch(ONE, { schema: routes.change }, async request => {
     const quota = request.body.quota_bytes ?? undefined;
-    const dryRun = request.query.dry_run === true;
-    return accountBodyOf(await accounts.setQuota(ports, request.params.address, quota, { dryRun }));
+    return accountBodyOf(await accounts.setQuota(ports, request.params.address, quota, changeBy(request)));
   });
   passwordRoutesOf(app, ports);
   app.delete(ONE, { schema: routes.remove }, async request => {
-    const dryRun = request.query.dry_run === true;
-    return accountBodyOf(await accounts.removeAccount(ports, request.params.address, { dryRun }));
+    return accountBodyOf(await accounts.removeAccount(ports, request.params.address, changeBy(request)));
   });
   aliasRoutesOf(app, ports);
   app.get(`${ONE}/mailboxes`, { schema: routes.listMailboxes }, async request =>
@@ -61,13 +59,11 @@ function passwordOf({ password, hash }: PasswordBody): NewPassword | undefined {
 function passwordRoutesOf(app: App, ports: ServicePorts): void {
   app.put(`${ONE}/password`, { schema: routes.setPassword }, async request => {
     const given = passwordOf(request.body) ?? { kind: "none" as const };
-    const dryRun = request.query.dry_run === true;
-    return accountBodyOf(await accounts.setPassword(ports, request.params.address, given, { dryRun }));
+    return accountBodyOf(await accounts.setPassword(ports, request.params.address, given, changeBy(request)));
   });
   app.delete(`${ONE}/password`, { schema: routes.clearPassword }, async request => {
-    const dryRun = request.query.dry_run === true;
     const none = { kind: "none" } as const;
-    return accountBodyOf(await accounts.setPassword(ports, request.params.address, none, { dryRun }));
+    return accountBodyOf(await accounts.setPassword(ports, request.params.address, none, changeBy(request)));
   });
 }
 
@@ -76,14 +72,12 @@ function aliasRoutesOf(app: App, ports: ServicePorts): void {
     listBodyOf(await accounts.listAliases(ports, request.params.address), aliasBodyOf),
   );
   app.post(`${ONE}/aliases`, { schema: routes.addAlias }, async (request, reply) => {
-    const dryRun = request.query.dry_run === true;
-    reply.code(createdCode(dryRun));
+    reply.code(createdCode(request.query.dry_run));
     const { address } = request.params;
-    return aliasBodyOf(await accounts.addAlias(ports, address, request.body.address, { dryRun }));
+    return aliasBodyOf(await accounts.addAlias(ports, address, request.body.address, changeBy(request)));
   });
   app.delete(`${ONE}/aliases/:alias`, { schema: routes.removeAlias }, async request => {
     const { address, alias } = request.params;
-    const dryRun = request.query.dry_run === true;
-    return aliasBodyOf(await accounts.removeAlias(ports, address, alias, { dryRun }));
+    return aliasBodyOf(await accounts.removeAlias(ports, address, alias, changeBy(request)));
   });
 }

@@ -2,6 +2,7 @@
 import { addDomain, getDomain, listDomains, removeDomain } from "../../services/domains.ts";
 import type { ServicePorts } from "../../services/ports.ts";
 import { domainRoutes as routes } from "../../wire/api/domains.ts";
+import { changeBy } from "../actor.ts";
 import type { App } from "../app-type.ts";
 import { domainBodyOf } from "../bodies.ts";
 import { createdCode, sendPage } from "./paging.ts";
@@ -17,11 +18,10 @@ export function domainRoutesOf(app: App, ports: ServicePorts): void {
   );
   app.post(BASE, { schema: routes.add }, async (request, reply) => {
     const { name, accounts = "listed", quota_bytes: quotaBytes = 0 } = request.body;
-    const dryRun = request.query.dry_run === true;
-    reply.code(createdCode(dryRun));
-    return domainBodyOf(await addDomain(ports, { name, accounts, quotaBytes }, { dryRun }));
+    reply.code(createdCode(request.query.dry_run));
+    return domainBodyOf(await addDomain(ports, { name, accounts, quotaBytes }, changeBy(request)));
   });
   app.delete(`${BASE}/:name`, { schema: routes.remove }, async request =>
-    domainBodyOf(await removeDomain(ports, request.params.name, { dryRun: request.query.dry_run === true })),
+    domainBodyOf(await removeDomain(ports, request.params.name, changeBy(request))),
   );
 }

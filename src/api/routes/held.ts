@@ -1,14 +1,8 @@
 /** `/api/v1/held`. */
-import {
-  deleteHeld,
-  getHeld,
-  HOST_ADMINISTRATOR,
-  listHeld,
-  rejectHeld,
-  releaseHeld,
-} from "../../services/holds.ts";
+import { deleteHeld, getHeld, listHeld, rejectHeld, releaseHeld } from "../../services/holds.ts";
 import type { ServicePorts } from "../../services/ports.ts";
 import { heldRoutes as routes } from "../../wire/api/held.ts";
+import { actorOf, changeBy } from "../actor.ts";
 import type { App } from "../app-type.ts";
 import { heldBodyOf, heldPreviewBodyOf } from "../held-bodies.ts";
 import { sendPage } from "./paging.ts";
@@ -25,20 +19,18 @@ export function heldRoutesOf(app: App, ports: ServicePorts): void {
     return { ...heldBodyOf(record), preview: preview === undefined ? null : heldPreviewBodyOf(preview) };
   });
   app.post(`${BASE}/:id/release`, { schema: routes.release }, async request => {
-    const { hold, released, kept } = await releaseHeld(ports, {
+    const asked = {
       id: request.params.id,
       to: request.body?.to,
-      by: HOST_ADMINISTRATOR,
       dryRun: request.query.dry_run ?? false,
-    });
+    };
+    const { hold, released, kept } = await releaseHeld(ports, asked, { who: actorOf(request) });
     return { hold: heldBodyOf(hold), released: [...released], kept: [...kept] };
   });
   app.post(`${BASE}/:id/reject`, { schema: routes.reject }, async request => {
-    const options = { dryRun: request.query.dry_run ?? false };
-    return heldBodyOf(await rejectHeld(ports, request.params.id, HOST_ADMINISTRATOR, options));
+    return heldBodyOf(await rejectHeld(ports, request.params.id, changeBy(request)));
   });
   app.post(`${BASE}/:id/delete`, { schema: routes.delete }, async request => {
-    const options = { dryRun: request.query.dry_run ?? false };
-    return heldBodyOf(await deleteHeld(ports, request.params.id, HOST_ADMINISTRATOR, options));
+    return heldBodyOf(await deleteHeld(ports, request.params.id, changeBy(request)));
   });
 }

@@ -7,6 +7,7 @@ import { type TestSource, testHook } from "../../services/hook-tests.ts";
 import { addHook, changeHook, getHook, listHooks, orderHooks, removeHook } from "../../services/hooks.ts";
 import type { ServicePorts } from "../../services/ports.ts";
 import { type HookBody, type HookTestBody, hookRoutes as routes } from "../../wire/api/hooks.ts";
+import { changeBy } from "../actor.ts";
 import type { App } from "../app-type.ts";
 import { listBodyOf } from "../bodies.ts";
 import { setVersion, versionOf } from "../if-match.ts";
@@ -16,14 +17,7 @@ import { createdCode } from "./paging.ts";
 const BASE = "/api/v1/admin/hooks";
 const ONE = `${BASE}/:name`;
 
-/** Until there are logins everybody who may change something is the administrator of the host. */
-const WHO = "admin (socket)";
-
 export function hookRoutesOf(app: App, ports: ServicePorts): void {
-  const options = (request: { readonly query: { readonly dry_run?: boolean } }) => ({
-    dryRun: request.query.dry_run === true,
-    who: WHO,
-  });
   app.get(BASE, { schema: routes.list }, async () => listBodyOf(await listHooks(ports), hookBodyOf));
   app.get(ONE, { schema: routes.get }, async (request, reply) => {
     const view = await getHook(ports, request.params.name);
@@ -31,28 +25,28 @@ export function hookRoutesOf(app: App, ports: ServicePorts): void {
     return hookBodyOf(view);
   });
   app.post(BASE, { schema: routes.add }, async (request, reply) => {
-    const view = await addHook(ports, request.body, options(request));
+    const view = await addHook(ports, request.body, changeBy(request));
     reply.code(createdCode(request.query.dry_run));
     setVersion(reply, view.stored?.version);
     return hookBodyOf(view);
   });
   app.patch(ONE, { schema: routes.change }, async (request, reply) => {
     const { name } = request.params;
-    const view = await changeHook(ports, name, request.body, versionOf(request), options(request));
+    const view = await changeHook(ports, name, request.body, versionOf(request), changeBy(request));
     setVersion(reply, view.stored?.version);
     return hookBodyOf(view);
   });
   app.post(`${ONE}/mode`, { schema: routes.mode }, async (request, reply) => {
     const { name } = request.params;
-    const view = await changeHook(ports, name, request.body, versionOf(request), options(request));
+    const view = await changeHook(ports, name, request.body, versionOf(request), changeBy(request));
     setVersion(reply, view.stored?.version);
     return hookBodyOf(view);
   });
   app.delete(ONE, { schema: routes.remove }, async request =>
-    hookBodyOf(await removeHook(ports, request.params.name, versionOf(request), options(request))),
+    hookBodyOf(await removeHook(ports, request.params.name, versionOf(request), changeBy(request))),
   );
   app.post(`${BASE}/reorder`, { schema: routes.order }, async request =>
-    listBodyOf(await orderHooks(ports, request.body.hooks, options(request)), hookBodyOf),
+    listBodyOf(await orderHooks(ports, request.body.hooks, changeBy(request)), hookBodyOf),
   );
   app.post(`${ONE}/test`, { schema: routes.test }, async request => {
     const { from, to = "", direction = "inbound" } = request.query;

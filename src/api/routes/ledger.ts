@@ -15,8 +15,8 @@ export function ledgerRoutesOf(app: App, ports: ServicePorts): void {
       ...(hook === undefined ? {} : { hook }),
       ...(message === undefined ? {} : { message }),
       ...(queueId === undefined ? {} : { queueId }),
-      ...(since === undefined ? {} : { since: timeOf("since", since) }),
-      ...(until === undefined ? {} : { until: timeOf("until", until) }),
+      ...(since === undefined ? {} : { since: timeOf("the ledger", "since", since) }),
+      ...(until === undefined ? {} : { until: timeOf("the ledger", "until", until) }),
     };
     return sendPage(request, reply, await listLedger(ports, filter, page), ledgerBodyOf);
   });

@@ -10,6 +10,7 @@ import {
   showConfiguration,
 } from "../../services/system.ts";
 import { systemRoutes as routes } from "../../wire/api/system.ts";
+import { changeBy } from "../actor.ts";
 import type { App } from "../app-type.ts";
 import { listBodyOf } from "../bodies.ts";
 
@@ -44,8 +45,7 @@ export function systemRoutesOf(
     listBodyOf(showConfiguration(ports), entry => ({ ...entry })),
   );
   app.post("/api/v1/admin/reload", { schema: routes.reload }, async request => {
-    const dryRun = request.query.dry_run === true;
-    const { applied, needRestart } = await reloadConfiguration(ports, { dryRun });
+    const { applied, needRestart } = await reloadConfiguration(ports, changeBy(request));
     return { applied: [...applied], need_restart: [...needRestart] };
   });
 }

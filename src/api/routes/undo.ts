@@ -10,7 +10,7 @@ export function undoRoutesOf(app: App, ports: ServicePorts): void {
   app.post("/api/v1/admin/undo", { schema: routes.start }, async (request, reply) => {
     const { plugin, version, hook, since, until, account } = request.body;
     const time = (name: string, text: string | undefined) =>
-      text === undefined ? undefined : timeOf(name, text);
+      text === undefined ? undefined : timeOf("changes", name, text);
     const times = { since: time("since", since), until: time("until", until) };
     const asked = { plugin, version, hook, account, ...times };
     const dryRun = request.query.dry_run === true;

@@ -5,7 +5,7 @@ import type { CommandContext } from "../command.ts";
 import { printList } from "../list.ts";
 import type { Column } from "../output.ts";
 import { sizeText, timeText } from "../text.ts";
-import { timeOption } from "../times.ts";
+import { timeOption } from "../time-option.ts";
 
 /** `read_headers=Subject,From read_body=preview`. */
 export function grantsText(grants: LedgerBody["grants"]): string {

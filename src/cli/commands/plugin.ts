@@ -1,27 +1,14 @@
-/** `mairust plugin …`: the plugins of the running service, through the API. */
+/** `mairust plugin logs`, `plugin rotate`: what plugins wrote, and their secrets, through the API. */
 import { sleep } from "../../platform/deadline.ts";
-import {
-  MAX_LOG_LINES,
-  type NewSecretBody,
-  type PluginBody,
-  type PluginLogBody,
-} from "../../wire/api/plugins.ts";
+import { MAX_LOG_LINES, type NewSecretBody, type PluginLogBody } from "../../wire/api/plugins.ts";
 import { DEFAULT_GRACE_S, MAX_GRACE_S } from "../../wire/plugin-secrets.ts";
 import { connect, segment } from "../client.ts";
 import type { CommandContext } from "../command.ts";
 import { requiredArg, wholeOption } from "../numbers.ts";
-import { type Column, printRecord, printRows } from "../output.ts";
+import { type Column, printRecord } from "../output.ts";
 import { printable, timeText } from "../text.ts";
 
 const BASE = "/api/v1/admin/plugins";
-
-const COLUMNS: readonly Column<PluginBody>[] = [
-  { title: "ID", value: p => p.id, min: 20 },
-  { title: "VERSION", value: p => p.version },
-  { title: "STATE", value: p => p.state },
-  { title: "DESTINATION", value: p => p.destination, min: 12 },
-  { title: "REASON", value: p => p.reason, min: 20 },
-];
 
 const SECRET_COLUMNS: readonly Column<NewSecretBody>[] = [
   { title: "PLUGIN", value: s => s.plugin },
@@ -34,12 +21,6 @@ const SECRET_COLUMNS: readonly Column<NewSecretBody>[] = [
     shown: s => (s.old_until === null ? "" : timeText(s.old_until)),
   },
 ];
-
-export async function list({ terminal, format, load }: CommandContext): Promise<void> {
-  const { client } = await connect(load);
-  const { body } = await client.get<{ readonly items: readonly PluginBody[] }>(BASE);
-  printRows(terminal, format, body.items, COLUMNS);
-}
 
 /** Between two looks at a log that is followed. */
 const FOLLOW_MS = 500;

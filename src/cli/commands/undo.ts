@@ -6,7 +6,7 @@ import { type Client, connect } from "../client.ts";
 import type { CommandContext } from "../command.ts";
 import { CommandError, EXIT, usageError } from "../exit-codes.ts";
 import { type Column, confirm, printRecord } from "../output.ts";
-import { timeOption } from "../times.ts";
+import { timeOption } from "../time-option.ts";
 
 const POLL_MS = 250;
 

@@ -48,23 +48,29 @@ export interface PluginRecord {
 
 export const MAX_PREVIOUS_VERSIONS = 2;
 
+/** A package as it came. */
+export interface StoredPackage {
+  readonly version: string;
+  readonly bytes: Uint8Array;
+}
+
 /** `store/plugin-registry.ts`. */
 export interface PluginRegistry {
   /** By id. @throws {MairustError} `store_unavailable` */
   list(): Promise<readonly PluginRecord[]>;
   find(id: string): Promise<PluginRecord | undefined>;
   /**
+   * In one commit: the record, the package that came with it, and the end of the packages that it no longer names. Other nodes are told.
    * @param rowVersion  that it has now; undefined: it is new
    * @throws {StaleVersion}, {MairustError} `already_exists`, `store_unavailable`
    */
   put(
     record: Omit<PluginRecord, "rowVersion" | "updatedAt">,
     rowVersion: number | undefined,
+    added?: StoredPackage,
   ): Promise<PluginRecord>;
-  /** The record and all that hangs on it. */
+  /** The record, its packages, and the secrets that its calls were signed with. */
   purge(id: string): Promise<void>;
-  /** Packages as they came, so that every node can unpack them. */
-  putPackage(id: string, version: string, bytes: Uint8Array): Promise<void>;
+  /** So that every node can unpack it. */
   package(id: string, version: string): Promise<Uint8Array | undefined>;
-  removePackages(id: string, versions: readonly string[]): Promise<void>;
 }

@@ -67,7 +67,9 @@ class Collector {
     else
       this.#add(
         path,
-        masked(node, this.#mode === "n" ? withoutDefaults(node, value) : value, this.#originOf(path)),
+        isPluginSettings(path)
+          ? maskTexts(value)
+          : masked(node, this.#mode === "n" ? withoutDefaults(node, value) : value, this.#originOf(path)),
       );
   }
 
@@ -118,7 +120,19 @@ function maskUrl(value: string): string {
 
 const SECRET_NAME = /secret|password|passwd|token|api_?key|private_?key|credential/i;
 
-/** Settings of plugins have no schema here: what is named like a secret is masked. */
+/** Which of a plugin's settings are secrets its manifest says, which is not known here: no text of them is shown. */
+function isPluginSettings([first, , third]: KeyPath): boolean {
+  return first === "plugin" && third === "settings";
+}
+
+function maskTexts(value: unknown): unknown {
+  if (typeof value === "string") return value === "" ? "" : MASK;
+  if (Array.isArray(value)) return value.map(maskTexts);
+  if (!isTable(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, child]) => [name, maskTexts(child)]));
+}
+
+/** What has no schema here: what is named like a secret is masked. */
 function maskNames(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(maskNames);
   if (!isTable(value)) return value;

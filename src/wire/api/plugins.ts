@@ -1,20 +1,7 @@
-/** REST resource `/api/v1/admin/plugins`: the plugins of the service and the secrets that calls by HTTP are signed with. */
+/** REST resource `/api/v1/admin/plugins`, the part about secrets that calls by HTTP are signed with. */
 import { type Static, Type } from "typebox";
 import { MAX_GRACE_S } from "../plugin-secrets.ts";
 import { closed, nullable, timestamp } from "./common.ts";
-
-export const pluginBody = Type.Object(
-  {
-    id: Type.String(),
-    name: Type.String(),
-    version: Type.String(),
-    state: Type.Enum(["disabled", "refused", "enabled"]),
-    reason: nullable(Type.String({ description: "why it is not enabled, or not called" })),
-    destination: nullable(Type.String({ description: "where payloads go" })),
-  },
-  closed,
-);
-export type PluginBody = Static<typeof pluginBody>;
 
 export const newSecretBody = Type.Object(
   {
@@ -41,9 +28,6 @@ export const pluginLogBody = Type.Object(
 export type PluginLogBody = Static<typeof pluginLogBody>;
 
 export const pluginRoutes = {
-  list: {
-    response: { 200: Type.Object({ items: Type.Array(pluginBody), next_cursor: Type.Null() }, closed) },
-  },
   log: {
     params: Type.Object({ id: Type.String({ minLength: 1, maxLength: 128 }) }),
     querystring: Type.Object(

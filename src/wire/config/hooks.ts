@@ -63,6 +63,12 @@ export const pluginSchema = Type.Object(
         examples: [["archive@example.com"]],
       }),
     ),
+    watch: Type.Optional(
+      Type.Boolean({
+        description: "of a development folder: reload the plugin when its files change",
+        examples: [true],
+      }),
+    ),
     endpoint: Type.Optional(
       plainText(
         "call it here instead of where its manifest says; private addresses and plain http are allowed then",

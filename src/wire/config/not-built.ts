@@ -60,12 +60,9 @@ export const NOT_BUILT: readonly NotBuilt[] = [
   { key: ["defaults", "stage"], refused: otherThan("store"), missing: "every stage but store" },
   { key: ["domains", "*", "stage"], refused: otherThan("store"), missing: "every stage but store" },
   { key: ["domains", "*", "relay", "*"], refused: any, missing: "relaying to a next hop" },
-  { key: ["plugins", "dir"], refused: any, missing: "the installation of plugin packages" },
-  { key: ["plugins", "health_interval_s"], refused: any, missing: "the health check of plugins by interval" },
   { key: ["plugins", "require_limits"], refused: nonEmpty, missing: "the plugin sandbox" },
   { key: ["plugins", "user"], refused: any, missing: "the plugin sandbox" },
   { key: ["plugins", "uid_range"], refused: any, missing: "the plugin sandbox" },
-  { key: ["plugins", "auto_approve"], refused: otherThan("none"), missing: "the review of plugins" },
   { key: ["hooks", "*", "mode"], refused: words("canary"), missing: "mode canary" },
   { key: ["hooks", "*", "canary_percent"], refused: any, missing: "mode canary" },
   ...grants({

@@ -72,6 +72,8 @@ interface Change {
   readonly answer?: string;
   readonly tag?: string;
   readonly plugins?: string;
+  /** More of its program: another one, that does the same. */
+  readonly code?: string;
   /** More of the configuration. */
   readonly more?: string;
 }
@@ -99,8 +101,10 @@ async function rigOf(t: TestContext, change: Change = {}): Promise<Rig> {
     answer = "tag",
     tag = "old",
     plugins,
+    code,
     more,
   }: Change = {}) => {
+    if (code !== undefined) writeFileSync(join(folder, "main.mjs"), `${PROGRAM}${code}`);
     const settings = `[settings.answer]\ntype = "string"\n[settings.tag]\ntype = "string"\n`;
     writeFileSync(join(folder, "plugin.toml"), `${manifest}${settings}`);
     const configFile = join(dir, `mairust${files++}.toml`);
@@ -183,7 +187,7 @@ const refusal = (problem: RegExp) => (error: unknown) => {
 test("prepare() and commit() exchange plugins; prepare() and abort() leave everything as it was", async t => {
   const rig = await rigOf(t);
   const before = await settled(rig);
-  const given = await rig.configOf({ tag: "new" });
+  const given = await rig.configOf({ tag: "new", code: "// new" });
   const prepared = await rig.hooks.prepare(given);
   assert.ok(rig.pids().length > before.length);
   assert.deepEqual(await rig.tags(), ["old"]);
@@ -204,7 +208,7 @@ test("a chain that runs while plugins are exchanged goes on to its end with thos
   const more = `${again}on_error = "reject"\n${again.replace("talk2", "talk3").replace('"enforce"', '"shadow"')}`;
   const rig = await rigOf(t, { answer: "slow", more });
   const before = await settled(rig);
-  const prepared = await rig.hooks.prepare(await rig.configOf({ tag: "new" }));
+  const prepared = await rig.hooks.prepare(await rig.configOf({ tag: "new", code: "// new" }));
   const running = runChain(rig.hooks);
   await prepared.commit();
   const { action, tags, late } = await running;
@@ -234,17 +238,26 @@ test("what cannot be used is refused with its problems, and leaves no process", 
   assert.deepEqual(await rig.tags(), ["old"]);
 });
 
-test("a hook for one plugin does not end another whose files no longer run; a weaker hook is changed all the same", async t => {
+test("a change that does not touch a plugin's code keeps its processes, also over a reload; other code exchanges them", async t => {
+  const rig = await rigOf(t);
+  const before = [...(await settled(rig))].sort();
+  await (await rig.hooks.prepare(await rig.configOf({ tag: "other" }))).commit();
+  assert.deepEqual([[...(await settled(rig))].sort(), await rig.tags()], [before, ["other"]]);
+  await (await rig.hooks.prepare(await rig.configOf({ code: "// changed" }))).commit();
+  const after = await settled(rig);
+  assert.deepEqual([before.filter(pid => after.includes(pid)), await rig.tags()], [[], ["old"]]);
+});
+
+test("a hook for one plugin does not touch another, whatever became of that one's files meanwhile", async t => {
   const rig = await rigOf(t);
   const before = [...(await settled(rig))].sort();
   writeFileSync(join(rig.dir, "plugins", ID, "main.mjs"), "process.exit(1);");
-  await assert.rejects(
-    rig.hooks.prepare({ needs: new Set(["com.example.another"]) }),
-    refusal(new RegExp(ID)),
-  );
+  for (const needs of [new Set(["com.example.another"]), new Set<string>()]) {
+    await (await rig.hooks.prepare({ needs })).commit();
+    assert.deepEqual([[...(await settled(rig))].sort(), await rig.tags()], [before, ["old"]]);
+  }
+  await assert.rejects(rig.hooks.prepare({ rereads: () => true }), refusal(new RegExp(ID)));
   assert.deepEqual([[...(await settled(rig))].sort(), await rig.tags()], [before, ["old"]]);
-  await (await rig.hooks.prepare({ needs: new Set() })).commit();
-  assert.equal((await runChain(rig.hooks)).action, "tempfail");
 });
 
 test("hooks that do not compile are refused before any plugin is started", async t => {
@@ -292,7 +305,7 @@ test("a start goes on without a refused plugin: mail is deferred, the log and th
   assert.match(detail ?? "", /com\.example\.talker: .*allow_unsandboxed/);
 });
 
-test("a plugin that fails again and again: one alarm, a degraded health that names it, a metric; a reload closes it", async t => {
+test("a plugin that fails again and again: one alarm, a degraded health that names it, a metric; other code closes it", async t => {
   const rig = await rigOf(t, { answer: "wrong" });
   const circuit = async () => /^mairust_plugin_circuit_state\S* (\d)$/m.exec(await rig.metrics.render())?.[1];
   assert.equal(await circuit(), "0");
@@ -319,7 +332,9 @@ test("a plugin that fails again and again: one alarm, a degraded health that nam
     ["malformed", "5"],
     ["circuit_open", "3"],
   ]);
-  await (await rig.hooks.prepare(await rig.configOf())).commit();
+  await (await rig.hooks.prepare(await rig.configOf({ answer: "wrong" }))).commit();
+  assert.equal(await circuit(), "2");
+  await (await rig.hooks.prepare(await rig.configOf({ code: "// mended" }))).commit();
   assert.deepEqual([await circuit(), await rig.tags()], ["0", ["old"]]);
   assert.ok(!(await rig.hooks.component.health()).detail?.includes("not called"));
 });

@@ -71,7 +71,7 @@ function newIntake(hooks: HookRunner): Intake {
     directory,
     hooks,
     verdicts: createVerdicts(db),
-    trace: new TraceFields(Buffer.alloc(32)),
+    trace: new TraceFields(() => [Buffer.alloc(32)]),
     holds: { hold: () => Promise.reject(new Error("nothing is held here")) },
     lateReject: () => "hold",
     log: silentLog,

@@ -192,7 +192,7 @@ export class Rig {
       holds: this.holds,
       edits: this.edits,
       verdicts: this.verdicts,
-      trace: new TraceFields(KEY),
+      trace: new TraceFields(() => [KEY]),
       log: silentLog,
       newMessageId: () => messageId(this.newId()),
       now: () => this.now(),

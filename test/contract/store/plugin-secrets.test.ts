@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { MairustError } from "../../../src/core/errors.ts";
 import { sleep } from "../../../src/platform/deadline.ts";
-import { sealingKey } from "../../../src/platform/sealed.ts";
+import { ringOf, sealingKey } from "../../../src/platform/sealed.ts";
 import type { Db } from "../../../src/store/db.ts";
 import { StoredPluginSecrets } from "../../../src/store/plugin-secrets.ts";
 import { silentLog, startTestDatabase, type TestDatabase } from "../../lib/database.ts";
@@ -17,7 +17,7 @@ before(async () => {
 after(() => database.stop());
 
 const storeOn = (db: Db, now = () => new Date(), own = key) =>
-  new StoredPluginSecrets({ db, key: own, log: silentLog, now });
+  new StoredPluginSecrets({ db, keys: ringOf(own), log: silentLog, now });
 const newId = () => `com.example.p${ids++}`;
 const hex = (secret: Uint8Array | undefined) => secret && Buffer.from(secret).toString("hex");
 const signing = (store: StoredPluginSecrets, id: string) => store.current(id).signing.map(hex);

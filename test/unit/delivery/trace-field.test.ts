@@ -5,7 +5,7 @@ import { TRACE_LIFETIME_S, TraceFields } from "../../../src/delivery/trace-field
 
 const ID = messageId("0190a000-0000-7000-8000-00000000000a");
 const NOW = new Date("2026-01-01T00:00:00Z");
-const fields = new TraceFields(Buffer.alloc(32, 1));
+const fields = new TraceFields(() => [Buffer.alloc(32, 1)]);
 const block = (value: string, name = "X-MaiRust-Trace") =>
   Buffer.from(`Received: x\r\n${name}: ${value}\r\nSubject: s\r\n\r\n`);
 
@@ -25,7 +25,7 @@ test("it holds for its queue id, its time and its key alone", () => {
   assert.equal(fields.find(block(value), "Q1", later(TRACE_LIFETIME_S)), undefined);
   assert.equal(fields.find(block(value), "Q2", NOW), undefined);
   assert.equal(fields.find(block(value), "", NOW), undefined);
-  assert.equal(new TraceFields(Buffer.alloc(32, 2)).find(block(value), "Q1", NOW), undefined);
+  assert.equal(new TraceFields(() => [Buffer.alloc(32, 2)]).find(block(value), "Q1", NOW), undefined);
   assert.equal(fields.find(block(value, "X-MaiRust-Tracey"), "Q1", NOW), undefined);
 });
 
@@ -47,4 +47,13 @@ test("no bytes make it throw", () => {
     }
   }
   assert.equal(fields.find(block("x".repeat(10_000)), "Q1", NOW), undefined);
+});
+
+test("a field that a key of before made holds beside those of the current one", () => {
+  const value = fields.value({ id: ID, recorded: true }, "Q1", NOW) ?? "";
+  const rotated = new TraceFields(() => [Buffer.alloc(32, 2), Buffer.alloc(32, 1)]);
+  assert.equal(rotated.find(block(value), "Q1", NOW)?.id, ID);
+  const mine = rotated.value({ id: ID, recorded: true }, "Q1", NOW) ?? "";
+  assert.equal(rotated.find(block(mine), "Q1", NOW)?.id, ID);
+  assert.equal(fields.find(block(mine), "Q1", NOW), undefined);
 });

@@ -1,10 +1,10 @@
-/** Points in time as people write them on a command line. */
+/** Options that are times: RFC 3339, or how long ago. */
 import { readTime } from "../wire/message-arguments.ts";
 import { usageError } from "./exit-codes.ts";
 
 const UNIT_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** RFC 3339, or `30m`, `12h`, `7d` ago. @returns RFC 3339. @throws {CommandError} 64 */
+/** @returns RFC 3339. @throws {CommandError} 64 */
 export function timeOption(name: string, text: string | undefined, now: number): string | undefined {
   if (text === undefined) return undefined;
   const [, count, unit = ""] = /^(\d{1,5})([mhd])$/u.exec(text) ?? [];

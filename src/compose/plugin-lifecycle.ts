@@ -1,0 +1,452 @@
+/**
+ * The life of a plugin by command, on the running service. Each operation looks at the records as they are now, plans
+ * (`plugins/lifecycle-plan.ts`), and makes one change (`lifecycle-change.ts`); they come one after the other, with reloads and hooks.
+ */
+import { MairustError, NotFound } from "../core/errors.ts";
+import type { Widening } from "../core/plugin-terms.ts";
+import type { HookRowChange } from "../core/ports/hook-admin.ts";
+import type {
+  LifecycleOptions,
+  LifecycleResult,
+  PluginDetail,
+  PluginLifecycle,
+} from "../core/ports/plugin-lifecycle.ts";
+import type { PluginRecord } from "../core/ports/plugin-registry.ts";
+import { discoverPlugins, type FoundPlugin, switchedOff } from "../plugins/discovery.ts";
+import { grantsOfFile } from "../plugins/enable.ts";
+import {
+  approvalOf,
+  type Candidate,
+  checkDependencies,
+  dependants,
+  dependencyError,
+  isHarmless,
+  type NewRecord,
+  newRecord,
+  installed as recordOfInstalled,
+  refusedState,
+  rollbackTarget,
+  rolledBack,
+  switched,
+  upgraded,
+} from "../plugins/lifecycle-plan.ts";
+import { newlyAsked, wideningName } from "../plugins/terms.ts";
+import type { Manifest } from "../wire/manifest.ts";
+import type { HooksInUse } from "./hook-views.ts";
+import { type ChangeParts, type LifecycleChange, makeChange } from "./lifecycle-change.ts";
+import { hooksText, lockedGrants, rowsForNewPoints, rowsToEnable, rowsToRemove } from "./lifecycle-rows.ts";
+import {
+  type CandidateParts,
+  candidateOf,
+  checkPackage,
+  type NewPackage,
+  openPackage,
+  readPermissions,
+  refuseUnusable,
+} from "./plugin-candidates.ts";
+import { pluginDetails, purgedPlugin } from "./plugin-details.ts";
+import type { Turns } from "./turns.ts";
+
+export interface LifecycleParts extends ChangeParts, CandidateParts {
+  readonly turns: Turns;
+  readonly health: PluginLifecycle["health"];
+  readonly verify: PluginLifecycle["verify"];
+  /** Folder of the samples of this package. */
+  readonly samples?: string | undefined;
+  /** Settings, secrets and logs of a plugin that is purged. */
+  readonly purge: (id: string) => Promise<void>;
+}
+
+/** What an operation wants to be changed. */
+interface Wanted extends Pick<LifecycleChange, "before" | "after" | "mustRun"> {
+  readonly action: string;
+  readonly done: readonly string[];
+  readonly rows?: readonly HookRowChange[];
+  readonly added?: NewPackage;
+  readonly detail?: Readonly<Record<string, unknown>>;
+  readonly purge?: () => Promise<void>;
+}
+
+export function pluginLifecycle(parts: LifecycleParts): PluginLifecycle {
+  const lifecycle = new Lifecycle(parts);
+  const { turns } = parts;
+  return {
+    list: async () => pluginDetails(inUseOf(parts), parts.hooks.brokenCircuits()),
+    get: id => lifecycle.get(id),
+    health: id => parts.health(id),
+    verify: () => parts.verify(),
+    install: (source, options) => turns(() => lifecycle.install(source, options)),
+    approve: (id, options) => turns(() => lifecycle.approve(id, options)),
+    enable: (id, options) => turns(() => lifecycle.enable(id, options)),
+    disable: (id, options) => turns(() => lifecycle.disable(id, options)),
+    upgrade: (bytes, options) => turns(() => lifecycle.upgrade(bytes, options)),
+    rollback: (id, options) => turns(() => lifecycle.rollback(id, options)),
+    uninstall: (id, options) => turns(() => lifecycle.uninstall(id, options)),
+  };
+}
+
+/** @throws {MairustError} `draining`: the plugins are not there yet, or no more */
+export function inUseOf({ hooks }: Pick<ChangeParts, "hooks">): HooksInUse {
+  const inUse = hooks.inUse();
+  if (inUse !== undefined) return inUse;
+  throw new MairustError("draining", "Cannot look at the plugins: they are not started");
+}
+
+class Lifecycle {
+  readonly #parts: LifecycleParts;
+
+  constructor(parts: LifecycleParts) {
+    this.#parts = parts;
+  }
+
+  async get(id: string): Promise<PluginDetail> {
+    const inUse = inUseOf(this.#parts);
+    const detail = pluginDetails(inUse, this.#parts.hooks.brokenCircuits()).find(one => one.id === id);
+    if (detail === undefined) throw new NotFound("plugin", id);
+    const { record } = detail;
+    if (record?.pending === undefined) return detail;
+    const [asked, current] = await Promise.all([
+      this.#installedCandidate(record, record.pending),
+      this.#current(id, record),
+    ]);
+    const agreed = record.approval?.terms ?? current?.asked;
+    const waitsFor = agreed === undefined ? [] : newlyAsked(asked.asked, current?.asked, agreed);
+    return { ...detail, waitsFor };
+  }
+
+  async install(
+    source: Parameters<PluginLifecycle["install"]>[0],
+    options: LifecycleOptions & { readonly downgrade: boolean },
+  ): Promise<LifecycleResult> {
+    if ("folder" in source) return this.#installFolder(source.folder, options);
+    const given = await openPackage(source.package);
+    const { id } = given.manifest;
+    const before = await this.#parts.registry.find(id);
+    const added = await checkPackage(this.#parts, source.package, given, before, options.downgrade);
+    const restored = await this.#restored(before, added, options);
+    if (restored !== undefined) return restored;
+    checkDependencies(given.manifest, this.#versions(false), "installed");
+    const candidate = await this.#candidate(added);
+    const after = this.#autoApproved(recordOfInstalled(id, before, candidate), candidate);
+    const done = [`installed ${id} ${candidate.version}: ${added.verification.detail}`, nextStep(after)];
+    return this.#change(
+      id,
+      { before, after, added, done, mustRun: false, action: "plugin.install" },
+      options,
+    );
+  }
+
+  async #installFolder(id: string, options: LifecycleOptions): Promise<LifecycleResult> {
+    const before = await this.#parts.registry.find(id);
+    const found = await this.#found(id);
+    if (found === undefined) throw new NotFound("plugin", id);
+    refuseUnusable(found.manifest, this.#parts.version);
+    const candidate = await candidateOf(found, this.#parts);
+    const after = this.#autoApproved(recordOfInstalled(id, before, undefined), candidate);
+    const done = [`installed ${id} as its folder: ${found.folder}`, nextStep(after)];
+    return this.#change(id, { before, after, done, mustRun: false, action: "plugin.install" }, options);
+  }
+
+  async approve(id: string, options: Parameters<PluginLifecycle["approve"]>[1]): Promise<LifecycleResult> {
+    const before = await this.#parts.registry.find(id);
+    const candidate = await this.#reviewed(id, before);
+    if (options.digest !== undefined && options.digest !== candidate.digest)
+      throw refusedState("approve", id, "it is not what was reviewed; look at it again");
+    const byFile = grantsOfFile(this.#parts.settings.config.plugin[id]);
+    if (byFile !== undefined && options.permissions !== undefined) throw lockedGrants(this.#parts, id);
+    const approval = approvalOf(
+      candidate,
+      byFile ?? readPermissions(id, options.permissions),
+      options.actor,
+      new Date(),
+    );
+    const { pending } = before ?? {};
+    const base: NewRecord =
+      before === undefined || before.state === "uninstalled"
+        ? { ...newRecord(id, "installed"), highestVersion: before?.highestVersion }
+        : pending === undefined
+          ? before
+          : switched(before, pending);
+    const after = { ...base, approval, developerKey: candidate.asked.signer ?? base.developerKey };
+    const rows = pending === undefined ? [] : await rowsForNewPoints(this.#parts, before, pending);
+    return this.#change(
+      id,
+      {
+        ...{ before, after, rows, action: "plugin.approve" },
+        mustRun: after.state === "enabled",
+        done: [
+          `approved ${id} ${candidate.version}`,
+          ...(pending === undefined ? [] : [`version ${pending} takes the place of ${before?.version}`]),
+          ...(after.state === "installed" ? [nextStep(after)] : []),
+        ],
+        detail: {
+          version: candidate.version,
+          digest: candidate.digest,
+          permissions: approval.terms.permissions,
+        },
+      },
+      options,
+    );
+  }
+
+  async enable(id: string, options: Parameters<PluginLifecycle["enable"]>[1]): Promise<LifecycleResult> {
+    const { settings, registry } = this.#parts;
+    const before = await registry.find(id);
+    const found = await this.#foundFor(id, before);
+    if (found === undefined || before?.state === "uninstalled") throw new NotFound("plugin", id);
+    const off = switchedOff(id, settings.config.plugins);
+    if (off !== undefined) throw refusedState("enable", id, off);
+    const isEnabled = pluginDetails(inUseOf(this.#parts)).some(
+      one => one.id === id && one.state === "enabled",
+    );
+    if (isEnabled && before?.state === "enabled" && options.mode === undefined)
+      throw refusedState("enable", id, "it is enabled already");
+    const named = inUseOf(this.#parts).loaded.hooks.some(({ plugin }) => plugin === id);
+    const isFolder = found.installed === undefined;
+    const hasGrants =
+      before?.approval !== undefined || grantsOfFile(settings.config.plugin[id]) !== undefined;
+    if (!hasGrants && !(isFolder && named && before?.state === "failed"))
+      throw refusedState("enable", id, `nobody approved what it asks for: mairust plugin approve ${id}`);
+    checkDependencies(found.manifest, this.#versions(true), "enabled");
+    const rows = await rowsToEnable(this.#parts, found.manifest, options.mode);
+    const after: NewRecord = { ...(before ?? newRecord(id, "enabled")), state: "enabled", reason: undefined };
+    const hooks = rows.map(({ name }) => name);
+    const done = [`enabled ${id} ${found.manifest.version}`, ...(hooks.length > 0 ? [hooksText(rows)] : [])];
+    const detail = { version: found.manifest.version, mode: options.mode ?? "shadow", hooks };
+    return this.#change(
+      id,
+      { before, after, rows, done, detail, mustRun: true, action: "plugin.enable" },
+      options,
+    );
+  }
+
+  async disable(id: string, options: Parameters<PluginLifecycle["disable"]>[1]): Promise<LifecycleResult> {
+    const before = await this.#parts.registry.find(id);
+    if (before === undefined && (await this.#found(id)) === undefined) throw new NotFound("plugin", id);
+    if (before?.state === "disabled" || before?.state === "uninstalled" || before?.state === "installed")
+      throw refusedState("disable", id, `it is ${before.state}`);
+    const others = await this.#cascade(id, options);
+    const after: NewRecord = {
+      ...(before ?? newRecord(id, "disabled")),
+      state: "disabled",
+      reason: `by ${options.actor}`,
+    };
+    const done = [...others, `disabled ${id}: its hooks do not exist meanwhile`];
+    return this.#change(id, { before, after, done, mustRun: false, action: "plugin.disable" }, options);
+  }
+
+  async upgrade(
+    bytes: Uint8Array,
+    options: LifecycleOptions & { readonly downgrade: boolean },
+  ): Promise<LifecycleResult> {
+    const given = await openPackage(bytes);
+    const { id, version } = given.manifest;
+    const before = await this.#parts.registry.find(id);
+    if (before?.version === undefined || before.state === "uninstalled")
+      throw refusedState("upgrade", id, "no package of it is installed; mairust plugin install does that");
+    const added = await checkPackage(this.#parts, bytes, given, before, options.downgrade);
+    const restored = await this.#restored(before, added, options);
+    if (restored !== undefined) return restored;
+    checkDependencies(given.manifest, this.#versions(before.state === "enabled"), "enabled");
+    const current = await this.#current(id, before);
+    const byFile = grantsOfFile(this.#parts.settings.config.plugin[id]) !== undefined;
+    const candidate = await this.#candidate(added);
+    const { record: after, waitsFor } = upgraded(before, candidate, current?.asked, byFile);
+    const waits = waitsFor.length > 0;
+    const done = waits
+      ? [
+          `version ${version} waits: it asks for more than was approved (${namesOf(waitsFor)})`,
+          `version ${before.version} goes on with what it was granted; mairust plugin review ${id}, then approve`,
+        ]
+      : [`version ${version} takes the place of ${before.version}; mairust plugin rollback ${id} goes back`];
+    const detail = { from: before.version, to: version, waits, digest: given.digest };
+    const mustRun = !waits && after.state === "enabled";
+    return this.#change(
+      id,
+      { before, after, added, done, detail, mustRun, action: "plugin.upgrade" },
+      options,
+    );
+  }
+
+  async rollback(id: string, options: LifecycleOptions): Promise<LifecycleResult> {
+    const before = await this.#known(id);
+    const target = rollbackTarget(before);
+    const [candidate, current] = [
+      await this.#installedCandidate(before, target),
+      await this.#current(id, before),
+    ];
+    const byFile = grantsOfFile(this.#parts.settings.config.plugin[id]) !== undefined;
+    const { waitsFor } = upgraded(before, candidate, current?.asked, byFile);
+    const isWaiting = waitsFor.length > 0 && before.state !== "installed";
+    const after: NewRecord = isWaiting ? { ...before, pending: target } : rolledBack(before, target);
+    const done = isWaiting
+      ? [`version ${target} waits: it asks for more than was approved (${namesOf(waitsFor)})`]
+      : [`version ${target} is back in the place of ${before.version}`];
+    const mustRun = !isWaiting && after.state === "enabled";
+    const detail = { from: before.version, to: target, waits: isWaiting };
+    return this.#change(id, { before, after, done, detail, mustRun, action: "plugin.rollback" }, options);
+  }
+
+  async uninstall(
+    id: string,
+    options: Parameters<PluginLifecycle["uninstall"]>[1],
+  ): Promise<LifecycleResult> {
+    const before = await this.#known(id);
+    if (before.state === "uninstalled" && !options.purge)
+      throw refusedState("uninstall", id, "it is uninstalled; --purge takes what was kept");
+    const others = await this.#cascade(id, options);
+    const { highestVersion, developerKey } = before;
+    const gone = { ...newRecord(id, "uninstalled"), highestVersion, developerKey };
+    const rows = options.purge ? await rowsToRemove(this.#parts, id) : [];
+    const what = options.purge
+      ? "with its record, hooks by command, settings, secrets and logs"
+      : "its settings, hooks and logs are kept";
+    return this.#change(
+      id,
+      {
+        ...{ before, rows, mustRun: false, action: "plugin.uninstall" },
+        after: options.purge ? "purge" : gone,
+        done: [...others, `uninstalled ${id}: ${what}`],
+        detail: { version: before.version, purge: options.purge },
+        purge: () => this.#parts.purge(id),
+      },
+      options,
+    );
+  }
+
+  async #change(
+    id: string,
+    { added, done, detail, ...wanted }: Wanted,
+    options: LifecycleOptions,
+  ): Promise<LifecycleResult> {
+    const { installed } = this.#parts;
+    const version = added?.package.manifest.version ?? "";
+    const { dryRun, actor } = options;
+    let isKept = false;
+    try {
+      if (added !== undefined) await installed.add(added.package, added.verification);
+      await this.#parts.onStep?.("unpacked");
+      const stored = added && { version, bytes: added.bytes };
+      const change = { ...wanted, id, added: stored, detail: detail ?? { version }, actor, dryRun };
+      const inUse = await makeChange(this.#parts, change);
+      isKept = !dryRun;
+      const plugin = pluginDetails(inUse).find(one => one.id === id) ?? purgedPlugin(id);
+      return { plugin, done };
+    } finally {
+      if (added !== undefined && !isKept) await installed.remove(id, version);
+    }
+  }
+
+  /** The same package again: its files are put back where they were modified. */
+  async #restored(
+    before: PluginRecord | undefined,
+    { package: given, verification }: NewPackage,
+    options: LifecycleOptions,
+  ): Promise<LifecycleResult | undefined> {
+    const { id, version } = given.manifest;
+    if (before?.version !== version || before.state === "uninstalled") return undefined;
+    const { installed, registry } = this.#parts;
+    const stored = await registry.package(id, version);
+    const isSame = stored !== undefined && (await openPackage(stored)).digest === given.digest;
+    if (!isSame)
+      throw refusedState("install", id, `version ${version} is installed, and this is another package of it`);
+    const now = await installed.verify(before, version);
+    if (now.installed?.verification.state !== "modified")
+      throw new MairustError("already_exists", `Cannot install "${id}" ${version}: it is there`, {
+        publicText: `version ${version} of plugin "${id}" is installed, and its files are as they should be`,
+      });
+    if (!options.dryRun) await installed.add(given, verification);
+    const mustRun = before.state === "enabled";
+    const wanted = { before, after: before, mustRun, action: "plugin.restore" };
+    return this.#change(
+      id,
+      { ...wanted, done: [`the files of ${id} ${version} are as they were again`] },
+      options,
+    );
+  }
+
+  #autoApproved(record: NewRecord, candidate: Candidate): NewRecord {
+    const { auto_approve: rule } = this.#parts.settings.config.plugins;
+    if (rule !== "headers" || !isHarmless(candidate.asked)) return record;
+    return { ...record, approval: approvalOf(candidate, undefined, "rule:auto_approve", new Date()) };
+  }
+
+  /** What is to be approved: the version that waits, else the one that is there. */
+  async #reviewed(id: string, record: PluginRecord | undefined): Promise<Candidate> {
+    if (record?.pending !== undefined) return this.#installedCandidate(record, record.pending);
+    const found = await this.#foundFor(id, record);
+    if (found === undefined) throw new NotFound("plugin", id);
+    return candidateOf(found, this.#parts);
+  }
+
+  async #current(id: string, record: PluginRecord): Promise<Candidate | undefined> {
+    const found = await this.#foundFor(id, record).catch(() => undefined);
+    return found && candidateOf(found, this.#parts);
+  }
+
+  async #installedCandidate(record: PluginRecord, version: string): Promise<Candidate> {
+    return candidateOf(await this.#parts.installed.find(record, version), this.#parts);
+  }
+
+  #candidate({ package: { manifest, digest }, verification }: NewPackage): Promise<Candidate> {
+    return candidateOf({ folder: "", manifest, installed: { digest, verification } }, this.#parts);
+  }
+
+  async #foundFor(id: string, record: PluginRecord | undefined): Promise<FoundPlugin | undefined> {
+    return record?.version === undefined
+      ? this.#found(id)
+      : this.#parts.installed.find(record, record.version);
+  }
+
+  async #found(id: string): Promise<FoundPlugin | undefined> {
+    const { samples } = this.#parts;
+    const known = inUseOf(this.#parts)
+      .loaded.host.list()
+      .find(one => one.id === id)?.found;
+    if (known !== undefined || samples === undefined) return known;
+    return (await discoverPlugins([samples])).plugins.get(id);
+  }
+
+  async #known(id: string): Promise<PluginRecord> {
+    const record = await this.#parts.registry.find(id);
+    if (record === undefined) throw new NotFound("plugin", id);
+    return record;
+  }
+
+  /** Versions by id. */
+  #versions(onlyEnabled: boolean): ReadonlyMap<string, string> {
+    const all = inUseOf(this.#parts).loaded.host.list();
+    const counted = all.filter(
+      ({ state, version }) => version !== "" && (!onlyEnabled || state === "enabled"),
+    );
+    return new Map(counted.map(({ id, version }) => [id, version]));
+  }
+
+  /** Disable who needs the plugin, those first that nobody needs. @throws {PluginDependencyError} without `cascade` */
+  async #cascade(
+    id: string,
+    options: LifecycleOptions & { readonly cascade: boolean },
+  ): Promise<readonly string[]> {
+    const enabled = inUseOf(this.#parts)
+      .loaded.host.list()
+      .filter(({ state }) => state === "enabled");
+    const manifests = new Map<string, Manifest>(
+      enabled.flatMap(({ id: one, found }) => (found === undefined ? [] : [[one, found.manifest]])),
+    );
+    const others = dependants(id, manifests);
+    if (others.length === 0) return [];
+    if (!options.cascade)
+      throw dependencyError(id, `${others.join(", ")} cannot do without it; --cascade disables them too`);
+    const done: string[] = [];
+    for (const other of others) done.push(...(await this.disable(other, options)).done);
+    return done;
+  }
+}
+
+const namesOf = (list: readonly Widening[]): string => list.map(wideningName).join(", ");
+
+function nextStep({ id, approval }: NewRecord): string {
+  return approval === undefined
+    ? `nothing of it runs: mairust plugin review ${id}, then approve and enable`
+    : `approved by plugins.auto_approve or before: mairust plugin enable ${id}`;
+}
