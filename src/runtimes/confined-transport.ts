@@ -12,8 +12,8 @@ import type { Admitted, Sandbox } from "./sandbox/sandbox.ts";
 
 /** Hears what holds a plugin from its start on, and at its end. */
 export interface ConfinedListener {
-  started(pluginId: string, admitted: Pick<Admitted, "limits" | "memoryBytes">): void;
-  stopped(pluginId: string, admitted: Pick<Admitted, "limits" | "memoryBytes">): void;
+  started(pluginId: string, admitted: Admitted): void;
+  stopped(pluginId: string, admitted: Admitted): void;
 }
 
 /**
