@@ -20,6 +20,8 @@ export function createMtaHooks(spec: HttpSpec, options: HttpOptions = HTTP_OPTIO
 class MtaHooksTransport implements PluginTransport {
   readonly #pluginId: string;
   readonly #http: PluginTransport;
+  /** What {@link encode} gave: a payload that did not come that way is translated by {@link call}. */
+  readonly #encoded = new WeakSet<Uint8Array>();
 
   constructor(pluginId: string, http: PluginTransport) {
     this.#pluginId = pluginId;
@@ -37,11 +39,14 @@ class MtaHooksTransport implements PluginTransport {
   encode(payload: Uint8Array): Encoded {
     if (payload.byteLength > MAX_PAYLOAD_BYTES)
       throw callFailure(this.#pluginId, `the payload has more than ${MAX_PAYLOAD_BYTES} bytes`);
-    return mtaHooksRequest(payload);
+    const encoded = mtaHooksRequest(payload);
+    this.#encoded.add(encoded.payload);
+    return encoded;
   }
 
   async call(payload: Uint8Array, call: TransportCall, deadline: Deadline): Promise<Uint8Array> {
-    const answer = await this.#http.call(payload, call, deadline);
+    const request = this.#encoded.has(payload) ? payload : this.encode(payload).payload;
+    const answer = await this.#http.call(request, call, deadline);
     try {
       return ownAnswer(answer);
     } catch (error) {

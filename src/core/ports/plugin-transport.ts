@@ -19,10 +19,10 @@ export interface Encoded {
 /** One way to call a plugin: script worker, http, unix socket … All give the same results (conformance suite). */
 export interface PluginTransport {
   start(deadline: Deadline): Promise<void>;
-  /** Where the plugin speaks another contract: what {@link call} is given, and the ledger records, instead of the payload. @throws {MairustError} `plugin_failed`: it is too long */
+  /** Where the plugin speaks another contract: what {@link call} can be given, and the ledger records, instead of the payload. @throws {MairustError} `plugin_failed`: it is too long */
   encode?(payload: Uint8Array): Encoded;
   /**
-   * Send one payload (one JSON document, no line break; where there is {@link encode}, what came of it) and return the raw answer bytes.
+   * Send one payload (one JSON document, no line break, or what {@link encode} made of it) and return the raw answer bytes.
    * @throws {MairustError} `deadline` (the call was cut and its process ended), `plugin_failed` (crash, closed, flood, bad framing)
    */
   call(payload: Uint8Array, call: TransportCall, deadline: Deadline): Promise<Uint8Array>;

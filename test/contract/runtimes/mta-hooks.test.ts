@@ -184,6 +184,14 @@ for (const answer of [
     await assert.rejects(ask(transport, "answer", { answer }, 20_000, THEIRS), hasCode("plugin_failed"));
   });
 
+test("a payload that was not encoded before is encoded by the call", async () => {
+  const sent = THEIRS.payload("count");
+  const first = await ask(transport, "count", {}, 20_000, THEIRS);
+  const second = await transport.call(sent, { callId: CALL, traceparent: "" }, deadlineAfter(20_000));
+  const [a, b] = [first, second].map(bytes => Number(JSON.parse(Buffer.from(bytes).toString()).reason));
+  assert.equal(b, (a ?? 0) + 1);
+});
+
 test("ours is never taken for theirs: fields of our answers in theirs do nothing", async () => {
   const answer = { action: "accept", tags: { add: ["x"] }, folder: "Junk", headers: { add: [["X-A", "b"]] } };
   assert.deepEqual(await judged(answer), { ...nothing, action: "deliver" });
