@@ -34,6 +34,8 @@ class ConfinedTransport implements PluginTransport {
   readonly #sandbox: Sandbox;
   readonly #inner: PluginTransport;
   readonly #listener: ConfinedListener | undefined;
+  /** Only where the one inside has it. */
+  readonly encode?: NonNullable<PluginTransport["encode"]>;
   #admitted: Admitted | undefined;
   #refusal = "it is not started";
 
@@ -51,6 +53,8 @@ class ConfinedTransport implements PluginTransport {
       if (admitted === undefined) throw callFailure(spec.pluginId, this.#refusal);
       return admitted.start(one);
     });
+    const encode = this.#inner.encode?.bind(this.#inner);
+    if (encode !== undefined) this.encode = encode;
   }
 
   get destination(): string {

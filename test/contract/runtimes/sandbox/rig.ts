@@ -8,7 +8,7 @@ import type { PluginTransport } from "../../../../src/core/ports/plugin-transpor
 import type { Confinement } from "../../../../src/core/ports/sandbox.ts";
 import { deadlineAfter, sleep } from "../../../../src/platform/deadline.ts";
 import { packageRoot } from "../../../../src/platform/package-root.ts";
-import { Sandbox, type WalledTier } from "../../../../src/runtimes/sandbox/sandbox.ts";
+import { type OpenDoor, Sandbox, type WalledTier } from "../../../../src/runtimes/sandbox/sandbox.ts";
 import { ask } from "../conformance.ts";
 
 export const FOLDER = join(packageRoot(), "test/contract/runtimes/sandbox");
@@ -33,9 +33,14 @@ export interface Rig {
   close(): void;
 }
 
-export async function rigOf(tier: WalledTier): Promise<Rig> {
+export async function rigOf(tier: WalledTier, openDoor?: OpenDoor): Promise<Rig> {
   const dir = mkdtempSync(join(tmpdir(), "mairust-uids-"));
-  const sandbox = new Sandbox({ uidRange: [61_000, 61_999], uidFile: join(dir, "uids.json"), tiers: [tier] });
+  const sandbox = new Sandbox({
+    uidRange: [61_000, 61_999],
+    uidFile: join(dir, "uids.json"),
+    tiers: [tier],
+    ...(openDoor === undefined ? {} : { openDoor }),
+  });
   const holding = await sandbox.holding();
   const crashes: string[] = [];
   const notices: string[] = [];
