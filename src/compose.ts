@@ -184,6 +184,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const samples = join(packageRoot(), "plugins");
   const hooks = hooksComponent({
     ...common,
+    egress,
     secrets,
     stored: pluginSettings,
     rows: hookRows,

@@ -5,6 +5,7 @@
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError, messageOf } from "../core/errors.ts";
 import { callId } from "../core/ids.ts";
+import type { EgressProxies } from "../core/ports/egress.ts";
 import type { HookRows, StoredHook } from "../core/ports/hook-admin.ts";
 import type { HookPoint, HookRunner, LateAnswers } from "../core/ports/hooks.ts";
 import type { Ledger } from "../core/ports/ledger.ts";
@@ -27,8 +28,9 @@ import type { Config } from "../wire/config/schema.ts";
 import { type Cell, cell } from "./cell.ts";
 import { hookMetrics } from "./hook-metrics.ts";
 import { type HooksInUse, withHookRows } from "./hook-views.ts";
+import { confinedListener, createSandbox } from "./sandbox.ts";
 import type { Settings } from "./settings.ts";
-import { createTransport } from "./transports.ts";
+import { transportsIn } from "./transports.ts";
 
 /** For all plugins together to start; one that is slower goes on by itself and is called when it is there. */
 const START_MS = 10_000;
@@ -56,6 +58,8 @@ export interface HookParts {
   readonly stored?: Pick<PluginSettings, "all">;
   /** A process of a plugin in use ended by itself. */
   readonly onCrash?: (plugin: string, reason: string) => void;
+  /** The way out of sandboxes; absent: there is none. */
+  readonly egress?: EgressProxies;
 }
 
 export interface PrepareOptions {
@@ -106,13 +110,15 @@ export interface PreparedHooks {
 }
 
 export function hooksComponent(parts: HookParts): HooksHandle {
-  const { settings, log, metrics, version, secrets, ledger, lateAnswers } = parts;
+  const { settings, log, metrics, version, secrets, ledger, lateAnswers, egress } = parts;
   const runner = cell<ReloadableHookRunner>("hooks");
   const host = cell<PluginHost>("plugins");
   /** Prepared, and neither committed nor aborted: they end with the service. */
   const prepared = new Set<PluginHost>();
   const logs = createPluginLogs({ logDir: settings.config.log_dir, log, now: () => new Date() });
   const inUse = cell<HooksInUse>("plugins");
+  const sandbox = createSandbox(settings.config, egress);
+  const createTransport = transportsIn(sandbox, confinedListener(metrics, log));
   const pool = new TransportPool();
   const healthMaxAgeMs = () => settings.config.plugins.health_interval_s * 1000;
   const load = async (
@@ -174,6 +180,7 @@ export function hooksComponent(parts: HookParts): HooksHandle {
       async stop(deadline) {
         await inTime(runner.peek()?.settled() ?? Promise.resolve(), deadline);
         await Promise.all([host.peek(), ...prepared].map(one => one?.stop(deadline)));
+        sandbox.close();
         await logs.close();
       },
       health: async () => withCircuits(await host.get().health(), runner.get().brokenCircuits()),

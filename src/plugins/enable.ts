@@ -103,7 +103,6 @@ export function enablePlugin(found: FoundPlugin, context: EnableContext): Enable
     ...(byFile === undefined ? recordRefusals(found, context) : []),
     ...(context.record?.state === "failed" ? [failedRefusal(context.record)] : []),
     ...signatureRefusals(found, plugins),
-    ...sandboxRefusals(manifest, plugins),
   ];
   return { grants, settings: settings.values, refusals };
 }
@@ -201,29 +200,6 @@ function signatureRefusals(
         },
       ];
   }
-}
-
-/**
- * Plain child processes are no sandbox. What is called by HTTP runs in a process of its own making, out of our reach.
- */
-function sandboxRefusals(
-  { id, entry }: FoundPlugin["manifest"],
-  plugins: Config["plugins"],
-): readonly Refusal[] {
-  const refusals: Refusal[] = [];
-  const what = [
-    ...(isCalledByHttp(entry) ? [] : ["scripts"]),
-    ...(entry.health_cmd === undefined ? [] : ["health_cmd"]),
-  ];
-  if (what.length > 0 && !plugins.allow_unsandboxed.includes(id)) {
-    refusals.push({
-      code: "plugin_security",
-      text:
-        `this version runs ${what.join(" and ")} as plain child processes, which can read files and reach the network as the service can; ` +
-        `plugins.allow_unsandboxed = ["${id}"] lets it run all the same`,
-    });
-  }
-  return refusals;
 }
 
 /** One error for all refusals of a plugin; its class and code are those of the first, its text has them all. */

@@ -13,7 +13,6 @@ import { NO_SETTINGS } from "../core/ports/plugin-settings.ts";
 import type { PluginTransport } from "../core/ports/plugin-transport.ts";
 import type { HookConfig } from "../wire/config/schema.ts";
 import type { Manifest } from "../wire/manifest.ts";
-import { unenforcedLimits } from "./built.ts";
 import { type FoundPlugin, offReason } from "./discovery.ts";
 import { type Enablement, type Refusal, refusalError, refusalText } from "./enable.ts";
 import { isCalledByHttp } from "./endpoint.ts";
@@ -314,8 +313,6 @@ function readyPlugin(found: FoundPlugin, enablement: Enablement, parts: PrepareP
   const spec = transportSpec(found, { ...parts, onCrash }, log);
   const code = installed?.digest ?? (files === undefined ? "" : folderDigest(files));
   const lease = parts.pool.lease(poolKey(spec, code), () => {
-    const unenforced = unenforcedLimits(manifest);
-    if (unenforced.length > 0) log.warn("plugin_limits_not_enforced", { limits: unenforced.join(", ") });
     made.transport = parts.createTransport(spec);
     return made.transport;
   });

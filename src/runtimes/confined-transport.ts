@@ -12,8 +12,8 @@ import type { Admitted, Sandbox } from "./sandbox/sandbox.ts";
 
 /** Hears what holds a plugin from its start on, and at its end. */
 export interface ConfinedListener {
-  started(pluginId: string, admitted: Pick<Admitted, "limits" | "memoryBytes">): void;
-  stopped(pluginId: string, admitted: Pick<Admitted, "limits" | "memoryBytes">): void;
+  started(pluginId: string, admitted: Admitted): void;
+  stopped(pluginId: string, admitted: Admitted): void;
 }
 
 /**
@@ -34,6 +34,8 @@ class ConfinedTransport implements PluginTransport {
   readonly #sandbox: Sandbox;
   readonly #inner: PluginTransport;
   readonly #listener: ConfinedListener | undefined;
+  /** Only where the one inside has it. */
+  readonly encode?: NonNullable<PluginTransport["encode"]>;
   #admitted: Admitted | undefined;
   #refusal = "it is not started";
 
@@ -51,6 +53,8 @@ class ConfinedTransport implements PluginTransport {
       if (admitted === undefined) throw callFailure(spec.pluginId, this.#refusal);
       return admitted.start(one);
     });
+    const encode = this.#inner.encode?.bind(this.#inner);
+    if (encode !== undefined) this.encode = encode;
   }
 
   get destination(): string {

@@ -5,9 +5,9 @@
  * Arguments: the socket of the proxy; what to listen on at 127.0.0.1, each `PORT` (a client that speaks to the proxy itself) or
  * `PORT=HOST:PORT` (a client that knows of no proxy: CONNECT is said for it); `--`; the plugin's command.
  *
- * It listens, forks, and *becomes* the plugin: process 1, signals, exit code, standard streams and limits are the plugin's own. The
- * child forwards: at most 16 connections (the next wait in the backlog), 64 KiB each way, no standard streams, no other descriptor.
- * It ends when the plugin does: with the process namespace, or, where there is none, within seconds. Needs sockets of the
+ * It listens, forks, waits until the child holds its listeners alone, and *becomes* the plugin: process 1, signals, exit code,
+ * standard streams and limits are the plugin's own. The child forwards: at most 16 connections (the next wait in the backlog),
+ * 64 KiB each way, no standard streams, no other descriptor. It ends when the plugin does: with the process namespace, or, where there is none, within seconds. Needs sockets of the
  * families UNIX and INET alone. What fails before the plugin runs is said on stderr, exit code 126 (127: no such program).
  */
 
@@ -27,10 +27,12 @@ for (@want) {
   $server{fileno $s} = $s; $to{fileno $s} = $to;
 }
 my $plugin = $$;
+pipe(my $ready, my $tell) or fail("pipe: $!");
 my $pid = fork; defined $pid or fail("fork: $!");
-if ($pid) { exec { $ARGV[0] } @ARGV; print STDERR "egress shim: $ARGV[0]: $!\\n"; exit 127 }
-close STDIN; close STDOUT; close STDERR;
+if ($pid) { close $tell; sysread $ready, my $none, 1; exec { $ARGV[0] } @ARGV; print STDERR "egress shim: $ARGV[0]: $!\\n"; exit 127 }
+close STDIN; close STDOUT; close STDERR; close $ready;
 for my $fd (3 .. 255) { my $f; open($f, "<&=", $fd) and close $f unless $server{$fd} }
+close $tell;
 $SIG{$_} = "IGNORE" for qw(PIPE INT TERM HUP);
 # A pipe is a direction: from, to, bytes between, from has ended, to was told.
 my %pair;

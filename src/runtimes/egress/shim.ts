@@ -13,8 +13,8 @@ import { SHIM_PROGRAM } from "./shim-program.ts";
 export interface Shim {
   /** Goes before the plugin's command; runs inside, also within its limits and its seccomp filter (UNIX and INET sockets). */
   readonly prefix: readonly string[];
-  /** To be shown read-only. */
-  readonly binds: ReadonlyArray<{ readonly host: string; readonly inside: string }>;
+  /** Of the host, and where they are to be seen, read-only. */
+  readonly binds: ReadonlyArray<{ readonly from: string; readonly to: string }>;
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -33,7 +33,7 @@ export function shimFor(policy: EgressPolicy, socketPath: string): Shim {
   if (!direct.has(PROXY_PORT)) listen.push(`${PROXY_PORT}`);
   return {
     prefix: [PERL, "-e", SHIM_PROGRAM, INSIDE_SOCKET, ...listen, "--"],
-    binds: [{ host: socketPath, inside: INSIDE_SOCKET }],
+    binds: [{ from: socketPath, to: INSIDE_SOCKET }],
     env: policy.mode === "local-only" ? {} : proxyEnvironment(),
   };
 }

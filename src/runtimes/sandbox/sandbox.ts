@@ -35,6 +35,8 @@ export interface SandboxOptions {
 export type OpenDoor = (
   pluginId: string,
   network: Confinement["network"],
+  /** Of the plugin's processes; undefined: the service's own. */
+  uid: number | undefined,
 ) => Promise<Door & { close(): Promise<void> }>;
 
 /** What a plugin may be told to run as, and what holds it. */
@@ -96,7 +98,7 @@ export class Sandbox {
     const ownUid = tools.isRoot;
     const limits = reportsOf({ tier, findings, cgroups: cgroups?.abilities, ownUid }, confinement);
     refuseMissing(pluginId, confinement, limits);
-    const door = await this.#doorFor(pluginId, confinement, tier);
+    const door = await this.#doorFor(pluginId, confinement, tier, tools);
     const jail = this.#jail(pluginId, confinement, { tier, tools, cgroups }, door);
     const running = new Running();
     return {
@@ -136,7 +138,7 @@ export class Sandbox {
     };
   }
 
-  async #doorFor(pluginId: string, { network }: Confinement, tier: WalledTier) {
+  async #doorFor(pluginId: string, { network }: Confinement, tier: WalledTier, tools: HostTools) {
     if (network.mode === "none") return undefined;
     if (tier === 1)
       throw refused(
@@ -145,7 +147,7 @@ export class Sandbox {
       );
     if (this.#options.openDoor === undefined)
       throw refused(pluginId, `limits.network = "${network.mode}" is not built in this version`);
-    return this.#options.openDoor(pluginId, network);
+    return this.#options.openDoor(pluginId, network, this.#uidFor(pluginId, tools));
   }
 
   async #find(): Promise<Holding | { readonly problem: string }> {
@@ -190,9 +192,16 @@ export class Sandbox {
     { tier, tools, cgroups }: Pick<Holding, "tier" | "tools" | "cgroups">,
     door: Door | undefined,
   ): JailSpec {
-    const uid = tools.isRoot ? this.#uids.of(pluginId) : undefined;
-    if (tools.isRoot && uid === undefined) throw refused(pluginId, "no uid of plugins.uid_range is free");
+    const uid = this.#uidFor(pluginId, tools);
     return { pluginId, confinement, tier, tools, cgroups, uid, door, workRoot: this.#folder ?? tmpdir() };
+  }
+
+  /** @throws {PluginSecurityError} `plugin_security`: no uid is left */
+  #uidFor(pluginId: string, { isRoot: asRoot }: HostTools): number | undefined {
+    if (!asRoot) return undefined;
+    const uid = this.#uids.of(pluginId);
+    if (uid === undefined) throw refused(pluginId, "no uid of plugins.uid_range is free");
+    return uid;
   }
 }
 

@@ -60,9 +60,6 @@ export const NOT_BUILT: readonly NotBuilt[] = [
   { key: ["defaults", "stage"], refused: otherThan("store"), missing: "every stage but store" },
   { key: ["domains", "*", "stage"], refused: otherThan("store"), missing: "every stage but store" },
   { key: ["domains", "*", "relay", "*"], refused: any, missing: "relaying to a next hop" },
-  { key: ["plugins", "require_limits"], refused: nonEmpty, missing: "the plugin sandbox" },
-  { key: ["plugins", "user"], refused: any, missing: "the plugin sandbox" },
-  { key: ["plugins", "uid_range"], refused: any, missing: "the plugin sandbox" },
   { key: ["hooks", "*", "mode"], refused: words("canary"), missing: "mode canary" },
   { key: ["hooks", "*", "canary_percent"], refused: any, missing: "mode canary" },
   ...grants({

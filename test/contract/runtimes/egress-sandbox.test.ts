@@ -10,8 +10,8 @@ import { join } from "node:path";
 import { after, before, describe, type TestContext, test } from "node:test";
 import type { EgressPolicy } from "../../../src/core/ports/egress.ts";
 import { dialAddresses } from "../../../src/runtimes/egress/dial.ts";
+import { egressDoors } from "../../../src/runtimes/egress/door.ts";
 import { createEgressProxies } from "../../../src/runtimes/egress/proxies.ts";
-import { shimFor } from "../../../src/runtimes/egress/shim.ts";
 import { silentLog } from "../../lib/database.ts";
 import { socketFilter } from "../../lib/socket-filter.ts";
 
@@ -71,16 +71,15 @@ async function confined(t: TestContext, policy: EgressPolicy, uid: number | unde
           dial: (_, port, signal) => dialAddresses(["127.0.0.1"], port === 443 ? tlsPort : webPort, signal),
         }),
   });
-  const gate = await proxies.open("com.example.p", { ...policy, uid });
-  t.after(() => gate.close());
-  const shim = shimFor(policy, gate.socketPath);
+  const shim = await egressDoors(proxies)("com.example.p", policy, uid);
+  t.after(() => shim.close());
   const line = [
     ..."--unshare-all --unshare-user --disable-userns --die-with-parent --as-pid-1 --new-session".split(" "),
     ..."--ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/lib /lib --symlink usr/lib64 /lib64".split(
       " ",
     ),
     ..."--proc /proc --dev /dev --size 1048576 --tmpfs /tmp".split(" "),
-    ...shim.binds.flatMap(({ host, inside }) => ["--ro-bind", host, inside]),
+    ...shim.binds.flatMap(({ from, to }) => ["--ro-bind", from, to]),
     ..."--remount-ro / --cap-drop ALL --clearenv --setenv PATH /usr/bin --seccomp 3".split(" "),
     ...Object.entries(shim.env).flatMap(([name, value]) => ["--setenv", name, value]),
     "--",

@@ -295,6 +295,17 @@ test("sixteen tunnels stand, the seventeenth is refused, and has its place when 
   assert.ok((rows().find(row => row.destination === "(none)")?.refused.too_many ?? 0) >= 1);
 });
 
+test("who comes while another one ends has its place", async t => {
+  const gateLimits = { tunnels: 1, waiting: 16, waitMs: 60_000 };
+  const { path, rows } = await opened(t, { options: { gateLimits } });
+  const { socket } = await tunnel(path, "api.example.com:80");
+  const next = tunnel(path, "api.example.com:80");
+  await sleep(50);
+  socket.destroy();
+  assert.equal((await next).status, 200);
+  assert.deepEqual(rows()[0]?.refused, {});
+});
+
 test("a flood of connections is closed, and the proxy serves on", async t => {
   const { path } = await opened(t);
   const flood = await Promise.allSettled(Array.from({ length: 300 }, () => dialGate(path)));
