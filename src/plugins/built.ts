@@ -17,8 +17,6 @@ const MANIFEST: readonly Check[] = [
     "every protocol but http, unix and script",
   ],
   [({ limits }) => limits?.persistent_dir === true, "limits.persistent_dir"],
-  [manifest => manifest.caps !== undefined, "[caps]"],
-  [manifest => manifest.budget !== undefined, "[budget]"],
   [manifest => manifest.api !== undefined, "[api]"],
   [manifest => manifest.events !== undefined, "[events]"],
   [manifest => manifest.actions !== undefined, "[actions]"],

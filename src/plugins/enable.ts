@@ -11,7 +11,6 @@ import {
   PluginValidationError,
 } from "../core/errors.ts";
 import type { SettingValues } from "../core/hook-plugin.ts";
-import { missingForHook } from "../core/hook-row.ts";
 import { beyondRequest, type Grants, grantsOf, missingPrerequisites } from "../core/permissions-grants.ts";
 import type { Config, HookConfig } from "../wire/config/schema.ts";
 import { API_VERSION } from "../wire/hook-payload.ts";
@@ -65,7 +64,7 @@ export function enablePlugin({ manifest }: FoundPlugin, context: EnableContext):
     ...missingPrerequisites(grants).map(
       ({ code, text }) => ({ code: "plugin_validation", text: `${code}: ${text}` }) as const,
     ),
-    ...[...missingInThisVersion(manifest, granted), ...missingForHooks(context.hooks)].map(
+    ...missingInThisVersion(manifest, granted).map(
       what => ({ code: "not_built", text: `${what} is not built in this version` }) as const,
     ),
     ...pointRefusals(manifest, context.hooks),
@@ -73,10 +72,6 @@ export function enablePlugin({ manifest }: FoundPlugin, context: EnableContext):
     ...trustRefusals(manifest, plugins),
   ];
   return { grants, settings: settings.values, refusals };
-}
-
-function missingForHooks(rows: readonly HookConfig[]): readonly string[] {
-  return [...new Set(rows.filter(row => row.enabled).flatMap(missingForHook))];
 }
 
 function textOf(finding: Finding): string {

@@ -6,6 +6,7 @@ import type { Deadline } from "../core/deadline.ts";
 import { messageOf, PluginError } from "../core/errors.ts";
 import type { CreateTransport, HookPlugin, HookPlugins } from "../core/hook-plugin.ts";
 import { grantsOf } from "../core/permissions-grants.ts";
+import { budgetOf, capsOf } from "../core/plugin-limits.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { PluginSecrets } from "../core/ports/plugin-secrets.ts";
 import type { PluginTransport } from "../core/ports/plugin-transport.ts";
@@ -303,6 +304,8 @@ function readyPlugin(
     grants: enablement.grants,
     settings: enablement.settings,
     bccAllowed: options.config.plugin[id]?.bcc ?? [],
+    caps: capsOf(manifest.caps, options.config.plugin[id]?.caps),
+    budget: budgetOf(manifest.budget, options.config.plugin[id]?.budget),
     wallTimeMs: limits?.wall_time_ms ?? Number.POSITIVE_INFINITY,
     onViolation: point => violationPolicy(manifest, point),
     transport: options.createTransport(transportSpec({ folder, manifest }, options, log)),

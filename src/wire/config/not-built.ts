@@ -66,8 +66,6 @@ export const NOT_BUILT: readonly NotBuilt[] = [
   { key: ["plugins", "user"], refused: any, missing: "the plugin sandbox" },
   { key: ["plugins", "uid_range"], refused: any, missing: "the plugin sandbox" },
   { key: ["plugins", "auto_approve"], refused: otherThan("none"), missing: "the review of plugins" },
-  { key: ["hooks", "*", "mode"], refused: words("canary"), missing: "mode canary" },
-  { key: ["hooks", "*", "canary_percent"], refused: any, missing: "mode canary" },
   ...grants({
     send_mail: words(true),
   }),
