@@ -10,8 +10,9 @@ import { cell } from "./compose/cell.ts";
 import { configuredDomains, databaseComponent } from "./compose/database.ts";
 import { heldMailOf } from "./compose/holds.ts";
 import { hookControl } from "./compose/hook-control.ts";
+import { hookGuard } from "./compose/hook-guard.ts";
 import { TEST_PAYLOAD_BYTES, testHook } from "./compose/hook-test.ts";
-import { hooksComponent } from "./compose/hooks.ts";
+import { hooksComponent, pluginsInUse } from "./compose/hooks.ts";
 import { jobsOf } from "./compose/jobs.ts";
 import { lateBlobs, lateDb } from "./compose/late.ts";
 import { ledgerComponent } from "./compose/ledger.ts";
@@ -55,6 +56,7 @@ import { MailboxChanges } from "./store/changes.ts";
 import type { Db } from "./store/db.ts";
 import { createMessageStore } from "./store/deliver.ts";
 import { StoreDirectory } from "./store/directory.ts";
+import { createGuardRecords } from "./store/hook-guard.ts";
 import { createHookRows } from "./store/hook-rows.ts";
 import { createImportStore } from "./store/import.ts";
 import { createAuthenticator } from "./store/login.ts";
@@ -64,6 +66,7 @@ import { createUserPasswords } from "./store/passwords.ts";
 import { StoredPluginSecrets } from "./store/plugin-secrets.ts";
 import { createScrub } from "./store/scrub.ts";
 import { syncDomains } from "./store/sync-domains.ts";
+import { createTallies } from "./store/tallies.ts";
 import { createVerdicts } from "./store/verdicts.ts";
 import { createVerificationStore } from "./store/verify-results.ts";
 import { MAX_BATCH_MESSAGES } from "./wire/transfer.ts";
@@ -162,9 +165,17 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     log,
     now: () => new Date(),
   });
+  const guard = hookGuard({
+    ...{ ...common, db, alerts, audit, now: () => new Date() },
+    records: createGuardRecords(db),
+    tallies: createTallies(db),
+    plugins: () => pluginsInUse(hooks),
+  });
   const hooks = hooksComponent({
     ...common,
     secrets,
+    guard: guard.guard,
+    canaryKey: keyFor("canary"),
     rows: hookRows,
     ledger: ledger.ledger,
     lateAnswers: jobs.lateAnswers,
@@ -229,7 +240,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     room: new PayloadRoom(TEST_PAYLOAD_BYTES),
   };
   const commands = hookControl({
-    ...{ ...common, hooks, rows: hookRows, turns },
+    ...{ ...common, hooks, rows: hookRows, turns, guard: guard.guard },
     call: (row, inUse, message) => testHook(trial, row, inUse, message),
   });
   const maxMessageBytes = () => settings.config.limits.message_bytes;
@@ -245,6 +256,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     holds: heldMail.admin,
     releases: heldMail.releases,
     hooks: commands.control,
+    guard: guard.admin,
     ledger: ledger.records,
     log,
     audit,
@@ -280,6 +292,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   registry.register(blobsComponent(common, blobCell));
   registry.register(storeComponent(common, changes, hub, secrets, store));
   registry.register(ledger.component);
+  registry.register(guard.component);
   registry.register(hooks.component);
   registry.register(commands.component);
   if (config.roles.includes("worker")) registry.register(workerComponent(common, db, blobs, heldMail));

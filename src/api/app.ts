@@ -18,6 +18,7 @@ import { convertQuery } from "./query.ts";
 import { accountRoutesOf } from "./routes/accounts.ts";
 import { domainRoutesOf } from "./routes/domains.ts";
 import { heldRoutesOf } from "./routes/held.ts";
+import { hookModeRoutesOf } from "./routes/hook-modes.ts";
 import { hookRoutesOf } from "./routes/hooks.ts";
 import { jobRoutesOf } from "./routes/jobs.ts";
 import { ledgerRoutesOf } from "./routes/ledger.ts";
@@ -86,6 +87,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   messageRoutesOf(app, options.ports);
   scrubRoutesOf(app, options.ports, options.log);
   hookRoutesOf(app, options.ports);
+  hookModeRoutesOf(app, options.ports);
   ledgerRoutesOf(app, options.ports);
   jobRoutesOf(app, options.ports);
   heldRoutesOf(app, options.ports);

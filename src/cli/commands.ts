@@ -6,6 +6,7 @@ import type { CommandSpec, Handler, OptionSpec } from "./command.ts";
 import { HELD_COMMANDS } from "./held-commands.ts";
 import { HOOK_COMMANDS } from "./hook-commands.ts";
 import { PLUGIN_COMMANDS } from "./plugin-commands.ts";
+import { PLUGIN_LIMITS_COMMANDS } from "./plugin-limits-commands.ts";
 import { TRANSFER_COMMANDS } from "./transfer-commands.ts";
 
 const DRY_RUN: OptionSpec = { flags: "--dry-run", description: "say what would happen, change nothing" };
@@ -339,5 +340,6 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...HOOK_COMMANDS,
   ...JOBS,
   ...PLUGIN_COMMANDS,
+  ...PLUGIN_LIMITS_COMMANDS,
   ...TRANSFER_COMMANDS,
 ];

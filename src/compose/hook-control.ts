@@ -13,6 +13,7 @@ import type {
   StoredHook,
   TestMessage,
 } from "../core/ports/hook-admin.ts";
+import type { HookGuard } from "../hooks/guard.ts";
 import { type Component, component } from "../platform/component.ts";
 import { every } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
@@ -33,6 +34,7 @@ export interface HookControlParts {
   readonly hooks: HooksHandle;
   readonly rows: HookRows;
   readonly turns: Turns;
+  readonly guard?: Pick<HookGuard, "demotions" | "bypasses">;
   /** Call a hook on trial. */
   readonly call: (row: HookConfig, inUse: HooksInUse, message: TestMessage) => Promise<HookTest>;
 }
@@ -46,13 +48,14 @@ export interface HookControlHandle {
 }
 
 export function hookControl(parts: HookControlParts): HookControlHandle {
-  const { settings, log, metrics, version, hooks, rows, turns, call } = parts;
+  const { settings, log, metrics, version, hooks, rows, turns, guard, call } = parts;
   const viewsOf = async (inUse: HooksInUse) =>
     hookViews({
       inUse,
       origins: settings.loaded.origins,
       calls: await callCounts(metrics),
       broken: hooks.brokenCircuits(),
+      guard,
     });
   const reread = () =>
     turns(async () => {

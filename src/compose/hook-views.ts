@@ -2,6 +2,7 @@
 import { MairustError } from "../core/errors.ts";
 import type { HookState, HookView, StoredHook } from "../core/ports/hook-admin.ts";
 import { type BrokenCircuit, brokenText } from "../hooks/circuits.ts";
+import { bypassText, type HookGuard } from "../hooks/guard.ts";
 import { lateTimeoutOf } from "../hooks/hook-set.ts";
 import { type Origin, originText } from "../platform/config/problem.ts";
 import { readHook } from "../platform/config/read-hook.ts";
@@ -61,17 +62,26 @@ export interface ViewParts {
   readonly calls: ReadonlyMap<string, Readonly<Record<string, number>>>;
   /** Plugins that are not called now, because they failed too often. */
   readonly broken: readonly BrokenCircuit[];
+  /** Absent: nothing is demoted or bypassed. */
+  readonly guard?: Pick<HookGuard, "demotions" | "bypasses"> | undefined;
 }
 
 /** In the order in which they run, point by point; a shadowed one behind the one that goes before it. */
-export async function hookViews({ inUse, origins, calls, broken }: ViewParts): Promise<readonly HookView[]> {
+export async function hookViews({
+  inUse,
+  origins,
+  calls,
+  broken,
+  guard,
+}: ViewParts): Promise<readonly HookView[]> {
   const { config, rows, loaded } = inUse;
   const status = new Map(loaded.host.list().map(plugin => [plugin.id, plugin]));
   const view = (row: HookConfig, rest: Pick<HookView, "origin"> & Partial<HookView>): HookView => ({
     row,
     where: undefined,
     stored: undefined,
-    ...stateOf(row, config, status, broken),
+    demotion: guard?.demotions.get(row.name),
+    ...stateOf(row, config, status, broken, guard),
     notes: notesOn(row, config),
     calls: rest.state === "shadowed" ? {} : (calls.get(row.name) ?? {}),
     ...rest,
@@ -98,14 +108,20 @@ function stateOf(
   config: Config,
   plugins: ReadonlyMap<string, PluginStatus>,
   broken: readonly BrokenCircuit[],
+  guard: ViewParts["guard"],
 ): { readonly state: HookState; readonly reason: string | undefined } {
   if (!row.enabled) return { state: "disabled", reason: "enabled = false" };
   const off = switchedOff(row.plugin, config.plugins);
   if (off !== undefined) return { state: "off", reason: off };
   const plugin = plugins.get(row.plugin);
   if (plugin?.state === "refused") return { state: "refused", reason: plugin.reason };
+  const bypass = guard?.bypasses.find(one => one.plugin === undefined || one.plugin === row.plugin);
+  if (bypass !== undefined) return { state: "bypassed", reason: bypassText(bypass) };
   const circuit = broken.find(one => one.plugin === row.plugin);
   if (circuit !== undefined) return { state: "circuit_open", reason: brokenText(circuit) };
+  const demotion = row.mode === "shadow" ? undefined : guard?.demotions.get(row.name);
+  if (demotion !== undefined)
+    return { state: "demoted", reason: `${demotion.reason} (${demotion.at.toISOString()})` };
   return { state: "active", reason: undefined };
 }
 

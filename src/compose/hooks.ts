@@ -4,12 +4,14 @@
  */
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError, messageOf } from "../core/errors.ts";
+import type { HookPlugin } from "../core/hook-plugin.ts";
 import { callId } from "../core/ids.ts";
 import type { HookRows, StoredHook } from "../core/ports/hook-admin.ts";
 import type { HookPoint, HookRunner, LateAnswers } from "../core/ports/hooks.ts";
 import type { Ledger } from "../core/ports/ledger.ts";
 import type { PluginSecrets } from "../core/ports/plugin-secrets.ts";
 import { type BrokenCircuit, brokenText } from "../hooks/circuits.ts";
+import type { HookGuard } from "../hooks/guard.ts";
 import { compileHooks } from "../hooks/hook-set.ts";
 import { createHookRunner, type ReloadableHookRunner } from "../hooks/runner.ts";
 import { type Component, component } from "../platform/component.ts";
@@ -40,6 +42,10 @@ export interface HookParts {
   readonly ledger?: Ledger;
   /** Takes the answers of hooks with `late = "apply"`. */
   readonly lateAnswers?: LateAnswers;
+  /** Bypass, budgets, caps, demotions. */
+  readonly guard?: HookGuard;
+  /** Says on which side of a canary a message is: the same on all nodes. */
+  readonly canaryKey?: Uint8Array;
   /** Hooks by command; absent: there are none. */
   readonly rows?: Pick<HookRows, "list">;
   readonly secrets: PluginSecrets;
@@ -85,7 +91,7 @@ export interface PreparedHooks {
 }
 
 export function hooksComponent(parts: HookParts): HooksHandle {
-  const { settings, log, metrics, version, secrets, ledger, lateAnswers } = parts;
+  const { settings, log, metrics, version, secrets, ledger, lateAnswers, guard, canaryKey } = parts;
   const runner = cell<ReloadableHookRunner>("hooks");
   const host = cell<PluginHost>("plugins");
   /** Prepared, and neither committed nor aborted: they end with the service. */
@@ -126,6 +132,8 @@ export function hooksComponent(parts: HookParts): HooksHandle {
             payloadBytesInFlight: settings.config.limits.payload_bytes_in_flight,
             ...(ledger === undefined ? {} : { ledger }),
             ...(lateAnswers === undefined ? {} : { lateAnswers }),
+            ...(guard === undefined ? {} : { guard }),
+            ...(canaryKey === undefined ? {} : { canaryKey }),
           }),
         );
       },
@@ -227,4 +235,10 @@ function withCircuits(
   const troubles = broken.map(one => `${one.plugin}: ${brokenText(one)}`);
   const detail = [...(health.detail === undefined ? [] : [health.detail]), ...troubles].join("; ");
   return { status: "degraded", detail };
+}
+
+/** Those that may run. */
+export function pluginsInUse({ host }: Pick<HooksHandle, "host">): readonly HookPlugin[] {
+  const current = host();
+  return (current?.list() ?? []).flatMap(({ id }) => current?.find(id) ?? []);
 }

@@ -52,11 +52,12 @@ export async function addHook(
     const change = { kind: "put", name, keys, version: undefined } as const;
     return { changes: [change], needs: neededBy(keys) };
   }, options);
+  await forgetDemotion(ports, name, options);
   return changed(ports, "added", name, views, options);
 }
 
 /**
- * @param keys     what is to be otherwise; null: back to the default. Those of `filter` are changed one by one
+ * @param keys     what is to be otherwise; null: back to the default. Those of `filter` and `demote` are changed one by one
  * @param version  that the caller saw
  * @throws {MairustError} `not_found`, `config_invalid`, `not_permitted` (file or manifest), {@link StaleVersion}
  */
@@ -80,7 +81,8 @@ export async function changeHook(
     const needs = weakens && isWeak ? [] : neededBy(after);
     return { changes: [{ kind: "put", name, keys: after, version }], needs };
   }, options);
-  return changed(ports, "changed", name, views, options);
+  if ("mode" in keys) await forgetDemotion(ports, name, options);
+  return changed(ports, "changed", name, "mode" in keys ? await ports.hooks.list() : views, options);
 }
 
 /** Also one that a file of the same name shadows. @throws as {@link changeHook} */
@@ -98,6 +100,7 @@ export async function removeHook(
     else removed.push(view);
     return { changes: [{ kind: "remove", name, version }], needs: [] };
   }, options);
+  await forgetDemotion(ports, name, options);
   audit(ports, "removed", name, options);
   const [view] = removed;
   if (view === undefined) throw new NotFound("hook", name);
@@ -119,6 +122,17 @@ export async function orderHooks(
   }, options);
   for (const { name } of order) audit(ports, "changed", name, options);
   return views;
+}
+
+/** A person has set the mode, or the hook is another now: what it was demoted for does not count any more. */
+async function forgetDemotion(
+  ports: ServicePorts,
+  name: string,
+  { dryRun, who }: ChangeOptions & Actor,
+): Promise<void> {
+  if (dryRun || ports.guard.demotion(name) === undefined) return;
+  await ports.audit.record({ actor: who, action: "hook.restore", object: name, detail: {} });
+  await ports.guard.restore(name);
 }
 
 function inEffect(views: readonly HookView[], name: string): HookView {
@@ -150,11 +164,11 @@ function neededBy({ plugin, enabled }: Keys): readonly string[] {
   return typeof plugin === "string" && enabled !== false ? [plugin] : [];
 }
 
-/** RFC 7396, and one level deep in `filter`. */
+/** RFC 7396, and one level deep in `filter` and `demote`. */
 function merged(keys: Keys, patch: Keys): Keys {
   const out: Record<string, unknown> = { ...keys };
   for (const [key, value] of Object.entries(patch)) {
-    const isNested = key === "filter" && isTable(value) && isTable(out[key] ?? {});
+    const isNested = (key === "filter" || key === "demote") && isTable(value) && isTable(out[key] ?? {});
     if (key === "name") continue;
     if (value === null) delete out[key];
     else out[key] = isNested ? merged((out[key] ?? {}) as Keys, value) : value;
