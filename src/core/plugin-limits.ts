@@ -41,11 +41,14 @@ export function capsOf(...given: readonly (CapKeys | undefined)[]): PluginCaps {
  * @returns      undefined: none
  */
 export function budgetOf(...given: readonly (BudgetKeys | undefined)[]): PluginBudget | undefined {
-  if (given.every(keys => keys === undefined)) return undefined;
-  return {
+  const limits = {
     concurrency: lowest(given.map(keys => keys?.concurrency)),
     callsPerDay: lowest(given.map(keys => keys?.calls_per_day)),
     tokensPerDay: lowest(given.map(keys => keys?.tokens_per_day)),
+  };
+  if (Object.values(limits).every(limit => limit === undefined)) return undefined;
+  return {
+    ...limits,
     overBudget: given.findLast(keys => keys?.over_budget !== undefined)?.over_budget ?? "error",
   };
 }

@@ -233,7 +233,6 @@ test("what is valid but not built is refused by name when the plugin is enabled,
     ),
     notBuilt("every protocol but http, unix and script"),
   );
-  assert.match(await refusal(read, text => `${text}[caps]\nreject_per_hour = 1\n`), notBuilt("\\[caps\\]"));
   assert.match(await refusal(read, text => `${text}[logging]\nlevel = "debug"\n`), notBuilt("\\[logging\\]"));
 });
 

@@ -21,7 +21,6 @@ const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> =
   [["defaults", "stage"], "observe"],
   [["otel", "enabled"], true],
   [["alerts", "mail_to"], ["a@b"]],
-  [["hooks", 7, "mode"], "canary"],
   [["plugins", "require_limits"], ["memory"]],
   [
     ["plugins", "uid_range"],
@@ -33,7 +32,6 @@ const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> =
   [["plugins", "health_interval_s"], 30],
   [["api", "public_url"], "http://127.0.0.1:8025"],
   [["api", "trust_proxy"], true],
-  [["hooks", 0, "canary_percent"], 10],
   ...["send_mail"].map(name => [["plugin", "com.example.x", "grants", name], true] as const),
 ];
 
