@@ -45,8 +45,7 @@ export function isInCanary(
 ): boolean {
   if (canaryFor.size === 0) return share(facts, plugin.id) < canaryPercent;
   // What is sent is its sender's: recipients of one message do not part there.
-  const addresses =
-    point === "pre_send" ? [facts.mailFrom, facts.authUser ?? ""] : [recipient, facts.account ?? ""];
+  const addresses = point === "pre_send" ? [facts.mailFrom, facts.authUser ?? ""] : [recipient];
   return addresses.some(address => namesOf(address).some(name => canaryFor.has(name)));
 }
 
