@@ -81,8 +81,8 @@ export async function changeHook(
     const needs = weakens && isWeak ? [] : neededBy(after);
     return { changes: [{ kind: "put", name, keys: after, version }], needs };
   }, options);
-  if ("mode" in keys) await forgetDemotion(ports, name, options);
-  return changed(ports, "changed", name, "mode" in keys ? await ports.hooks.list() : views, options);
+  const isRestored = "mode" in keys && (await forgetDemotion(ports, name, options));
+  return changed(ports, "changed", name, isRestored ? await ports.hooks.list() : views, options);
 }
 
 /** Also one that a file of the same name shadows. @throws as {@link changeHook} */
@@ -129,10 +129,10 @@ async function forgetDemotion(
   ports: ServicePorts,
   name: string,
   { dryRun, who }: ChangeOptions & Actor,
-): Promise<void> {
-  if (dryRun || ports.guard.demotion(name) === undefined) return;
+): Promise<boolean> {
+  if (dryRun || ports.guard.demotion(name) === undefined) return false;
   await ports.audit.record({ actor: who, action: "hook.restore", object: name, detail: {} });
-  await ports.guard.restore(name);
+  return ports.guard.restore(name);
 }
 
 function inEffect(views: readonly HookView[], name: string): HookView {
