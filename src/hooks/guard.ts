@@ -169,19 +169,17 @@ export class HookGuard {
 
   #watch(hook: Hook, { verdict, ms }: CallResult): void {
     if (verdict === "void") return;
-    const isSlow = hook.demote.latency_ms > 0 && ms > hook.demote.latency_ms;
-    const kinds = [
-      "calls" as const,
-      ...(verdict === "failure" ? ["errors" as const] : []),
-      ...(isSlow ? ["slow" as const] : []),
-    ];
-    const now = this.#options.steadyNow();
-    const counts = this.#counts(hook);
-    for (const kind of kinds) {
-      counts.add(now, kind);
-      this.#count(hook.name, kind);
-    }
-    if (kinds.length > 1) this.#judge(hook);
+    const { latency_ms: limitMs } = hook.demote;
+    this.#figure(hook, "calls");
+    if (verdict === "failure") this.#figure(hook, "errors");
+    const isSlow = limitMs > 0 && ms > limitMs;
+    if (isSlow) this.#figure(hook, "slow");
+    if (isSlow || verdict === "failure") this.#judge(hook);
+  }
+
+  #figure(hook: Hook, kind: keyof HookFigures): void {
+    this.#counts(hook).add(this.#options.steadyNow(), kind);
+    this.#count(hook.name, kind);
   }
 
   /** Over a threshold: from now on in shadow. */

@@ -8,10 +8,14 @@ import type { Tally, TallyKind } from "../core/ports/tallies.ts";
 /** Keys that wait for the database; past it new ones are not counted. */
 const MAX_PENDING = 50_000;
 
+interface Pending extends Tally {
+  amount: number;
+}
+
 export class SharedCounts {
   readonly #kind: TallyKind;
   #base: ReadonlyMap<string, number> = new Map();
-  #pending = new Map<string, Tally>();
+  #pending = new Map<string, Pending>();
   /** On their way: they count until the database has them. */
   #sending: ReadonlyMap<string, Tally> = new Map();
 
@@ -22,15 +26,9 @@ export class SharedCounts {
   add(name: string, slotMs: number, what: string, amount: number): void {
     const key = keyOf(name, slotMs, what);
     const known = this.#pending.get(key);
-    if (known === undefined && this.#pending.size >= MAX_PENDING) return;
-    const slot = known?.slot ?? new Date(slotMs);
-    this.#pending.set(key, {
-      kind: this.#kind,
-      name,
-      slot,
-      what,
-      amount: (known?.amount ?? 0) + amount,
-    });
+    if (known !== undefined) known.amount += amount;
+    else if (this.#pending.size < MAX_PENDING)
+      this.#pending.set(key, { kind: this.#kind, name, slot: new Date(slotMs), what, amount });
   }
 
   of(name: string, slotMs: number, what: string): number {

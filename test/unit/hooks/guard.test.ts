@@ -270,6 +270,9 @@ test("an open circuit is the policy's matter: calls that were not made do not de
   const rig = guarded(() => "garbage", [rowOf("a", strict({ min_calls: 10 }))]);
   for (let i = 0; i < 30; i++) assert.equal((await rig.run()).decision.action, "tempfail");
   assert.deepEqual(rig.demoted, []);
+  // Nor do they count as calls: they would make a bad hook look better than it is.
+  const figures = rig.guard.figures.take().map(({ what, amount }) => `${what} ${amount}`);
+  assert.deepEqual(figures, ["calls 5", "errors 5"]);
 });
 
 test("a hook that is too slow is demoted when more than 5 of 100 calls are", async () => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MairustError } from "../../../src/core/errors.ts";
 import type { HookPlugin } from "../../../src/core/hook-plugin.ts";
+import { grantsOf } from "../../../src/core/permissions-grants.ts";
 import { compileHooks, groupsBehind, type HookRow } from "../../../src/hooks/hook-set.ts";
 import { HOOK_POINTS } from "../../../src/wire/config/hooks.ts";
 import type { PermissionsInput } from "../../../src/wire/permissions.ts";
@@ -140,4 +141,11 @@ test("a hook that is off is not checked further", () => {
 test("the name of a hook can stand in a header field", () => {
   for (const name of ["a\r\nBcc: x", "", "x".repeat(65), "é"])
     assert.equal(problems([rowOf(name)]).length, 1, name);
+});
+
+test("a canary needs the header, whatever its plugin may read: the Message-ID says on which side a message is", () => {
+  const blind = { grants: grantsOf({}) };
+  assert.equal(compiled({ mode: "enforce" }, blind).needs.headers, false);
+  assert.equal(compiled({ mode: "canary" }, blind).needs.headers, true);
+  assert.equal(compiled({ mode: "canary", on_error: "hold" }, blind).needs.hold, true);
 });
