@@ -238,6 +238,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     newMessageId: () => messageId(newId()),
     newCallId: () => callId(newId()),
     room: new PayloadRoom(TEST_PAYLOAD_BYTES),
+    onTried: (...tried: Parameters<typeof guard.guard.tried>) => guard.guard.tried(...tried),
   };
   const commands = hookControl({
     ...{ ...common, hooks, rows: hookRows, turns, guard: guard.guard },

@@ -7,7 +7,6 @@
  */
 import { randomUUID } from "node:crypto";
 import { messageOf } from "../core/errors.ts";
-import { FIGURES, type HookFigures } from "../core/hook-figures.ts";
 import type { HookPlugin } from "../core/hook-plugin.ts";
 import type { AdminAlerts } from "../core/ports/alerts.ts";
 import type { Audit } from "../core/ports/audit.ts";
@@ -97,9 +96,7 @@ function healthOf(guard: HookGuard): Health {
     bypass =>
       `${bypass.plugin === undefined ? "all plugins" : `plugin ${bypass.plugin}`}: ${bypassText(bypass)}`,
   );
-  const demoted = [...guard.demotions.values()].map(
-    ({ hook, reason }) => `hook ${hook} is demoted: ${reason}`,
-  );
+  const demoted = guard.kept.map(({ hook, reason }) => `hook ${hook} is demoted: ${reason}`);
   const detail = [...bypassed, ...demoted].join("; ");
   return detail === "" ? { status: "ok" } : { status: "degraded", detail };
 }
@@ -248,7 +245,8 @@ function adminOf({ records, tallies, plugins, now }: HookGuardParts, sync: Sync)
     restore: hook => sync.change(to => to.restore(hook)),
     async figures(hook, windowS) {
       const found = await counts(hook, windowS * 1000 + MINUTE_MS);
-      return Object.fromEntries(FIGURES.map(name => [name, found[name] ?? 0])) as unknown as HookFigures;
+      const { calls = 0, errors = 0, slow = 0, compared = 0, differing = 0 } = found;
+      return { calls, errors, slow, compared, differing };
     },
     diffCounts: async hook => withoutCalls(await counts(hook, DIFF_COUNT_HOURS * HOUR_MS)),
     async diffs(hook, limit) {

@@ -59,6 +59,8 @@ export class HookGuard {
   readonly #options: GuardOptions;
   #demotions: ReadonlyMap<string, Demotion> = new Map();
   #bypasses: readonly Bypass[] = [];
+  /** Hooks that stand, in mode canary or enforce. */
+  #acting: ReadonlySet<string> = new Set();
   readonly #watches = new Map<string, Watch>();
   readonly #turns = new WeakMap<HookPlugin, PayloadRoom>();
   #diffs: HookDiff[] = [];
@@ -83,6 +85,11 @@ export class HookGuard {
     this.#demotions = next;
   }
 
+  /** Those that are in shadow although they are set to something else: what is demoted may be gone, or set to shadow, by now. */
+  get kept(): readonly Demotion[] {
+    return [...this.#demotions.values()].filter(({ hook }) => this.#acting.has(hook));
+  }
+
   isDemoted(hook: string): boolean {
     return this.#demotions.size > 0 && this.#demotions.has(hook);
   }
@@ -100,6 +107,7 @@ export class HookGuard {
   /** These hooks stand from now on. */
   use(hooks: readonly Hook[]): void {
     const names = new Set(hooks.map(({ name }) => name));
+    this.#acting = new Set(hooks.filter(({ mode }) => mode !== "shadow").map(({ name }) => name));
     for (const name of this.#watches.keys()) if (!names.has(name)) this.#watches.delete(name);
   }
 
@@ -126,6 +134,13 @@ export class HookGuard {
     this.budgets.record(hook.plugin.id, result);
     this.#watch(hook, result);
     return mode === "enforce" ? this.caps.apply(hook.plugin, result) : result;
+  }
+
+  /** A call on trial: it costs what others cost, and nothing else of it counts. */
+  tried(plugin: HookPlugin, result: CallResult): void {
+    if (result.bytesSent === 0) return;
+    this.budgets.take(plugin);
+    this.budgets.record(plugin.id, result);
   }
 
   /** A call in shadow, and what was done without it. */
