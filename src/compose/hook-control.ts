@@ -19,7 +19,7 @@ import { every } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import type { HookConfig } from "../wire/config/schema.ts";
-import { checkHookRow, type HooksInUse, hookViews } from "./hook-views.ts";
+import { checkHookRow, type HookCounts, type HooksInUse, hookViews } from "./hook-views.ts";
 import type { HooksHandle } from "./hooks.ts";
 import type { Settings } from "./settings.ts";
 import type { Turns } from "./turns.ts";
@@ -53,7 +53,8 @@ export function hookControl(parts: HookControlParts): HookControlHandle {
     hookViews({
       inUse,
       origins: settings.loaded.origins,
-      calls: await callCounts(metrics),
+      calls: await countsByHook(metrics.hookCalls, "outcome"),
+      diffs: await countsByHook(metrics.hookDiffs, "field"),
       broken: hooks.brokenCircuits(),
       guard,
     });
@@ -143,13 +144,17 @@ function changedRows(rows: readonly StoredHook[], changes: readonly HookRowChang
   return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-async function callCounts(metrics: Metrics): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>> {
+async function countsByHook<L extends "outcome" | "field">(
+  counter: Pick<Metrics["hookCalls"] | Metrics["hookDiffs"], "get">,
+  label: L,
+): Promise<HookCounts> {
   const counts = new Map<string, Record<string, number>>();
-  for (const { labels, value } of (await metrics.hookCalls.get()).values) {
-    const [hook, outcome] = [String(labels.hook), String(labels.outcome)];
-    const known = counts.get(hook) ?? {};
-    known[outcome] = (known[outcome] ?? 0) + value;
-    counts.set(hook, known);
+  for (const { labels, value } of (await counter.get()).values) {
+    const { hook, ...rest }: Readonly<Record<string, unknown>> = labels;
+    const known = counts.get(String(hook)) ?? {};
+    const name = String(rest[label]);
+    known[name] = (known[name] ?? 0) + value;
+    counts.set(String(hook), known);
   }
   return counts;
 }

@@ -54,12 +54,17 @@ export async function withHookRows(config: Config, rows: readonly StoredHook[]):
   return { ...config, hooks: [...config.hooks, ...usable] };
 }
 
+/** By hook name. */
+export type HookCounts = ReadonlyMap<string, Readonly<Record<string, number>>>;
+
 export interface ViewParts {
   readonly inUse: HooksInUse;
   /** Of `inUse.config`. */
   readonly origins: ReadonlyMap<string, Origin>;
-  /** Calls by hook name, and by outcome. */
-  readonly calls: ReadonlyMap<string, Readonly<Record<string, number>>>;
+  /** By outcome. */
+  readonly calls: HookCounts;
+  /** By field. */
+  readonly diffs: HookCounts;
   /** Plugins that are not called now, because they failed too often. */
   readonly broken: readonly BrokenCircuit[];
   /** Absent: nothing is demoted or bypassed. */
@@ -71,6 +76,7 @@ export async function hookViews({
   inUse,
   origins,
   calls,
+  diffs,
   broken,
   guard,
 }: ViewParts): Promise<readonly HookView[]> {
@@ -84,6 +90,7 @@ export async function hookViews({
     ...stateOf(row, config, status, broken, guard),
     notes: notesOn(row, config),
     calls: rest.state === "shadowed" ? {} : (calls.get(row.name) ?? {}),
+    diffs: rest.state === "shadowed" ? {} : (diffs.get(row.name) ?? {}),
     ...rest,
   });
   const inFiles = new Map(

@@ -11,7 +11,7 @@
  * the matter of the breaker and of the hook's policy; a demotion is for one that works badly.
  */
 import type { Deadline } from "../core/deadline.ts";
-import { type Difference, differencesOf } from "../core/hook-diff.ts";
+import { type Difference, differencesOf, type ShadowOutcome } from "../core/hook-diff.ts";
 import { FIGURES, type HookFigures, overThresholds } from "../core/hook-figures.ts";
 import type { HookPlugin } from "../core/hook-plugin.ts";
 import type { Bypass, Demotion, HookDiff } from "../core/ports/hook-guard.ts";
@@ -157,9 +157,7 @@ export class HookGuard {
       answer === undefined
         ? { kind: "failure" as const, policy: policy ?? "allow" }
         : { kind: "answer" as const, answer };
-    const found = firstDifference(
-      [...each].map(([one, decision]) => [one, differencesOf(outcome, decision)]),
-    );
+    const found = firstDifference(outcome, each);
     const fields = found?.differences.map(({ field }) => field) ?? [];
     const all = ["compared", ...(found === undefined ? [] : ["differing"]), ...fields];
     for (const what of all) this.#count(hook.name, what);
@@ -255,10 +253,14 @@ interface FoundDifference {
 }
 
 function firstDifference(
-  all: ReadonlyArray<readonly [recipient: string, differences: readonly Difference[]]>,
+  outcome: ShadowOutcome,
+  each: ReadonlyMap<string, HookDecision>,
 ): FoundDifference | undefined {
-  const found = all.find(([, differences]) => differences.length > 0);
-  return found && { recipient: found[0], differences: found[1] };
+  for (const [recipient, decision] of each) {
+    const differences = differencesOf(outcome, decision);
+    if (differences.length > 0) return { recipient, differences };
+  }
+  return undefined;
 }
 
 /** For people. */

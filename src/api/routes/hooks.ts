@@ -93,6 +93,7 @@ export function hookBodyOf({ row, stored, ...view }: HookView): HookBody {
     created_at: stored?.createdAt.toISOString() ?? null,
     updated_at: stored?.updatedAt.toISOString() ?? null,
     calls: { ...view.calls },
+    diffs: { ...view.diffs },
   };
 }
 

@@ -16,6 +16,10 @@ const callsText = ({ calls }: HookBody): string =>
   Object.entries(calls)
     .map(([outcome, count]) => `${count} ${outcome}`)
     .join(", ");
+/** `3 of 40 differ`. */
+function diffsText({ diffs: { compared = 0, differing = 0 } }: HookBody): string {
+  return compared === 0 ? "" : `${differing} of ${compared} differ`;
+}
 /** `shadow (demoted from enforce)`. */
 function modeText({ mode, effective_mode: effective }: HookBody): string {
   return mode === effective ? mode : `${effective} (demoted from ${mode})`;
@@ -32,6 +36,7 @@ const COLUMNS: readonly Column<HookBody>[] = [
   { title: "MODE", value: modeText },
   { title: "STATE", value: h => h.state },
   { title: "CALLS", value: callsText, min: 8 },
+  { title: "DIFFS", value: diffsText },
   { title: "SET IN", value: originText, min: 8 },
 ];
 
@@ -61,6 +66,7 @@ const SHOW_COLUMNS: readonly Column<HookBody>[] = [
     shown: h => (h.reason === null ? h.state : `${h.state}: ${h.reason}`),
   },
   { title: "calls", value: callsText },
+  { title: "in shadow", value: diffsText },
   { title: "set in", value: originText },
   { title: "version", value: h => h.version },
   {

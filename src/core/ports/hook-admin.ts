@@ -68,6 +68,8 @@ export interface HookView {
   readonly stored: StoredHook | undefined;
   /** Calls of this process by outcome. */
   readonly calls: Readonly<Record<string, number>>;
+  /** Calls in shadow of this process: `compared`, `differing`, and by field. */
+  readonly diffs: Readonly<Record<string, number>>;
 }
 
 export interface HookEdit {

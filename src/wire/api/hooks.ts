@@ -32,6 +32,10 @@ export const hookBody = Type.Object(
     calls: Type.Record(Type.String(), Type.Integer(), {
       description: "of this process since its start, by outcome",
     }),
+    diffs: Type.Record(Type.String(), Type.Integer(), {
+      description:
+        "of this process since its start: calls in shadow that were compared, those that would have made a difference, and in what",
+    }),
   },
   closed,
 );

@@ -119,6 +119,7 @@ test("hook diffs names what would have been otherwise, without text of the mail"
     { field: "tags", would: "+seen", was: "" },
   ]);
   assert.equal(diff.recipient, "row@example.test");
+  assert.match((await run("hook", "list", "-f", "table")).out, /row .* 4 of 4 differ/u);
   assert.equal((await run("hook", "diffs", "none")).code, 66);
 });
 
