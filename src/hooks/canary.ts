@@ -23,17 +23,20 @@ const MAX_MESSAGE_ID = 998;
 
 /** @param key  the same on all nodes */
 export function createMessageShare(key: Uint8Array): MessageShare {
-  // Facts of all accounts and points of a transaction share one header.
-  const known = new WeakMap<Uint8Array, string>();
+  // Ten thousand recipients are asked about one by one; it is the same for all of them.
+  const known = new WeakMap<MessageFacts, Map<string, number>>();
   return (facts, pluginId) => {
-    const messageId = known.get(facts.header) ?? messageIdOf(facts.header);
-    known.set(facts.header, messageId);
-    const hash = createHmac("sha256", key)
-      .update(`${pluginId}\0`)
-      .update(identityOf(facts, messageId))
-      .digest();
-    return (hash.readUInt32BE(0) / 0x1_0000_0000) * 100;
+    const shares = known.get(facts) ?? new Map<string, number>();
+    known.set(facts, shares);
+    const share = shares.get(pluginId) ?? shareOf(key, pluginId, facts);
+    shares.set(pluginId, share);
+    return share;
   };
+}
+
+function shareOf(key: Uint8Array, pluginId: string, facts: MessageFacts): number {
+  const hmac = createHmac("sha256", key).update(`${pluginId}\0`).update(identityOf(facts));
+  return (hmac.digest().readUInt32BE(0) / 0x1_0000_0000) * 100;
 }
 
 /** @returns whether the hook's answer about this recipient's copy is applied */
@@ -58,7 +61,8 @@ function namesOf(address: string): readonly string[] {
   return [name, `${user}${name.slice(at)}`, name.slice(at + 1)];
 }
 
-function identityOf({ queueId, header }: MessageFacts, messageId: string): string | Uint8Array {
+function identityOf({ queueId, header }: MessageFacts): string | Uint8Array {
+  const messageId = messageIdOf(header);
   const [, postfixs = ""] = /^<\d{14}\.([^@]+)@/u.exec(messageId) ?? [];
   const isPostfixs = queueId !== "" && postfixs === queueId;
   if (messageId !== "" && !isPostfixs) return `m${messageId}`;

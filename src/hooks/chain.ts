@@ -185,8 +185,11 @@ export class Chain {
     await setImmediate();
     const result = await this.#host.call(planned, this.#facts, undefined);
     const made = { planned, result: (await result.late) ?? result };
-    const concerned = new Map([...each].filter(([recipient]) => planned.concerned.includes(recipient)));
-    this.#host.compare(made, this.#facts, concerned);
+    const decisions = planned.concerned.map(recipient => [recipient, each.get(recipient)] as const);
+    const known = decisions.flatMap(([recipient, one]) =>
+      one === undefined ? [] : [[recipient, one] as const],
+    );
+    this.#host.compare(made, this.#facts, new Map(known));
     return this.#event(recordOf(made));
   }
 
