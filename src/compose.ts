@@ -11,8 +11,9 @@ import { configuredDomains, databaseComponent } from "./compose/database.ts";
 import { egressProxies } from "./compose/egress.ts";
 import { heldMailOf } from "./compose/holds.ts";
 import { hookControl } from "./compose/hook-control.ts";
+import { hookGuard } from "./compose/hook-guard.ts";
 import { TEST_PAYLOAD_BYTES, testHook } from "./compose/hook-test.ts";
-import { hooksComponent } from "./compose/hooks.ts";
+import { hooksComponent, pluginsInUse } from "./compose/hooks.ts";
 import { jobsOf } from "./compose/jobs.ts";
 import { keyAdmin } from "./compose/key-admin.ts";
 import { lateBlobs, lateDb } from "./compose/late.ts";
@@ -65,6 +66,7 @@ import { MailboxChanges } from "./store/changes.ts";
 import type { Db } from "./store/db.ts";
 import { createMessageStore } from "./store/deliver.ts";
 import { StoreDirectory } from "./store/directory.ts";
+import { createGuardRecords } from "./store/hook-guard.ts";
 import { createHookRows } from "./store/hook-rows.ts";
 import { createImportStore } from "./store/import.ts";
 import { createAuthenticator } from "./store/login.ts";
@@ -78,6 +80,7 @@ import { createPluginSettings } from "./store/plugin-settings.ts";
 import { SECRETS_PURPOSE, SETTINGS_PURPOSE, settleMasterKey } from "./store/reseal.ts";
 import { createScrub } from "./store/scrub.ts";
 import { syncDomains } from "./store/sync-domains.ts";
+import { createTallies } from "./store/tallies.ts";
 import { createVerdicts } from "./store/verdicts.ts";
 import { createVerificationStore } from "./store/verify-results.ts";
 import { MAX_BATCH_MESSAGES } from "./wire/transfer.ts";
@@ -182,11 +185,19 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     ...{ dir: () => settings.config.plugins.dir, registry: registryOfPlugins, trust },
   });
   const samples = join(packageRoot(), "plugins");
+  const guard = hookGuard({
+    ...{ ...common, db, alerts, audit, now: () => new Date() },
+    records: createGuardRecords(db),
+    tallies: createTallies(db),
+    plugins: () => pluginsInUse(hooks),
+  });
   const hooks = hooksComponent({
     ...common,
     egress,
     secrets,
     stored: pluginSettings,
+    guard: guard.guard,
+    canaryKey: master.hmacKey("canary"),
     rows: hookRows,
     ...{ records: registryOfPlugins, installed, samples },
     onCrash: (plugin, reason) => care.crashed(plugin, reason),
@@ -251,10 +262,12 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     newMessageId: () => messageId(newId()),
     newCallId: () => callId(newId()),
     room: new PayloadRoom(TEST_PAYLOAD_BYTES),
+    onTried: (...tried: Parameters<typeof guard.guard.tried>) => guard.guard.tried(...tried),
   };
   const commands = hookControl({
     ...{ ...common, hooks, rows: hookRows, turns, records: registryOfPlugins, installed },
     stored: pluginSettings,
+    ...{ ...common, hooks, rows: hookRows, turns, guard: guard.guard },
     call: (row, inUse, message) => testHook(trial, row, inUse, message),
   });
   const changing = { hooks, rows: hookRows, registry: registryOfPlugins, installed, audit, turns };
@@ -284,6 +297,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     holds: heldMail.admin,
     releases: heldMail.releases,
     hooks: commands.control,
+    guard: guard.admin,
     ledger: ledger.records,
     log,
     audit,
@@ -329,6 +343,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const listening = [secrets, pluginKeys];
   registry.register(storeComponent(common, { changes, hub, listening, store, settleKeys }));
   registry.register(ledger.component);
+  registry.register(guard.component);
   registry.register(hooks.component);
   registry.register(commands.component);
   registry.register(care.component);

@@ -19,6 +19,7 @@ import { accountRoutesOf } from "./routes/accounts.ts";
 import { auditRoutesOf } from "./routes/audit.ts";
 import { domainRoutesOf } from "./routes/domains.ts";
 import { heldRoutesOf } from "./routes/held.ts";
+import { hookModeRoutesOf } from "./routes/hook-modes.ts";
 import { hookRoutesOf } from "./routes/hooks.ts";
 import { jobRoutesOf } from "./routes/jobs.ts";
 import { keyRoutesOf } from "./routes/keys.ts";
@@ -97,6 +98,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   messageRoutesOf(app, options.ports);
   scrubRoutesOf(app, options.ports, options.log);
   hookRoutesOf(app, options.ports);
+  hookModeRoutesOf(app, options.ports);
   ledgerRoutesOf(app, options.ports);
   undoRoutesOf(app, options.ports);
   auditRoutesOf(app, options.ports);

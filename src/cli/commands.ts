@@ -6,6 +6,7 @@ import type { CommandSpec, Handler, OptionSpec } from "./command.ts";
 import { HELD_COMMANDS } from "./held-commands.ts";
 import { HOOK_COMMANDS } from "./hook-commands.ts";
 import { PLUGIN_COMMANDS } from "./plugin-commands.ts";
+import { PLUGIN_LIMITS_COMMANDS } from "./plugin-limits-commands.ts";
 import { AUDIT_COMMANDS, CONSENT_COMMANDS } from "./plugin-review-commands.ts";
 import { TRANSFER_COMMANDS } from "./transfer-commands.ts";
 
@@ -342,5 +343,6 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...PLUGIN_COMMANDS,
   ...CONSENT_COMMANDS,
   ...AUDIT_COMMANDS,
+  ...PLUGIN_LIMITS_COMMANDS,
   ...TRANSFER_COMMANDS,
 ];

@@ -46,7 +46,7 @@ export const HOOK_COMMANDS: readonly CommandSpec[] = [
       },
       {
         flags: "--mode <mode>",
-        description: "shadow (default) or enforce; canary is not built in this version",
+        description: "shadow (default), canary or enforce",
       },
       ...KEYS,
       DRY_RUN,
@@ -78,9 +78,18 @@ export const HOOK_COMMANDS: readonly CommandSpec[] = [
   },
   {
     usage: "hook mode <name> <mode>",
-    summary: "shadow (called, nothing applied) or enforce; canary is not built in this version",
-    options: [{ flags: "--percent <n>", description: "of the messages, in mode canary" }, DRY_RUN],
-    examples: ["hook mode spam enforce", "hook mode spam shadow --dry-run"],
+    summary: "shadow (called, nothing applied), canary (applied to a part) or enforce; ends a demotion",
+    options: [
+      { flags: "--percent <n>", description: "of the messages, in mode canary" },
+      { flags: "--for <whom>", description: "in mode canary: an account or a domain", repeats: true },
+      DRY_RUN,
+    ],
+    examples: [
+      "hook mode spam canary --percent 5",
+      "hook mode spam canary --for taro@example.com --for test.example.com",
+      "hook mode spam enforce",
+      "hook mode spam shadow --dry-run",
+    ],
     load: hook(m => m.mode),
   },
   {

@@ -42,7 +42,7 @@ export function hookKeys(options: Options): HookKeys {
 /** `filter.header.Subject` → three segments. */
 function pathOf(key: string): readonly string[] {
   const path = key.trim().split(".");
-  const deepest = path[0] === "filter" ? (path[1] === "header" ? 3 : 2) : 1;
+  const deepest = path[0] === "demote" ? 2 : path[0] === "filter" ? (path[1] === "header" ? 3 : 2) : 1;
   if (path.length <= deepest && path.every(segment => segment !== "")) return path;
   throw usageError(`there is no key "${key}" in [[hooks]]`);
 }

@@ -13,6 +13,7 @@ import { printableLines } from "./text.ts";
 const GROUPS: Readonly<Record<string, string>> = {
   account: "accounts, aliases, quotas",
   "account alias": "further addresses of an account",
+  bypass: "no plugin is called for a while",
   config: "the configuration",
   domain: "our domains",
   export: "mail of an account into files",

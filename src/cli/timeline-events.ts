@@ -91,7 +91,8 @@ function hookCallText(data: Data): string {
     ...(isEmpty(denied) ? [] : [`denied ${deniedText(denied)}`]),
     ...(late === undefined ? [] : [lateText(late)]),
   ];
-  return `${shown(hook)} (${shown(mode)}): ${parts.join(", ")}${why(reason, explanation, problem)}`;
+  const set = isEmpty(data.configured) ? "" : `, set to ${shown(data.configured)}`;
+  return `${shown(hook)} (${shown(mode)}${set}): ${parts.join(", ")}${why(reason, explanation, problem)}`;
 }
 
 function sentText(bytes: unknown, fields: readonly string[]): string {

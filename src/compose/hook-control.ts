@@ -7,6 +7,7 @@ import { MairustError, messageOf, NotFound } from "../core/errors.ts";
 import type { HookControl, HookRows, HookTest, StoredHook, TestMessage } from "../core/ports/hook-admin.ts";
 import type { PluginRecord, PluginRegistry } from "../core/ports/plugin-registry.ts";
 import type { PluginSettings, StoredSettings } from "../core/ports/plugin-settings.ts";
+import type { HookGuard } from "../hooks/guard.ts";
 import { type Component, component } from "../platform/component.ts";
 import { every } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
@@ -14,7 +15,7 @@ import type { Metrics } from "../platform/metrics.ts";
 import type { InstalledPlugins } from "../plugins/installed.ts";
 import type { HookConfig } from "../wire/config/schema.ts";
 import { changedRows } from "./changed-rows.ts";
-import { checkHookRow, type HooksInUse, hookViews } from "./hook-views.ts";
+import { checkHookRow, type HookCounts, type HooksInUse, hookViews } from "./hook-views.ts";
 import type { HooksHandle } from "./hooks.ts";
 import type { Settings } from "./settings.ts";
 import type { Turns } from "./turns.ts";
@@ -35,6 +36,7 @@ export interface HookControlParts {
   /** Packages of other nodes come and go here too. */
   readonly installed?: Pick<InstalledPlugins, "forget" | "clean">;
   readonly turns: Turns;
+  readonly guard?: Pick<HookGuard, "demotions" | "bypasses">;
   /** Call a hook on trial. */
   readonly call: (row: HookConfig, inUse: HooksInUse, message: TestMessage) => Promise<HookTest>;
 }
@@ -48,13 +50,15 @@ export interface HookControlHandle {
 }
 
 export function hookControl(parts: HookControlParts): HookControlHandle {
-  const { settings, log, metrics, version, hooks, rows, turns, call } = parts;
+  const { settings, log, metrics, version, hooks, rows, turns, guard, call } = parts;
   const viewsOf = async (inUse: HooksInUse) =>
     hookViews({
       inUse,
       origins: settings.loaded.origins,
-      calls: await callCounts(metrics),
+      calls: await countsByHook(metrics.hookCalls, "outcome"),
+      diffs: await countsByHook(metrics.hookDiffs, "field"),
       broken: hooks.brokenCircuits(),
+      guard,
     });
   const reread = () =>
     turns(async () => {
@@ -142,13 +146,17 @@ function areSame<T>(a: readonly T[], b: readonly T[], mark: (one: T) => string):
   return a.length === b.length && a.every((one, i) => mark(one) === mark(b[i] as T));
 }
 
-async function callCounts(metrics: Metrics): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>> {
+async function countsByHook<L extends "outcome" | "field">(
+  counter: Pick<Metrics["hookCalls"] | Metrics["hookDiffs"], "get">,
+  label: L,
+): Promise<HookCounts> {
   const counts = new Map<string, Record<string, number>>();
-  for (const { labels, value } of (await metrics.hookCalls.get()).values) {
-    const [hook, outcome] = [String(labels.hook), String(labels.outcome)];
-    const known = counts.get(hook) ?? {};
-    known[outcome] = (known[outcome] ?? 0) + value;
-    counts.set(hook, known);
+  for (const { labels, value } of (await counter.get()).values) {
+    const { hook, ...rest }: Readonly<Record<string, unknown>> = labels;
+    const known = counts.get(String(hook)) ?? {};
+    const name = String(rest[label]);
+    known[name] = (known[name] ?? 0) + value;
+    counts.set(String(hook), known);
   }
   return counts;
 }

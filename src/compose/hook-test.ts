@@ -1,5 +1,6 @@
 /** Calls a hook on trial with a message that somebody gave: read like mail, kept on disk while the hook looks at it, gone after. */
 import { MairustError } from "../core/errors.ts";
+import type { HookPlugin } from "../core/hook-plugin.ts";
 import type { CallId, MessageId } from "../core/ids.ts";
 import type { MimeLimits } from "../core/mime/limits.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
@@ -8,6 +9,7 @@ import type { MessageFacts } from "../core/ports/hooks.ts";
 import type { Ledger } from "../core/ports/ledger.ts";
 import type { Log } from "../core/ports/log.ts";
 import { MessageReceiver, type ReceivedMessage } from "../delivery/received-message.ts";
+import type { CallResult } from "../hooks/call.ts";
 import { policyOf } from "../hooks/event.ts";
 import { compileHooks, type Hook } from "../hooks/hook-set.ts";
 import type { PayloadRoom } from "../hooks/payload-room.ts";
@@ -30,6 +32,8 @@ export interface HookTestParts {
   readonly newCallId: () => CallId;
   readonly mimeLimits: () => MimeLimits;
   readonly room: PayloadRoom;
+  /** Hears of each call: it costs what others cost. */
+  readonly onTried: (plugin: HookPlugin, result: CallResult) => void;
 }
 
 /** @throws {MairustError} `config_invalid` (the hook cannot be compiled), `disk_full`, and what reading the content throws */
@@ -60,7 +64,9 @@ export async function testHook(
   const received = await receiver.finish();
   const deadline = deadlineAfter(TEST_MS);
   try {
-    return resultOf(hook, await tryHook(parts, hook, factsOf(received, message), deadline));
+    const tried = await tryHook(parts, hook, factsOf(received, message), deadline);
+    parts.onTried(hook.plugin, tried.result);
+    return resultOf(hook, tried);
   } finally {
     deadline.dispose();
     await received.staged.discard();

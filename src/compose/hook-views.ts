@@ -4,6 +4,7 @@ import type { HookState, HookView, StoredHook } from "../core/ports/hook-admin.t
 import type { PluginRecord } from "../core/ports/plugin-registry.ts";
 import type { StoredSettings } from "../core/ports/plugin-settings.ts";
 import { type BrokenCircuit, brokenText } from "../hooks/circuits.ts";
+import { bypassText, type HookGuard } from "../hooks/guard.ts";
 import { lateTimeoutOf } from "../hooks/hook-set.ts";
 import { type Origin, originText } from "../platform/config/problem.ts";
 import { readHook } from "../platform/config/read-hook.ts";
@@ -59,18 +60,32 @@ export async function withHookRows(config: Config, rows: readonly StoredHook[]):
   return { ...config, hooks: [...config.hooks, ...usable] };
 }
 
+/** By hook name. */
+export type HookCounts = ReadonlyMap<string, Readonly<Record<string, number>>>;
+
 export interface ViewParts {
   readonly inUse: HooksInUse;
   /** Of `inUse.config`. */
   readonly origins: ReadonlyMap<string, Origin>;
-  /** Calls by hook name, and by outcome. */
-  readonly calls: ReadonlyMap<string, Readonly<Record<string, number>>>;
+  /** By outcome. */
+  readonly calls: HookCounts;
+  /** By field. */
+  readonly diffs: HookCounts;
   /** Plugins that are not called now, because they failed too often. */
   readonly broken: readonly BrokenCircuit[];
+  /** Absent: nothing is demoted or bypassed. */
+  readonly guard?: Pick<HookGuard, "demotions" | "bypasses"> | undefined;
 }
 
 /** In the order in which they run, point by point; a shadowed one behind the one that goes before it. */
-export async function hookViews({ inUse, origins, calls, broken }: ViewParts): Promise<readonly HookView[]> {
+export async function hookViews({
+  inUse,
+  origins,
+  calls,
+  diffs,
+  broken,
+  guard,
+}: ViewParts): Promise<readonly HookView[]> {
   const { config, rows, records, loaded } = inUse;
   const recorded = new Map(records.map(record => [record.id, record]));
   const status = new Map(loaded.host.list().map(plugin => [plugin.id, plugin]));
@@ -78,9 +93,11 @@ export async function hookViews({ inUse, origins, calls, broken }: ViewParts): P
     row,
     where: undefined,
     stored: undefined,
-    ...stateOf(row, { config, record: recorded.get(row.plugin), status, broken }),
+    demotion: guard?.demotions.get(row.name),
+    ...stateOf(row, { config, record: recorded.get(row.plugin), status, broken, guard }),
     notes: notesOn(row, config, recorded.get(row.plugin)),
     calls: rest.state === "shadowed" ? {} : (calls.get(row.name) ?? {}),
+    diffs: rest.state === "shadowed" ? {} : (diffs.get(row.name) ?? {}),
     ...rest,
   });
   const inFiles = new Map(
@@ -105,19 +122,25 @@ interface StateParts {
   readonly record: PluginRecord | undefined;
   readonly status: ReadonlyMap<string, PluginStatus>;
   readonly broken: readonly BrokenCircuit[];
+  readonly guard: ViewParts["guard"];
 }
 
 function stateOf(
   row: HookConfig,
-  { config, record, status, broken }: StateParts,
+  { config, record, status, broken, guard }: StateParts,
 ): { readonly state: HookState; readonly reason: string | undefined } {
   if (!row.enabled) return { state: "disabled", reason: "enabled = false" };
   const off = offReason(row.plugin, config.plugins, record);
   if (off !== undefined) return { state: "off", reason: off };
   const plugin = status.get(row.plugin);
   if (plugin?.state === "refused") return { state: "refused", reason: plugin.reason };
+  const bypass = guard?.bypasses.find(one => one.plugin === undefined || one.plugin === row.plugin);
+  if (bypass !== undefined) return { state: "bypassed", reason: bypassText(bypass) };
   const circuit = broken.find(one => one.plugin === row.plugin);
   if (circuit !== undefined) return { state: "circuit_open", reason: brokenText(circuit) };
+  const demotion = row.mode === "shadow" ? undefined : guard?.demotions.get(row.name);
+  if (demotion !== undefined)
+    return { state: "demoted", reason: `${demotion.reason} (${demotion.at.toISOString()})` };
   return { state: "active", reason: undefined };
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError, messageOf } from "../core/errors.ts";
+import type { HookPlugin } from "../core/hook-plugin.ts";
 import { callId } from "../core/ids.ts";
 import type { EgressProxies } from "../core/ports/egress.ts";
 import type { HookRows, StoredHook } from "../core/ports/hook-admin.ts";
@@ -13,6 +14,7 @@ import type { PluginRecord, PluginRegistry } from "../core/ports/plugin-registry
 import type { PluginSecrets } from "../core/ports/plugin-secrets.ts";
 import { NO_SETTINGS, type PluginSettings, type StoredSettings } from "../core/ports/plugin-settings.ts";
 import { type BrokenCircuit, brokenText } from "../hooks/circuits.ts";
+import type { HookGuard } from "../hooks/guard.ts";
 import { compileHooks } from "../hooks/hook-set.ts";
 import { createHookRunner, type ReloadableHookRunner } from "../hooks/runner.ts";
 import { type Component, component } from "../platform/component.ts";
@@ -46,6 +48,10 @@ export interface HookParts {
   readonly ledger?: Ledger;
   /** Takes the answers of hooks with `late = "apply"`. */
   readonly lateAnswers?: LateAnswers;
+  /** Bypass, budgets, caps, demotions. */
+  readonly guard?: HookGuard;
+  /** Says on which side of a canary a message is: the same on all nodes. */
+  readonly canaryKey?: Uint8Array;
   /** Hooks by command; absent: there are none. */
   readonly rows?: Pick<HookRows, "list">;
   readonly secrets: PluginSecrets;
@@ -110,7 +116,7 @@ export interface PreparedHooks {
 }
 
 export function hooksComponent(parts: HookParts): HooksHandle {
-  const { settings, log, metrics, version, secrets, ledger, lateAnswers, egress } = parts;
+  const { settings, log, metrics, version, secrets, ledger, lateAnswers, egress, guard, canaryKey } = parts;
   const runner = cell<ReloadableHookRunner>("hooks");
   const host = cell<PluginHost>("plugins");
   /** Prepared, and neither committed nor aborted: they end with the service. */
@@ -171,6 +177,8 @@ export function hooksComponent(parts: HookParts): HooksHandle {
             payloadBytesInFlight: settings.config.limits.payload_bytes_in_flight,
             ...(ledger === undefined ? {} : { ledger }),
             ...(lateAnswers === undefined ? {} : { lateAnswers }),
+            ...(guard === undefined ? {} : { guard }),
+            ...(canaryKey === undefined ? {} : { canaryKey }),
           }),
         );
       },
@@ -284,4 +292,10 @@ function withCircuits(
   const troubles = broken.map(one => `${one.plugin}: ${brokenText(one)}`);
   const detail = [...(health.detail === undefined ? [] : [health.detail]), ...troubles].join("; ");
   return { status: "degraded", detail };
+}
+
+/** Those that may run. */
+export function pluginsInUse({ host }: Pick<HooksHandle, "host">): readonly HookPlugin[] {
+  const current = host();
+  return (current?.list() ?? []).flatMap(({ id }) => current?.find(id) ?? []);
 }

@@ -9,6 +9,8 @@ export interface DeniedItem {
   readonly item: string;
   /** Never holds the plugin's own text. */
   readonly why: string;
+  /** Within the grant, but over a cap. */
+  readonly reason?: "cap";
 }
 
 export type Deny = (item: string, why: string) => void;

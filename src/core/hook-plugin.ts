@@ -1,5 +1,6 @@
 /** What the Hook Manager needs to know of a plugin. `plugins/` makes these, `hooks/` uses them; neither knows the other. */
 import type { Grants } from "./permissions-grants.ts";
+import type { PluginBudget, PluginCaps } from "./plugin-limits.ts";
 import type { HookPoint } from "./ports/hooks.ts";
 import type { PluginTransport } from "./ports/plugin-transport.ts";
 import type { Confinement } from "./ports/sandbox.ts";
@@ -14,6 +15,10 @@ export interface HookPlugin {
   readonly settings: SettingValues;
   /** `plugin.<id>.bcc`: addresses that it may add as blind recipients. Absent: none. */
   readonly bccAllowed?: readonly string[];
+  /** What it may do in an hour, over all its hooks. Absent: no caps. */
+  readonly caps?: PluginCaps;
+  /** What it may cost. Absent: without a limit. */
+  readonly budget?: PluginBudget | undefined;
   /** Longest call, whatever the hook allows; `Infinity` when the manifest sets none. */
   readonly wallTimeMs: number;
   /** What an answer beyond the grant means at a point: drop the item, or treat the whole call as failed. */

@@ -73,7 +73,13 @@ export function comparePlaces(a: HookPlace, b: HookPlace): number {
   return a.name < b.name ? -1 : 1;
 }
 
-const STRENGTH: Readonly<Record<FinalAction, number>> = { deliver: 0, hold: 1, tempfail: 2, reject: 3 };
+/** The strongest decision wins. */
+export const STRENGTH: Readonly<Record<FinalAction, number>> = {
+  deliver: 0,
+  hold: 1,
+  tempfail: 2,
+  reject: 3,
+};
 
 /** The decision of one chain as it grows. Outcomes are added in chain order. */
 export class Merge {

@@ -31,6 +31,10 @@ export type CallOutcome =
   | "violation"
   /** Not called: the plugin failed too often. */
   | "circuit_open"
+  /** Not called: somebody switched the plugin's calls off for a while. */
+  | "bypassed"
+  /** Not called: the plugin's budget of the day is used up. */
+  | "over_budget"
   /** In shadow only: not called, because too many shadow calls are under way. */
   | "skipped";
 
@@ -44,6 +48,8 @@ export interface CallResult {
   readonly denied: readonly DeniedItem[];
   readonly unknownFields: number;
   readonly ms: number;
+  /** What it says about the plugin. */
+  readonly verdict: CallVerdict;
   /** What left: the names of granted fields, and octets. 0 when the payload never left. */
   readonly fields: readonly string[];
   readonly bytesSent: number;
@@ -83,8 +89,10 @@ export async function callHook(
   return new Call(deps, call, pass, chain).run();
 }
 
+export type Uncalled = "skipped" | "circuit_open" | "bypassed" | "over_budget";
+
 /** The result of a call that was not made. */
-export function uncalled(callId: CallId, outcome: "skipped" | "circuit_open", problem: string): CallResult {
+export function uncalled(callId: CallId, outcome: Uncalled, problem: string): CallResult {
   return {
     callId,
     outcome,
@@ -93,6 +101,7 @@ export function uncalled(callId: CallId, outcome: "skipped" | "circuit_open", pr
     denied: [],
     unknownFields: 0,
     ms: 0,
+    verdict: "void",
     fields: [],
     bytesSent: 0,
   };
@@ -208,7 +217,7 @@ class Call {
   #end(judgement: Judgement | Failed, outcome: CallOutcome = judgement.outcome): CallResult {
     const verdict = this.#verdict(outcome);
     this.#deps.circuits.settle(this.#call.hook.plugin, this.#pass, verdict, judgement.problem);
-    return this.#result(judgement, outcome);
+    return { ...this.#result(judgement, outcome), verdict };
   }
 
   /** What never left, and what the chain cut before its own time, says nothing about the plugin. */
@@ -224,7 +233,7 @@ class Call {
 
   #result(judgement: Judgement | Failed, outcome: CallOutcome = judgement.outcome): CallResult {
     const { callId, fields, bytesSent } = this.#call;
-    return { callId, ...judgement, outcome, ms: this.#elapsed(), fields, bytesSent };
+    return { callId, ...judgement, outcome, ms: this.#elapsed(), verdict: "void", fields, bytesSent };
   }
 
   /** Milliseconds, to the microsecond: more digits are noise. */

@@ -42,11 +42,15 @@ export interface ChainHost {
   call(planned: PlannedCall, facts: MessageFacts, deadline: Deadline | undefined): Promise<CallResult>;
   /** @throws {MairustError} the answer is lost */
   handOver(answer: LateAnswer): Promise<void>;
+  /** The hook's answer about this recipient is applied: by its mode, as that stands now. */
+  applies(hook: Hook, facts: MessageFacts, recipient: string): boolean;
+  /** A call in shadow, and what was decided without it for those that it was for. */
+  compare(made: Made, facts: MessageFacts, each: ReadonlyMap<string, HookDecision>): void;
   /** A call in shadow, or a late answer, broke in our own code. */
   broke(hook: Hook, facts: MessageFacts, problem: string): void;
 }
 
-interface Made {
+export interface Made {
   readonly planned: PlannedCall;
   readonly result: CallResult;
 }
@@ -117,13 +121,19 @@ export class Chain {
     const inScope = new Set(scope);
     const concerned = open.filter(one => inScope.has(one));
     if (concerned.length === 0) return [];
-    const { observed } = this.#facts;
-    if (hook.mode === "shadow" || concerned.every(one => observed.has(one)))
-      return [this.#planned(hook, "shadow", scope, concerned)];
-    const watched = concerned.filter(one => observed.has(one));
-    const plain = (list: readonly string[]) => list.filter(one => !observed.has(one));
-    const enforced = this.#planned(hook, "enforce", plain(scope), plain(concerned));
-    return watched.length === 0 ? [enforced] : [enforced, this.#planned(hook, "shadow", watched, watched)];
+    const applied = new Set(scope.filter(one => this.#isApplied(hook, one)));
+    const call = (mode: PlannedCall["mode"]) => {
+      const mine = (one: string) => applied.has(one) === (mode === "enforce");
+      const whom = concerned.filter(mine);
+      return whom.length === 0 ? [] : [this.#planned(hook, mode, scope.filter(mine), whom)];
+    };
+    return [...call("enforce"), ...call("shadow")];
+  }
+
+  /** Recipients that are only observed are so whatever the hook's mode is. */
+  #isApplied(hook: Hook, recipient: string): boolean {
+    if (hook.mode === "shadow" || this.#facts.observed.has(recipient)) return false;
+    return this.#host.applies(hook, this.#facts, recipient);
   }
 
   #planned(
@@ -156,7 +166,7 @@ export class Chain {
     if (this.#shadows.length + this.#goingOn.length === 0) return {};
     const calls = [
       ...this.#goingOn.map(made => this.#guarded(made.planned.hook, () => this.#endLate(made, each))),
-      ...this.#shadows.map(planned => this.#guarded(planned.hook, () => this.#runShadow(planned))),
+      ...this.#shadows.map(planned => this.#guarded(planned.hook, () => this.#runShadow(planned, each))),
     ];
     return { late: Promise.all(calls).then(events => events.flat()) };
   }
@@ -170,11 +180,17 @@ export class Chain {
     }
   }
 
-  async #runShadow(planned: PlannedCall): Promise<TimelineEvent> {
+  async #runShadow(planned: PlannedCall, each: ReadonlyMap<string, HookDecision>): Promise<TimelineEvent> {
     // Whoever waits for the decision goes first.
     await setImmediate();
     const result = await this.#host.call(planned, this.#facts, undefined);
-    return this.#event(recordOf({ planned, result: (await result.late) ?? result }));
+    const made = { planned, result: (await result.late) ?? result };
+    const decisions = planned.concerned.map(recipient => [recipient, each.get(recipient)] as const);
+    const known = decisions.flatMap(([recipient, one]) =>
+      one === undefined ? [] : [[recipient, one] as const],
+    );
+    this.#host.compare(made, this.#facts, new Map(known));
+    return this.#event(recordOf(made));
   }
 
   async #endLate(made: Made, each: ReadonlyMap<string, HookDecision>): Promise<TimelineEvent> {

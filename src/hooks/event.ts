@@ -37,6 +37,7 @@ export function callEvent(record: CallRecord, at: Date): TimelineEvent {
       plugin: hook.plugin.id,
       version: hook.plugin.version,
       mode: record.mode,
+      ...(hook.mode === record.mode ? {} : { configured: hook.mode }),
       outcome: result.outcome,
       ms: result.ms,
       verdict: answer?.action ?? null,
@@ -61,7 +62,11 @@ export function callEvent(record: CallRecord, at: Date): TimelineEvent {
 /** The one way from a failed call to what happens to the mail. @returns undefined: the call did not fail, or no policy applies */
 export function policyOf(hook: Hook, { outcome }: CallResult): FailurePolicy | undefined {
   if (outcome === "ok" || outcome === "late" || outcome === "skipped") return undefined;
+  if (outcome === "bypassed") return "allow";
+  const overBudget = outcome === "over_budget" ? hook.plugin.budget?.overBudget : undefined;
+  if (overBudget === "skip") return "allow";
   if (hook.point === "post_receive") return undefined;
+  if (overBudget === "defer") return "tempfail";
   return outcome === "timeout" ? hook.onTimeout : hook.onError;
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError } from "../core/errors.ts";
+import type { HookPlugin } from "../core/hook-plugin.ts";
 import type { CallId } from "../core/ids.ts";
 import { type MessageState, project, sentFields } from "../core/permissions.ts";
 import { payloadCost } from "../core/permissions-cost.ts";
@@ -14,7 +15,7 @@ import type { PluginTransport } from "../core/ports/plugin-transport.ts";
 import type { Hook } from "./hook-set.ts";
 import { ledgerEntry } from "./ledger-entry.ts";
 import type { MessageViews } from "./message-views.ts";
-import type { PayloadRoom } from "./payload-room.ts";
+import type { GiveBack, PayloadRoom } from "./payload-room.ts";
 import { traceparent } from "./traceparent.ts";
 
 export interface ExchangeDeps {
@@ -23,6 +24,8 @@ export interface ExchangeDeps {
   readonly now: () => Date;
   /** Hears of every payload before it leaves; a failure keeps it in. */
   readonly ledger: Ledger | undefined;
+  /** A turn among the calls that the plugin may have at a time; undefined: it may have any number. */
+  readonly turn?: (plugin: HookPlugin, deadline: Deadline) => Promise<GiveBack> | undefined;
 }
 
 /** One call of one hook, and how far it came. */
@@ -45,6 +48,16 @@ export interface Exchange {
  * @throws {MairustError} `deadline`; `plugin_load`, `plugin_failed`; `too_many`: no room; `blob_missing`, `blob_damaged`; the ledger's
  */
 export async function exchange(deps: ExchangeDeps, call: Exchange, deadline: Deadline): Promise<Uint8Array> {
+  // Before it takes room: who waits for a turn must not keep others from sending.
+  const end = await deps.turn?.(call.hook.plugin, deadline);
+  try {
+    return await exchangeNow(deps, call, deadline);
+  } finally {
+    end?.();
+  }
+}
+
+async function exchangeNow(deps: ExchangeDeps, call: Exchange, deadline: Deadline): Promise<Uint8Array> {
   const { hook, facts } = call;
   const transport = loadedTransport(hook);
   // A shared call is for more recipients than its chain has.

@@ -7,7 +7,6 @@ import { MairustError, messageOf } from "../core/errors.ts";
 import { grantsAsWritten } from "../core/grants-written.ts";
 import { compileFilter, type HookMatcher } from "../core/hook-filter.ts";
 import type { HookPlugin, HookPlugins } from "../core/hook-plugin.ts";
-import { missingForHook } from "../core/hook-row.ts";
 import { comparePlaces, type FailurePolicy } from "../core/merge.ts";
 import type { HookPlace, HookPoint, PointNeeds } from "../core/ports/hooks.ts";
 import { HOOK_POINTS, MAX_ASYNC_TIMEOUT_MS, MAX_SYNC_TIMEOUT_MS } from "../wire/config/hooks.ts";
@@ -22,7 +21,12 @@ export interface Hook {
   readonly point: HookPoint;
   readonly plugin: HookPlugin;
   readonly priority: number;
-  readonly mode: "shadow" | "enforce";
+  /** As configured: a demotion or a bypass is not in it. */
+  readonly mode: HookRow["mode"];
+  readonly canaryPercent: number;
+  /** Accounts and domains, in lower case. Not empty: their mail is meant, and no share. */
+  readonly canaryFor: ReadonlySet<string>;
+  readonly demote: HookRow["demote"];
   /** How long mail waits for the call. */
   readonly timeoutMs: number;
   /** How long the call may go on after that (counted from its start); undefined: it ends with its time-out. */
@@ -48,7 +52,7 @@ const HOOK_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 /**
  * @throws {MairustError} `config_invalid`, all problems in one text, in `context.problems` as a list: a name twice, a plugin
- * nobody knows, a pattern the engine does not take, a time-out past the cap, or what is not built in this version
+ * nobody knows, a pattern the engine does not take, a time-out past the cap
  */
 export function compileHooks(rows: readonly HookRow[], plugins: HookPlugins): HookSet {
   const problems: string[] = [];
@@ -75,8 +79,6 @@ export function compileHooks(rows: readonly HookRow[], plugins: HookPlugins): Ho
 function compileHook(row: HookRow, plugins: HookPlugins): Hook {
   if (!HOOK_NAME.test(row.name))
     throw invalid("the name is not made of up to 64 letters, digits, dots, dashes, underscores");
-  const missing = missingForHook(row);
-  if (missing.length > 0) throw invalid(`${missing.join(", ")}: not built in this version`);
   const cap = row.point === "post_receive" ? MAX_ASYNC_TIMEOUT_MS : MAX_SYNC_TIMEOUT_MS;
   if (row.timeout_ms > cap) throw invalid(`timeout_ms is ${row.timeout_ms}, at most ${cap} at ${row.point}`);
   const plugin = plugins.find(row.plugin);
@@ -87,7 +89,10 @@ function compileHook(row: HookRow, plugins: HookPlugins): Hook {
     point: row.point,
     plugin,
     priority: row.priority,
-    mode: row.mode === "enforce" ? "enforce" : "shadow",
+    mode: row.mode,
+    canaryPercent: row.canary_percent,
+    canaryFor: new Set(row.canary_for.map(one => one.normalize("NFC").toLowerCase())),
+    demote: row.demote,
     // The wall time ends a call; where a late answer counts, `late_timeout_ms` ends it.
     timeoutMs: lateTimeoutMs === undefined ? Math.min(row.timeout_ms, plugin.wallTimeMs) : row.timeout_ms,
     lateTimeoutMs,
@@ -110,12 +115,14 @@ export function lateTimeoutOf(row: HookRow): number | undefined {
 
 function needsOf(row: HookRow, { grants }: HookPlugin): PointNeeds {
   const { header, size_min_bytes: min, size_max_bytes: max } = row.filter;
-  const mayEdit = row.mode === "enforce" && row.point === "pre_send";
+  const mayAct = row.mode !== "shadow";
+  const mayEdit = mayAct && row.point === "pre_send";
   const mayHold = grants.decide.has("hold") || row.on_timeout === "hold" || row.on_error === "hold";
   return {
-    headers: grants.read_headers !== false || Object.keys(header).length > 0,
+    // The Message-ID says on which side of a canary a message is.
+    headers: grants.read_headers !== false || Object.keys(header).length > 0 || row.mode === "canary",
     body: grants.read_body !== "none" || grants.read_attachments !== "none" || min > 0 || max > 0,
-    hold: mayHold && row.mode === "enforce" && row.point !== "post_receive",
+    hold: mayHold && mayAct && row.point !== "post_receive",
     ...(mayEdit && grants.append_text ? { appendText: true } : {}),
     ...(mayEdit && grants.add_recipients ? { addRecipients: true } : {}),
   };

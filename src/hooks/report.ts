@@ -16,7 +16,7 @@ export interface HookCallSample {
 export interface HookMetrics {
   call(sample: HookCallSample): void;
   /** An item of an answer was dropped: `mairust_plugin_denied_actions_total`. */
-  denied(plugin: string, item: string): void;
+  denied(plugin: string, item: string, reason: "cap" | undefined): void;
   /** `mairust_plugin_circuit_state`; undefined: the plugin is gone. */
   circuit(plugin: string, state: CircuitState | undefined): void;
 }
@@ -39,12 +39,14 @@ export function reportCall({ log, metrics }: ReportDeps, call: ReportedCall, fac
   const named = { hook: hook.name, plugin: plugin.id };
   if (result.late === undefined)
     metrics.call({ ...named, outcome: result.outcome, seconds: result.ms / 1000 });
-  for (const { item } of result.denied) metrics.denied(plugin.id, item);
+  for (const { item, reason } of result.denied) metrics.denied(plugin.id, item, reason);
   const fields = { ...messageFields(facts, recipients), ...named, mode, call_id: result.callId };
   if (result.denied.length > 0) {
     const items = result.denied.map(({ item, why }) => `${item}: ${why}`).join("; ");
     log.warn("hook_denied", { ...fields, items });
   }
+  // Somebody's will: the timeline has it, and the log has it once.
+  if (result.outcome === "bypassed") return;
   if (result.outcome !== "ok" && result.outcome !== "late") {
     const { outcome, ms, problem } = result;
     log.warn("hook_failed", {

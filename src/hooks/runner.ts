@@ -24,9 +24,18 @@ import type {
 import type { Ledger } from "../core/ports/ledger.ts";
 import type { Log } from "../core/ports/log.ts";
 import { type CallDeps, type CallResult, callHook, uncalled } from "./call.ts";
+import { createMessageShare, isInCanary } from "./canary.ts";
 import { Chain, type ChainHost, type PlannedCall, untouched } from "./chain.ts";
 import { type BrokenCircuit, Circuits } from "./circuits.ts";
-import { compileHooks, groupsBehind, type HookGroup, type HookRow, type HookSet } from "./hook-set.ts";
+import type { HookGuard } from "./guard.ts";
+import {
+  compileHooks,
+  groupsBehind,
+  type Hook,
+  type HookGroup,
+  type HookRow,
+  type HookSet,
+} from "./hook-set.ts";
 import { LateCalls } from "./late.ts";
 import { MessageViews } from "./message-views.ts";
 import { PayloadRoom } from "./payload-room.ts";
@@ -45,6 +54,10 @@ export interface HookRunnerOptions {
   readonly ledger?: Ledger;
   /** Takes the answers of hooks with `late = "apply"`; without it, such calls end with their time-out. */
   readonly lateAnswers?: LateAnswers;
+  /** Bypass, budgets, caps, demotions. Absent: there are none. */
+  readonly guard?: HookGuard;
+  /** On which side of a canary messages are: the same on all nodes. Absent: one of its own. */
+  readonly canaryKey?: Uint8Array;
   /** Milliseconds of a clock that never jumps, for the breakers. Default: the process's. */
   readonly steadyNow?: () => number;
 }
@@ -84,7 +97,7 @@ class Runner implements ReloadableHookRunner {
 
   constructor(options: HookRunnerOptions) {
     this.#options = options;
-    const { log, metrics, now, payloadBytesInFlight, lateAnswers } = options;
+    const { log, metrics, now, payloadBytesInFlight, lateAnswers, guard } = options;
     this.#circuits = new Circuits({
       log,
       now: options.steadyNow ?? (() => performance.now()),
@@ -99,11 +112,18 @@ class Runner implements ReloadableHookRunner {
       ledger: options.ledger,
       circuits: this.#circuits,
       late,
+      turn: (plugin, deadline) => guard?.turn(plugin, deadline),
     };
+    const share = createMessageShare(options.canaryKey ?? new Uint8Array());
     this.#host = {
       now,
       matches: (hook, facts, recipient) => hook.matches(facts, recipient, this.#deps.views.headers(facts)),
       call: (planned, facts, deadline) => this.#call(planned, facts, deadline),
+      applies(hook, facts, recipient) {
+        if (guard?.isDemoted(hook.name) === true) return false;
+        return hook.mode === "enforce" || isInCanary(hook, facts, recipient, share);
+      },
+      compare: ({ planned, result }, facts, each) => guard?.compare(planned.hook, facts, result, each),
       handOver: async answer => late?.handOver(answer),
       broke: (hook, facts, problem) =>
         log.error("hook_late_failed", {
@@ -128,6 +148,7 @@ class Runner implements ReloadableHookRunner {
     this.#needs = new Map([...hooks].map(([point, groups]) => [point, needsOf(groups)]));
     const standing = [...hooks.values()].flat(2).map(({ plugin }) => plugin);
     this.#circuits.use(standing.filter(({ transport }) => transport !== undefined));
+    this.#options.guard?.use([...hooks.values()].flat(2));
   }
 
   async settled(): Promise<void> {
@@ -190,10 +211,28 @@ class Runner implements ReloadableHookRunner {
   async #make(planned: PlannedCall, facts: MessageFacts, chain: Deadline | undefined): Promise<CallResult> {
     const { hook, mode, state, attempt } = planned;
     const make = () => callHook(this.#deps, hook, facts, state, { mode, attempt, chain });
-    const result = await (mode === "shadow" ? this.#inShadow(make) : make());
-    const report = (one: CallResult) => reportCall(this.#options, { ...planned, result: one }, facts);
-    report(result);
-    void result.late?.then(report);
+    const settle = (one: CallResult) => this.#settle(planned, facts, one);
+    const made = await (mode === "shadow"
+      ? this.#inShadow(() => this.#guarded(hook, make))
+      : this.#guarded(hook, make));
+    // A call that goes on is settled when it ends.
+    if (made.late === undefined) return settle(made);
+    reportCall(this.#options, { ...planned, result: made }, facts);
+    return { ...made, late: made.late.then(settle) };
+  }
+
+  async #guarded(hook: Hook, make: () => Promise<CallResult>): Promise<CallResult> {
+    const refused = this.#options.guard?.refusal(hook);
+    return refused === undefined
+      ? make()
+      : uncalled(this.#options.newCallId(), refused.outcome, refused.problem);
+  }
+
+  /** @returns what of the result may be applied */
+  #settle(planned: PlannedCall, facts: MessageFacts, made: CallResult): CallResult {
+    const { hook, mode } = planned;
+    const result = this.#options.guard?.settle(hook, mode, made) ?? made;
+    reportCall(this.#options, { ...planned, result }, facts);
     return result;
   }
 

@@ -104,10 +104,23 @@ function pluginMetrics(register: Registrar) {
     pluginErrors: register.counter("plugin_errors_total", "failed calls of a plugin", ["plugin", "kind"]),
     /** 0 closed, 1 half-open, 2 open. */
     pluginCircuitState: register.gauge("plugin_circuit_state", "0 closed, 1 half-open, 2 open", ["plugin"]),
-    /** `item`: the name of the answer's item. */
-    pluginDeniedActions: register.counter("plugin_denied_actions_total", "items beyond the grant", [
+    /** `item`: the name of the answer's item; `reason`: `cap`, or none for what the grant does not have. */
+    pluginDeniedActions: register.counter("plugin_denied_actions_total", "items beyond the grant or a cap", [
       "plugin",
       "item",
+      "reason",
+    ]),
+    /** `direction`: input, output. As the plugin reports it. */
+    pluginTokens: register.counter("plugin_tokens_total", "tokens that plugins used", [
+      "plugin",
+      "direction",
+    ]),
+    pluginCost: register.counter("plugin_cost_usd_total", "what plugins cost, in US dollars", ["plugin"]),
+    /** `field`: `compared` for each call, `differing` for each that would have made a difference, and what it would have been. */
+    hookDiffs: register.counter("hook_diffs_total", "calls in shadow, compared with what was done", [
+      "hook",
+      "plugin",
+      "field",
     ]),
     /** `limit`, `mechanism`: as in `core/ports/sandbox.ts`. 0: best effort, or not at all. */
     pluginLimitEnforced: register.gauge("plugin_limit_enforced", "1 where this host enforces the limit", [

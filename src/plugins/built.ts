@@ -16,8 +16,6 @@ const MANIFEST: readonly Check[] = [
     ({ entry }) => entry.type === "hook" && entry.protocol !== "script" && !isCalledByHttp(entry),
     "every protocol but http, unix, mta-hooks and script",
   ],
-  [manifest => manifest.caps !== undefined, "[caps]"],
-  [manifest => manifest.budget !== undefined, "[budget]"],
   [manifest => manifest.api !== undefined, "[api]"],
   [manifest => manifest.events !== undefined, "[events]"],
   [manifest => manifest.actions !== undefined, "[actions]"],

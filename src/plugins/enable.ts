@@ -11,7 +11,6 @@ import {
   PluginValidationError,
 } from "../core/errors.ts";
 import type { SettingValues } from "../core/hook-plugin.ts";
-import { missingForHook } from "../core/hook-row.ts";
 import { beyondRequest, type Grants, grantsOf, missingPrerequisites } from "../core/permissions-grants.ts";
 import { termsOf, widenings } from "../core/plugin-terms.ts";
 import type { PluginRecord } from "../core/ports/plugin-registry.ts";
@@ -94,7 +93,7 @@ export function enablePlugin(found: FoundPlugin, context: EnableContext): Enable
     ...missingPrerequisites(grants).map(
       ({ code, text }) => ({ code: "plugin_validation", text: `${code}: ${text}` }) as const,
     ),
-    ...[...missingInThisVersion(manifest, granted), ...missingForHooks(context.hooks)].map(
+    ...missingInThisVersion(manifest, granted).map(
       what => ({ code: "not_built", text: `${what} is not built in this version` }) as const,
     ),
     ...unreadableRefusals(context),
@@ -105,10 +104,6 @@ export function enablePlugin(found: FoundPlugin, context: EnableContext): Enable
     ...signatureRefusals(found, plugins),
   ];
   return { grants, settings: settings.values, refusals };
-}
-
-function missingForHooks(rows: readonly HookConfig[]): readonly string[] {
-  return [...new Set(rows.filter(row => row.enabled).flatMap(missingForHook))];
 }
 
 function textOf(finding: Finding): string {

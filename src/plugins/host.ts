@@ -6,6 +6,7 @@ import type { Deadline } from "../core/deadline.ts";
 import { messageOf, PluginError } from "../core/errors.ts";
 import type { CreateTransport, HookPlugin, HookPlugins } from "../core/hook-plugin.ts";
 import { grantsOf } from "../core/permissions-grants.ts";
+import { budgetOf, capsOf } from "../core/plugin-limits.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { PluginRecord } from "../core/ports/plugin-registry.ts";
 import type { PluginSecrets } from "../core/ports/plugin-secrets.ts";
@@ -322,6 +323,8 @@ function readyPlugin(found: FoundPlugin, enablement: Enablement, parts: PrepareP
     grants: enablement.grants,
     settings: enablement.settings,
     bccAllowed: parts.config.plugin[id]?.bcc ?? [],
+    caps: capsOf(manifest.caps, parts.config.plugin[id]?.caps),
+    budget: budgetOf(manifest.budget, parts.config.plugin[id]?.budget),
     wallTimeMs: limits?.wall_time_ms ?? Number.POSITIVE_INFINITY,
     onViolation: point => violationPolicy(manifest, point),
     transport: lease.transport,

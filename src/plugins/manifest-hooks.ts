@@ -1,5 +1,6 @@
 /** Hooks that a plugin's manifest asks for, as rows like those of the configuration: always in mode shadow. */
 import type { HookPoint } from "../core/ports/hooks.ts";
+import { DEMOTE_DEFAULTS } from "../wire/config/hooks.ts";
 import type { HookConfig } from "../wire/config/schema.ts";
 import type { Manifest } from "../wire/manifest.ts";
 
@@ -18,6 +19,8 @@ export function rowsOfManifest({ id, hooks }: Manifest): readonly HookConfig[] {
       priority: keys.priority ?? DEFAULTS.priority,
       mode: "shadow",
       canary_percent: 10,
+      canary_for: [],
+      demote: DEMOTE_DEFAULTS,
       timeout_ms: keys.timeout_ms ?? DEFAULTS.timeout_ms,
       on_timeout: keys.on_timeout ?? DEFAULTS.policy,
       on_error: keys.on_error ?? DEFAULTS.policy,

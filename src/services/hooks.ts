@@ -50,11 +50,12 @@ export async function addHook(
   };
   const entry = { actor: options.who, action: "hook.add", object: name, detail: { keys } };
   const views = await audited(ports, entry, options, () => ports.hooks.change(edit, options));
+  await forgetDemotion(ports, name, options);
   return inEffect(views, name);
 }
 
 /**
- * @param keys     what is to be otherwise; null: back to the default. Those of `filter` are changed one by one
+ * @param keys     what is to be otherwise; null: back to the default. Those of `filter` and `demote` are changed one by one
  * @param version  that the caller saw
  * @throws {MairustError} `not_found`, `config_invalid`, `not_permitted` (file or manifest), {@link StaleVersion}
  */
@@ -81,7 +82,8 @@ export async function changeHook(
   };
   const entry = { actor: options.who, action: "hook.change", object: name, detail: { keys } };
   const views = await audited(ports, entry, options, () => ports.hooks.change(edit, options));
-  return inEffect(views, name);
+  const isRestored = "mode" in keys && (await forgetDemotion(ports, name, options));
+  return inEffect(isRestored ? await ports.hooks.list() : views, name);
 }
 
 /** Also one that a file of the same name shadows. @throws as {@link changeHook} */
@@ -102,6 +104,7 @@ export async function removeHook(
   };
   const entry = { actor: options.who, action: "hook.remove", object: name, detail: {} };
   await audited(ports, entry, options, () => ports.hooks.change(edit, options));
+  await forgetDemotion(ports, name, options);
   const [view] = removed;
   if (view === undefined) throw new NotFound("hook", name);
   return view;
@@ -124,6 +127,17 @@ export async function orderHooks(
   const names = order.map(({ name }) => name).join(" ");
   const entry = { actor: options.who, action: "hook.reorder", object: names, detail };
   return audited(ports, entry, options, () => ports.hooks.change(edit, options));
+}
+
+/** A person has set the mode, or the hook is another now: what it was demoted for does not count any more. */
+async function forgetDemotion(
+  ports: ServicePorts,
+  name: string,
+  { dryRun, who }: ChangeOptions & Actor,
+): Promise<boolean> {
+  if (dryRun || ports.guard.demotion(name) === undefined) return false;
+  await ports.audit.record({ actor: who, action: "hook.restore", object: name, detail: {} });
+  return ports.guard.restore(name);
 }
 
 function inEffect(views: readonly HookView[], name: string): HookView {
@@ -155,11 +169,11 @@ function neededBy({ plugin, enabled }: Keys): readonly string[] {
   return typeof plugin === "string" && enabled !== false ? [plugin] : [];
 }
 
-/** RFC 7396, and one level deep in `filter`. */
+/** RFC 7396, and one level deep in `filter` and `demote`. */
 function merged(keys: Keys, patch: Keys): Keys {
   const out: Record<string, unknown> = { ...keys };
   for (const [key, value] of Object.entries(patch)) {
-    const isNested = key === "filter" && isTable(value) && isTable(out[key] ?? {});
+    const isNested = (key === "filter" || key === "demote") && isTable(value) && isTable(out[key] ?? {});
     if (key === "name") continue;
     if (value === null) delete out[key];
     else out[key] = isNested ? merged((out[key] ?? {}) as Keys, value) : value;

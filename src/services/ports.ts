@@ -6,6 +6,7 @@ import type { BlobStore } from "../core/ports/blobs.ts";
 import type { Directory } from "../core/ports/directory.ts";
 import type { HoldAdmin, Releases } from "../core/ports/hold-admin.ts";
 import type { HookControl } from "../core/ports/hook-admin.ts";
+import type { GuardAdmin } from "../core/ports/hook-guard.ts";
 import type { JobAdmin } from "../core/ports/jobs.ts";
 import type { KeyAdmin } from "../core/ports/key-admin.ts";
 import type { LedgerRecords } from "../core/ports/ledger.ts";
@@ -28,6 +29,7 @@ export interface ServicePorts {
   readonly holds: HoldAdmin;
   readonly releases: Releases;
   readonly hooks: HookControl;
+  readonly guard: GuardAdmin;
   readonly ledger: LedgerRecords;
   /** For changes that are to be seen later: who did what. */
   readonly log: Log;

@@ -1,6 +1,6 @@
 /**
- * Deletes what has outlived its retention: timeline events, the egress ledger, redelivery keys, verdicts, the journal of
- * what plugins changed. Small steps, so that no
+ * Deletes what has outlived its retention: timeline events, the egress ledger, redelivery keys, verdicts, the journal of what plugins
+ * changed, what hooks in shadow would have done, counts. Small steps, so that no
  * statement holds up mail.
  */
 import type { Db } from "./db.ts";
@@ -25,6 +25,8 @@ export async function deleteExpired(
   readonly deliveries: number;
   readonly verdicts: number;
   readonly journal: number;
+  readonly diffs: number;
+  readonly tallies: number;
 }> {
   const events = await inSteps(
     () => db.run`
@@ -45,6 +47,21 @@ export async function deleteExpired(
         where created_at < now() - make_interval(secs => ${limits.redeliveryWindowS}::float8) limit ${ROWS_PER_STEP}
       ))`,
   );
+  const diffs = await inSteps(
+    () => db.run`
+      delete from hook_diffs where ctid = any(array(
+        select ctid from hook_diffs where at < now() - make_interval(days => ${limits.eventsDays}::int) limit ${ROWS_PER_STEP}
+      ))`,
+  );
+  // By minute, and looked at for a day: two days are enough. What plugins cost is kept as long as what they did.
+  const tallies = await inSteps(
+    () => db.run`
+      delete from tallies where ctid = any(array(
+        select ctid from tallies
+        where slot < now() - make_interval(days => case kind when 'usage' then ${limits.eventsDays}::int else 2 end)
+        limit ${ROWS_PER_STEP}
+      ))`,
+  );
   const verdicts = await inSteps(
     () => db.run`
       delete from verdicts where ctid = any(array(
@@ -58,7 +75,7 @@ export async function deleteExpired(
         select ctid from plugin_changes where at < now() - make_interval(days => ${limits.eventsDays}::int) limit ${ROWS_PER_STEP}
       ))`,
   );
-  return { events, ledger, deliveries, verdicts, journal };
+  return { events, ledger, deliveries, verdicts, journal, diffs, tallies };
 }
 
 async function inSteps(step: () => Promise<number>): Promise<number> {

@@ -4,7 +4,7 @@
  * The keyword `allowed` is ours: the text that an error shows for "what is allowed".
  */
 import { type Static, type TSchema, Type } from "typebox";
-import { FAILURE_POLICIES, HOOK_POINTS, MAX_ASYNC_TIMEOUT_MS } from "./config/hooks.ts";
+import { budgetKeys, capKeys, FAILURE_POLICIES, HOOK_POINTS, MAX_ASYNC_TIMEOUT_MS } from "./config/hooks.ts";
 import { PERMISSION_NAMES, permissionsSchema } from "./permissions.ts";
 
 const closed = { additionalProperties: false } as const;
@@ -170,28 +170,8 @@ export const manifestSchema = Type.Object(
         closed,
       ),
     ),
-    caps: Type.Optional(
-      Type.Object(
-        Object.fromEntries(
-          ["reject", "tempfail", "hold", "move"].map(what => [
-            `${what}_per_hour`,
-            Type.Optional(whole(0, 100_000_000)),
-          ]),
-        ),
-        closed,
-      ),
-    ),
-    budget: Type.Optional(
-      Type.Object(
-        {
-          concurrency: Type.Optional(whole(1, 1000)),
-          calls_per_day: Type.Optional(whole(0, 1_000_000_000)),
-          tokens_per_day: Type.Optional(whole(0, 1_000_000_000_000)),
-          over_budget: Type.Optional(Type.Enum(["skip", "defer", "error"])),
-        },
-        closed,
-      ),
-    ),
+    caps: Type.Optional(Type.Object(capKeys, closed)),
+    budget: Type.Optional(Type.Object(budgetKeys, closed)),
     settings: Type.Optional(named(settingSchema)),
     api: Type.Optional(
       Type.Object(

@@ -20,6 +20,7 @@ import type { MessageContent, MessageFacts } from "../../src/core/ports/hooks.ts
 import type { Ledger } from "../../src/core/ports/ledger.ts";
 import type { Log } from "../../src/core/ports/log.ts";
 import type { PluginTransport } from "../../src/core/ports/plugin-transport.ts";
+import { HookGuard } from "../../src/hooks/guard.ts";
 import { openLedgerFiles } from "../../src/hooks/ledger-files.ts";
 import { LedgerSpool } from "../../src/hooks/ledger-spool.ts";
 import { createHookRunner } from "../../src/hooks/runner.ts";
@@ -214,6 +215,7 @@ function chainOver(transport: PluginTransport, ledger?: Ledger): () => Promise<v
     now: () => new Date(),
     newCallId: () => callId(randomUUID()),
     payloadBytesInFlight: 64 * 1024 * 1024,
+    guard: idleGuard(),
     ...(ledger === undefined ? {} : { ledger }),
   });
   const facts = factsOf(sampleMail(0, MESSAGE_BYTES, "\r\n"));
@@ -227,6 +229,13 @@ function chainOver(transport: PluginTransport, ledger?: Ledger): () => Promise<v
     if (decision?.action !== "deliver" || decision.tags.length > 0)
       throw new Error(`the call failed: ${JSON.stringify(decision)}`);
   };
+}
+
+/** As in a service: it counts, and has nothing to say. */
+function idleGuard(): HookGuard {
+  const ignore = () => {};
+  const hears = { onDemotion: ignore, onCap: ignore, onBudget: ignore, onUsage: ignore, onCompared: ignore };
+  return new HookGuard({ now: () => new Date(), steadyNow: () => performance.now(), ...hears });
 }
 
 const HOOK = rowOf("null", { plugin: ID, timeout_ms: TIMEOUT_MS });

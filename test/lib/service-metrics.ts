@@ -1,9 +1,16 @@
 /** What a running service says at /metrics. */
 import { get } from "node:http";
 
-export function metricsText(apiSocket: string): Promise<string> {
+export const metricsText = (apiSocket: string): Promise<string> => getText(apiSocket, "/metrics");
+
+/** What its API answers, whatever the status is. */
+export async function getJson<T>(apiSocket: string, path: string): Promise<Partial<T>> {
+  return JSON.parse(await getText(apiSocket, path)) as Partial<T>;
+}
+
+function getText(apiSocket: string, path: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    get({ socketPath: apiSocket, path: "/metrics", agent: false }, answer => {
+    get({ socketPath: apiSocket, path, agent: false }, answer => {
       const chunks: Buffer[] = [];
       answer.on("data", (chunk: Buffer) => chunks.push(chunk));
       answer.on("end", () => resolve(Buffer.concat(chunks).toString()));

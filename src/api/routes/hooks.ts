@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import type { FastifyRequest } from "fastify";
 import { MairustError } from "../../core/errors.ts";
 import type { HookTest, HookView } from "../../core/ports/hook-admin.ts";
+import { setHookMode } from "../../services/hook-modes.ts";
 import { type TestSource, testHook } from "../../services/hook-tests.ts";
 import { addHook, changeHook, getHook, listHooks, orderHooks, removeHook } from "../../services/hooks.ts";
 import type { ServicePorts } from "../../services/ports.ts";
@@ -38,7 +39,7 @@ export function hookRoutesOf(app: App, ports: ServicePorts): void {
   });
   app.post(`${ONE}/mode`, { schema: routes.mode }, async (request, reply) => {
     const { name } = request.params;
-    const view = await changeHook(ports, name, request.body, versionOf(request), changeBy(request));
+    const view = await setHookMode(ports, name, request.body, versionOf(request), changeBy(request));
     setVersion(reply, view.stored?.version);
     return hookBodyOf(view);
   });
@@ -69,11 +70,14 @@ function sourceOf({ body, raw }: FastifyRequest): TestSource {
   throw new MairustError("invalid_argument", `Cannot test a hook: ${text}`, { publicText: text });
 }
 
-function hookBodyOf({ row, stored, ...view }: HookView): HookBody {
+export function hookBodyOf({ row, stored, ...view }: HookView): HookBody {
   const { filter, ...keys } = row;
   return {
     ...keys,
+    canary_for: [...row.canary_for],
+    demote: { ...row.demote },
     filter: { ...filter, header: { ...filter.header } },
+    effective_mode: view.demotion === undefined ? row.mode : "shadow",
     origin: view.origin,
     where: view.where ?? null,
     state: view.state,
@@ -83,6 +87,7 @@ function hookBodyOf({ row, stored, ...view }: HookView): HookBody {
     created_at: stored?.createdAt.toISOString() ?? null,
     updated_at: stored?.updatedAt.toISOString() ?? null,
     calls: { ...view.calls },
+    diffs: { ...view.diffs },
   };
 }
 

@@ -16,6 +16,16 @@ const callsText = ({ calls }: HookBody): string =>
   Object.entries(calls)
     .map(([outcome, count]) => `${count} ${outcome}`)
     .join(", ");
+/** `3 of 40 differ`. */
+function diffsText({ diffs: { compared = 0, differing = 0 } }: HookBody): string {
+  return compared === 0 ? "" : `${differing} of ${compared} differ`;
+}
+/** `shadow (demoted from enforce)`. */
+function modeText({ mode, effective_mode: effective }: HookBody): string {
+  return mode === effective ? mode : `${effective} (demoted from ${mode})`;
+}
+const canaryText = ({ canary_for: whom, canary_percent: percent }: HookBody): string =>
+  whom.length === 0 ? `${percent} %` : `for ${whom.join(" ")}`;
 const originText = (hook: HookBody): string => hook.where ?? hook.origin;
 
 const COLUMNS: readonly Column<HookBody>[] = [
@@ -23,9 +33,10 @@ const COLUMNS: readonly Column<HookBody>[] = [
   { title: "PRIORITY", value: h => h.priority, right: true },
   { title: "NAME", value: h => h.name, min: 12 },
   { title: "PLUGIN", value: h => h.plugin, min: 16 },
-  { title: "MODE", value: h => h.mode },
+  { title: "MODE", value: modeText },
   { title: "STATE", value: h => h.state },
   { title: "CALLS", value: callsText, min: 8 },
+  { title: "DIFFS", value: diffsText },
   { title: "SET IN", value: originText, min: 8 },
 ];
 
@@ -37,7 +48,7 @@ const SHOW_COLUMNS: readonly Column<HookBody>[] = [
   {
     title: "mode",
     value: h => h.mode,
-    shown: h => (h.mode === "canary" ? `canary, ${h.canary_percent} %` : h.mode),
+    shown: h => (h.mode === "canary" ? `${modeText(h)}, ${canaryText(h)}` : modeText(h)),
   },
   { title: "timeout", value: h => h.timeout_ms, shown: h => `${h.timeout_ms} ms, then ${h.on_timeout}` },
   { title: "on error", value: h => h.on_error },
@@ -55,6 +66,7 @@ const SHOW_COLUMNS: readonly Column<HookBody>[] = [
     shown: h => (h.reason === null ? h.state : `${h.state}: ${h.reason}`),
   },
   { title: "calls", value: callsText },
+  { title: "in shadow", value: diffsText },
   { title: "set in", value: originText },
   { title: "version", value: h => h.version },
   {
@@ -142,10 +154,20 @@ export async function mode(context: CommandContext): Promise<void> {
     ...(percent === undefined
       ? {}
       : { canary_percent: wholeOption(options, "percent", 10, { min: 0, max: 100 }) }),
+    ...canaryFor(percent, options.texts("for")),
   };
   await change(context, async (client, call) =>
     client.post<HookBody>(`${pathOf(context)}/mode`, { ...call, body }),
   );
+}
+
+/** A share takes the place of a list. */
+function canaryFor(
+  percent: string | undefined,
+  whom: readonly string[],
+): { readonly canary_for?: readonly string[] } {
+  if (percent !== undefined && whom.length > 0) throw usageError("--percent and --for exclude each other");
+  return percent === undefined && whom.length === 0 ? {} : { canary_for: whom };
 }
 
 async function change(
@@ -158,7 +180,7 @@ async function change(
   const dryRun = options.has("dryRun");
   const { body } = await send(client, { headers: ifMatch(before.body), query: { dry_run: dryRun } });
   terminal.err(
-    `${dryRun ? "would change" : "changed"} hook ${printable(body.name)}: mode ${body.mode}, ${body.state}\n`,
+    `${dryRun ? "would change" : "changed"} hook ${printable(body.name)}: mode ${modeText(body)}, ${body.state}\n`,
   );
   print(context, body);
 }

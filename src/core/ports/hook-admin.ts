@@ -2,6 +2,7 @@
 import type { HookConfig } from "../../wire/config/schema.ts";
 import type { ChangeOptions } from "../admin-ports.ts";
 import type { DeniedItem } from "../answer.ts";
+import type { Demotion } from "./hook-guard.ts";
 import type { HookPoint } from "./hooks.ts";
 
 /** A hook by command, as it is kept. */
@@ -43,6 +44,10 @@ export type HookState =
   | "refused"
   /** Its plugin failed too often: it is not called for a while, and the hook's policy decides. */
   | "circuit_open"
+  /** Somebody switched the calls of its plugin off for a while: mail passes, marked as unchecked. */
+  | "bypassed"
+  /** It was over a threshold of its own: as in shadow, until somebody sets its mode. */
+  | "demoted"
   /** A hook of a file has the same name, and goes before. */
   | "shadowed";
 
@@ -55,12 +60,16 @@ export interface HookView {
   readonly state: HookState;
   /** Why it is not active. */
   readonly reason: string | undefined;
+  /** Undefined: its mode is the one that is set. */
+  readonly demotion: Demotion | undefined;
   /** What somebody should know of it. */
   readonly notes: readonly string[];
   /** Of a hook by command. */
   readonly stored: StoredHook | undefined;
   /** Calls of this process by outcome. */
   readonly calls: Readonly<Record<string, number>>;
+  /** Calls in shadow of this process: `compared`, `differing`, and by field. */
+  readonly diffs: Readonly<Record<string, number>>;
 }
 
 export interface HookEdit {

@@ -47,6 +47,11 @@ function isAddress(value: string): boolean {
 const unless = (ok: boolean, allowed: string): string | undefined => (ok ? undefined : allowed);
 
 const CHECKS: Readonly<Record<TextFormat, Check>> = {
+  account_or_domain: v =>
+    unless(
+      /^(?:[^\s@<>\p{Cc}]+@)?[^\s@<>\p{Cc}]+$/u.test(v) && isHostName(v.slice(v.lastIndexOf("@") + 1)),
+      "a mail address or a domain name",
+    ),
   absolute_path: v => unless(v.startsWith("/") && !v.includes("\0"), "an absolute path"),
   address: v => unless(isAddress(v), "an IP address, with :port if it is not 53"),
   cidr: v => unless(isCidr(v), "an IP network such as 192.0.2.0/24 or 2001:db8::/32"),

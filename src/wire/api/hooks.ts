@@ -4,12 +4,24 @@ import { hookSchema } from "../config/hooks.ts";
 import { changeQuery, closed, nullable, pageOf, timestamp } from "./common.ts";
 
 export const HOOK_ORIGINS = ["file", "database", "manifest"] as const;
-export const HOOK_STATES = ["active", "disabled", "off", "refused", "circuit_open", "shadowed"] as const;
+export const HOOK_STATES = [
+  "active",
+  "disabled",
+  "off",
+  "refused",
+  "circuit_open",
+  "bypassed",
+  "demoted",
+  "shadowed",
+] as const;
 
 export const hookBody = Type.Object(
   {
     ...hookSchema.properties,
     origin: Type.Enum([...HOOK_ORIGINS]),
+    effective_mode: Type.Enum(["shadow", "canary", "enforce"], {
+      description: "shadow while it is demoted, whatever its mode",
+    }),
     where: nullable(Type.String({ description: "of a hook by file: file:line:column" })),
     state: Type.Enum([...HOOK_STATES]),
     reason: nullable(Type.String({ description: "why it is not active, or not called" })),
@@ -19,6 +31,10 @@ export const hookBody = Type.Object(
     updated_at: nullable(timestamp),
     calls: Type.Record(Type.String(), Type.Integer(), {
       description: "of this process since its start, by outcome",
+    }),
+    diffs: Type.Record(Type.String(), Type.Integer(), {
+      description:
+        "of this process since its start: calls in shadow that were compared, those that would have made a difference, and in what",
     }),
   },
   closed,
@@ -63,7 +79,14 @@ export const hookRoutes = {
   change: { params: hookPath, body: keys, querystring: changeQuery, response: { 200: hookBody } },
   mode: {
     params: hookPath,
-    body: Type.Object({ mode: Type.Unknown(), canary_percent: Type.Optional(Type.Unknown()) }, closed),
+    body: Type.Object(
+      {
+        mode: Type.Unknown(),
+        canary_percent: Type.Optional(Type.Unknown()),
+        canary_for: Type.Optional(Type.Unknown()),
+      },
+      closed,
+    ),
     querystring: changeQuery,
     response: { 200: hookBody },
   },

@@ -48,6 +48,31 @@ export const pluginsSection = Type.Object(
   { ...closed, description: "plugins" },
 );
 
+/** What {@link capKeys} name: actions of a plugin that are counted by the hour. */
+export const CAPPED_ITEMS = ["reject", "tempfail", "hold", "move"] as const;
+export const OVER_BUDGET = ["skip", "defer", "error"] as const;
+
+const upTo = (maximum: number, description: string, minimum = 0) =>
+  Type.Optional(Type.Integer({ minimum, maximum, description }));
+
+/** As in a manifest: `[caps]` and `[budget]`. */
+export const capKeys = {
+  reject_per_hour: upTo(100_000_000, "messages that it may refuse in an hour"),
+  tempfail_per_hour: upTo(100_000_000, "messages that it may defer in an hour"),
+  hold_per_hour: upTo(100_000_000, "messages that it may hold in an hour"),
+  move_per_hour: upTo(100_000_000, "messages that it may put into another folder in an hour"),
+};
+export const budgetKeys = {
+  concurrency: upTo(1000, "calls at a time", 1),
+  calls_per_day: upTo(1_000_000_000, "calls in a day, UTC"),
+  tokens_per_day: upTo(1_000_000_000_000, "input and output tokens in a day, UTC, as it reports them"),
+  over_budget: Type.Optional(
+    Type.Enum([...OVER_BUDGET], {
+      description: "skip: mail passes, marked as unchecked; defer: mail is deferred; error: on_error decides",
+    }),
+  ),
+};
+
 export const pluginSchema = Type.Object(
   {
     grants: permissionsSchema,
@@ -67,6 +92,20 @@ export const pluginSchema = Type.Object(
       Type.Boolean({
         description: "of a development folder: reload the plugin when its files change",
         examples: [true],
+      }),
+    ),
+    caps: Type.Optional(
+      Type.Object(capKeys, {
+        ...closed,
+        description: "what it may do in an hour; of this and its manifest the lower number counts",
+        examples: [{ reject_per_hour: 100, move_per_hour: 1000 }],
+      }),
+    ),
+    budget: Type.Optional(
+      Type.Object(budgetKeys, {
+        ...closed,
+        description: "what it may cost; of this and its manifest the lower number counts",
+        examples: [{ calls_per_day: 10_000, tokens_per_day: 2_000_000, over_budget: "skip" }],
       }),
     ),
     endpoint: Type.Optional(
@@ -112,6 +151,46 @@ export const hookFilterSchema = Type.Object(
   { ...closed, description: "which messages" },
 );
 
+export const MAX_DEMOTE_WINDOW_S = 86_400;
+export const DEMOTE_DEFAULTS = {
+  errors_percent: 5,
+  latency_ms: 0,
+  disagreement_percent: 0,
+  min_calls: 100,
+  window_s: 300,
+} as const;
+
+export const demoteSchema = Type.Object(
+  {
+    errors_percent: whole(
+      DEMOTE_DEFAULTS.errors_percent,
+      0,
+      100,
+      "share of failed calls from which on it is demoted; 0: never",
+    ),
+    latency_ms: whole(
+      DEMOTE_DEFAULTS.latency_ms,
+      0,
+      MAX_ASYNC_TIMEOUT_MS,
+      "95 of 100 calls are faster, or it is demoted; 0: never",
+    ),
+    disagreement_percent: whole(
+      DEMOTE_DEFAULTS.disagreement_percent,
+      0,
+      100,
+      "in mode canary: share of the calls in shadow that would have made a difference; 0: never",
+    ),
+    min_calls: whole(DEMOTE_DEFAULTS.min_calls, 1, 1_000_000, "fewer calls in the window say nothing"),
+    window_s: whole(
+      DEMOTE_DEFAULTS.window_s,
+      10,
+      MAX_DEMOTE_WINDOW_S,
+      "which calls count: those of the last seconds",
+    ),
+  },
+  { ...closed, description: "when a hook in mode canary or enforce goes back to shadow by itself" },
+);
+
 export const hookSchema = Type.Object(
   {
     name: plainText("unique name", { format: "hook_name", examples: ["spam"] }),
@@ -122,7 +201,13 @@ export const hookSchema = Type.Object(
     }),
     priority: whole(100, 0, 1_000_000, "lower ones run first"),
     mode: oneOf(["shadow", "canary", "enforce"], "shadow", "recorded only, applied to a part, applied"),
-    canary_percent: whole(10, 0, 100, "share of the messages in mode canary"),
+    canary_percent: whole(10, 0, 100, "share of the messages in mode canary, unless canary_for names whose"),
+    canary_for: texts(
+      [],
+      "accounts and domains whose mail is meant in mode canary, instead of a share; at pre_send those of senders",
+      { format: "account_or_domain", examples: ["user@example.com", "example.com"] },
+    ),
+    demote: demoteSchema,
     timeout_ms: whole(
       2000,
       1,

@@ -12,6 +12,7 @@ import { type TArray, type TBoolean, type TEnum, type TInteger, type TString, Ty
  */
 export type TextFormat =
   | "absolute_path"
+  | "account_or_domain"
   | "address"
   | "cidr"
   | "domain"

@@ -60,8 +60,6 @@ export const NOT_BUILT: readonly NotBuilt[] = [
   { key: ["defaults", "stage"], refused: otherThan("store"), missing: "every stage but store" },
   { key: ["domains", "*", "stage"], refused: otherThan("store"), missing: "every stage but store" },
   { key: ["domains", "*", "relay", "*"], refused: any, missing: "relaying to a next hop" },
-  { key: ["hooks", "*", "mode"], refused: words("canary"), missing: "mode canary" },
-  { key: ["hooks", "*", "canary_percent"], refused: any, missing: "mode canary" },
   ...grants({
     send_mail: words(true),
   }),

@@ -14,6 +14,10 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   mairust_scrub_findings_total: "a stored message has to be damaged and scrub to run",
   mairust_milter_protocol_errors_total: "an MTA has to break the protocol",
   mairust_imap_unreadable_total: "counts damaged or missing blobs",
+  mairust_admin_alerts_total: "something has to be wrong",
+  mairust_hook_diffs_total: "a hook has to be in shadow",
+  mairust_plugin_tokens_total: "the sample plugin uses none",
+  mairust_plugin_cost_usd_total: "the sample plugin costs nothing",
   mairust_plugin_errors_total: "counts calls that fail",
   mairust_plugin_denied_actions_total: "counts items beyond the grant; the sample plugin keeps to its own",
 };

@@ -318,7 +318,7 @@ test("a plugin that fails again and again: one alarm, a degraded health that nam
   const inUse = rig.hooks.inUse();
   assert.ok(inUse);
   const broken = rig.hooks.brokenCircuits();
-  const [view] = await hookViews({ inUse, origins: new Map(), calls: new Map(), broken });
+  const [view] = await hookViews({ inUse, origins: new Map(), calls: new Map(), diffs: new Map(), broken });
   const plugin = pluginAdmin(rig.hooks, fixedSecrets, () => "/nowhere")
     .list()
     .find(({ id }) => id === ID);

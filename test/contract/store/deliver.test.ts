@@ -364,7 +364,15 @@ test("deleteExpired() removes old events and keys and nothing else", async () =>
   await db.query`update events set at = now() - interval '91 days' where queue_id = ${old.queueId}`;
   await db.query`update deliveries set created_at = now() - interval '9 days' where queue_id = ${old.queueId}`;
   const gone = await deleteExpired(db, { eventsDays: 90, redeliveryWindowS: 604_800 });
-  assert.deepEqual(gone, { events: 1, ledger: 0, deliveries: 1, verdicts: 0, journal: 0 });
+  assert.deepEqual(gone, {
+    events: 1,
+    ledger: 0,
+    deliveries: 1,
+    verdicts: 0,
+    journal: 0,
+    diffs: 0,
+    tallies: 0,
+  });
 });
 
 test("one transaction takes no more of what plugins said than fits", async () => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MairustError } from "../../../src/core/errors.ts";
 import type { HookPlugin } from "../../../src/core/hook-plugin.ts";
+import { grantsOf } from "../../../src/core/permissions-grants.ts";
 import { compileHooks, groupsBehind, type HookRow } from "../../../src/hooks/hook-set.ts";
 import { HOOK_POINTS } from "../../../src/wire/config/hooks.ts";
 import type { PermissionsInput } from "../../../src/wire/permissions.ts";
@@ -28,7 +29,6 @@ test("every problem of all rows is told at once", () => {
     rowOf("d", { filter: { ...rowOf("d").filter, recipient: "(" } }),
     rowOf("e", { point: "post_receive", timeout_ms: 120_000 }),
     rowOf("f", { point: "pre_send", timeout_ms: 120_000 }),
-    rowOf("g", { mode: "canary" }),
     rowOf("bad name"),
   ]);
   for (const [i, text] of [
@@ -37,12 +37,11 @@ test("every problem of all rows is told at once", () => {
     /"c": there is no plugin "missing"/,
     /"d": .*pattern/,
     /"f": .*120000, at most 5000 at pre_send/,
-    /"g": mode canary: not built/,
     /"bad name": /,
   ].entries()) {
     assert.match(found[i] ?? "", text);
   }
-  assert.equal(found.length, 7);
+  assert.equal(found.length, 6);
 });
 
 test("hooks may stand at all four points, hold mail when they fail, and be late", () => {
@@ -142,4 +141,11 @@ test("a hook that is off is not checked further", () => {
 test("the name of a hook can stand in a header field", () => {
   for (const name of ["a\r\nBcc: x", "", "x".repeat(65), "é"])
     assert.equal(problems([rowOf(name)]).length, 1, name);
+});
+
+test("a canary needs the header, whatever its plugin may read: the Message-ID says on which side a message is", () => {
+  const blind = { grants: grantsOf({}) };
+  assert.equal(compiled({ mode: "enforce" }, blind).needs.headers, false);
+  assert.equal(compiled({ mode: "canary" }, blind).needs.headers, true);
+  assert.equal(compiled({ mode: "canary", on_error: "hold" }, blind).needs.hold, true);
 });

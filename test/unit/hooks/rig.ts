@@ -10,6 +10,7 @@ import type { CircuitState } from "../../../src/hooks/breaker.ts";
 import type { HookRow } from "../../../src/hooks/hook-set.ts";
 import type { HookCallSample } from "../../../src/hooks/report.ts";
 import { createHookRunner, type HookRunnerOptions } from "../../../src/hooks/runner.ts";
+import { DEMOTE_DEFAULTS } from "../../../src/wire/config/hooks.ts";
 import type { HookPayload } from "../../../src/wire/hook-payload.ts";
 import type { PermissionsInput } from "../../../src/wire/permissions.ts";
 
@@ -61,6 +62,8 @@ export function rowOf(name: string, change: Partial<HookRow> = {}): HookRow {
     priority: 100,
     mode: "enforce",
     canary_percent: 10,
+    canary_for: [],
+    demote: DEMOTE_DEFAULTS,
     timeout_ms: 1000,
     on_timeout: "tempfail",
     on_error: "tempfail",

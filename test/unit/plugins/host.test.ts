@@ -232,7 +232,6 @@ test("what is valid but not built is refused by name when the plugin is enabled,
     ),
     notBuilt("every protocol but http, unix, mta-hooks and script"),
   );
-  assert.match(await refusal(read, text => `${text}[caps]\nreject_per_hour = 1\n`), notBuilt("\\[caps\\]"));
 });
 
 test("a hook at a point that the manifest does not name is refused", async () => {

@@ -32,8 +32,10 @@ test("a URL is compared with a list only where there is one", () => {
 });
 
 test("a default that points elsewhere is an error of the manifest", () => {
-  assert.deepEqual(declarationFindings({ settings, limits: limited("api.example.com:443") }), []);
-  const [finding] = declarationFindings({ settings, limits: limited("other.example:443") });
+  const findings = (host: string) =>
+    declarationFindings({ settings: settings ?? {}, limits: limited(host) ?? {} });
+  assert.deepEqual(findings("api.example.com:443"), []);
+  const [finding] = findings("other.example:443");
   assert.deepEqual(finding?.path, ["settings", "url", "default"]);
   assert.match(finding?.allowed ?? "", /network_allow: other\.example:443/u);
 });

@@ -21,13 +21,11 @@ const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> =
   [["defaults", "stage"], "observe"],
   [["otel", "enabled"], true],
   [["alerts", "mail_to"], ["a@b"]],
-  [["hooks", 7, "mode"], "canary"],
   [["plugins", "auto_approve"], "headers"],
   [["plugins", "dir"], "/var/lib/mairust/plugins"],
   [["plugins", "health_interval_s"], 30],
   [["api", "public_url"], "http://127.0.0.1:8025"],
   [["api", "trust_proxy"], true],
-  [["hooks", 0, "canary_percent"], 10],
   ...["send_mail"].map(name => [["plugin", "com.example.x", "grants", name], true] as const),
 ];
 
