@@ -62,7 +62,7 @@ def grow_many(settings):
     return "held"
 
 
-def fork_bomb(_):
+def fork_bomb(settings):
     children = []
     while len(children) < 2000:
         try:
@@ -72,8 +72,7 @@ def fork_bomb(_):
         if child == 0:
             # Of its own group and session: nothing but the tree holds it.
             os.setsid()
-            time.sleep(600)
-            os._exit(0)
+            os.execv("/bin/sleep", ["sleep", settings["seconds"]])
         children.append(child)
     return str(len(children))
 
