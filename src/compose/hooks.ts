@@ -5,6 +5,7 @@
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError, messageOf } from "../core/errors.ts";
 import { callId } from "../core/ids.ts";
+import type { EgressProxies } from "../core/ports/egress.ts";
 import type { HookRows, StoredHook } from "../core/ports/hook-admin.ts";
 import type { HookPoint, HookRunner, LateAnswers } from "../core/ports/hooks.ts";
 import type { Ledger } from "../core/ports/ledger.ts";
@@ -44,6 +45,8 @@ export interface HookParts {
   /** Hooks by command; absent: there are none. */
   readonly rows?: Pick<HookRows, "list">;
   readonly secrets: PluginSecrets;
+  /** Ways out for plugins with a network; absent: there are none. */
+  readonly egress?: EgressProxies;
 }
 
 export interface PrepareOptions {
@@ -93,7 +96,7 @@ export function hooksComponent(parts: HookParts): HooksHandle {
   const prepared = new Set<PluginHost>();
   const logs = createPluginLogs({ logDir: settings.config.log_dir, log, now: () => new Date() });
   const inUse = cell<HooksInUse>("plugins");
-  const sandbox = createSandbox(settings.config);
+  const sandbox = createSandbox(settings.config, parts.egress);
   const createTransport = transportsIn(sandbox, confinedListener(metrics, log));
   const load = async (config: Config, rows: readonly StoredHook[]): Promise<HooksInUse> => {
     const all = await withHookRows(config, rows);

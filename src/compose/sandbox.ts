@@ -1,17 +1,21 @@
 /** The sandbox of this service, and what it tells: in the log and in metrics, per plugin from its start to its end. */
 import { join } from "node:path";
+import type { EgressProxies } from "../core/ports/egress.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { LimitReport } from "../core/ports/sandbox.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import type { ConfinedListener } from "../runtimes/confined-transport.ts";
+import { egressDoors } from "../runtimes/egress/door.ts";
 import { Sandbox } from "../runtimes/sandbox/sandbox.ts";
 import type { Config } from "../wire/config/schema.ts";
 
 type Shown = Parameters<ConfinedListener["started"]>[1];
 
-export function createSandbox({ plugins, data_dir }: Config): Sandbox {
+/** @param egress  absent: no plugin has a network */
+export function createSandbox({ plugins, data_dir }: Config, egress: EgressProxies | undefined): Sandbox {
   const { user, uid_range: uidRange } = plugins;
-  return new Sandbox({ user, uidRange, uidFile: join(data_dir, "plugin-uids.json") });
+  const doors = egress === undefined ? {} : { openDoor: egressDoors(egress) };
+  return new Sandbox({ user, uidRange, uidFile: join(data_dir, "plugin-uids.json"), ...doors });
 }
 
 /** Of two versions of a plugin at the same time the later one is shown. */

@@ -5,6 +5,7 @@ import { callFailure } from "../runtimes/call-failure.ts";
 import { MAX_WAITING_CALLS } from "../runtimes/call-slots.ts";
 import { type ConfinedListener, confinedTransport } from "../runtimes/confined-transport.ts";
 import { createHttp, HTTP_OPTIONS } from "../runtimes/http.ts";
+import { createMtaHooks } from "../runtimes/mta-hooks.ts";
 import type { ProcessSpec, StartProcess } from "../runtimes/plugin-process.ts";
 import type { Sandbox } from "../runtimes/sandbox/sandbox.ts";
 import { startPlain } from "../runtimes/script-child.ts";
@@ -31,7 +32,10 @@ function startNothing({ pluginId }: ProcessSpec): never {
 }
 
 function transportOf(spec: TransportSpec, start: StartProcess): PluginTransport {
-  if (spec.kind === "http") return createHttp(spec, HTTP_OPTIONS, start);
+  if (spec.kind === "http")
+    return spec.contract === "mta-hooks"
+      ? createMtaHooks(spec, HTTP_OPTIONS, start)
+      : createHttp(spec, HTTP_OPTIONS, start);
   return spec.mode === "spawn"
     ? createScriptSpawn(spec, MAX_WAITING_CALLS, start)
     : createScriptWorker(spec, SCRIPT_WORKER_LIMITS, start);

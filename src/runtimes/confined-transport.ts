@@ -4,7 +4,7 @@
  */
 import type { Deadline } from "../core/deadline.ts";
 import type { TransportSpec } from "../core/hook-plugin.ts";
-import type { PluginTransport, TransportCall } from "../core/ports/plugin-transport.ts";
+import type { Encoded, PluginTransport, TransportCall } from "../core/ports/plugin-transport.ts";
 import type { LimitReport } from "../core/ports/sandbox.ts";
 import { callFailure, reasonOf } from "./call-failure.ts";
 import type { StartProcess } from "./plugin-process.ts";
@@ -34,6 +34,8 @@ class ConfinedTransport implements PluginTransport {
   readonly #sandbox: Sandbox;
   readonly #inner: PluginTransport;
   readonly #listener: ConfinedListener | undefined;
+  /** As the transport has it, or not. */
+  readonly encode?: (payload: Uint8Array) => Encoded;
   #admitted: Admitted | undefined;
   #refusal = "it is not started";
 
@@ -51,6 +53,8 @@ class ConfinedTransport implements PluginTransport {
       if (admitted === undefined) throw callFailure(spec.pluginId, this.#refusal);
       return admitted.start(one);
     });
+    const { encode } = this.#inner;
+    if (encode !== undefined) this.encode = payload => encode.call(this.#inner, payload);
   }
 
   get destination(): string {

@@ -35,6 +35,8 @@ export interface SandboxOptions {
 export type OpenDoor = (
   pluginId: string,
   network: Confinement["network"],
+  /** Of its processes; undefined: the service's own. */
+  uid: number | undefined,
 ) => Promise<Door & { close(): Promise<void> }>;
 
 /** What a plugin may be told to run as, and what holds it. */
@@ -145,7 +147,7 @@ export class Sandbox {
       );
     if (this.#options.openDoor === undefined)
       throw refused(pluginId, `limits.network = "${network.mode}" is not built in this version`);
-    return this.#options.openDoor(pluginId, network);
+    return this.#options.openDoor(pluginId, network, isRoot() ? this.#uids.of(pluginId) : undefined);
   }
 
   async #find(): Promise<Holding | { readonly problem: string }> {

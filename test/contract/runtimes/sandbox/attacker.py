@@ -212,6 +212,17 @@ def keep(settings):
     return before
 
 
+def fetch(settings):
+    def get():
+        with socket.create_connection(("127.0.0.1", settings["port"]), 5) as way:
+            way.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            answer = b""
+            while chunk := way.recv(4096):
+                answer += chunk
+            return answer.decode().rsplit("\r\n", 1)[-1]
+    return attempt(get)
+
+
 def good(_):
     return "good"
 
