@@ -57,5 +57,5 @@ export function parseHierarchies(groups: string, mounts: string): CgroupHierarch
 /** @param root  the part of the hierarchy that is mounted: in a container, often its own group */
 function place(mount: string, root: string, path = "/"): CgroupHierarchy {
   const below = root !== "/" && path.startsWith(root) ? path.slice(root.length) : path;
-  return { root: mount, path: join(mount, below) };
+  return { root: mount, path: below === "/" ? mount : join(mount, below) };
 }

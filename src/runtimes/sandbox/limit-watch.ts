@@ -9,6 +9,8 @@ import type { Meter } from "./meter.ts";
 /** A limit is passed by what one core does in this time, at the most, for each core. */
 const POLL_MS = 25;
 const IDLE_MS = 5000;
+/** A look at a tree of many processes takes long, and the service waits for it: it rests so many times as long afterwards. */
+const REST = 20;
 
 export interface WatchedLimits {
   /** Of one call; also of {@link IDLE_MS} between calls. */
@@ -32,6 +34,7 @@ export class LimitWatch {
   /** What had been used when the call that runs began. */
   #before: number | undefined;
   #calls = 0;
+  #restsUntil = 0;
   #idle: { readonly calls: number; readonly cpuMs: number } | undefined;
 
   constructor(
@@ -60,7 +63,13 @@ export class LimitWatch {
     this.#calls++;
     const before = this.#meter.cpuMs(true) ?? 0;
     this.#before = before;
-    return every(POLL_MS, () => this.#look(before));
+    return every(POLL_MS, () => {
+      const now = performance.now();
+      if (now < this.#restsUntil) return;
+      this.#look(before);
+      const ended = performance.now();
+      this.#restsUntil = ended + (ended - now) * REST;
+    });
   }
 
   close(): void {

@@ -62,7 +62,7 @@ def grow_many(settings):
     return "held"
 
 
-def fork_bomb(_):
+def fork_bomb(settings):
     children = []
     while len(children) < 2000:
         try:
@@ -72,8 +72,7 @@ def fork_bomb(_):
         if child == 0:
             # Of its own group and session: nothing but the tree holds it.
             os.setsid()
-            time.sleep(600)
-            os._exit(0)
+            os.execv("/bin/sleep", ["sleep", settings["seconds"]])
         children.append(child)
     return str(len(children))
 
@@ -211,6 +210,17 @@ def keep(settings):
     with open(path, "a") as file:
         file.write(settings["text"])
     return before
+
+
+def fetch(settings):
+    def get():
+        with socket.create_connection(("127.0.0.1", settings["port"]), 5) as way:
+            way.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            answer = b""
+            while chunk := way.recv(4096):
+                answer += chunk
+            return answer.decode().rsplit("\r\n", 1)[-1]
+    return attempt(get)
 
 
 def good(_):

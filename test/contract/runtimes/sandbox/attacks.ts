@@ -81,9 +81,13 @@ function registerAttacks(rig: Rig): void {
   test("several processes together cannot have more memory than the limit", () =>
     endedBy("grow_many", { mib: 40 }, /memory limit/));
   test("a fork bomb comes to its end, and nothing of it is left", async () => {
-    const [count, why] = (await answerOf(attacker, "fork_bomb")).split(" ");
+    const seconds = `${730_000 + rig.tier}.${process.pid}`;
+    const one = await started(rig.transport("com.example.bomber"));
+    const [count, why] = (await answerOf(one, "fork_bomb", { seconds })).split(" ");
+    await one.stop(deadlineAfter(2000));
     assert.equal(why, "EAGAIN");
     assert.ok(Number(count) < 300, count);
+    assert.ok(await noSleepers(seconds), "something of it is left");
   });
   test("a file, and all files together, have a size; so has shared memory", async t => {
     const fill = (where: string) => answerOf(attacker, "fill_file", { where });
