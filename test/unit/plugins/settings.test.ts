@@ -4,7 +4,7 @@ import { declarationFindings, resolveSettings } from "../../../src/plugins/setti
 import type { Manifest } from "../../../src/wire/manifest.ts";
 
 const settings: Manifest["settings"] = { url: { type: "url", default: "https://api.example.com/v1" } };
-const limited = (...allow: string[]): Manifest["limits"] => ({
+const limited = (...allow: string[]): NonNullable<Manifest["limits"]> => ({
   network: "outbound-limited",
   network_allow: allow,
 });
