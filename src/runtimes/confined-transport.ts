@@ -4,7 +4,7 @@
  */
 import type { Deadline } from "../core/deadline.ts";
 import type { TransportSpec } from "../core/hook-plugin.ts";
-import type { Encoded, PluginTransport, TransportCall } from "../core/ports/plugin-transport.ts";
+import type { PluginTransport, TransportCall } from "../core/ports/plugin-transport.ts";
 import type { LimitReport } from "../core/ports/sandbox.ts";
 import { callFailure, reasonOf } from "./call-failure.ts";
 import type { StartProcess } from "./plugin-process.ts";
