@@ -777,8 +777,10 @@ function parseManifest(source) {
   for (const line of source.split("\n")) {
     const opened = /^\s*\[([^[\]]+)\]/u.exec(line);
     if (opened !== null) table = `${opened[1]?.trim()}.`;
-    const [, key = "", value] = /^\s*([a-z_]+)\s*=\s*(?:"([^"\\]*)"|'([^']*)')\s*(?:#.*)?$/u.exec(line) ?? [];
-    if (key !== "" && value !== undefined) values[`${table}${key}`] ??= value;
+    const [, key = "", double, single] =
+      /^\s*([a-z_]+)\s*=\s*(?:"([^"\\]*)"|'([^']*)')\s*(?:#.*)?$/u.exec(line) ?? [];
+    const value = double ?? single;
+    if (value !== undefined) values[`${table}${key}`] ??= value;
     const list = table === "hooks." ? /^\s*on\s*=\s*\[([^\]]*)\]/u.exec(line) : null;
     if (list !== null) on = [...(list[1] ?? "").matchAll(/["']([^"']*)["']/gu)].map(found => found[1] ?? "");
   }

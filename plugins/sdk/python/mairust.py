@@ -920,6 +920,7 @@ class Plugin:
         except BrokenPipeError:
             pass  # the host has gone
         self._stop()
+        sys.stdout.flush()
         sys.stderr.flush()
         # What the plugin left open (a thread, a connection) is no reason to stay.
         os._exit(0)
@@ -999,8 +1000,10 @@ def _protocol_output() -> io.RawIOBase:
     global _output
     if _output is None:
         _output = io.FileIO(os.dup(1), "w")
-        sys.stdout.flush()
         os.dup2(2, 1)
+        # Line by line, as a log should come.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(line_buffering=True)
     return _output
 
 
