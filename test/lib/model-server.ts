@@ -99,7 +99,8 @@ export const MODELS: Readonly<Record<string, Behaviour>> = {
     response.writeHead(200, { "content-length": "5000" }).write('{"choices":');
     setImmediate(() => response.destroy());
   },
-  huge: (_, response) => say(response, completion("x".repeat(1_000_000))),
+  // Good, but for its length.
+  huge: (_, response) => say(response, completion(JSON.stringify(GOOD), { padding: "x".repeat(100_000) })),
   deep: text("[".repeat(30_000)),
   // Malicious.
   outside: json({ ...GOOD, category: "approved" }),

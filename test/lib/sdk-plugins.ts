@@ -36,10 +36,18 @@ export interface SdkServer {
   stop(): Promise<void>;
 }
 
-/** `fixtures/behaving.*` as a web server. @param secrets  of `MAIRUST_PLUGIN_SECRET` */
-export async function startSdkServer({ program, ending }: Sdk, secrets: string): Promise<SdkServer> {
+/**
+ * `fixtures/behaving.*` as a web server.
+ * @param secrets  of `MAIRUST_PLUGIN_SECRET`
+ * @param env      besides; where it says that the server listens elsewhere, the port says nothing
+ */
+export async function startSdkServer(
+  { program, ending }: Sdk,
+  secrets: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<SdkServer> {
   const child = spawn(program, [join(SDK_FIXTURES, `behaving.${ending}`), "http"], {
-    env: { PATH: "/usr/bin:/bin", MAIRUST_PLUGIN_SECRET: secrets },
+    env: { PATH: "/usr/bin:/bin", MAIRUST_PLUGIN_SECRET: secrets, ...env },
     stdio: ["ignore", "pipe", "inherit"],
   });
   return { port: Number(await firstLine(child)), stop: () => ended(child) };

@@ -208,7 +208,8 @@ const MALICIOUS = [
 test("whatever else comes back is an error: no tag, nothing of it in the log, and the next message is judged", async () => {
   const names = [...BROKEN, ...MALICIOUS];
   const { answers, log } = await judge([
-    ...names.map(name => payload(name, { text: `CANARY ${name}` })),
+    // What is tried again needs no longer than this.
+    ...names.map(name => payload(name, { text: `CANARY ${name}` }, {}, 1000)),
     payload("good", { text: "after all that" }),
   ]);
   for (const [i, name] of names.entries()) assert.deepEqual(answers[i], VOID, name);

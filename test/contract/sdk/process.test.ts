@@ -90,7 +90,7 @@ for (const sdk of SDKS) {
   });
 
   test(`${sdk.name}: what is printed before run() is no answer either, when the host has started it`, async () => {
-    const folder = project(sdk, { node: 'console.log("early");\n', python: 'print("early")\n' });
+    const folder = project(sdk, { node: 'console.log("early");\n', python: 'print("early", flush=True)\n' });
     const { stdout, stderr } = await execa(sdk.program, [join(folder, `main.${sdk.ending}`)], {
       env: { PATH: "/usr/bin:/bin", MAIRUST_PLUGIN_ID: "com.example.hello" },
       extendEnv: false,

@@ -42,9 +42,10 @@ after(async () => {
 });
 
 /** By hand: `fetch` of Node would not send these headers as they are. */
-function ask(port: number, headers: Headers, text: string, method = "POST", path = "/hook") {
+function ask(at: number | string, headers: Headers, text: string, method = "POST", path = "/hook") {
   return new Promise<{ status: number; text: string }>((resolve, reject) => {
-    const options = { host: "127.0.0.1", port, method, path, agent: false };
+    const place = typeof at === "string" ? { socketPath: at } : { host: "127.0.0.1", port: at };
+    const options = { ...place, method, path, agent: false };
     const length = { "content-length": String(Buffer.byteLength(text)) };
     const call = httpRequest({ ...options, headers: { ...headers, ...length } }, async response => {
       let said = "";
@@ -109,6 +110,19 @@ for (const sdk of SDKS) {
     );
     assert.ok(status === 413 || status === "cut", String(status));
     assert.equal((await ask(port(), good(), body)).status, 200);
+  });
+
+  test(`${sdk.name}: it listens on a UNIX socket where it is told so, also where one was left behind`, async () => {
+    const path = join(folder, `${sdk.ending}.sock`);
+    for (let i = 0; i < 2; i++) {
+      const server = await startSdkServer(sdk, told(TEST_SECRET), { MAIRUST_PLUGIN_LISTEN: `unix:${path}` });
+      try {
+        assert.equal((await ask(path, good(), body)).status, 200);
+        assert.equal((await ask(path, {}, body)).status, 401);
+      } finally {
+        await server.stop();
+      }
+    }
   });
 
   test(`${sdk.name}: without a secret, or with half a one, it does not start; a file may hold it`, async () => {
