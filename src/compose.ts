@@ -8,6 +8,7 @@ import { createHmac } from "node:crypto";
 import { createAlerts } from "./compose/alerts.ts";
 import { cell } from "./compose/cell.ts";
 import { configuredDomains, databaseComponent } from "./compose/database.ts";
+import { egressProxies } from "./compose/egress.ts";
 import { heldMailOf } from "./compose/holds.ts";
 import { hookControl } from "./compose/hook-control.ts";
 import { TEST_PAYLOAD_BYTES, testHook } from "./compose/hook-test.ts";
@@ -109,9 +110,11 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     components: () => registry.list(),
     jobs: () => jobs.admin.counts(),
     held: () => heldMail.admin.countOpen(),
+    network: () => egress.traffic(),
   });
   const common = { settings, log, metrics, version };
   const alerts = createAlerts(log, metrics);
+  const egress = egressProxies({ settings, log, listening: () => addresses() });
   const audit: Audit = {
     async record({ actor, action, object, detail }) {
       log.info("audit", { actor, action, object, detail: JSON.stringify(detail) });
@@ -299,16 +302,17 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   if (config.roles.includes("lmtp")) listeners.push(lmtpComponent(common, intake));
   if (config.roles.includes("milter")) listeners.push(milterComponent(common, decider));
   for (const listener of listeners) registry.register(listener.component);
+  const addresses = () =>
+    listeners.flatMap(({ component, addresses: open }) =>
+      open().map(address => ({ name: component.info.name, address })),
+    );
 
   return {
     registry,
     log,
     start: () => startAll(registry),
     stop: deadline => registry.stopAll(deadline),
-    addresses: () =>
-      listeners.flatMap(({ component, addresses }) =>
-        addresses().map(address => ({ name: component.info.name, address })),
-      ),
+    addresses,
     reload: next => reload(next, false),
   };
 }

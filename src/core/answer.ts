@@ -5,10 +5,18 @@
  * the whole answer and the hook's `on_error` decides; **denied** (beyond the grant, not at this point, a value against the
  * rules) drops that one item, which is counted and listed. Unknown fields are counted and ignored.
  */
-import { ANSWER_ACTIONS, MAX_ANSWER_BYTES } from "../wire/answer.ts";
+import { ANSWER_ACTIONS, MAX_ANSWER_BYTES, UNSUPPORTED_EDITS } from "../wire/answer.ts";
 import type { Decision } from "../wire/permissions.ts";
 import { type CheckedItems, checkItems } from "./answer-items.ts";
-import { type DeniedItem, type Deny, isText, Malformed, ownKeys, readObject } from "./answer-read.ts";
+import {
+  type DeniedItem,
+  type Deny,
+  isText,
+  Malformed,
+  ownKeys,
+  readObject,
+  readStrings,
+} from "./answer-read.ts";
 import { type Reply, replyOf } from "./answer-reply.ts";
 import type { CallId } from "./ids.ts";
 import type { Grants } from "./permissions-grants.ts";
@@ -62,6 +70,7 @@ const KNOWN_FIELDS: ReadonlySet<string> = new Set([
   "usage",
   "explanation",
   "defer",
+  "unsupported",
 ]);
 
 /**
@@ -90,6 +99,7 @@ export function checkAnswer(
     const bccAllowed = new Map(call.bccAllowed?.map(address => [address.toLowerCase(), address]));
     const items = checkItems(raw, { grants, point, pluginId: call.pluginId, bccAllowed, deny });
     checkDefer(raw, point, deny);
+    denyUnsupported(raw.unsupported, deny);
     const answer: CheckedAnswer = {
       ...items,
       ...verdict,
@@ -158,6 +168,12 @@ function checkDefer(raw: Readonly<Record<string, unknown>>, point: HookPoint, de
     throw new Malformed("defer is not a boolean");
   if (raw.defer === true)
     deny("defer", point === "post_receive" ? "the callback API is not built" : `not at ${point}`);
+}
+
+/** Of an answer that was translated from another contract. */
+function denyUnsupported(value: unknown, deny: Deny): void {
+  const asked = new Set(readStrings(value, "unsupported"));
+  for (const edit of UNSUPPORTED_EDITS) if (asked.has(edit)) deny(edit, "such edits are not made");
 }
 
 function readUsage(value: unknown): CheckedAnswer["usage"] {

@@ -77,6 +77,8 @@ export interface ScriptSpec extends CommonSpec {
 /** A plugin that is called by HTTP: over TCP, or over a UNIX socket. */
 export interface HttpSpec extends CommonSpec, HttpTarget {
   readonly kind: "http";
+  /** Absent: ours. `mta-hooks`: Stalwart's. */
+  readonly contract?: "mta-hooks";
   /** Asked for each call. */
   readonly secrets: () => SigningSecrets;
   /** A request that the staged secret alone signed was answered 2xx: its receiver knows it. */

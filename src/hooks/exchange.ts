@@ -53,7 +53,7 @@ export async function exchange(deps: ExchangeDeps, call: Exchange, deadline: Dea
   const giveBack = await deps.room.acquire(cost, deadline);
   call.cost = cost;
   try {
-    const { payload, fields } = await payloadOf(deps, call, deadline);
+    const { payload, fields } = await payloadOf(deps, call, transport, deadline);
     // The bound is mostly many times what came of it: others need not wait for that while the plugin thinks.
     call.cost = Math.min(cost, payload.byteLength);
     giveBack(call.cost);
@@ -83,6 +83,7 @@ function loadedTransport({ plugin }: Hook): PluginTransport {
 async function payloadOf(
   deps: ExchangeDeps,
   { hook, facts, state, callId, mode, attempt }: Exchange,
+  transport: PluginTransport,
   deadline: Deadline,
 ): Promise<{ readonly payload: Uint8Array; readonly fields: readonly string[] }> {
   const { plugin } = hook;
@@ -97,5 +98,6 @@ async function payloadOf(
     pluginVersion: plugin.version,
     settings: plugin.settings,
   });
-  return { payload: Buffer.from(jsonLine(payload)), fields: sentFields(payload) };
+  const bytes = Buffer.from(jsonLine(payload));
+  return transport.encode?.(bytes) ?? { payload: bytes, fields: sentFields(payload) };
 }

@@ -4,6 +4,7 @@
  * Source: Prometheus naming (prometheus.io/docs/practices/naming).
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { EgressTraffic } from "../core/ports/egress.ts";
 import type { ComponentState } from "./component.ts";
 
 const PREFIX = "mairust_";
@@ -17,6 +18,8 @@ export interface MetricsOptions {
   readonly jobs?: () => Promise<readonly JobGauges[]>;
   /** Messages that are held, as `jobs`. */
   readonly held?: () => Promise<number>;
+  /** What went through the proxies of sandboxed plugins since the start. A plugin that has none has no figure. */
+  readonly network?: () => readonly EgressTraffic[];
   /** Memory, CPU, event loop of the process; default true. */
   readonly process?: boolean;
 }
@@ -41,6 +44,7 @@ export function createMetrics(options: MetricsOptions = {}) {
   registerComponents(registry, options.components);
   if (options.jobs !== undefined) registerJobs(registry, options.jobs);
   if (options.held !== undefined) registerHeld(registry, options.held);
+  if (options.network !== undefined) registerNetwork(registry, options.network);
   return {
     ...mailMetrics(register),
     ...pluginMetrics(register),
@@ -184,6 +188,22 @@ function registerHeld(registry: Registry, held: () => Promise<number>): void {
       this.reset();
       if (count === undefined) this.remove();
       else this.set(count);
+    },
+  });
+}
+
+function registerNetwork(registry: Registry, network: () => readonly EgressTraffic[]): void {
+  new Counter({
+    name: `${PREFIX}plugin_network_bytes`,
+    help: "bytes of sandboxed plugins through their proxies",
+    labelNames: ["plugin", "direction"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { plugin, bytesUp, bytesDown } of network()) {
+        this.inc({ plugin, direction: "up" }, bytesUp);
+        this.inc({ plugin, direction: "down" }, bytesDown);
+      }
     },
   });
 }

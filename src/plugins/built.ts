@@ -14,7 +14,7 @@ const MANIFEST: readonly Check[] = [
   [({ entry }) => entry.type !== "hook", "plugins of type service or ui"],
   [
     ({ entry }) => entry.type === "hook" && entry.protocol !== "script" && !isCalledByHttp(entry),
-    "every protocol but http, unix and script",
+    "every protocol but http, unix, mta-hooks and script",
   ],
   [({ limits }) => limits?.persistent_dir === true, "limits.persistent_dir"],
   [manifest => manifest.caps !== undefined, "[caps]"],

@@ -16,7 +16,7 @@ export const UNIX_FORM = "unix:///path or unix:///path:/path-of-request";
 
 /** Protocols of manifests that are called by HTTP here. */
 export function isCalledByHttp({ protocol }: Entry): boolean {
-  return protocol === "http" || protocol === "unix";
+  return protocol === "http" || protocol === "unix" || protocol === "mta-hooks";
 }
 
 /** @returns undefined when the text is neither form */

@@ -32,7 +32,15 @@ export function transportSpec(
   const target = httpTarget(entry, approved);
   if (target !== undefined) {
     const onStagedProved = () => secrets.activate(id);
-    return { ...common, ...target, kind: "http", secrets: () => secrets.current(id), onStagedProved };
+    const contract = entry.protocol === "mta-hooks" ? ({ contract: "mta-hooks" } as const) : {};
+    return {
+      ...common,
+      ...target,
+      ...contract,
+      kind: "http",
+      secrets: () => secrets.current(id),
+      onStagedProved,
+    };
   }
   const { mode = "worker", command = [], workers = 1 } = entry;
   return { ...common, kind: "script", mode, folder, command, workers };

@@ -30,6 +30,8 @@ export interface HttpOptions {
   readonly resolve: Resolve;
   /** Milliseconds since 1970. */
   readonly now: () => number;
+  /** Take an answer whatever its content-type says. */
+  readonly anyType?: boolean;
   /** Certificates to trust instead of the system's: for tests. */
   readonly ca?: string;
 }
@@ -156,7 +158,7 @@ class HttpTransport implements PluginTransport {
     if (encoding !== undefined && encoding.toLowerCase() !== "identity")
       throw this.#failure("its answer has a content-encoding");
     const type = headers["content-type"]?.split(";")[0]?.trim().toLowerCase();
-    if (status !== 204 && type !== "application/json")
+    if (this.#options.anyType !== true && status !== 204 && type !== "application/json")
       throw this.#failure("the content-type of its answer is not application/json");
     return body;
   }

@@ -28,6 +28,14 @@ export const HEADER_NAME_PATTERN = "^X-[A-Za-z0-9-]{1,60}$";
 export const MAX_APPEND_TEXT_BYTES = 4096;
 export const MAX_ADDED_BCC = 10;
 export const MAX_REASON_BYTES = 200;
+/** Edits of other contracts that are never made here. */
+export const UNSUPPORTED_EDITS = [
+  "sender",
+  "recipients.remove",
+  "contents",
+  "headers.change",
+  "headers.remove",
+] as const;
 
 const strings = Type.Array(Type.String());
 const addRemove = Type.Object({ add: Type.Optional(strings), remove: Type.Optional(strings) });
@@ -61,6 +69,12 @@ export const answerSchema = Type.Object(
       }),
     ),
     explanation: Type.Optional(Type.String()),
+    unsupported: Type.Optional(
+      Type.Array(Type.Enum([...UNSUPPORTED_EDITS]), {
+        description:
+          "edits that a translated answer asked for and that are never made: each counts as denied",
+      }),
+    ),
     defer: Type.Optional(Type.Boolean({ description: "the result comes later by callback" })),
   },
   { $id: "answer-1.schema.json", title: "MaiRust hook answer 1" },

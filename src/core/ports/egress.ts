@@ -5,6 +5,8 @@ export interface EgressPolicy {
   readonly mode: Exclude<NetworkMode, "none">;
   /** `host:port`, `*.suffix:port`; of `local-only`: `127.0.0.1:port`. */
   readonly allow: readonly string[];
+  /** Whose processes may connect: the plugin's own user, where it has one. Undefined: processes of the service's user. */
+  readonly uid?: number | undefined;
 }
 
 /** Where a plugin's processes connect to: nobody else's may. */
@@ -27,6 +29,7 @@ export interface EgressTraffic {
 }
 
 export interface EgressProxies {
+  /** @throws {MairustError} `plugin_validation`: the list names what can never be reached; `too_many` */
   open(plugin: string, policy: EgressPolicy): Promise<EgressGate>;
   /** Since the start, by plugin and destination; bounded. */
   traffic(): readonly EgressTraffic[];

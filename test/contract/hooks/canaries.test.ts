@@ -168,7 +168,10 @@ function checkReceived(
   const where = `${recorder.name}, ${point}, ${JSON.stringify(grants)}`;
   const { around, payload } = recorder.received();
   const text = payload.toString("latin1");
-  assert.match(text, new RegExp(`^\\{"api":"mairust.hook/1",.*"hook":"${point}"`), where);
+  const ours = recorder.isTranslated
+    ? '^\\{"context":\\{"stage":"data"'
+    : `^\\{"api":"mairust.hook/1",.*"hook":"${point}"`;
+  assert.match(text, new RegExp(ours), where);
   const allowed = (need: Secret["need"]) => isGranted(need, grants, point);
   const beside = new Haystack(around);
   assert.deepEqual(leaksIn(beside, mail.secrets, never), [], `beside the payload: ${where}`);
@@ -176,7 +179,8 @@ function checkReceived(
   if (!checked.has(known)) {
     const haystack = new Haystack(payload);
     assert.deepEqual(leaksIn(haystack, mail.secrets, allowed), [], `beyond the grant: ${where}`);
-    assert.deepEqual(missingIn(haystack, mail.secrets, allowed), [], `granted and not there: ${where}`);
+    if (!recorder.isTranslated)
+      assert.deepEqual(missingIn(haystack, mail.secrets, allowed), [], `granted and not there: ${where}`);
     checked.add(known);
   }
   return sha256(payload);

@@ -24,6 +24,8 @@ export interface Received {
 export interface Recorder {
   readonly name: string;
   readonly transport: PluginTransport;
+  /** It is sent the payload in the words of another contract, which has no place for all of it. */
+  readonly isTranslated: boolean;
   /** It takes a process a call. */
   readonly isDear: boolean;
   /** What it answers from now on. */
@@ -41,7 +43,8 @@ const COMMON = { pluginId: ID, version: "1.0.0", onLog: nothing, onLogDropped: n
 export async function startRecorders(folder: string): Promise<readonly Recorder[]> {
   return [
     await httpRecorder("http over TCP"),
-    await httpRecorder("http over a UNIX socket", join(folder, "plugin.sock")),
+    await httpRecorder("http over a UNIX socket", { socketPath: join(folder, "plugin.sock") }),
+    await httpRecorder("mta-hooks", { contract: "mta-hooks" }),
     processRecorder("script worker", "worker", join(folder, "worker")),
     processRecorder("script spawn", "spawn", join(folder, "spawn")),
   ];
@@ -58,6 +61,7 @@ function processRecorder(name: string, mode: "worker" | "spawn", folder: string)
     name,
     transport: createTransport(spec),
     isDear: mode === "spawn",
+    isTranslated: false,
     answer: next => writeFileSync(join(folder, "answer"), next),
     received() {
       const bytes = readFileSync(join(folder, "received"));
@@ -79,7 +83,10 @@ function parted(bytes: Buffer, at: number): Received {
 }
 
 /** A server that knows just enough of HTTP to see where a request ends. */
-async function httpRecorder(name: string, socketPath?: string): Promise<Recorder> {
+async function httpRecorder(
+  name: string,
+  { socketPath, contract }: { readonly socketPath?: string; readonly contract?: "mta-hooks" } = {},
+): Promise<Recorder> {
   const state = { answer: "{}" as NextAnswer, request: Buffer.alloc(0) };
   const sockets = new Set<Socket>();
   const server: Server = createServer(socket => {
@@ -94,7 +101,10 @@ async function httpRecorder(name: string, socketPath?: string): Promise<Recorder
       state.request = Buffer.concat(chunks);
       chunks = [];
       missing = undefined;
-      socket.write(replyOf(state.answer, parted(state.request, headerEnd(state.request)).payload));
+      const { payload } = parted(state.request, headerEnd(state.request));
+      socket.write(
+        reply(contract === undefined ? ownBody(state.answer, payload) : theirBody(state.answer, payload)),
+      );
     });
   });
   await new Promise<void>(resolve => {
@@ -112,11 +122,13 @@ async function httpRecorder(name: string, socketPath?: string): Promise<Recorder
     socketPath,
     approved: false,
     secrets: () => ({ signing: [TEST_SECRET], staged: undefined }),
+    ...(contract === undefined ? {} : { contract }),
   });
   return {
     name,
     transport,
     isDear: false,
+    isTranslated: contract !== undefined,
     answer(next) {
       state.answer = next;
     },
@@ -143,9 +155,24 @@ function bytesMissing(request: Buffer): number | undefined {
   return end + 4 + Number(length) - request.length;
 }
 
-function replyOf(answer: NextAnswer, payload: Buffer): Buffer {
+function ownBody(answer: NextAnswer, payload: Buffer): string {
   const bodies: Readonly<Record<string, string>> = { echo: `{"echo":${payload}}`, broken: `x${payload}` };
-  const body = Buffer.from(bodies[answer] ?? answer);
+  return bodies[answer] ?? answer;
+}
+
+/** The same, as a service for Stalwart would say it. */
+function theirBody(answer: NextAnswer, payload: Buffer): string {
+  const echo = `{"action":"accept","echo":${payload}}`;
+  const bodies: Readonly<Record<string, string>> = {
+    "{}": '{"action":"accept"}',
+    echo,
+    broken: `x${payload}`,
+  };
+  return bodies[answer] ?? '{"action":"quarantine","modifications":[{"type":"changeFrom","value":"x"}]}';
+}
+
+function reply(text: string): Buffer {
+  const body = Buffer.from(text);
   const head = `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
   return Buffer.concat([Buffer.from(head), body]);
 }

@@ -6,7 +6,7 @@ import { createScriptSpawn } from "../../../src/runtimes/script-spawn.ts";
 import { createScriptWorker } from "../../../src/runtimes/script-worker.ts";
 import { TEST_SECRET } from "../../lib/plugin-secrets.ts";
 import { SDK_FIXTURES, SDKS, type Sdk, type SdkServer, startSdkServer } from "../../lib/sdk-plugins.ts";
-import { FIXTURE_ID, transportConformance } from "../runtimes/conformance.ts";
+import { FIXTURE_ID, OURS, transportConformance } from "../runtimes/conformance.ts";
 
 const nothing = () => {};
 const common = { pluginId: FIXTURE_ID, version: "1.0.0", onLog: nothing, onLogDropped: nothing };
@@ -38,9 +38,13 @@ before(async () => {
 after(() => Promise.all([...servers.values()].map(server => server.stop())));
 
 for (const sdk of SDKS) {
-  const options = { sdk: true };
-  transportConformance(`${sdk.name} SDK, worker`, () => createScriptWorker(scriptOf(sdk, "worker")), options);
-  transportConformance(`${sdk.name} SDK, spawn`, () => createScriptSpawn(scriptOf(sdk, "spawn")), options);
+  const options = [OURS, { sdk: true }] as const;
+  transportConformance(
+    `${sdk.name} SDK, worker`,
+    () => createScriptWorker(scriptOf(sdk, "worker")),
+    ...options,
+  );
+  transportConformance(`${sdk.name} SDK, spawn`, () => createScriptSpawn(scriptOf(sdk, "spawn")), ...options);
   const http = () => createHttp(httpOf(servers.get(sdk.name)?.port ?? 1));
-  transportConformance(`${sdk.name} SDK, http`, http, options);
+  transportConformance(`${sdk.name} SDK, http`, http, ...options);
 }

@@ -50,6 +50,20 @@ test("held mail is counted when it is asked for; without an answer there is no f
   assert.match(text, /^# TYPE mairust_component_state /m);
 });
 
+test("what plugins send and receive is summed over their destinations", async () => {
+  const row = { plugin: "com.example.x", destination: "a.example:443", connections: 1, refused: {} };
+  const network = () => [
+    { ...row, bytesUp: 10, bytesDown: 200 },
+    { ...row, destination: "b.example:443", bytesUp: 1, bytesDown: 0 },
+  ];
+  const metrics = createMetrics({ process: false, network });
+  for (let i = 0; i < 2; i++) {
+    const text = await metrics.render();
+    assert.match(text, /^mairust_plugin_network_bytes\{plugin="com\.example\.x",direction="up"\} 11$/m);
+    assert.match(text, /^mairust_plugin_network_bytes\{plugin="com\.example\.x",direction="down"\} 200$/m);
+  }
+});
+
 test("two services in one process do not meet", async () => {
   const [one, two] = [createMetrics({ process: false }), createMetrics({ process: false })];
   one.storeMessages.inc();

@@ -231,7 +231,7 @@ test("what is valid but not built is refused by name when the plugin is enabled,
     await refusal(read, text =>
       text.replace(/protocol[\s\S]*?(?=\[hooks\])/, 'protocol = "grpc"\nendpoint = "a:1"\n'),
     ),
-    notBuilt("every protocol but http, unix and script"),
+    notBuilt("every protocol but http, unix, mta-hooks and script"),
   );
   assert.match(await refusal(read, text => `${text}[caps]\nreject_per_hour = 1\n`), notBuilt("\\[caps\\]"));
   assert.match(await refusal(read, text => `${text}[logging]\nlevel = "debug"\n`), notBuilt("\\[logging\\]"));
