@@ -2,8 +2,10 @@
  * A server that speaks the chat-completions protocol and behaves as the name of the model says: well, slowly, brokenly, or as
  * the mail tells it to.
  */
-import { createServer, type ServerResponse } from "node:http";
+import { createServer, type RequestListener, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import type { Certificate } from "./certificate.ts";
 
 export interface ModelRequest {
   readonly path: string;
@@ -132,10 +134,11 @@ export const MODELS: Readonly<Record<string, Behaviour>> = {
     say(response, completion(JSON.stringify({ ...GOOD, explanation: mailOf(request).text }))),
 };
 
-export async function startModelServer(): Promise<ModelServer> {
+/** @param tls  absent: plain HTTP */
+export async function startModelServer(tls?: Certificate): Promise<ModelServer> {
   const seen: ModelRequest[] = [];
   const counts = new Map<string, number>();
-  const server = createServer(async (incoming, response) => {
+  const answer: RequestListener = async (incoming, response) => {
     response.on("error", () => {});
     let body = "";
     for await (const chunk of incoming.setEncoding("utf8")) body += chunk;
@@ -148,7 +151,8 @@ export async function startModelServer(): Promise<ModelServer> {
     const times = (counts.get(request.model) ?? 0) + 1;
     counts.set(request.model, times);
     await MODELS[request.model]?.(request, response, times);
-  });
+  };
+  const server = tls === undefined ? createServer(answer) : createTlsServer(tls, answer);
   await new Promise<void>(resolve => server.listen(0, "127.0.0.1", resolve));
   return {
     port: (server.address() as AddressInfo).port,

@@ -14,6 +14,7 @@ import { freePort } from "../../../src/mailhost/scratch.ts";
 import { packageRoot } from "../../../src/platform/package-root.ts";
 import { resolveSettings } from "../../../src/plugins/settings.ts";
 import { startConnectProxy } from "../../lib/connect-proxy.ts";
+import { injections } from "../../lib/injections.ts";
 import { type ModelServer, mailOf, startModelServer } from "../../lib/model-server.ts";
 import { type Answer, askWorker, assertVerdict, violations } from "../../lib/plugin-answers.ts";
 import { payloadOf, pluginFolder, readFixtures, readManifest } from "../../lib/plugin-fixtures.ts";
@@ -310,20 +311,6 @@ test("categories that are none are an error, before anything is sent", async () 
   for (const answer of answers) assert.deepEqual(answer, VOID);
   assert.equal(model.seen.length, 0);
 });
-
-interface Injection extends Mail {
-  readonly lang: string;
-  readonly wants: string;
-  readonly text: string;
-}
-
-const injections: readonly Injection[] = readFileSync(
-  join(pluginFolder(NAME), "corpus/injections.jsonl"),
-  "utf8",
-)
-  .trimEnd()
-  .split("\n")
-  .map(line => JSON.parse(line));
 
 /** With every right there is: it is the plugin that is on trial here, not the host's permissions. */
 const ALL = grantsOf({
