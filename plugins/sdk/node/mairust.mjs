@@ -203,6 +203,7 @@ export class Message {
  * @property {{ add_bcc?: string[] }} [recipients]
  * @property {Usage} [usage]
  * @property {string} [explanation]
+ * @property {("sender" | "recipients.remove" | "contents" | "headers.change" | "headers.remove")[]} [unsupported]  of answers that the host translates; nothing here makes it
  * @property {boolean} [defer]
  */
 

@@ -306,6 +306,8 @@ class Answer(TypedDict, total=False):
     recipients: Recipients
     usage: Usage
     explanation: str
+    # Of answers that the host translates; nothing here makes it.
+    unsupported: List[str]
     defer: bool
 
 
