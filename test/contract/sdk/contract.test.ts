@@ -57,6 +57,8 @@ const METHODS: Readonly<Record<string, string>> = {
     explanation: "explain",
     defer: "defer",
   },
+  // Of answers that the host translates.
+  unsupported: "none",
 };
 
 test("every key of the contract has its accessor and its method", () => {
