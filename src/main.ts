@@ -65,6 +65,7 @@ const exitCode = await runCommandLine(process.argv.slice(2), {
       }),
     signals,
     transfer: async () => (await import("./compose/transfer.ts")).transferEngines,
+    author: async () => (await import("./compose/author.ts")).authorTools,
   },
 });
 // What is written to a pipe goes out asynchronously: end after it is gone.

@@ -1,10 +1,12 @@
 /** The part of the command table about plugins. */
 import type { CommandSpec, Handler } from "./command.ts";
+import { AUTHOR_COMMANDS } from "./plugin-author-commands.ts";
 
 const plugin = (pick: (m: typeof import("./commands/plugin.ts")) => Handler) => async () =>
   pick(await import("./commands/plugin.ts"));
 
 export const PLUGIN_COMMANDS: readonly CommandSpec[] = [
+  ...AUTHOR_COMMANDS,
   {
     usage: "plugin list",
     summary: "every plugin that was found: version, state and why, where payloads go",

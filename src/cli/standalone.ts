@@ -7,6 +7,7 @@ import type { Environment } from "../platform/config/environment.ts";
 import type { LoadedConfig } from "../platform/config/load.ts";
 import type { TimedDeadline } from "../platform/deadline.ts";
 import type { TimelineBody } from "../wire/api/messages.ts";
+import type { AuthorTools } from "../wire/author-calls.ts";
 import type { TransferEngines } from "../wire/transfer-calls.ts";
 
 export interface Terminal {
@@ -110,6 +111,8 @@ export interface Standalone {
   signals(): Signals;
   /** Import, export, verify: they read and write files as the user of the command. */
   transfer(): Promise<TransferEngines>;
+  /** For authors of plugins: a project, its tests, a call on trial. */
+  author(): Promise<AuthorTools>;
 }
 
 /** What the process was started with. */
