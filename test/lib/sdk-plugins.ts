@@ -1,0 +1,61 @@
+/** The SDKs, and the same plugin written with each: what a test needs to run both alike. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { packageRoot } from "../../src/platform/package-root.ts";
+
+export const SDK_FIXTURES = join(packageRoot(), "test/contract/sdk/fixtures");
+
+export interface Sdk {
+  readonly name: string;
+  /** The file that a plugin takes along. */
+  readonly file: string;
+  readonly program: string;
+  /** Of its files. */
+  readonly ending: string;
+}
+
+export const SDKS: readonly Sdk[] = [
+  {
+    name: "Node",
+    file: join(packageRoot(), "plugins/sdk/node/mairust.mjs"),
+    program: process.execPath,
+    ending: "mjs",
+  },
+  {
+    name: "Python",
+    file: join(packageRoot(), "plugins/sdk/python/mairust.py"),
+    program: "/usr/bin/python3",
+    ending: "py",
+  },
+];
+
+export interface SdkServer {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+/** `fixtures/behaving.*` as a web server. @param secrets  of `MAIRUST_PLUGIN_SECRET` */
+export async function startSdkServer({ program, ending }: Sdk, secrets: string): Promise<SdkServer> {
+  const child = spawn(program, [join(SDK_FIXTURES, `behaving.${ending}`), "http"], {
+    env: { PATH: "/usr/bin:/bin", MAIRUST_PLUGIN_SECRET: secrets },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  return { port: Number(await firstLine(child)), stop: () => ended(child) };
+}
+
+async function firstLine(child: ChildProcess): Promise<string> {
+  let text = "";
+  for await (const chunk of child.stdout ?? []) {
+    text += String(chunk);
+    if (text.includes("\n")) return text.trim();
+  }
+  throw new Error(`Cannot start the plugin: it ended with exit code ${child.exitCode}`);
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exit = once(child, "exit");
+  child.kill("SIGKILL");
+  await exit;
+}
