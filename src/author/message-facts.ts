@@ -2,6 +2,7 @@
  * A message in memory as hooks get to know it, for calls on trial: scanned as mail is when it comes in, with an envelope that a
  * fixture or a command gives. Nothing fails here: any bytes are a message.
  */
+import { createHash } from "node:crypto";
 import type { ClientFacts } from "../core/envelope.ts";
 import { blobDigest, type MessageId } from "../core/ids.ts";
 import { packStructure } from "../core/mime/packed.ts";
@@ -69,7 +70,7 @@ export function factsOf(trial: Trial, messageId: MessageId, receivedAt: Date): M
 
 function contentOf(bytes: Uint8Array): MessageContent {
   return {
-    digest: blobDigest(""),
+    digest: blobDigest(createHash("sha256").update(bytes).digest("hex")),
     sizeBytes: bytes.byteLength,
     async *read(range = { start: 0, end: bytes.byteLength }) {
       yield bytes.subarray(range.start, range.end);

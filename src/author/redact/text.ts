@@ -5,7 +5,8 @@ import type { Substitutes } from "./substitutes.ts";
 export type Rule = "all" | "addresses";
 
 const ADDRESS = /[\p{L}\p{N}.!#$%&'*+/=?^_`{|}~-]+@[\p{L}\p{N}](?:[\p{L}\p{N}.-]*[\p{L}\p{N}])?/u;
-const URL_HOST = /\b(?:https?|ftp):\/\/[^\s/<>"'?#:]+/u;
+/** User and password may stand before the host. */
+const URL_HOST = /\b(?:https?|ftp):\/\/(?:[^\s/<>"'?#@]*@)?[^\s/<>"'?#:]+/u;
 const CID = /\bcid:[^\s"'<>]+/u;
 const IPV4 = /\b\d{1,3}(?:\.\d{1,3}){3}\b/u;
 const SPECIAL = new RegExp([CID, URL_HOST, ADDRESS, IPV4].map(({ source }) => `(${source})`).join("|"), "gu");
@@ -27,11 +28,10 @@ export function redactText(text: string, to: Substitutes, rule: Rule): string {
   return parts.join("");
 }
 
-/** User and password may stand before the host: `https://user:secret@host`. */
 function hostOf(url: string, to: Substitutes, rule: Rule): string {
   if (rule === "addresses") return url;
-  const [scheme = "", host = ""] = url.split("://");
-  return `${scheme}://${to.host(host)}`;
+  const [scheme = "", rest = ""] = url.split("://");
+  return `${scheme}://${to.host(rest.slice(rest.lastIndexOf("@") + 1))}`;
 }
 
 const HTML_TOKEN = /<!--[\s\S]*?(?:-->|$)|<[^<>]*>|&#?\w{1,32};|[^<&]+|[<&]/gu;
