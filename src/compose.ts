@@ -48,6 +48,7 @@ import { ComponentRegistry } from "./platform/registry.ts";
 import { sealingKey } from "./platform/sealed.ts";
 import { loadOrMakeSecret } from "./platform/secret-file.ts";
 import { uuid7Generator } from "./platform/uuid7.ts";
+import { readPublicKey } from "./plugins/package/keys.ts";
 import type { ServicePorts } from "./services/ports.ts";
 import { createAccountAdmin, createMessageAdmin } from "./store/admin.ts";
 import type { FsBlobStore } from "./store/blobs-fs.ts";
@@ -61,6 +62,7 @@ import { createAuthenticator } from "./store/login.ts";
 import { MailboxHub } from "./store/mailbox-hub.ts";
 import { createMailboxReader } from "./store/mailboxes.ts";
 import { createUserPasswords } from "./store/passwords.ts";
+import { StoredPluginKeys } from "./store/plugin-keys.ts";
 import { StoredPluginSecrets } from "./store/plugin-secrets.ts";
 import { createScrub } from "./store/scrub.ts";
 import { syncDomains } from "./store/sync-domains.ts";
@@ -162,6 +164,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     log,
     now: () => new Date(),
   });
+  const pluginKeys = new StoredPluginKeys(db, log);
   const hooks = hooksComponent({
     ...common,
     secrets,
@@ -264,6 +267,8 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     }),
     verifications: createVerificationStore(db),
     plugins: pluginAdmin(hooks, secrets),
+    pluginKeys,
+    readPublicKey,
     system: systemControl({ settings, registry, metrics, reread: options.reread, apply: reload }),
     maxMessageBytes,
     scrub: createScrub({
@@ -278,7 +283,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
 
   registry.register(databaseComponent({ ...common, db: dbCell }));
   registry.register(blobsComponent(common, blobCell));
-  registry.register(storeComponent(common, changes, hub, secrets, store));
+  registry.register(storeComponent(common, changes, hub, [secrets, pluginKeys], store));
   registry.register(ledger.component);
   registry.register(hooks.component);
   registry.register(commands.component);

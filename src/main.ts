@@ -64,6 +64,7 @@ const exitCode = await runCommandLine(process.argv.slice(2), {
         nodeOptions: process.execArgv,
       }),
     signals,
+    packages: async () => (await import("./compose/packages.ts")).packageEngines,
     transfer: async () => (await import("./compose/transfer.ts")).transferEngines,
     author: async () => (await import("./compose/author.ts")).authorTools,
   },

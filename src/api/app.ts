@@ -22,6 +22,7 @@ import { hookRoutesOf } from "./routes/hooks.ts";
 import { jobRoutesOf } from "./routes/jobs.ts";
 import { ledgerRoutesOf } from "./routes/ledger.ts";
 import { messageRoutesOf } from "./routes/messages.ts";
+import { pluginKeyRoutesOf } from "./routes/plugin-keys.ts";
 import { pluginRoutesOf } from "./routes/plugins.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
 import { systemRoutesOf } from "./routes/system.ts";
@@ -91,6 +92,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   heldRoutesOf(app, options.ports);
   transferRoutesOf(app, options.ports);
   pluginRoutesOf(app, options.ports);
+  pluginKeyRoutesOf(app, options.ports);
   systemRoutesOf(app, options.ports, request => options.accessOf(request.raw.socket) === "admin");
   await app.ready();
   return app;

@@ -1,6 +1,7 @@
 /** The part of the command table about plugins. */
 import type { CommandSpec, Handler } from "./command.ts";
 import { AUTHOR_COMMANDS } from "./plugin-author-commands.ts";
+import { PLUGIN_PACKAGE_COMMANDS } from "./plugin-package-commands.ts";
 
 const plugin = (pick: (m: typeof import("./commands/plugin.ts")) => Handler) => async () =>
   pick(await import("./commands/plugin.ts"));
@@ -25,4 +26,5 @@ export const PLUGIN_COMMANDS: readonly CommandSpec[] = [
     examples: ["plugin rotate com.example.spam-filter", "plugin rotate com.example.spam-filter --grace 0"],
     load: plugin(m => m.rotate),
   },
+  ...PLUGIN_PACKAGE_COMMANDS,
 ];

@@ -22,7 +22,8 @@ const GROUPS: Readonly<Record<string, string>> = {
   job: "what is done after the commit, and again when it failed",
   migrate: "database migrations",
   msg: "stored messages",
-  plugin: "plugins, and the secrets that calls to them are signed with",
+  plugin: "plugins: packages, whom we trust, secrets of calls",
+  "plugin keys": "keys of people and marketplaces that we trust to vouch for plugins",
 };
 
 const EXAMPLES = `

@@ -8,6 +8,7 @@ import type { LoadedConfig } from "../platform/config/load.ts";
 import type { TimedDeadline } from "../platform/deadline.ts";
 import type { TimelineBody } from "../wire/api/messages.ts";
 import type { AuthorTools } from "../wire/author-calls.ts";
+import type { PackageEngines } from "../wire/plugin-package-calls.ts";
 import type { TransferEngines } from "../wire/transfer-calls.ts";
 
 export interface Terminal {
@@ -113,6 +114,8 @@ export interface Standalone {
   transfer(): Promise<TransferEngines>;
   /** For authors of plugins: a project, its tests, a call on trial. */
   author(): Promise<AuthorTools>;
+  /** Make, sign and look at packages of plugins. */
+  packages(): Promise<PackageEngines>;
 }
 
 /** What the process was started with. */

@@ -12,7 +12,6 @@ import type { MailboxChanges } from "../store/changes.ts";
 import type { Db } from "../store/db.ts";
 import { deleteExpired } from "../store/housekeeping.ts";
 import type { MailboxHub } from "../store/mailbox-hub.ts";
-import type { StoredPluginSecrets } from "../store/plugin-secrets.ts";
 import type { Cell } from "./cell.ts";
 import { BYTES_PER_MB, type Settings } from "./settings.ts";
 
@@ -57,20 +56,20 @@ export function storeComponent(
   { version }: StorageParts,
   changes: MailboxChanges,
   hub: MailboxHub,
-  secrets: StoredPluginSecrets,
+  listening: readonly { start(): Promise<void>; stop(): Promise<void> }[],
   store: { finish(): Promise<void> },
 ): Component {
   return component({
     info: { name: "store", version, description: "messages and mailboxes", type: "store" },
     async start() {
       await changes.start();
-      await secrets.start();
+      for (const part of listening) await part.start();
     },
     async stop(deadline) {
       hub.close();
       // Events of the last messages; a database that is away must not hold up the end.
       await within(store.finish(), deadline).catch(() => undefined);
-      await secrets.stop();
+      for (const part of listening) await part.stop();
       await changes.stop();
     },
   });

@@ -12,6 +12,7 @@ import type { Log } from "../core/ports/log.ts";
 import type { MailboxReader } from "../core/ports/mailboxes.ts";
 import type { MessageAdder } from "../core/ports/message-adder.ts";
 import type { PluginAdmin } from "../core/ports/plugin-admin.ts";
+import type { PluginKeys, TrustedKey } from "../core/ports/plugin-keys.ts";
 import type { Scrub } from "../core/ports/scrub.ts";
 import type { BatchImporter, ImportStore, VerificationStore } from "../core/ports/transfer.ts";
 
@@ -36,6 +37,9 @@ export interface ServicePorts {
   readonly verifications: VerificationStore;
   readonly system: SystemControl;
   readonly plugins: PluginAdmin;
+  readonly pluginKeys: PluginKeys;
+  /** PEM to key. @throws {PluginValidationError} it is none, or too weak */
+  readonly readPublicKey: (pem: string) => Pick<TrustedKey, "id" | "algorithm" | "spki">;
   readonly scrub: Scrub;
   /** `limits.message_bytes` now in effect. */
   readonly maxMessageBytes: () => number;

@@ -16,6 +16,8 @@ const NAMES = [
   "plugin-payload",
   "config-toml",
   "search-grammar",
+  "package-reader",
+  "package-manifest",
 ] as const;
 
 export type TargetName = (typeof NAMES)[number];

@@ -1,5 +1,6 @@
 /** Signed packages of plugins (`.mairust-plugin`); `plugins/package/` reads, writes and verifies them. */
 import type { Manifest } from "../../wire/manifest.ts";
+import type { Revocation } from "./plugin-keys.ts";
 
 /** What the signatures of a package are worth. Everything but the first two needs `plugins.allow_unsigned`, or does not run at all. */
 export type SignatureState =
@@ -22,6 +23,8 @@ export interface Verification {
   readonly developerKey: string | undefined;
   /** Key ids of all valid signatures. */
   readonly signers: readonly string[];
+  /** With state `revoked`: why, and how bad it is. */
+  readonly revocation: Revocation | undefined;
 }
 
 /** One package, read and checked as a whole. */

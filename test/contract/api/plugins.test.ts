@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { runCommandLine } from "../../../src/cli/run.ts";
+import { generateKey } from "../../../src/plugins/package/keys.ts";
 import type { PluginBody } from "../../../src/wire/api/plugins.ts";
 import { captured, surroundings } from "../../unit/cli/terminal.ts";
 import { type HttpPlugin, startHttpPlugin } from "../runtimes/fixtures/http-plugin.ts";
@@ -139,4 +140,39 @@ test("what has no secret is told apart from what does not exist", async () => {
   assert.match(String(script.body.detail), /not called by HTTP/);
   assert.equal((await rotate(ID, "?grace_s=604801")).status, 400);
   assert.equal((await rotate(ID, "?grace_s=x")).status, 400);
+});
+
+test("keys are trusted and taken back, plugins revoked, by command", async () => {
+  const [file, other] = [join(folder, "dev.key"), join(folder, "market.key")];
+  const keygen = async (path: string) => {
+    const { id, privatePem, publicPem } = generateKey();
+    writeFileSync(path, privatePem);
+    writeFileSync(`${path}.pub`, publicPem);
+    return id;
+  };
+  const [id, marketId] = [await keygen(file), await keygen(other)];
+  const trusted = await run("plugin", "keys", "trust", `${file}.pub`, "--label", "our own", "-f", "table");
+  assert.equal(trusted.code, 0, trusted.err);
+  assert.match(trusted.out, /^ROLE +private\nLABEL +our own\nKEY +[0-9a-f]{64}\n/u);
+  const dry = ["plugin", "keys", "trust", `${other}.pub`, "--role", "marketplace", "--dry-run"];
+  assert.match((await run(...dry)).err, /nothing was changed/u);
+  const wrong = await run("plugin", "keys", "trust", file);
+  assert.deepEqual([wrong.code, /holds a private key/u.test(wrong.err)], [65, true]);
+  const list = await run("plugin", "keys", "list");
+  assert.equal(list.out.split("\n").length, 2);
+  assert.ok(list.out.includes(id) && !list.out.includes(marketId));
+  const what = "com.example.bad@1.0.0";
+  const asked = await run("plugin", "revoke", what, "--reason", "CVE");
+  assert.deepEqual([asked.code, /Say --yes/u.test(asked.err)], [64, true]);
+  const revoked = await run("plugin", "revoke", what, "--severity", "vulnerable", "--reason", "CVE", "--yes");
+  assert.equal(revoked.code, 0, revoked.err);
+  assert.equal((await run("plugin", "revoke", `key:${id}`, "--reason", "stolen", "--yes")).code, 0);
+  const revocations = await run("plugin", "revocations", "-f", "table");
+  assert.match(revocations.out, /com\.example\.bad@1\.0\.0 +vulnerable .* local:\S+ +CVE/u);
+  assert.ok(revocations.out.includes(`key:${id}`));
+  assert.equal((await run("plugin", "revoke", "Not An Id", "--reason", "x", "--yes")).code, 64);
+  assert.equal((await run("plugin", "unrevoke", what, "--yes")).code, 0);
+  assert.equal((await run("plugin", "unrevoke", what, "--yes")).code, 66);
+  assert.equal((await run("plugin", "keys", "rm", id.slice(0, 12), "--yes")).code, 0);
+  assert.equal((await run("plugin", "keys", "rm", id, "--yes")).code, 66);
 });
