@@ -22,12 +22,20 @@ interface Run {
   readonly exitCode: number | undefined;
 }
 
+/** What a process may find in its environment besides a path. */
+type Environment = Readonly<Record<string, string>>;
+
 /** Start the command in the plugin's folder, give it `input` until EOF, and wait for its end. Its environment is nearly empty. */
-export async function runPlugin(name: string, { entry }: Manifest, input: string | Buffer): Promise<Run> {
+export async function runPlugin(
+  name: string,
+  { entry }: Manifest,
+  input: string | Buffer,
+  env: Environment = {},
+): Promise<Run> {
   const [program = "", ...args] = entry.command ?? [];
   const { stdout, stderr, exitCode } = await execa(program === "node" ? process.execPath : program, args, {
     cwd: pluginFolder(name),
-    env: { PATH: "/usr/bin:/bin" },
+    env: { PATH: "/usr/bin:/bin", ...env },
     extendEnv: false,
     input,
     reject: false,
@@ -47,9 +55,10 @@ export async function askWorker(
   name: string,
   manifest: Manifest,
   payloads: readonly object[],
+  env: Environment = {},
 ): Promise<{ readonly answers: readonly Answer[]; readonly health: unknown; readonly log: string }> {
   const lines = [{ mairust: 1 }, ...payloads, { health: true }].map(line => `${JSON.stringify(line)}\n`);
-  const { stdout, stderr, exitCode } = await runPlugin(name, manifest, lines.join(""));
+  const { stdout, stderr, exitCode } = await runPlugin(name, manifest, lines.join(""), env);
   assert.equal(exitCode, 0, stderr);
   const [hello = "", ...rest] = stdout.split("\n");
   const { id, version } = manifest;

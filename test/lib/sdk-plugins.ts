@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
+import { execa } from "execa";
 import { packageRoot } from "../../src/platform/package-root.ts";
 
 export const SDK_FIXTURES = join(packageRoot(), "test/contract/sdk/fixtures");
@@ -58,4 +59,34 @@ async function ended(child: ChildProcess): Promise<void> {
   const exit = once(child, "exit");
   child.kill("SIGKILL");
   await exit;
+}
+
+export interface Outcome {
+  readonly said?: unknown;
+  /** `kind` of the error, or "error". */
+  readonly threw?: string;
+  readonly why?: string;
+}
+
+/** Run `fixtures/drive.*` with these commands. @returns one outcome for each, and what was written to stderr */
+export async function drive(
+  { program, ending }: Sdk,
+  commands: readonly object[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ readonly outcomes: readonly Outcome[]; readonly stderr: string }> {
+  const { stdout, stderr } = await execa(program, [join(SDK_FIXTURES, `drive.${ending}`)], {
+    env: { PATH: "/usr/bin:/bin", LANG: "C.UTF-8", ...env },
+    extendEnv: false,
+    input: commands.map(command => `${JSON.stringify(command)}\n`).join(""),
+  });
+  return { outcomes: stdout.split("\n").map(line => JSON.parse(line)), stderr };
+}
+
+/** One command, which must succeed. */
+export async function driveOne(sdk: Sdk, command: object): Promise<unknown> {
+  const { outcomes, stderr } = await drive(sdk, [command]);
+  const [outcome] = outcomes;
+  if (outcome === undefined || outcome.threw !== undefined)
+    throw new Error(`${sdk.name}: ${outcome?.why} ${stderr}`);
+  return outcome.said;
 }

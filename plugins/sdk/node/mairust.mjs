@@ -394,8 +394,10 @@ export class Deadline {
   }
 }
 
-export class DeadlineExceeded extends Error {}
-export class BudgetExceeded extends Error {}
+/** A call that fails for a reason that is no bug: one line of the log without a stack. The verdict is void all the same. */
+export class CallFailed extends Error {}
+export class DeadlineExceeded extends CallFailed {}
+export class BudgetExceeded extends CallFailed {}
 
 /**
  * What one call spends on a model. The host keeps the day's accounts from what is reported; the limits here are the plugin's own, for
@@ -539,7 +541,7 @@ export class Call {
 /** @typedef {{ method?: string, headers?: Record<string, string>, body?: string | Uint8Array, timeoutMs?: number, maxBytes?: number }} FetchOptions */
 
 /** A request without an answer. `kind`: `timeout`, `too_large`, `unreached`. */
-export class FetchError extends Error {
+export class FetchError extends CallFailed {
   /** @param {"timeout" | "too_large" | "unreached"} kind @param {string} why */
   constructor(kind, why) {
     super(why);
@@ -777,8 +779,10 @@ function parseManifest(source) {
   for (const line of source.split("\n")) {
     const opened = /^\s*\[([^[\]]+)\]/u.exec(line);
     if (opened !== null) table = `${opened[1]?.trim()}.`;
-    const [, key = "", value] = /^\s*([a-z_]+)\s*=\s*(?:"([^"\\]*)"|'([^']*)')\s*(?:#.*)?$/u.exec(line) ?? [];
-    if (key !== "" && value !== undefined) values[`${table}${key}`] ??= value;
+    const [, key = "", double, single] =
+      /^\s*([a-z_]+)\s*=\s*(?:"([^"\\]*)"|'([^']*)')\s*(?:#.*)?$/u.exec(line) ?? [];
+    const value = double ?? single;
+    if (value !== undefined) values[`${table}${key}`] ??= value;
     const list = table === "hooks." ? /^\s*on\s*=\s*\[([^\]]*)\]/u.exec(line) : null;
     if (list !== null) on = [...(list[1] ?? "").matchAll(/["']([^"']*)["']/gu)].map(found => found[1] ?? "");
   }
@@ -850,9 +854,9 @@ export class Plugin {
       await handler(new Message(payload), verdict, call);
       return verdict.toJSON();
     } catch (error) {
-      call.log.error("the handler failed", {
-        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
-      });
+      if (error instanceof CallFailed) call.log.warn("the call failed", { error: error.message });
+      else
+        call.log.error("the handler failed", { error: error instanceof Error ? error.stack : String(error) });
       return { call_id: payload.call_id, action: "error" };
     }
   }

@@ -436,11 +436,15 @@ def _text(value: Any, what: str) -> str:
 # ------------------------------------------------------------------------------------------------------------------- call
 
 
-class DeadlineExceeded(Exception):
+class CallFailed(Exception):
+    """A call that fails for a reason that is no bug: one line of the log instead of a traceback. The verdict is void all the same."""
+
+
+class DeadlineExceeded(CallFailed):
     pass
 
 
-class BudgetExceeded(Exception):
+class BudgetExceeded(CallFailed):
     pass
 
 
@@ -592,7 +596,7 @@ class Call:
 # ------------------------------------------------------------------------------------------------------------------ fetch
 
 
-class FetchError(Exception):
+class FetchError(CallFailed):
     """A request without an answer. `kind`: `timeout`, `too_large`, `unreached`."""
 
     def __init__(self, kind: str, why: str) -> None:
@@ -681,7 +685,7 @@ def fetch_url(
         raise answer
     if isinstance(answer, (OSError, http.client.HTTPException)):
         kind = "timeout" if isinstance(answer, socket.timeout) else "unreached"
-        raise FetchError(kind, "%s: %s" % (target.netloc, answer or type(answer).__name__)) from answer
+        raise FetchError(kind, "%s: %s" % (target.netloc, answer or type(answer).__name__)) from None
     raise answer
 
 
@@ -882,6 +886,9 @@ class Plugin:
                 raise LookupError('there is no handler for "%s"' % call.point)
             self._handlers[call.point](Message(payload), verdict, call)
             return verdict.to_json()
+        except CallFailed as error:
+            self.log.warn("the call failed", call_id=payload.get("call_id"), error=str(error))
+            return {"call_id": payload.get("call_id"), "action": "error"}
         except Exception:
             self.log.error("the handler failed", call_id=payload.get("call_id"), error=traceback.format_exc(limit=-8))
             return {"call_id": payload.get("call_id"), "action": "error"}
@@ -920,6 +927,7 @@ class Plugin:
         except BrokenPipeError:
             pass  # the host has gone
         self._stop()
+        sys.stdout.flush()
         sys.stderr.flush()
         # What the plugin left open (a thread, a connection) is no reason to stay.
         os._exit(0)
@@ -999,8 +1007,10 @@ def _protocol_output() -> io.RawIOBase:
     global _output
     if _output is None:
         _output = io.FileIO(os.dup(1), "w")
-        sys.stdout.flush()
         os.dup2(2, 1)
+        # Line by line, as a log should come.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(line_buffering=True)
     return _output
 
 
