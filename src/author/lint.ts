@@ -11,6 +11,8 @@ import { folderFindings } from "../plugins/folder-rules.ts";
 import { parseManifest } from "../plugins/manifest.ts";
 import { compatFinding } from "../plugins/manifest-rules.ts";
 import { manifestWarnings } from "../plugins/manifest-warnings.ts";
+import { PackageError } from "../plugins/package/problems.ts";
+import { packFolder } from "../plugins/package/write.ts";
 import {
   type Finding,
   findingText,
@@ -37,8 +39,11 @@ export async function lintPlugin(path: string): Promise<LintReport> {
     if (!(error instanceof ManifestError)) throw error;
     return { ...report, entries: error.problems.map(entryOf) };
   }
+  const errors = await errorsOf(manifest, place.folder);
   const entries = await locate(place, source, [
-    ...(await errorsOf(manifest, place.folder)),
+    ...errors,
+    // What is missing would be told twice.
+    ...(errors.length > 0 ? [] : await packageWarnings(place.folder)),
     ...manifestWarnings(manifest).map(warning => ({ ...warning, severity: "warning" as const, code: null })),
   ]);
   const { id, version } = manifest;
@@ -63,6 +68,17 @@ async function errorsOf(manifest: Manifest, folder: string): Promise<readonly Un
       error(keyOfMissing(what), `${what} is not built in this version`, "not_built"),
     ),
   ];
+}
+
+/** It may run from its folder all the same. */
+async function packageWarnings(folder: string): Promise<readonly Unlocated[]> {
+  const warning = (text: string) => ({ severity: "warning", path: [], text, code: null }) as const;
+  try {
+    return (await packFolder(folder)).notes.map(warning);
+  } catch (error) {
+    if (!(error instanceof PackageError)) throw error;
+    return error.problems.map(text => warning(`no package can be made of it: ${text}`));
+  }
 }
 
 /** `[caps]` and `limits.persistent_dir` name their key themselves. */

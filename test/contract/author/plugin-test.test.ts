@@ -10,11 +10,19 @@ const samples = join(packageRoot(), "plugins");
 /** They ask a server that is not there; their own tests bring it. */
 const NEED_A_SERVER = new Set(["rspamd", "python-ai-classifier"]);
 
+interface Entry {
+  readonly severity: string;
+  readonly code: string | null;
+}
+
 for (const name of readdirSync(samples)) {
   if (!existsSync(join(samples, name, "plugin.toml"))) continue;
   test(`the fixtures of ${name} are in order${NEED_A_SERVER.has(name) ? "" : ", and pass"}`, async () => {
-    const linted = await mairust(["plugin", "lint", join(samples, name)]);
-    assert.equal(linted.code, 0, linted.out);
+    const linted = JSON.parse((await mairust(["plugin", "lint", join(samples, name), "-f", "json"])).out);
+    const errors = linted.entries.filter(
+      ({ severity, code }: Entry) => severity === "error" && code !== "not_built",
+    );
+    assert.deepEqual(errors, []);
     if (NEED_A_SERVER.has(name)) return;
     const { code, out, err } = await mairust(["plugin", "test", join(samples, name)]);
     assert.equal(code, 0, out + err);

@@ -153,6 +153,11 @@ ${more}`;
   chmodSync(join(folder, "run.sh"), 0o755);
   assert.deepEqual(await errorsOf('["./run.sh"]'), []);
   assert.deepEqual(await errorsOf('["sh", "run.sh"]'), []);
+  write(folder, "mit Umlaut ä.txt", "x");
+  assert.match(
+    (await mairust(["plugin", "lint", folder])).out,
+    /warning: \S+: no package can be made of it: .*Umlaut/u,
+  );
   mkdirSync(join(folder, "fixtures"));
   write(folder, "fixtures/a.toml", "[expect]\nx = 1\n");
   write(folder, "fixtures/a.eml", "");
