@@ -23,8 +23,9 @@ import type { Config } from "../wire/config/schema.ts";
 import { type Cell, cell } from "./cell.ts";
 import { hookMetrics } from "./hook-metrics.ts";
 import { type HooksInUse, withHookRows } from "./hook-views.ts";
+import { confinedListener, createSandbox } from "./sandbox.ts";
 import type { Settings } from "./settings.ts";
-import { createTransport } from "./transports.ts";
+import { transportsIn } from "./transports.ts";
 
 /** For all plugins together to start; one that is slower goes on by itself and is called when it is there. */
 const START_MS = 10_000;
@@ -92,6 +93,8 @@ export function hooksComponent(parts: HookParts): HooksHandle {
   const prepared = new Set<PluginHost>();
   const logs = createPluginLogs({ logDir: settings.config.log_dir, log, now: () => new Date() });
   const inUse = cell<HooksInUse>("plugins");
+  const sandbox = createSandbox(settings.config);
+  const createTransport = transportsIn(sandbox, confinedListener(metrics, log));
   const load = async (config: Config, rows: readonly StoredHook[]): Promise<HooksInUse> => {
     const all = await withHookRows(config, rows);
     const hosted = { hostVersion: version, createTransport, secrets, log, logs };
@@ -135,6 +138,7 @@ export function hooksComponent(parts: HookParts): HooksHandle {
       async stop(deadline) {
         await inTime(runner.peek()?.settled() ?? Promise.resolve(), deadline);
         await Promise.all([host.peek(), ...prepared].map(one => one?.stop(deadline)));
+        sandbox.close();
         await logs.close();
       },
       health: async () => withCircuits(await host.get().health(), runner.get().brokenCircuits()),

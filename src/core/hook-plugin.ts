@@ -57,6 +57,8 @@ interface CommonSpec {
   readonly onNotice: (text: string) => void;
   /** A process ended by itself, or by a limit of its sandbox (not by the time-out of a call): the crash rule counts these. */
   readonly onCrash?: (reason: string) => void;
+  /** How much of this host its processes may use, that of `health_cmd` among them. Absent: as plain child processes. */
+  readonly confinement?: Confinement;
 }
 
 /** A plugin that runs as processes of this host. */
@@ -70,8 +72,6 @@ export interface ScriptSpec extends CommonSpec {
   readonly command: readonly string[];
   /** Calls at the same time, 1..16. */
   readonly workers: number;
-  /** Absent: as a plain child process. */
-  readonly confinement?: Confinement;
 }
 
 /** A plugin that is called by HTTP: over TCP, or over a UNIX socket. */

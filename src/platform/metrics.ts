@@ -41,9 +41,12 @@ export function createMetrics(options: MetricsOptions = {}) {
   registerComponents(registry, options.components);
   if (options.jobs !== undefined) registerJobs(registry, options.jobs);
   if (options.held !== undefined) registerHeld(registry, options.held);
+  const memory = registerPluginMemory(registry);
   return {
     ...mailMetrics(register),
     ...pluginMetrics(register),
+    /** Where the memory of plugins that run here is read when the metrics are asked for. */
+    setPluginMemory: memory,
     ...storeMetrics(register),
     httpRequestDuration: register.histogram("http_request_duration_seconds", "HTTP requests", ["route"]),
     contentType: registry.contentType,
@@ -101,6 +104,12 @@ function pluginMetrics(register: Registrar) {
     pluginDeniedActions: register.counter("plugin_denied_actions_total", "items beyond the grant", [
       "plugin",
       "item",
+    ]),
+    /** `limit`, `mechanism`: as in `core/ports/sandbox.ts`. 0: best effort, or not at all. */
+    pluginLimitEnforced: register.gauge("plugin_limit_enforced", "1 where this host enforces the limit", [
+      "plugin",
+      "limit",
+      "mechanism",
     ]),
     /** `kind`: as in `core/ports/alerts.ts`. */
     adminAlerts: register.counter("admin_alerts_total", "what administrators were told", ["kind"]),
@@ -186,6 +195,29 @@ function registerHeld(registry: Registry, held: () => Promise<number>): void {
       else this.set(count);
     },
   });
+}
+
+export interface PluginMemory {
+  readonly plugin: string;
+  readonly bytes: number;
+}
+
+/** @returns sets where the figures come from */
+function registerPluginMemory(registry: Registry): (read: () => readonly PluginMemory[]) => void {
+  const source: { read: () => readonly PluginMemory[] } = { read: () => [] };
+  new Gauge({
+    name: `${PREFIX}plugin_memory_bytes`,
+    help: "memory of a plugin's processes that run here",
+    labelNames: ["plugin"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { plugin, bytes } of source.read()) this.set({ plugin }, bytes);
+    },
+  });
+  return read => {
+    source.read = read;
+  };
 }
 
 /** Without a database there are no figures, and the others must still be seen. */

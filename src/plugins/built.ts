@@ -16,7 +16,6 @@ const MANIFEST: readonly Check[] = [
     ({ entry }) => entry.type === "hook" && entry.protocol !== "script" && !isCalledByHttp(entry),
     "every protocol but http, unix and script",
   ],
-  [({ limits }) => limits?.persistent_dir === true, "limits.persistent_dir"],
   [manifest => manifest.caps !== undefined, "[caps]"],
   [manifest => manifest.budget !== undefined, "[budget]"],
   [manifest => manifest.api !== undefined, "[api]"],
@@ -36,11 +35,4 @@ export function missingInThisVersion(manifest: Manifest, grants: PermissionsInpu
       return refusal === undefined ? [] : [refusal.missing];
     }),
   ];
-}
-
-/** Limits that a plain child process does not enforce: named in the log when such a plugin starts. */
-export function unenforcedLimits({ limits }: Manifest): readonly string[] {
-  return ["cpu_ms", "memory_mb", "network", "network_allow"].filter(
-    name => limits !== undefined && Object.hasOwn(limits, name),
-  );
 }

@@ -106,31 +106,13 @@ function endpointRefusals(
   ];
 }
 
-/**
- * Folders are read as they are, so nothing in them is signed; and plain child processes are no sandbox. What is called by HTTP
- * runs in a process of its own making, out of our reach in both senses.
- */
-function trustRefusals(
-  { id, entry }: FoundPlugin["manifest"],
-  plugins: Config["plugins"],
-): readonly Refusal[] {
+/** Folders are read as they are, so nothing in them is signed. Whether a sandbox holds it is found out when it starts. */
+function trustRefusals({ id }: FoundPlugin["manifest"], plugins: Config["plugins"]): readonly Refusal[] {
   const refusals: Refusal[] = [];
   if (!plugins.allow_unsigned.includes(id)) {
     refusals.push({
       code: "plugin_security",
       text: `it has no signature; plugins.allow_unsigned = ["${id}"] lets it run all the same`,
-    });
-  }
-  const what = [
-    ...(isCalledByHttp(entry) ? [] : ["scripts"]),
-    ...(entry.health_cmd === undefined ? [] : ["health_cmd"]),
-  ];
-  if (what.length > 0 && !plugins.allow_unsandboxed.includes(id)) {
-    refusals.push({
-      code: "plugin_security",
-      text:
-        `this version runs ${what.join(" and ")} as plain child processes, which can read files and reach the network as the service can; ` +
-        `plugins.allow_unsandboxed = ["${id}"] lets it run all the same`,
     });
   }
   return refusals;

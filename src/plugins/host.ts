@@ -11,7 +11,6 @@ import type { PluginSecrets } from "../core/ports/plugin-secrets.ts";
 import type { PluginTransport } from "../core/ports/plugin-transport.ts";
 import type { Config, HookConfig } from "../wire/config/schema.ts";
 import type { Manifest } from "../wire/manifest.ts";
-import { unenforcedLimits } from "./built.ts";
 import { planDependencies } from "./dependencies.ts";
 import { discoverPlugins, type FoundPlugin, switchedOff } from "./discovery.ts";
 import { type Enablement, enablePlugin, type Refusal, refusalError, refusalText } from "./enable.ts";
@@ -295,8 +294,6 @@ function readyPlugin(
 ): HookPlugin {
   const { id, version, limits } = manifest;
   const log = options.log.child({ plugin: id });
-  const unenforced = unenforcedLimits(manifest);
-  if (unenforced.length > 0) log.warn("plugin_limits_not_enforced", { limits: unenforced.join(", ") });
   return {
     id,
     version,

@@ -1,14 +1,18 @@
 /** What a manifest and the administrator say about how a plugin is called, in the words of the runtimes. */
+import { dirname, join } from "node:path";
 import type { TransportSpec } from "../core/hook-plugin.ts";
+import { DEFAULT_CPU_MS, DEFAULT_MEMORY_MB } from "../core/plugin-terms.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { PluginSecrets } from "../core/ports/plugin-secrets.ts";
+import type { Confinement } from "../core/ports/sandbox.ts";
 import type { Config } from "../wire/config/schema.ts";
+import type { Manifest } from "../wire/manifest.ts";
 import type { FoundPlugin } from "./discovery.ts";
 import { healthSpec, httpTarget } from "./endpoint.ts";
 import type { PluginLogs } from "./plugin-logs.ts";
 
 export interface TransportParts {
-  readonly config: Pick<Config, "plugin">;
+  readonly config: Pick<Config, "plugin" | "plugins">;
   readonly secrets: PluginSecrets;
   readonly logs: Pick<PluginLogs, "write" | "dropped">;
 }
@@ -25,6 +29,7 @@ export function transportSpec(
     pluginId: id,
     version,
     health: healthSpec(entry, approved, folder),
+    confinement: confinementOf(manifest, config.plugins),
     onLog: (line: string) => logs.write(id, line),
     onLogDropped: (lines: number) => logs.dropped(id, lines),
     onNotice: (text: string) => log.warn("plugin_process", { text }),
@@ -36,4 +41,17 @@ export function transportSpec(
   }
   const { mode = "worker", command = [], workers = 1 } = entry;
   return { ...common, kind: "script", mode, folder, command, workers };
+}
+
+/** What the manifest asks to be held to; where it says nothing, the defaults, and no network. */
+function confinementOf({ id, limits = {} }: Manifest, plugins: Config["plugins"]): Confinement {
+  return {
+    bare: plugins.allow_unsandboxed.includes(id),
+    cpuMs: limits.cpu_ms ?? DEFAULT_CPU_MS,
+    memoryMb: limits.memory_mb ?? DEFAULT_MEMORY_MB,
+    network: { mode: limits.network ?? "none", allow: limits.network_allow ?? [] },
+    // Beside the folder of packages, of which each version has its own.
+    persistentDir: limits.persistent_dir === true ? join(dirname(plugins.dir), "plugin-data", id) : undefined,
+    requireLimits: plugins.require_limits,
+  };
 }

@@ -11,6 +11,7 @@ import { deadlineAfter, within } from "../platform/deadline.ts";
 import { checkedLookup, hostOf, type Resolve, refuseLiteral, systemResolve } from "./http-address.ts";
 import { HttpConnections, whyOf } from "./http-exchange.ts";
 import { signatureHeaders } from "./http-signature.ts";
+import type { StartProcess } from "./plugin-process.ts";
 import { runCommand } from "./script-command.ts";
 import { readHealth } from "./script-hello.ts";
 
@@ -34,13 +35,15 @@ export const HEALTH_OPTIONS: HealthOptions = { resolve: systemResolve, now: Date
 export async function askHealth(
   health: HealthSpec,
   spec: TransportSpec,
+  start: StartProcess,
   options: HealthOptions = HEALTH_OPTIONS,
 ): Promise<Health> {
   const deadline = deadlineAfter(HEALTH_TIMEOUT_MS);
   try {
     const said =
       health.kind === "command"
-        ? await runCommand({ ...spec, ...health }, new Uint8Array(), deadline)
+        ? // Its exit code is what it says: no crash of the plugin.
+          await runCommand({ ...spec, ...health, onCrash: undefined }, new Uint8Array(), deadline, start)
         : await getHealth(health, spec, options, deadline);
     return Buffer.from(said).toString("utf8").trim() === "" ? { status: "ok" } : readHealth(said);
   } catch (error) {

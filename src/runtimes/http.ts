@@ -18,6 +18,8 @@ import { type Resolve, systemResolve } from "./http-address.ts";
 import { ExchangeFailure, type HttpAnswer, HttpConnections } from "./http-exchange.ts";
 import { type Attempt, nextStep, RETRY_LIMITS, type RetryLimits } from "./http-retry.ts";
 import { signatureHeaders, traceHeaders } from "./http-signature.ts";
+import type { StartProcess } from "./plugin-process.ts";
+import { startPlain } from "./script-child.ts";
 
 export interface HttpOptions {
   /** Connections of one plugin, and so calls at the same time. */
@@ -48,8 +50,12 @@ export const HTTP_OPTIONS: HttpOptions = {
  * @returns the transport of one plugin; nothing is connected before a call
  * @throws {PluginSecurityError} `plugin_security`: the address in the endpoint is one that nobody approved
  */
-export function createHttp(spec: HttpSpec, options: HttpOptions = HTTP_OPTIONS): PluginTransport {
-  return new HttpTransport(spec, options);
+export function createHttp(
+  spec: HttpSpec,
+  options: HttpOptions = HTTP_OPTIONS,
+  startProcess: StartProcess = startPlain,
+): PluginTransport {
+  return new HttpTransport(spec, options, startProcess);
 }
 
 class HttpTransport implements PluginTransport {
@@ -57,10 +63,13 @@ class HttpTransport implements PluginTransport {
   readonly #options: HttpOptions;
   readonly #connections: HttpConnections;
   readonly #slots: CallSlots;
+  /** Of `health_cmd`. */
+  readonly #startProcess: StartProcess;
 
-  constructor(spec: HttpSpec, options: HttpOptions) {
+  constructor(spec: HttpSpec, options: HttpOptions, startProcess: StartProcess) {
     this.#spec = spec;
     this.#options = options;
+    this.#startProcess = startProcess;
     this.#connections = new HttpConnections(spec, options);
     this.#slots = new CallSlots(spec.pluginId, options.sockets, options.waiting);
   }
@@ -91,7 +100,7 @@ class HttpTransport implements PluginTransport {
     if (health === undefined) return reachable(this.#spec, this.#options);
     const { signing, staged } = secrets();
     const [said] = await Promise.all([
-      askHealth(health, this.#spec, { ...this.#options, secrets: signing }),
+      askHealth(health, this.#spec, this.#startProcess, { ...this.#options, secrets: signing }),
       health.kind === "endpoint" && staged !== undefined ? this.#probe(health, staged) : undefined,
     ]);
     return said;

@@ -1,30 +1,40 @@
 /**
- * How a process of a plugin is started and ended, whichever way it is spoken to. It is the leader of its own group and dies with the
+ * How a process of a plugin is started and ended without a sandbox. It is the leader of its own group and dies with the
  * service; only pipes are passed on, the environment holds five variables, and no secret stands in it or in the arguments.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import type { Readable, Writable } from "node:stream";
+import type { PluginProcess, ProcessEnd, ProcessSpec } from "./plugin-process.ts";
 
 /** util-linux; `--pdeathsig` makes the kernel end the process when the service dies, however it dies. */
 const SETPRIV = ["/usr/bin/setpriv", "/bin/setpriv"];
 
-export interface ChildSpec {
-  readonly pluginId: string;
-  /** Absolute path: working directory. */
-  readonly folder: string;
-  /** Program and arguments. */
-  readonly command: readonly string[];
-}
-
-function searchPath(): string {
+/** Where programs without a `/` are looked for: our own Node first. */
+export function searchPath(): string {
   return `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`;
 }
 
-export function spawnChild({ command, folder, pluginId }: ChildSpec): ChildProcess {
+/** A child process with pipes for its three streams. */
+export type PipedChild = ChildProcess & {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+};
+
+/**
+ * @param options.setpriv  more options of setpriv(1), where that is there
+ * @param options.before   program and arguments that start the command
+ */
+export function spawnChild(
+  { command, folder, pluginId }: ProcessSpec,
+  options: { readonly setpriv?: readonly string[]; readonly before?: readonly string[] } = {},
+): PipedChild {
   const setpriv = SETPRIV.find(path => existsSync(path));
-  const [program = "", ...args] =
-    setpriv === undefined ? command : [setpriv, "--pdeathsig", "KILL", "--", ...command];
+  const head =
+    setpriv === undefined ? [] : [setpriv, "--pdeathsig", "KILL", ...(options.setpriv ?? []), "--"];
+  const [program = "", ...args] = [...head, ...(options.before ?? []), ...command];
   return spawn(program, args, {
     cwd: folder,
     detached: true,
@@ -39,6 +49,26 @@ export function spawnChild({ command, folder, pluginId }: ChildSpec): ChildProce
   });
 }
 
+/** A plain child process: nothing holds it but its group and the time of its calls. */
+export function startPlain(spec: ProcessSpec): PluginProcess {
+  const child = spawnChild(spec);
+  const { stdin, stdout, stderr } = child;
+  const kill = () => killGroup(child);
+  // The leader is gone; what it started in its group must not outlive it.
+  const ended = endOf(child).finally(kill);
+  return { stdin, stdout, stderr, ended, kill, beginCall: () => () => {} };
+}
+
+export function endOf(child: ChildProcess): Promise<ProcessEnd> {
+  return new Promise(resolve => {
+    child.once("exit", (code, signal) =>
+      resolve({ code: code ?? undefined, how: signal ?? `exit code ${code}`, limit: undefined }),
+    );
+    // No process came to be: the program is missing or may not run.
+    child.once("error", error => resolve({ code: undefined, how: error.message, limit: undefined }));
+  });
+}
+
 /** End everything that the process started in its group, and itself. Safe at any time. */
 export function killGroup({ pid }: ChildProcess): void {
   if (pid === undefined) return;
@@ -50,14 +80,24 @@ export function killGroup({ pid }: ChildProcess): void {
 }
 
 /** @returns why the program cannot be started, as far as that can be told without starting it */
-export function programProblem({ command, folder }: ChildSpec): string | undefined {
+export function programProblem(spec: Pick<ProcessSpec, "command" | "folder">): string | undefined {
+  return findProgram(spec) === undefined
+    ? `there is no program "${spec.command[0] ?? ""}" that may be run`
+    : undefined;
+}
+
+/** @returns its absolute path; undefined: there is none that may be run */
+export function findProgram({
+  command,
+  folder,
+}: Pick<ProcessSpec, "command" | "folder">): string | undefined {
   const [program = ""] = command;
   const places = program.includes("/")
     ? [resolve(folder, program)]
     : searchPath()
         .split(":")
         .map(place => join(place, program));
-  return places.some(isExecutable) ? undefined : `there is no program "${program}" that may be run`;
+  return places.find(isExecutable);
 }
 
 function isExecutable(path: string): boolean {

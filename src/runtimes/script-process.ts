@@ -4,9 +4,8 @@
  * States and what ends them:
  *   starting ──hello──► ready ──call──► busy ──answer──► ready;  any ──exit, kill, bad output──► ended
  * Output that nobody asked for, a line that is too long or an answer after a kill ends the process: its stream cannot be
- * trusted any more. The process is the leader of its own group and dies with the service.
+ * trusted any more. How it is started, what it may use and how all of it is ended is up to who starts it (`plugin-process.ts`).
  */
-import type { ChildProcess } from "node:child_process";
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError, type PluginError } from "../core/errors.ts";
 import type { ScriptSpec } from "../core/hook-plugin.ts";
@@ -14,7 +13,7 @@ import { deadlineAfter, within } from "../platform/deadline.ts";
 import { MAX_ANSWER_BYTES } from "../wire/answer.ts";
 import { callFailure, reasonOf } from "./call-failure.ts";
 import { LineReader } from "./line-reader.ts";
-import { killGroup, spawnChild } from "./script-child.ts";
+import type { PluginProcess, ProcessEnd, StartProcess } from "./plugin-process.ts";
 import { checkHello, HELLO } from "./script-hello.ts";
 import { readStderr, StderrLines } from "./stderr-lines.ts";
 
@@ -31,11 +30,19 @@ interface Pending {
   readonly reject: (error: MairustError) => void;
 }
 
+export interface ScriptEnd {
+  /** We wanted it to leave. */
+  readonly planned: boolean;
+  /** It ended by itself, or by a limit of its sandbox: not by us, for what it answered or did not. */
+  readonly crashed: boolean;
+  readonly reason: string;
+}
+
 export class ScriptProcess {
-  /** Resolves when the process is gone and reaped; `planned` when we wanted it to leave. Never rejects. */
-  readonly ended: Promise<{ readonly planned: boolean; readonly reason: string }>;
+  /** Resolves when the process is gone and reaped. Never rejects. */
+  readonly ended: Promise<ScriptEnd>;
   readonly #spec: ScriptSpec;
-  readonly #child: ChildProcess;
+  readonly #child: PluginProcess;
   readonly #answers: LineReader;
   readonly #log: StderrLines;
   #pending: Pending | undefined;
@@ -45,22 +52,19 @@ export class ScriptProcess {
   #calls = 0;
   #readyAt = performance.now();
 
-  constructor(spec: ScriptSpec) {
+  /** @throws when no process can be made */
+  constructor(spec: ScriptSpec, start: StartProcess) {
     this.#spec = spec;
     this.#log = new StderrLines(spec);
     this.#answers = new LineReader(MAX_ANSWER_BYTES, line => this.#onLine(line));
-    this.#child = spawnChild(spec);
-    this.ended = new Promise(resolve => {
-      this.#child.once("exit", (code, signal) => resolve(this.#onExit(signal ?? `exit code ${code}`)));
-      // No process came to be: the program is missing or may not run.
-      this.#child.once("error", error => resolve(this.#onExit(error.message)));
-    });
-    this.#child.stdout?.on("data", (chunk: Buffer) => this.#onOutput(chunk));
-    this.#child.stdout?.once("end", () => this.#onOutputEnd());
-    readStderr(this.#child.stderr, this.#log);
+    this.#child = start(spec);
+    this.ended = this.#child.ended.then(end => this.#onExit(end));
+    const { stdin, stdout, stderr } = this.#child;
+    stdout.on("data", (chunk: Buffer) => this.#onOutput(chunk));
+    stdout.once("end", () => this.#onOutputEnd());
+    readStderr(stderr, this.#log);
     // A broken pipe shows as the end of the process; the errors themselves say nothing more.
-    for (const stream of [this.#child.stdin, this.#child.stdout, this.#child.stderr])
-      stream?.on("error", () => {});
+    for (const stream of [stdin, stdout, stderr]) stream.on("error", () => {});
   }
 
   get isEnded(): boolean {
@@ -75,6 +79,11 @@ export class ScriptProcess {
   /** Calls made so far. */
   get calls(): number {
     return this.#calls;
+  }
+
+  /** Another should take over before it comes to the end of what it may use. */
+  get isWorn(): boolean {
+    return this.#child.isWorn === true;
   }
 
   /** @throws {MairustError} `plugin_failed`, `deadline`; the process has been killed then */
@@ -104,10 +113,10 @@ export class ScriptProcess {
       this.#pending = { resolve, reject };
     });
     // Corked: one system call for both.
-    this.#child.stdin?.cork();
-    this.#child.stdin?.write(line);
-    this.#child.stdin?.write(LF);
-    this.#child.stdin?.uncork();
+    this.#child.stdin.cork();
+    this.#child.stdin.write(line);
+    this.#child.stdin.write(LF);
+    this.#child.stdin.uncork();
     try {
       return await within(answer, deadline);
     } catch (error) {
@@ -119,29 +128,34 @@ export class ScriptProcess {
     }
   }
 
-  /** One plugin call: as {@link exchange}, counted. */
+  /** One plugin call: as {@link exchange}, counted, and held to the processor time of a call. */
   async call(payload: Uint8Array, deadline: Deadline): Promise<Uint8Array> {
     this.#calls++;
-    return this.exchange(payload, deadline);
+    const endCall = this.#child.beginCall();
+    try {
+      return await this.exchange(payload, deadline);
+    } finally {
+      endCall();
+    }
   }
 
-  /** End the whole process group at once. Safe at any time. */
+  /** End it with everything it started. Safe at any time. */
   kill(reason: string): void {
     this.#endReason ??= reason;
-    if (!this.#isEnded) killGroup(this.#child);
+    if (!this.#isEnded) this.#child.kill();
   }
 
   /** Ask it to leave by closing its input; kill it when it does not. */
   async leave(deadline: Deadline): Promise<void> {
     this.#planned = true;
     this.#endReason ??= "it was asked to leave";
-    this.#child.stdin?.end();
+    this.#child.stdin.end();
     const own = deadlineAfter(LEAVE_TIMEOUT_MS, deadline);
     try {
       await within(this.ended, own);
     } catch {
       // Only the deadline rejects: then it is not asked any more.
-      killGroup(this.#child);
+      this.#child.kill();
       await this.ended;
     } finally {
       own.dispose();
@@ -190,17 +204,16 @@ export class ScriptProcess {
     }
   }
 
-  #onExit(how: string): { readonly planned: boolean; readonly reason: string } {
+  #onExit({ how, limit }: ProcessEnd): ScriptEnd {
     this.#isEnded = true;
-    // The leader is gone; what it started in its group must not outlive it.
-    killGroup(this.#child);
     this.#log.end();
-    for (const stream of [this.#child.stdin, this.#child.stdout, this.#child.stderr]) stream?.destroy();
-    const reason = this.#endReason ?? how;
+    for (const stream of [this.#child.stdin, this.#child.stdout, this.#child.stderr]) stream.destroy();
+    const crashed = !this.#planned && (limit !== undefined || this.#endReason === undefined);
+    const reason = limit === undefined ? (this.#endReason ?? how) : how;
     this.#endReason = reason;
     this.#pending?.reject(this.#failure(`it ended (${how})`));
     this.#pending = undefined;
-    return { planned: this.#planned, reason };
+    return { planned: this.#planned, crashed, reason };
   }
 
   #failure(why: string): PluginError {

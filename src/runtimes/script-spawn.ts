@@ -12,20 +12,27 @@ import { MAX_PAYLOAD_BYTES } from "../wire/hook-payload.ts";
 import { callFailure } from "./call-failure.ts";
 import { CallSlots, MAX_WAITING_CALLS } from "./call-slots.ts";
 import { askHealth, type Health } from "./health.ts";
-import { programProblem } from "./script-child.ts";
+import type { StartProcess } from "./plugin-process.ts";
+import { programProblem, startPlain } from "./script-child.ts";
 import { runCommand } from "./script-command.ts";
 
 /** @returns the transport of one plugin. @param waiting  calls that wait for their turn; the next one fails at once */
-export function createScriptSpawn(spec: ScriptSpec, waiting: number = MAX_WAITING_CALLS): PluginTransport {
-  return new ScriptSpawn(spec, waiting);
+export function createScriptSpawn(
+  spec: ScriptSpec,
+  waiting: number = MAX_WAITING_CALLS,
+  startProcess: StartProcess = startPlain,
+): PluginTransport {
+  return new ScriptSpawn(spec, waiting, startProcess);
 }
 
 class ScriptSpawn implements PluginTransport {
   readonly #spec: ScriptSpec;
   readonly #slots: CallSlots;
+  readonly #startProcess: StartProcess;
 
-  constructor(spec: ScriptSpec, waiting: number) {
+  constructor(spec: ScriptSpec, waiting: number, startProcess: StartProcess) {
     this.#spec = spec;
+    this.#startProcess = startProcess;
     this.#slots = new CallSlots(spec.pluginId, spec.workers, waiting);
   }
 
@@ -44,14 +51,16 @@ class ScriptSpawn implements PluginTransport {
     const { pluginId } = this.#spec;
     if (payload.byteLength > MAX_PAYLOAD_BYTES)
       throw callFailure(pluginId, `the payload has more than ${MAX_PAYLOAD_BYTES} bytes`);
-    return this.#slots.run(deadline, until => runCommand(this.#spec, payload, until));
+    return this.#slots.run(deadline, until => runCommand(this.#spec, payload, until, this.#startProcess));
   }
 
   async health(): Promise<Health> {
     if (this.#slots.state !== "open") return { status: "error", detail: "it is not started" };
     const problem = programProblem(this.#spec);
     if (problem !== undefined) return { status: "error", detail: problem };
-    return this.#spec.health === undefined ? { status: "ok" } : askHealth(this.#spec.health, this.#spec);
+    return this.#spec.health === undefined
+      ? { status: "ok" }
+      : askHealth(this.#spec.health, this.#spec, this.#startProcess);
   }
 
   async stop(deadline: Deadline): Promise<void> {

@@ -14,8 +14,10 @@ import { deadlineAfter, sleep, within } from "../platform/deadline.ts";
 import { MAX_PAYLOAD_BYTES } from "../wire/hook-payload.ts";
 import { callFailure, reasonOf } from "./call-failure.ts";
 import { askHealth, HEALTH_TIMEOUT_MS, type Health } from "./health.ts";
+import type { StartProcess } from "./plugin-process.ts";
+import { startPlain } from "./script-child.ts";
 import { HEALTH, readHealth } from "./script-hello.ts";
-import { ScriptProcess } from "./script-process.ts";
+import { type ScriptEnd, ScriptProcess } from "./script-process.ts";
 
 export interface ScriptWorkerLimits {
   readonly callsPerProcess: number;
@@ -37,8 +39,9 @@ export const SCRIPT_WORKER_LIMITS: ScriptWorkerLimits = {
 export function createScriptWorker(
   spec: ScriptSpec,
   limits: ScriptWorkerLimits = SCRIPT_WORKER_LIMITS,
+  startProcess: StartProcess = startPlain,
 ): PluginTransport {
-  return new ScriptWorker(spec, limits);
+  return new ScriptWorker(spec, limits, startProcess);
 }
 
 interface Waiter {
@@ -49,6 +52,7 @@ interface Waiter {
 class ScriptWorker implements PluginTransport {
   readonly #spec: ScriptSpec;
   readonly #limits: ScriptWorkerLimits;
+  readonly #startProcess: StartProcess;
   /** In service or starting; those on their way out are not. */
   readonly #serving = new Set<ScriptProcess>();
   /** Not reaped yet. */
@@ -64,9 +68,10 @@ class ScriptWorker implements PluginTransport {
   readonly #stop = new AbortController();
   #onDrained: (() => void) | undefined;
 
-  constructor(spec: ScriptSpec, limits: ScriptWorkerLimits) {
+  constructor(spec: ScriptSpec, limits: ScriptWorkerLimits, startProcess: StartProcess) {
     this.#spec = spec;
     this.#limits = limits;
+    this.#startProcess = startProcess;
   }
 
   /** @throws {MairustError} `plugin_failed`, `deadline`: the first process did not come up; it is tried again in the background */
@@ -111,7 +116,7 @@ class ScriptWorker implements PluginTransport {
     if (this.#spec.health !== undefined) {
       // It need not know the health line then.
       this.#release(process, process !== spare);
-      return askHealth(this.#spec.health, this.#spec);
+      return askHealth(this.#spec.health, this.#spec, this.#startProcess);
     }
     const deadline = deadlineAfter(HEALTH_TIMEOUT_MS);
     try {
@@ -205,7 +210,7 @@ class ScriptWorker implements PluginTransport {
   #release(process: ScriptProcess, inTurn = true): void {
     if (inTurn) this.#busy--;
     if (!process.isEnded) {
-      if (process.calls >= this.#limits.callsPerProcess) this.#retire(process);
+      if (process.calls >= this.#limits.callsPerProcess || process.isWorn) this.#retire(process);
       else this.#idle.push(process);
     }
     if (this.#busy === 0) this.#onDrained?.();
@@ -237,7 +242,7 @@ class ScriptWorker implements PluginTransport {
     this.#stop.signal.throwIfAborted();
     let process: ScriptProcess;
     try {
-      process = new ScriptProcess(this.#spec);
+      process = new ScriptProcess(this.#spec, this.#startProcess);
     } catch (error) {
       this.#onFailure(reasonOf(error));
       throw this.#failure(reasonOf(error));
@@ -250,13 +255,14 @@ class ScriptWorker implements PluginTransport {
     this.#serve();
   }
 
-  #onEnded(process: ScriptProcess, end: { readonly planned: boolean; readonly reason: string }): void {
+  #onEnded(process: ScriptProcess, end: ScriptEnd): void {
     this.#alive.delete(process);
     this.#serving.delete(process);
     const place = this.#idle.indexOf(process);
     if (place !== -1) this.#idle.splice(place, 1);
     if (end.planned || this.#state === "stopping") return;
     this.#onFailure(end.reason);
+    if (end.crashed) this.#spec.onCrash?.(end.reason);
     this.#fill();
   }
 

@@ -27,6 +27,7 @@ export const LIVE: readonly string[] = [
   "plugins.deny",
   "plugins.allow_unsigned",
   "plugins.allow_unsandboxed",
+  "plugins.require_limits",
   "domains",
   "defaults",
   "limits.message_bytes",

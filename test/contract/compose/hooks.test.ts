@@ -87,6 +87,9 @@ interface Rig {
   tags(): Promise<readonly string[]>;
 }
 
+/** Without a sandbox nothing holds its network. */
+const BEYOND = `allow_unsandboxed = ["${ID}", "${OTHER}"]\nrequire_limits = ["network"]`;
+
 async function rigOf(t: TestContext, change: Change = {}): Promise<Rig> {
   const dir = mkdtempSync(join(tmpdir(), "mairust-hooks-"));
   t.after(() => rmSync(dir, { recursive: true, force: true }));
@@ -222,7 +225,7 @@ test("what cannot be used is refused with its problems, and leaves no process", 
   const rig = await rigOf(t);
   const before = [...(await settled(rig))].sort();
   const bad: ReadonlyArray<readonly [Change, RegExp]> = [
-    [{ plugins: "" }, /allow_unsandboxed/],
+    [{ plugins: BEYOND }, /plugins\.require_limits asks for "network"/],
     [{ manifest: MANIFEST.replace("main.mjs", "missing.mjs") }, new RegExp(`"${ID}"`)],
     [{ manifest: "nonsense" }, /there is none in plugins\.folders/],
   ];
@@ -279,17 +282,15 @@ test("what was prepared and not committed ends with the service", async t => {
 });
 
 test("a start goes on without a refused plugin: mail is deferred, the log and the health say why", async t => {
-  const rig = await rigOf(t, { plugins: "" });
+  const rig = await rigOf(t, { plugins: BEYOND });
   const decision = await runChain(rig.hooks);
   assert.equal(decision.action, "tempfail");
   const problem = String(decision.events[0]?.data.problem);
-  assert.match(problem, /^Cannot call plugin "com\.example\.talker": it is refused: this version runs/);
-  assert.ok(
-    rig.lines.some(line => /"level":"error".*hook_refused/.test(line) && line.includes("is deferred")),
-  );
+  assert.match(problem, /^Cannot call plugin "com\.example\.talker": plugins\.require_limits asks for/);
+  assert.ok(rig.lines.some(line => /"level":"error".*plugin_start_failed/.test(line)));
   const { status, detail } = await rig.hooks.component.health();
   assert.equal(status, "degraded");
-  assert.match(detail ?? "", /com\.example\.talker: .*allow_unsandboxed/);
+  assert.match(detail ?? "", /com\.example\.talker: .*require_limits/);
 });
 
 test("a plugin that fails again and again: one alarm, a degraded health that names it, a metric; a reload closes it", async t => {

@@ -98,12 +98,12 @@ test("without a signature it is refused all the same", async () => {
   assert.equal(spec, undefined);
 });
 
-test("a health_cmd runs here, so it needs what a script needs", async () => {
+test("a health_cmd runs here, so it is held as a script is", async () => {
   const entry = `${HTTP}\nhealth_cmd = "true"`;
-  assert.match((await load({ entry })).refused, /runs health_cmd as plain child processes/);
-  const { refused, spec, folder } = await load({ entry, plugins: { allow_unsandboxed: [ID] } });
+  const { refused, spec, folder } = await load({ entry });
   assert.equal(refused, "");
   assert.deepEqual(spec?.health, { kind: "command", command: ["/bin/sh", "-c", "true"], folder });
+  assert.equal(spec?.confinement?.bare, false);
 });
 
 test("a private address is refused until the administrator names the endpoint", async () => {
@@ -125,8 +125,7 @@ test("a private address is refused until the administrator names the endpoint", 
 
 test("mode spawn and health of scripts reach the runtime", async () => {
   const entry = `protocol = "script"\ncommand = ["cat"]\nmode = "spawn"\nworkers = 3\nhealth_endpoint = "http://127.0.0.1:1/h"`;
-  assert.match((await load({ entry })).refused, /runs scripts as plain child processes/);
-  const { refused, spec, asked } = await load({ entry, plugins: { allow_unsandboxed: [ID] } });
+  const { refused, spec, asked } = await load({ entry });
   assert.equal(refused, "");
   assert.ok(spec?.kind === "script");
   assert.deepEqual(
@@ -134,6 +133,36 @@ test("mode spawn and health of scripts reach the runtime", async () => {
     ["spawn", 3, ["cat"], "endpoint"],
   );
   assert.deepEqual(asked, [], "nothing is signed");
+});
+
+test("a script is held to what its manifest asks for, else to the defaults, and has no network; a named one runs bare", async () => {
+  const entry = `protocol = "script"\ncommand = ["cat"]`;
+  const { spec } = await load({ entry, plugins: { require_limits: ["memory"], dir: "/srv/x/plugins" } });
+  const standard = {
+    cpuMs: 5000,
+    memoryMb: 256,
+    network: { mode: "none", allow: [] },
+    persistentDir: undefined,
+  };
+  assert.deepEqual(spec?.confinement, { ...standard, bare: false, requireLimits: ["memory"] });
+  const limits = `[limits]
+cpu_ms = 7
+memory_mb = 8
+network = "outbound-limited"
+network_allow = ["api.example.com:443"]
+persistent_dir = true`;
+  const asked = await load({
+    entry: `${entry}\n${limits}`,
+    plugins: { allow_unsandboxed: [ID], dir: "/srv/x/plugins" },
+  });
+  assert.deepEqual(asked.spec?.confinement, {
+    bare: true,
+    cpuMs: 7,
+    memoryMb: 8,
+    network: { mode: "outbound-limited", allow: ["api.example.com:443"] },
+    persistentDir: `/srv/x/plugin-data/${ID}`,
+    requireLimits: [],
+  });
 });
 
 test("an endpoint for a script is refused, not ignored", async () => {

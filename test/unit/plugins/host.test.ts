@@ -182,19 +182,18 @@ test("enabled, allow and deny are applied before anything is loaded; deny is str
   assert.deepEqual([hooks, specs], [[], []]);
 });
 
-test("without a signature and without a sandbox a plugin is refused until it is named, and its hooks fail by their policy", async () => {
+test("without a signature a plugin is refused until it is named, and its hooks fail by their policy", async () => {
   const folder = folderOf({ [A]: same });
   const { refused, hooks, specs, host } = await load({
     folder,
     grants: { [A]: READ },
-    plugins: { allow_unsigned: [], allow_unsandboxed: [] },
+    plugins: { allow_unsigned: [] },
     hooks: [rowOf("x", { plugin: A })],
   });
   assert.match(refused, /no signature; plugins\.allow_unsigned = \["com\.example\.a"\]/);
-  assert.match(refused, /plain child processes.*plugins\.allow_unsandboxed = \["com\.example\.a"\]/);
   assert.deepEqual([specs.length, hooks.length, host.find(A)?.transport], [0, 1, undefined]);
-  assert.match(host.find(A)?.failure ?? "", /allow_unsandboxed/);
-  const one = await load({ folder, grants: { [A]: READ }, plugins: { allow_unsandboxed: [] } });
+  assert.match(host.find(A)?.failure ?? "", /allow_unsigned/);
+  const one = await load({ folder, grants: { [A]: READ }, plugins: { allow_unsigned: [] } });
   assert.deepEqual([one.refused === "", one.specs.length, one.hooks.length], [false, 0, 0]);
 });
 
@@ -361,7 +360,7 @@ test("a hook whose plugin is refused is an error that says what happens to mail"
   const { lines, host, idleHooks } = await load({
     folder: folderOf({ [A]: same }),
     hooks,
-    plugins: { allow_unsandboxed: [] },
+    plugins: { allow_unsigned: [] },
   });
   const told = lines.filter(line => line.startsWith("error hook_refused"));
   const fields = told.map(line => JSON.parse(line.slice(line.indexOf("{"))));
@@ -374,7 +373,7 @@ test("a hook whose plugin is refused is an error that says what happens to mail"
       ["w", "com.example.none", 'is rejected: on_error is "reject"'],
     ],
   );
-  assert.match(fields[0].reason, /^this version runs scripts as plain child processes/);
+  assert.match(fields[0].reason, /^it has no signature/);
   assert.equal(idleHooks.length, 4);
   const health = await host.health();
   assert.equal(health.status, "degraded");

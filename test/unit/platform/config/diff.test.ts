@@ -34,8 +34,9 @@ const READ_AT: Readonly<Record<string, readonly Reader[]>> = {
   "plugins.allow_unsigned": [RELOAD_HOOKS, ["src/plugins/enable.ts", /plugins\.allow_unsigned\.includes/u]],
   "plugins.allow_unsandboxed": [
     RELOAD_HOOKS,
-    ["src/plugins/enable.ts", /plugins\.allow_unsandboxed\.includes/u],
+    ["src/plugins/transport-spec.ts", /plugins\.allow_unsandboxed\.includes/u],
   ],
+  "plugins.require_limits": [RELOAD_HOOKS, ["src/plugins/transport-spec.ts", /plugins\.require_limits/u]],
   domains: [RELOAD_DOMAINS],
   defaults: [RELOAD_DOMAINS],
   "limits.message_bytes": [

@@ -212,7 +212,7 @@ test("no error hides another: elements of a list, a table of a wrong name, a key
     'mairust.toml:4:10 domains."Example.com": found the name "Example.com"; allowed: a domain name in lower case, A-labels (xn--…) for others than ASCII',
     'mairust.toml:5:1 domains."Example.com".stage: found "mirror": every stage but store is not built in this version',
     'mairust.toml:6:7 domains."Example.com".relay.lmtp: found "nowhere": relaying to a next hop is not built in this version',
-    "mairust.toml:8:1 plugins.uid_range: found a list: the plugin sandbox is not built in this version",
+    "mairust.toml:8:1 plugins.uid_range: found a list of 1; allowed: 2 to 2 elements",
     'mairust.toml:11:1 hooks[0].point: found "pre_deliver"; allowed: one of "pre_receive", "pre_delivery", "post_receive", "pre_send"',
     "mairust.toml:14:19 hooks[0].filter.header.A: found 1; allowed: text",
     "mairust.toml:14:26 hooks[0].filter.header.B: found 2; allowed: text",

@@ -22,12 +22,6 @@ const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> =
   [["otel", "enabled"], true],
   [["alerts", "mail_to"], ["a@b"]],
   [["hooks", 7, "mode"], "canary"],
-  [["plugins", "require_limits"], ["memory"]],
-  [
-    ["plugins", "uid_range"],
-    [1, 2],
-  ],
-  [["plugins", "user"], "x"],
   [["plugins", "auto_approve"], "headers"],
   [["plugins", "dir"], "/var/lib/mairust/plugins"],
   [["plugins", "health_interval_s"], 30],
