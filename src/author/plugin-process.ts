@@ -22,14 +22,23 @@ import { isCalledByHttp } from "../plugins/endpoint.ts";
 import { rowsOfManifest, violationPolicy } from "../plugins/manifest-hooks.ts";
 import { findingText } from "../plugins/problem.ts";
 import { resolveSettings } from "../plugins/settings.ts";
-import { transportSpec } from "../plugins/transport-spec.ts";
+import { type PluginRules, transportSpec } from "../plugins/transport-spec.ts";
 import type { CallReport } from "../wire/author-calls.ts";
 import type { PermissionsInput } from "../wire/permissions.ts";
 import { factsOf, type Trial } from "./message-facts.ts";
 import { verdictOf } from "./verdict.ts";
 
-/** How a program may be started here; `bare`: as a plain child process, whatever this host could do. */
-export type Transports = (bare: boolean) => CreateTransport;
+/** What starts plugins here, and what is told of it. */
+export interface Host {
+  readonly create: CreateTransport;
+  /** What `[plugins]` would say of it. */
+  rules(pluginId: string): PluginRules;
+  /** After the last plugin. */
+  close(): void;
+}
+
+/** `bare`: as plain child processes; else in the sandbox that the service would use. */
+export type OpenHost = (bare: boolean) => Host;
 
 /** How long a plugin may take to start, and to end. */
 const START_MS = 10_000;
@@ -62,7 +71,7 @@ export class PluginProcess {
   #lines: string[] = [];
   #payload: Uint8Array | undefined;
 
-  private constructor(project: FoundPlugin, create: CreateTransport, onLog: (line: string) => void) {
+  private constructor(project: FoundPlugin, host: Host, onLog: (line: string) => void) {
     this.project = project;
     this.#onLog = onLog;
     const write = (line: string) => this.#write(line);
@@ -70,14 +79,16 @@ export class PluginProcess {
       write: (_id: string, line: string) => write(line),
       dropped: (_id: string, lines: number) => write(`(${lines} lines were dropped: too many at once)`),
     };
-    const spec = transportSpec(project, { config: { plugin: {} }, secrets: ownSecrets(), logs }, QUIET);
-    this.#transport = create({ ...spec, onNotice: text => write(`(host) ${text}`) });
+    const config = { plugin: {}, plugins: host.rules(project.manifest.id) };
+    const parts = { config, secrets: ownSecrets(), logs };
+    const spec = transportSpec(project, parts, QUIET);
+    this.#transport = host.create({ ...spec, onNotice: text => write(`(host) ${text}`) });
   }
 
   /** @param onLog  hears each line at once. @throws {MairustError} `not_built`, `plugin_load`, `plugin_failed`: it does not start */
   static async start(
     project: FoundPlugin,
-    create: CreateTransport,
+    host: Host,
     onLog: (line: string) => void = () => {},
   ): Promise<PluginProcess> {
     const { entry, id } = project.manifest;
@@ -85,7 +96,7 @@ export class PluginProcess {
       const what = `type ${entry.type}, protocol ${entry.protocol ?? "none"}`;
       throw new MairustError("not_built", `Cannot run plugin "${id}": ${what} is not built in this version`);
     }
-    const started = new PluginProcess(project, create, onLog);
+    const started = new PluginProcess(project, host, onLog);
     const deadline = deadlineAfter(START_MS);
     try {
       await started.#transport.start(deadline);

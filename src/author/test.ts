@@ -5,12 +5,12 @@ import type { CallReport, Difference, FixtureReport, TestOptions, TestReport } f
 import { differences } from "./compare.ts";
 import { FIXTURES_FOLDER, type Fixture, readFixtures } from "./fixture.ts";
 import { TRIAL_ENVELOPE, type Trial } from "./message-facts.ts";
-import { PluginProcess, type Transports } from "./plugin-process.ts";
+import { PluginProcess, type OpenHost } from "./plugin-process.ts";
 import { readProject } from "./project.ts";
 import { writeExpectation } from "./snapshot.ts";
 
 /** @throws {MairustError} the project cannot be read; `not_found`: it has no fixtures */
-export async function testPlugin(options: TestOptions, transports: Transports): Promise<TestReport> {
+export async function testPlugin(options: TestOptions, openHost: OpenHost): Promise<TestReport> {
   const project = await readProject(options.folder);
   const running = await PluginProcess.start(project, transports(options.bare));
   try {

@@ -2,14 +2,14 @@
 import { MairustError } from "../core/errors.ts";
 import type { TriggerOptions, TriggerReport } from "../wire/author-calls.ts";
 import { mailBytes, TRIAL_ENVELOPE, type Trial } from "./message-facts.ts";
-import { PluginProcess, type Transports } from "./plugin-process.ts";
+import { PluginProcess, type OpenHost } from "./plugin-process.ts";
 import { readProject } from "./project.ts";
 import { findSample, SAMPLES } from "./samples.ts";
 
 type Asked = Pick<TriggerOptions, "message" | "point" | "mailFrom" | "recipients">;
 
 /** @throws {MairustError} the project cannot be read or started; `not_found`: the sample; `plugin_validation`: the point */
-export async function triggerPlugin(options: TriggerOptions, transports: Transports): Promise<TriggerReport> {
+export async function triggerPlugin(options: TriggerOptions, openHost: OpenHost): Promise<TriggerReport> {
   const project = await readProject(options.folder);
   const running = await PluginProcess.start(project, transports(options.bare));
   try {
