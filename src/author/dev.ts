@@ -9,21 +9,30 @@ import { MairustError, messageOf } from "../core/errors.ts";
 import { ManifestError, problemText } from "../plugins/problem.ts";
 import { type DevOptions, lintText } from "../wire/author-calls.ts";
 import { lintPlugin } from "./lint.ts";
-import { PluginProcess, type Transports } from "./plugin-process.ts";
+import { type Host, type OpenHost, PluginProcess } from "./plugin-process.ts";
 import { findManifest, readProject } from "./project.ts";
 import { runFixtures } from "./test.ts";
 import { tryMessage } from "./trigger.ts";
 import { nextChange, snapshotOf } from "./watch.ts";
 
 /** @throws {MairustError} `plugin_load`: there is no plugin at all */
-export async function developPlugin(options: DevOptions, transports: Transports): Promise<void> {
+export async function developPlugin(options: DevOptions, openHost: OpenHost): Promise<void> {
   const { folder } = await findManifest(options.folder);
+  const host = openHost(options.bare);
+  try {
+    await turns(options, host, folder);
+  } finally {
+    host.close();
+  }
+}
+
+async function turns(options: DevOptions, host: Host, folder: string): Promise<void> {
   const { onEvent, signal } = options;
   let seen = await snapshotOf(folder);
   onEvent({ kind: "watching", folder });
   let changedAt = performance.now();
   while (!signal.aborted) {
-    await turn(options, transports, changedAt);
+    await turn(options, host, changedAt);
     const change = await nextChange(folder, seen, signal).catch(ended);
     if (change === undefined) return;
     changedAt = performance.now();
@@ -36,8 +45,8 @@ export async function developPlugin(options: DevOptions, transports: Transports)
 const ended = () => undefined;
 
 /** One start, its calls, its end. Never rejects for what the author did. */
-async function turn(options: DevOptions, transports: Transports, changedAt: number): Promise<void> {
-  const { onEvent, signal, bare, sample } = options;
+async function turn(options: DevOptions, host: Host, changedAt: number): Promise<void> {
+  const { onEvent, signal, sample } = options;
   let running: PluginProcess | undefined;
   const endNow = () => void running?.stop();
   try {
@@ -45,7 +54,7 @@ async function turn(options: DevOptions, transports: Transports, changedAt: numb
     const { entries } = await lintPlugin(options.folder);
     const errors = entries.filter(({ severity }) => severity === "error").map(lintText);
     if (errors.length > 0) onEvent({ kind: "broken", problems: errors });
-    running = await PluginProcess.start(project, transports(bare), line => onEvent({ kind: "log", line }));
+    running = await PluginProcess.start(project, host, line => onEvent({ kind: "log", line }));
     signal.addEventListener("abort", endNow, { once: true });
     if (signal.aborted) return;
     const sinceChangeMs = () => Math.round(performance.now() - changedAt);

@@ -58,8 +58,7 @@ async function errorsOf(manifest: Manifest, folder: string): Promise<readonly Un
   const error = (path: KeyPath, text: string, code: string | null = null) =>
     ({ severity: "error", path, text, code }) as const;
   const { command } = manifest.entry;
-  const program =
-    command === undefined ? undefined : programProblem({ folder, command });
+  const program = command === undefined ? undefined : programProblem({ folder, command });
   const isToldAlready = findings.some(({ path }) => path[1] === "command" && path[2] === 0);
   return [
     ...findings.map(finding => error(finding.path, findingText(finding), finding.code ?? null)),

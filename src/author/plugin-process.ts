@@ -24,6 +24,7 @@ import { findingText } from "../plugins/problem.ts";
 import { resolveSettings } from "../plugins/settings.ts";
 import { type PluginRules, transportSpec } from "../plugins/transport-spec.ts";
 import type { CallReport } from "../wire/author-calls.ts";
+import type { Manifest } from "../wire/manifest.ts";
 import type { PermissionsInput } from "../wire/permissions.ts";
 import { factsOf, type Trial } from "./message-facts.ts";
 import { verdictOf } from "./verdict.ts";
@@ -31,6 +32,8 @@ import { verdictOf } from "./verdict.ts";
 /** What starts plugins here, and what is told of it. */
 export interface Host {
   readonly create: CreateTransport;
+  /** What somebody should know of how a plugin runs here. */
+  notes(manifest: Manifest): readonly string[];
   /** What `[plugins]` would say of it. */
   rules(pluginId: string): PluginRules;
   /** After the last plugin. */
@@ -68,11 +71,14 @@ export class PluginProcess {
   readonly #transport: PluginTransport;
   readonly #newId = uuid7Generator();
   readonly #onLog: (line: string) => void;
+  /** What somebody should know of how it runs. */
+  readonly notes: readonly string[];
   #lines: string[] = [];
   #payload: Uint8Array | undefined;
 
   private constructor(project: FoundPlugin, host: Host, onLog: (line: string) => void) {
     this.project = project;
+    this.notes = host.notes(project.manifest);
     this.#onLog = onLog;
     const write = (line: string) => this.#write(line);
     const logs = {
@@ -213,6 +219,24 @@ export class PluginProcess {
   #write(line: string): void {
     if (this.#lines.length < MAX_LOG_LINES) this.#lines.push(line);
     this.#onLog(line);
+  }
+}
+
+/** A plugin from its start to its end, and what started it. */
+export async function withPlugin<T>(
+  project: FoundPlugin,
+  host: Host,
+  use: (running: PluginProcess) => Promise<T>,
+): Promise<T> {
+  try {
+    const running = await PluginProcess.start(project, host);
+    try {
+      return await use(running);
+    } finally {
+      await running.stop();
+    }
+  } finally {
+    host.close();
   }
 }
 

@@ -5,19 +5,14 @@ import type { CallReport, Difference, FixtureReport, TestOptions, TestReport } f
 import { differences } from "./compare.ts";
 import { FIXTURES_FOLDER, type Fixture, readFixtures } from "./fixture.ts";
 import { TRIAL_ENVELOPE, type Trial } from "./message-facts.ts";
-import { PluginProcess, type OpenHost } from "./plugin-process.ts";
+import { type OpenHost, type PluginProcess, withPlugin } from "./plugin-process.ts";
 import { readProject } from "./project.ts";
 import { writeExpectation } from "./snapshot.ts";
 
 /** @throws {MairustError} the project cannot be read; `not_found`: it has no fixtures */
 export async function testPlugin(options: TestOptions, openHost: OpenHost): Promise<TestReport> {
   const project = await readProject(options.folder);
-  const running = await PluginProcess.start(project, transports(options.bare));
-  try {
-    return await runFixtures(running, options);
-  } finally {
-    await running.stop();
-  }
+  return withPlugin(project, openHost(options.bare), running => runFixtures(running, options));
 }
 
 /** The fixtures of a plugin that runs already. */
@@ -42,7 +37,7 @@ export async function runFixtures(
     updated: count("updated"),
     ms: Math.round(performance.now() - startedAt),
     fixtures: reports,
-    notes: [],
+    notes: running.notes,
   };
 }
 

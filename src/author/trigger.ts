@@ -2,7 +2,7 @@
 import { MairustError } from "../core/errors.ts";
 import type { TriggerOptions, TriggerReport } from "../wire/author-calls.ts";
 import { mailBytes, TRIAL_ENVELOPE, type Trial } from "./message-facts.ts";
-import { PluginProcess, type OpenHost } from "./plugin-process.ts";
+import { type OpenHost, type PluginProcess, withPlugin } from "./plugin-process.ts";
 import { readProject } from "./project.ts";
 import { findSample, SAMPLES } from "./samples.ts";
 
@@ -11,12 +11,7 @@ type Asked = Pick<TriggerOptions, "message" | "point" | "mailFrom" | "recipients
 /** @throws {MairustError} the project cannot be read or started; `not_found`: the sample; `plugin_validation`: the point */
 export async function triggerPlugin(options: TriggerOptions, openHost: OpenHost): Promise<TriggerReport> {
   const project = await readProject(options.folder);
-  const running = await PluginProcess.start(project, transports(options.bare));
-  try {
-    return await tryMessage(running, options);
-  } finally {
-    await running.stop();
-  }
+  return withPlugin(project, openHost(options.bare), running => tryMessage(running, options));
 }
 
 export async function tryMessage(running: PluginProcess, asked: Asked): Promise<TriggerReport> {
@@ -28,7 +23,7 @@ export async function tryMessage(running: PluginProcess, asked: Asked): Promise<
     ...call,
     plugin: `${manifest.id} ${manifest.version}`,
     message: `${asked.message.kind} ${asked.message.name}`,
-    notes: [],
+    notes: running.notes,
   };
 }
 
