@@ -1,8 +1,8 @@
 /** Which runtime calls a plugin, and in what its processes are held. */
 import type { CreateTransport, TransportSpec } from "../core/hook-plugin.ts";
 import type { PluginTransport } from "../core/ports/plugin-transport.ts";
-import { MAX_WAITING_CALLS } from "../runtimes/call-slots.ts";
 import { callFailure } from "../runtimes/call-failure.ts";
+import { MAX_WAITING_CALLS } from "../runtimes/call-slots.ts";
 import { type ConfinedListener, confinedTransport } from "../runtimes/confined-transport.ts";
 import { createHttp, HTTP_OPTIONS } from "../runtimes/http.ts";
 import type { ProcessSpec, StartProcess } from "../runtimes/plugin-process.ts";

@@ -7,11 +7,11 @@
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { hookMetrics } from "../../src/compose/hook-metrics.ts";
-import { createTransport } from "../../src/compose/transports.ts";
+import { createTransport, transportsIn } from "../../src/compose/transports.ts";
 import { callId, messageId } from "../../src/core/ids.ts";
 import { packStructure } from "../../src/core/mime/packed.ts";
 import { MessageScanner } from "../../src/core/mime/scanner.ts";
@@ -25,6 +25,7 @@ import { LedgerSpool } from "../../src/hooks/ledger-spool.ts";
 import { createHookRunner } from "../../src/hooks/runner.ts";
 import { deadlineAfter } from "../../src/platform/deadline.ts";
 import { createMetrics } from "../../src/platform/metrics.ts";
+import { Sandbox } from "../../src/runtimes/sandbox/sandbox.ts";
 import { rowOf } from "../unit/hooks/rig.ts";
 import { report, spread } from "./lib/rounds.ts";
 import { sampleMail } from "./lib/sample-mail.ts";
@@ -81,6 +82,25 @@ const PLUGINS: readonly NullPlugin[] = [
       const command = [process.execPath, "null.cjs"];
       const script = { kind: "script", mode: "worker", folder, command, workers: 1 } as const;
       return { transport: createTransport({ ...COMMON, ...script }) };
+    },
+  },
+  {
+    name: "script worker in the sandbox",
+    must: 1.0,
+    aim: 0.3,
+    async start(folder) {
+      writeFileSync(join(folder, "null.cjs"), SCRIPT);
+      chmodSync(folder, 0o755);
+      const sandbox = new Sandbox({ uidRange: [61_000, 61_999] });
+      const command = [process.execPath, "null.cjs"];
+      const script = { kind: "script", mode: "worker", folder, command, workers: 1 } as const;
+      const network = { mode: "none", allow: [] } as const;
+      const limits = { bare: false, cpuMs: 5000, memoryMb: 256, persistentDir: undefined, requireLimits: [] };
+      const confinement = { ...limits, network };
+      return {
+        transport: transportsIn(sandbox)({ ...COMMON, ...script, confinement }),
+        end: () => sandbox.close(),
+      };
     },
   },
   {

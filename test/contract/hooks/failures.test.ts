@@ -13,6 +13,7 @@ import { checkFailure, type Failure, runJudged } from "../../unit/hooks/failure-
 import { factsOf, theOne } from "../../unit/hooks/message.ts";
 import { pluginOf, rigOf, rowOf, TAGGER } from "../../unit/hooks/rig.ts";
 import { ask, FIXTURE_ID } from "../runtimes/conformance.ts";
+import { rigOf as sandboxOf } from "../runtimes/sandbox/rig.ts";
 
 const nothing = () => {};
 
@@ -33,30 +34,45 @@ function workerOf(folder: string, program: string, workers = 1): PluginTransport
 }
 
 const behaving = workerOf("runtimes", "behaving-plugin.mjs");
-before(() => behaving.start(deadlineAfter(10_000)));
-after(() => behaving.stop(deadlineAfter(5000)));
+const sandbox = await sandboxOf(process.getuid?.() === 0 ? 3 : 2);
+const confined = sandbox.transport(
+  FIXTURE_ID,
+  {
+    folder: join(packageRoot(), "test/contract/runtimes/fixtures"),
+    command: [process.execPath, "behaving-plugin.mjs"],
+  },
+  { memoryMb: 256, cpuMs: 5000 },
+);
+before(() => Promise.all([behaving, confined].map(one => one.start(deadlineAfter(10_000)))));
+after(async () => {
+  await Promise.all([behaving, confined].map(one => one.stop(deadlineAfter(5000))));
+  sandbox.close();
+});
 
 function pluginWith(transport: PluginTransport, settings: HookPlugin["settings"]): HookPlugin {
   return pluginOf(FIXTURE_ID, () => ({}), TAGGER, { transport, settings });
 }
 
 /** A good call first: after failures the next process is started with a delay. */
-async function recovered(): Promise<void> {
+async function recovered(plugin = behaving): Promise<void> {
   for (let tries = 0; tries < 100; tries++) {
-    const answer = await ask(behaving, "empty").catch(() => undefined);
+    const answer = await ask(plugin, "empty").catch(() => undefined);
     if (answer !== undefined) return;
     await sleep(50);
   }
   assert.fail("the plugin does not come back");
 }
 
-const does = (behaviour: string, settings = {}): Pick<Failure, "plugin" | "before"> => ({
-  plugin: () => pluginWith(behaving, { do: behaviour, ...settings }),
-  before: recovered,
-});
+type Does = (behaviour: string, settings?: HookPlugin["settings"]) => Pick<Failure, "plugin" | "before">;
+const doneBy =
+  (plugin: PluginTransport): Does =>
+  (behaviour, settings = {}) => ({
+    plugin: () => pluginWith(plugin, { do: behaviour, ...settings }),
+    before: () => recovered(plugin),
+  });
 const SHORT = { timeout_ms: 120 };
 
-const FAILURES: readonly Failure[] = [
+const failuresOf = (does: Does): readonly Failure[] => [
   { name: "a hang", ...does("hang"), outcome: "timeout", row: SHORT },
   { name: "an answer after the time-out", ...does("slow", { ms: 400 }), outcome: "timeout", row: SHORT },
   { name: "a crash", ...does("crash"), outcome: "error" },
@@ -67,9 +83,14 @@ const FAILURES: readonly Failure[] = [
   { name: "a wrong call id", ...does("wrong_id"), outcome: "malformed" },
 ];
 
-for (const failure of FAILURES) {
-  test(`script worker: ${failure.name} is followed by the hook's own policy and harms nobody else`, () =>
-    checkFailure(failure));
+for (const [name, plugin] of [
+  ["script worker", behaving],
+  [`script worker in tier ${sandbox.tier}`, confined],
+] as const) {
+  for (const failure of failuresOf(doneBy(plugin))) {
+    test(`${name}: ${failure.name} is followed by the hook's own policy and harms nobody else`, () =>
+      checkFailure(failure));
+  }
 }
 
 test("a program that cannot be started fails at once, by on_error", async () => {

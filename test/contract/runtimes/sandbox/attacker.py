@@ -195,14 +195,14 @@ def escape_and_hang(settings):
 
 
 def look(_):
-    fds = {}
-    for fd in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") and os.access("/proc/self/fd", os.R_OK) else map(str, range(256)):
+    fds = []
+    for fd in range(1024):
         try:
-            os.fstat(int(fd))
-            fds[fd] = True
+            os.fstat(fd)
+            fds.append(fd)
         except OSError:
             pass
-    return {"env": sorted(os.environ), "fds": sorted(map(int, fds)), "uid": os.getuid(), "cwd": os.getcwd(), "home": os.environ["HOME"]}
+    return {"env": sorted(os.environ), "fds": fds, "uid": os.getuid(), "cwd": os.getcwd(), "home": os.environ["HOME"]}
 
 
 def keep(settings):

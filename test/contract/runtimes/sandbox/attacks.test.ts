@@ -31,7 +31,8 @@ for (const tier of [2, 1]) {
     let said = "";
     for (const stream of [child.stdout, child.stderr]) stream.on("data", chunk => (said += String(chunk)));
     const [exit] = await once(child, "close");
-    for (const line of said.split("\n").filter(one => /^ *(not ok|ok) /u.test(one))) t.diagnostic(line.trim());
+    for (const line of said.split("\n").filter(one => /^ *(not ok|ok) /u.test(one)))
+      t.diagnostic(line.trim());
     assert.equal(exit, 0, said);
     assert.match(said, /# fail 0/);
   });

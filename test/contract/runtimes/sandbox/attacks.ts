@@ -15,7 +15,17 @@ import { LIMIT_NAMES } from "../../../../src/core/ports/sandbox.ts";
 import { deadlineAfter } from "../../../../src/platform/deadline.ts";
 import type { WalledTier } from "../../../../src/runtimes/sandbox/sandbox.ts";
 import { ask, hasCode } from "../conformance.ts";
-import { answerOf, CONFINED, FOLDER, noSleepers, type Rig, recovered, rigOf, sleepers, started } from "./rig.ts";
+import {
+  answerOf,
+  CONFINED,
+  FOLDER,
+  noSleepers,
+  type Rig,
+  recovered,
+  rigOf,
+  sleepers,
+  started,
+} from "./rig.ts";
 
 const isRoot = process.getuid?.() === 0;
 
@@ -48,7 +58,8 @@ function registerAttacks(rig: Rig): void {
     assert.match(rig.crashes.at(-1) ?? "", why);
   };
   const refusedAll = (said: string, allowed: RegExp) => {
-    for (const [name, came] of Object.entries(JSON.parse(said))) assert.match(String(came), allowed, `${name}: ${came}`);
+    for (const [name, came] of Object.entries(JSON.parse(said)))
+      assert.match(String(came), allowed, `${name}: ${came}`);
   };
 
   test("there is one report for each limit, and it says what was tried", () => {
@@ -78,31 +89,52 @@ function registerAttacks(rig: Rig): void {
     const fill = (where: string) => answerOf(attacker, "fill_file", { where });
     assert.match(await fill("HOME"), /^6[0-4] (EFBIG|ENOSPC)$/);
     assert.match(await fill("/dev/shm"), spaces ? /^[01] ENOSPC$/ : /^0 EACCES$/);
-    if (!spaces) return t.diagnostic(`not held, and reported so: many files (${reports().get("disk")?.enforcement})`);
+    if (!spaces)
+      return t.diagnostic(`not held, and reported so: many files (${reports().get("disk")?.enforcement})`);
     assert.match(await fill("TMPDIR"), /^1[4-6] ENOSPC$/);
     assert.match(await answerOf(attacker, "fill_many").catch(String), /^6[0-4] ENOSPC$|memory limit/);
   });
-  test("files without content come to their end too", { skip: rig.tier === 3 ? false : "only a cgroup counts them" }, () =>
-    assert.rejects(answerOf(attacker, "fill_empty"), /memory limit|cpu limit/));
+  test(
+    "files without content come to their end too",
+    { skip: rig.tier === 3 ? false : "only a cgroup counts them" },
+    () => assert.rejects(answerOf(attacker, "fill_empty"), /memory limit|cpu limit/),
+  );
   test("it reads nothing of this host, of us or of another plugin", async () => {
     const dir = mkdtempSync(join(tmpdir(), "mairust-other-"));
     try {
       const core = `/proc/${process.pid}`;
-      const paths = ["/etc/passwd", "/etc/shadow", "/etc/hosts", `${core}/environ`, `${core}/cmdline`, `${core}/mem`, dir, "/root"];
+      const paths = [
+        "/etc/passwd",
+        "/etc/shadow",
+        "/etc/hosts",
+        `${core}/environ`,
+        `${core}/cmdline`,
+        `${core}/mem`,
+        dir,
+        "/root",
+      ];
       refusedAll(await answerOf(attacker, "read_files", { paths }), /^(EACCES|ENOENT|EPERM)$/);
     } finally {
       rmSync(dir, { recursive: true });
     }
   });
   test("it writes nowhere but in its own folders, not even to its code", async () => {
-    const paths = ["/", "/usr", "/usr/bin", "/dev", "/etc", "/var/tmp", ...(spaces ? ["/plugin", "/proc"] : ["/tmp", FOLDER])];
+    const paths = [
+      "/",
+      "/usr",
+      "/usr/bin",
+      "/dev",
+      "/etc",
+      "/var/tmp",
+      ...(spaces ? ["/plugin", "/proc"] : ["/tmp", FOLDER]),
+    ];
     refusedAll(await answerOf(attacker, "write_files", { paths }), /^(EACCES|ENOENT|EPERM|EROFS)$/);
   });
   test("no socket of any kind", async () => {
     const dir = mkdtempSync(join(tmpdir(), "mairust-sock-"));
     const abstract = `mairust-test-${process.pid}`;
-    const servers = [{ host: "127.0.0.1", port: 0 }, { path: join(dir, "s") }, { path: `\0${abstract}` }].map(at =>
-      createServer().listen(at),
+    const servers = [{ host: "127.0.0.1", port: 0 }, { path: join(dir, "s") }, { path: `\0${abstract}` }].map(
+      at => createServer().listen(at),
     );
     try {
       await Promise.all(servers.map(server => once(server, "listening")));
@@ -116,7 +148,7 @@ function registerAttacks(rig: Rig): void {
     }
   });
   test("no way to other processes, and none into the kernel's rarely used parts", async () => {
-    refusedAll(await answerOf(attacker, "kernel", { core: process.pid }), /^(EPERM|ESRCH|ENOSYS)$/);
+    refusedAll(await answerOf(attacker, "kernel", { core: process.pid }), /^(EPERM|ESRCH|ENOSYS|EINVAL)$/);
   });
   test("who is deaf and has left every group is gone with the deadline", async () => {
     const seconds = `${700_000 + rig.tier}.${process.pid}`;
@@ -133,19 +165,23 @@ function registerAttacks(rig: Rig): void {
   });
   test("its environment holds five variables, its descriptors are three", async () => {
     const seen = JSON.parse(await answerOf(attacker, "look"));
-    assert.deepEqual(seen.env.filter((name: string) => name !== "LC_CTYPE" && name !== "PWD"), [
-      "HOME",
-      "LANG",
-      "MAIRUST_PLUGIN_ID",
-      "PATH",
-      "TMPDIR",
-    ]);
-    assert.ok(seen.fds.every((fd: number) => fd <= 3), `${seen.fds}`);
+    assert.deepEqual(
+      seen.env.filter((name: string) => name !== "LC_CTYPE" && name !== "PWD"),
+      ["HOME", "LANG", "MAIRUST_PLUGIN_ID", "PATH", "TMPDIR"],
+    );
+    assert.ok(
+      seen.fds.every((fd: number) => fd <= 3),
+      `${seen.fds}`,
+    );
     if (spaces) assert.deepEqual([seen.cwd, seen.home], ["/plugin", "/work"]);
     else assert.equal(seen.cwd, FOLDER);
   });
-  test("each plugin is a user of its own", { skip: isRoot ? false : "only root can give them one" }, async () => {
-    const uids = await Promise.all([attacker, good].map(async one => JSON.parse(await answerOf(one, "look")).uid));
+  test("each plugin is a user of its own", {
+    skip: isRoot ? false : "only root can give them one",
+  }, async () => {
+    const uids = await Promise.all(
+      [attacker, good].map(async one => JSON.parse(await answerOf(one, "look")).uid),
+    );
     assert.notEqual(uids[0], uids[1]);
     for (const uid of uids) assert.ok(uid >= 61_000 && uid <= 61_999, `${uid}`);
   });
@@ -153,7 +189,10 @@ function registerAttacks(rig: Rig): void {
     const dir = mkdtempSync(join(tmpdir(), "mairust-keep-"));
     // The parent must be passable for the plugin's user where no mount namespace shows the folder elsewhere.
     const persistentDir = join(dir, "kept");
-    const ways: readonly (readonly [string | undefined, string])[] = [[persistentDir, "a"], [undefined, ""]];
+    const ways: readonly (readonly [string | undefined, string])[] = [
+      [persistentDir, "a"],
+      [undefined, ""],
+    ];
     for (const [where, second] of ways) {
       if (where !== undefined && !spaces && isRoot) continue;
       const run = async (text: string) => {
@@ -169,14 +208,18 @@ function registerAttacks(rig: Rig): void {
   test("it dies with the service, which passes nothing on that it was started with", async () => {
     const seconds = `${720_000 + rig.tier}.${process.pid}`;
     const secret = openSync(join(FOLDER, "attacker.py"), "r");
-    const main = new URL("host-main.js", import.meta.url).pathname.replace("/test/", "/test/");
+    const main = new URL("host-main.js", import.meta.url).pathname;
     const host = spawn(process.execPath, [main, String(rig.tier), seconds], {
       stdio: ["ignore", "pipe", "inherit", secret, secret],
     });
-    const [line] = await once(host.stdout, "data");
     closeSync(secret);
+    assert.ok(host.stdout !== null);
+    const [line] = await once(host.stdout, "data", { signal: AbortSignal.timeout(20_000) });
     const { fds } = JSON.parse(String(line));
-    assert.ok(fds.every((fd: number) => fd <= 3), `${fds}`);
+    assert.ok(
+      fds.every((fd: number) => fd <= 3),
+      `${fds}`,
+    );
     assert.equal(sleepers(seconds).length, 1);
     host.kill("SIGKILL");
     assert.ok(await noSleepers(seconds), "something survived the service");
@@ -208,9 +251,13 @@ function registerAttacks(rig: Rig): void {
         await one.stop(deadlineAfter(2000));
       }
     };
-    assert.equal(await spawned(`import os; print('{"explanation":"' + os.getcwd() + '"}')`), spaces ? "/plugin" : FOLDER);
+    assert.equal(
+      await spawned(`import os; print('{"explanation":"' + os.getcwd() + '"}')`),
+      spaces ? "/plugin" : FOLDER,
+    );
     await assert.rejects(spawned("while True: pass"), /cpu limit: 400 ms/);
-    await assert.rejects(spawned("import os; os.kill(os.getpid(), 15)"), /SIGTERM/);
+    // Process 1 of a namespace is spared the signals that it does not wait for.
+    if (!spaces) await assert.rejects(spawned("import os; os.kill(os.getpid(), 15)"), /SIGTERM/);
     await assert.rejects(spawned("import sys; sys.exit(7)"), /exit code 7/);
   });
 }

@@ -79,8 +79,12 @@ export async function answerOf(
   settings: Record<string, unknown> = {},
   timeoutMs = 20_000,
 ): Promise<string> {
-  const answer: unknown = JSON.parse(Buffer.from(await ask(transport, attack, settings, timeoutMs)).toString());
-  return typeof answer === "object" && answer !== null && "explanation" in answer ? String(answer.explanation) : "";
+  const answer: unknown = JSON.parse(
+    Buffer.from(await ask(transport, attack, settings, timeoutMs)).toString(),
+  );
+  return typeof answer === "object" && answer !== null && "explanation" in answer
+    ? String(answer.explanation)
+    : "";
 }
 
 /** It answers, whatever happened to it before. */
