@@ -3,15 +3,36 @@
  * written; comments and tables above stay. The file is replaced as a whole.
  */
 import { rename, writeFile } from "node:fs/promises";
+import { isDeepStrictEqual } from "node:util";
 import { stringify } from "smol-toml";
+import { MairustError } from "../core/errors.ts";
+import { parseToml, TomlSyntaxError, type TomlTable } from "../platform/config/toml.ts";
 import type { PluginVerdict } from "../wire/author-calls.ts";
 import { expectationOf } from "./compare.ts";
 import type { Fixture } from "./fixture.ts";
 
 export async function writeExpectation({ file, source }: Fixture, verdict: PluginVerdict): Promise<void> {
+  const made = withExpectation(source, verdict);
+  // A text of several lines may look like a table: what cannot be told apart is left to the author.
+  const read = checkedToml(made);
+  if (!isDeepStrictEqual({ ...read, expect: undefined }, { ...checkedToml(source), expect: undefined }))
+    throw new MairustError(
+      "data_invalid",
+      `Cannot update "${file}": its [expect] cannot be told from the rest`,
+    );
   const temporary = `${file}.new`;
-  await writeFile(temporary, withExpectation(source, verdict));
+  await writeFile(temporary, made);
   await rename(temporary, file);
+}
+
+/** undefined: it is no TOML. */
+function checkedToml(text: string): TomlTable | undefined {
+  try {
+    return parseToml(text);
+  } catch (error) {
+    if (error instanceof TomlSyntaxError) return undefined;
+    throw error;
+  }
 }
 
 /** @param source  of a fixture, without errors. @returns the same with another `[expect]` */

@@ -58,7 +58,7 @@ export const AUTHOR_COMMANDS: readonly CommandSpec[] = [
     usage: "plugin trigger [folder]",
     summary: "call a plugin once: what it was sent, what it answered, what was denied, how long it took",
     options: [
-      { flags: "--sample <name>", description: "a message that is built in; default plain, ? lists them" },
+      { flags: "--sample <name>", description: "a message that is built in; default plain, list shows them" },
       { flags: "--message <file>", description: "a message from a file; - is standard input" },
       { flags: "--point <point>", description: "default: the first of hooks.on" },
       { flags: "--from <address>", description: "envelope sender" },

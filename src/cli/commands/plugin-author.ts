@@ -56,10 +56,19 @@ export async function init(context: CommandContext): Promise<void> {
     ...report.files.map(file => `  ${file}\n`),
     ...(dryRun
       ? []
-      : ["\nNow:\n", `  cd ${report.folder}\n`, "  mairust plugin test\n", "  mairust plugin dev\n"]),
+      : [
+          "\nNow:\n",
+          `  cd ${shellWord(report.folder)}\n`,
+          "  mairust plugin test\n",
+          "  mairust plugin dev\n",
+        ]),
   ].join("");
   print({ ...context, terminal }, text, report, () => report.files.map(file => [file]));
 }
+
+/** As a shell reads it back. */
+const shellWord = (text: string): string =>
+  /^[\w./-]+$/u.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 
 const kindsText = ({ kinds }: AuthorTools): string =>
   kinds.map(({ name, description }) => `${name} (${description})`).join(", ");
@@ -107,7 +116,7 @@ export async function dev(context: CommandContext): Promise<void> {
 export async function trigger(context: CommandContext): Promise<number> {
   const { options, standalone, terminal } = context;
   const tools = await standalone.author();
-  if (options.text("sample") === "?") {
+  if (options.text("sample") === "list") {
     printRows(terminal, context.format, tools.samples, [
       { title: "SAMPLE", value: sample => sample.name },
       { title: "WHAT IT IS", value: sample => sample.description },

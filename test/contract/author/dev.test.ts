@@ -27,6 +27,10 @@ interface Dev {
 function develop(...args: string[]): Dev {
   const folder = join(temporaryFolder(), "project");
   cpSync(join(packageRoot(), "plugins/hello-world"), folder, { recursive: true });
+  for (const file of ["plugin.toml", "main.mjs"]) {
+    const text = readFileSync(join(folder, file), "utf8");
+    writeFileSync(join(folder, file), text.replace("com.example.mairust.hello-world", ID));
+  }
   const start = join(packageRoot(), "build/src/start.cjs");
   const child = spawn(process.execPath, [start, "plugin", "dev", folder, "-f", "jsonl", ...args], {
     stdio: ["ignore", "pipe", "inherit"],
@@ -44,16 +48,19 @@ function develop(...args: string[]): Dev {
   return { folder, child, next: kind => within(find(kind), deadlineAfter(PATIENCE_MS)) };
 }
 
-/** Processes that have the folder as their working directory. */
-function processesIn(folder: string): readonly string[] {
-  const cwdOf = (pid: string) => {
+/** No other test has a plugin of this id. */
+const ID = `com.example.dev-${process.pid}`;
+
+/** Processes of the plugin, in whatever sandbox. */
+function processesOf(id: string): readonly string[] {
+  const isOne = (pid: string) => {
     try {
-      return readFileSync(`/proc/${pid}/environ`, "latin1").includes(`HOME=${folder}\0`);
+      return readFileSync(`/proc/${pid}/environ`, "latin1").includes(`MAIRUST_PLUGIN_ID=${id}\0`);
     } catch {
       return false;
     }
   };
-  return readdirSync("/proc").filter(name => /^\d+$/u.test(name) && cwdOf(name));
+  return readdirSync("/proc").filter(name => /^\d+$/u.test(name) && isOne(name));
 }
 
 test("plugin dev gives a verdict after each save, says what is broken and goes on, and leaves no process", async t => {
@@ -93,11 +100,11 @@ test("plugin dev gives a verdict after each save, says what is broken and goes o
       .replace("const add", "console.error('hanging'); for (;;);\n  const add"),
   );
   assert.match(String((await next("log")).line), /hanging/u);
-  assert.notDeepEqual(processesIn(folder), []);
+  assert.notDeepEqual(processesOf(ID), []);
   child.kill("SIGINT");
   const [code] = await once(child, "exit");
   assert.equal(code, 0);
-  assert.deepEqual(processesIn(folder), []);
+  assert.deepEqual(processesOf(ID), []);
 });
 
 test("plugin dev --sample shows one call after each save", async () => {

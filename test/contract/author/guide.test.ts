@@ -25,35 +25,33 @@ function environment(dir: string): NodeJS.ProcessEnv {
   return { PATH: `${bin}:${process.env.PATH ?? ""}`, HOME: dir };
 }
 
-for (const lang of ["node", "python"]) {
-  test(`what the author's guide says works, in ${lang}`, async () => {
-    const dir = temporaryFolder();
-    const env = environment(dir);
-    const shell = async (line: string, cwd: string) => {
-      const { stdout } = await run("sh", ["-ec", line], { cwd, env, timeout: 60_000 });
-      return stdout;
-    };
-    let cwd = dir;
-    const said = new Map<string, string>();
-    for (const line of commandLines(guide)) {
-      if (line.startsWith("cd ")) cwd = join(cwd, line.slice(3));
-      else if (line === "mairust plugin dev") await develop(cwd, env);
-      else said.set(line, await shell(line.replace("--lang node", `--lang ${lang}`), cwd));
-    }
-    const of = (start: string) => [...said].find(([line]) => line.startsWith(start))?.[1] ?? "";
-    assert.match(of("mairust plugin init"), /^made plugin com\.example\.my-filter/u);
-    assert.match(of("mairust plugin test"), /4 passed in/u);
-    assert.match(of("mairust plugin trigger --sample invoice"), /^tags {9}invoice$/mu);
-    assert.match(of("mairust plugin lint"), /no errors, 0 warnings/u);
-    assert.match(of("mairust plugin record"), /^made fixture recorded$/mu);
-    assert.match(of("mairust plugin verify"), /^developer\t[0-9a-f]{64}\ted25519\tgood$/mu);
+test("what the author's guide says works", async () => {
+  const dir = temporaryFolder();
+  const env = environment(dir);
+  const shell = async (line: string, cwd: string) => {
+    const { stdout } = await run("sh", ["-ec", line], { cwd, env, timeout: 60_000 });
+    return stdout;
+  };
+  let cwd = dir;
+  const said = new Map<string, string>();
+  for (const line of commandLines(guide)) {
+    if (line.startsWith("cd ")) cwd = join(cwd, line.slice(3));
+    else if (line === "mairust plugin dev") await develop(cwd, env);
+    else said.set(line, await shell(line, cwd));
+  }
+  const of = (start: string) => [...said].find(([line]) => line.startsWith(start))?.[1] ?? "";
+  assert.match(of("mairust plugin init"), /^made plugin com\.example\.my-filter/u);
+  assert.match(of("mairust plugin test"), /4 passed in/u);
+  assert.match(of("mairust plugin trigger --sample invoice"), /^tags {9}invoice$/mu);
+  assert.match(of("mairust plugin lint"), /no errors, 0 warnings/u);
+  assert.match(of("mairust plugin record"), /^made fixture recorded$/mu);
+  assert.match(of("mairust plugin verify"), /^developer\t[0-9a-f]{64}\ted25519\tgood$/mu);
 
-    // The example of a fixture is one.
-    const [fixture = ""] = blocks(guide, "toml");
-    writeFileSync(join(dir, "my-filter/fixtures/example.toml"), fixture);
-    assert.match(await shell("mairust plugin test my-filter --fixture example", dir), /1 passed/u);
-  });
-}
+  // The example of a fixture is one.
+  const [fixture = ""] = blocks(guide, "toml");
+  writeFileSync(join(dir, "my-filter/fixtures/example.toml"), fixture);
+  assert.match(await shell("mairust plugin test my-filter --fixture example", dir), /1 passed/u);
+});
 
 /** Until its first result, then Ctrl-C. */
 async function develop(cwd: string, env: NodeJS.ProcessEnv): Promise<void> {

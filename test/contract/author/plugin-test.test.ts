@@ -77,6 +77,16 @@ test("--update writes what the plugin answers below what stands there, and only 
   assert.equal((await mairust(["plugin", "test", folder])).code, 0);
 });
 
+test("--update leaves a fixture alone in which it cannot tell the expectation from the rest", async () => {
+  const folder = project();
+  const odd = 'message = "invoice.eml"\ndescription = """\n[expect]\n"""\n[expect]\naction = "hold"\n';
+  write(folder, "fixtures/odd.toml", odd);
+  const { code, out } = await mairust(["plugin", "test", folder, "--fixture", "odd", "--update"]);
+  assert.equal(code, 1);
+  assert.match(out, /its \[expect\] cannot be told from the rest/u);
+  assert.equal(readFileSync(join(folder, "fixtures/odd.toml"), "utf8"), odd);
+});
+
 test("a broken fixture is told with file, line and what is allowed", async () => {
   const folder = project();
   write(folder, "fixtures/broken.toml", 'message = "invoice.eml"\n[expect]\nacton = "hold"\n');

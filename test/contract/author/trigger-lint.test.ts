@@ -29,7 +29,7 @@ test("plugin trigger shows size and fields, verdict and time, and with --payload
 });
 
 test("every built-in sample can be sent, and Japanese arrives as such", async () => {
-  const list = await mairust(["plugin", "trigger", HELLO, "--sample", "?", "-f", "json"]);
+  const list = await mairust(["plugin", "trigger", HELLO, "--sample", "list", "-f", "json"]);
   for (const { name } of JSON.parse(list.out)) {
     const { code, out } = await mairust([
       "plugin",
