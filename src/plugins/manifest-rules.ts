@@ -9,10 +9,12 @@ import { limitFindings } from "./manifest-limits.ts";
 import { type Finding, shown } from "./problem.ts";
 import { compareVersions, isAtMost, parseDependency } from "./semver.ts";
 import { declarationFindings } from "./settings.ts";
+import { urlDefaultFindings } from "./url-defaults.ts";
 
 /** @param manifest  of the right shape */
 export function manifestFindings(manifest: Manifest): readonly Finding[] {
   return [
+    ...urlDefaultFindings(manifest),
     ...identityFindings(manifest),
     ...entryFindings(manifest),
     ...hookFindings(manifest),

@@ -20,7 +20,7 @@ export interface NewTrustedKey {
   readonly label: string;
 }
 
-/** @throws {MairustError} `plugin_validation`: no key, or one that is too weak; `already_exists`, `too_many` */
+/** @throws {MairustError} `plugin_validation`: no key, or one that is too weak; `invalid_state`: it was revoked; `already_exists`, `too_many` */
 export async function trustPluginKey(
   ports: ServicePorts,
   { pem, role, label }: NewTrustedKey,
@@ -32,6 +32,10 @@ export async function trustPluginKey(
   const key = { ...read, role, label, addedBy: actor };
   const known = (await ports.pluginKeys.keys()).some(({ id }) => id === key.id);
   if (known) throw refused("already_exists", `key ${key.id} is trusted already`);
+  const revoked = (await ports.pluginKeys.revocations()).find(
+    one => one.kind === "key" && one.value === key.id,
+  );
+  if (revoked !== undefined) throw refused("invalid_state", `key ${key.id} was revoked: ${revoked.reason}`);
   if (dryRun) return { ...key, addedAt: new Date() };
   await ports.audit.record({ actor, action: "plugin_key.trust", object: key.id, detail: { role, label } });
   return ports.pluginKeys.addKey(key);
@@ -111,7 +115,7 @@ const NAMES: Readonly<Record<RevocationKind, string>> = {
 };
 
 function refused(
-  code: "plugin_validation" | "already_exists" | "invalid_argument",
+  code: "plugin_validation" | "already_exists" | "invalid_argument" | "invalid_state",
   publicText: string,
 ): MairustError {
   return new MairustError(code, `Cannot change trusted keys: ${publicText}`, { publicText });

@@ -33,7 +33,7 @@ export class Problems {
   }
 
   add(text: string): void {
-    if (this.#texts.length < MAX_NAMED) this.#texts.push(text);
+    if (this.#texts.length < MAX_NAMED) this.#texts.push(printable(text));
     else this.#more += 1;
   }
 
@@ -48,13 +48,21 @@ export class Problems {
 
   /** What makes it useless to look any further. */
   fail(text: string): never {
-    this.#texts.push(text);
+    this.#texts.push(printable(text));
     throw new PackageError(this.#what, this.list, this.#code);
   }
 }
 
-/** A name out of a package, in quotes, without controls, not long. */
+/** Longest problem: keys of a hostile `manifest.json` are as long as it likes. */
+const MAX_TEXT = 500;
+
+/** A terminal must not be told to write backwards, nor to do anything. */
+function printable(text: string): string {
+  const cut = text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
+  return cut.replace(/[^\x20-\x7e…]/gu, char => `\\u{${char.codePointAt(0)?.toString(16)}}`);
+}
+
+/** A name out of a package, in quotes, not long. */
 export function quoted(name: string): string {
-  // `shown` leaves what is not ASCII as it is; a terminal must not be told to write backwards.
-  return shown(name).replace(/[^\x20-\x7e…]/gu, char => `\\u{${char.codePointAt(0)?.toString(16)}}`);
+  return shown(name);
 }

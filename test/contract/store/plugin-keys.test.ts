@@ -110,6 +110,17 @@ test("a revocation holds until it is taken back; saying it again changes its rea
   );
 });
 
+test("a key that was revoked is not trusted before that is taken back", async () => {
+  const { id, publicPem } = generateKey();
+  const trusting = () => trustPluginKey(ports, { pem: publicPem, role: "private", label: "x" }, change);
+  await keys.revoke({ kind: "key", value: id, severity: "malicious", reason: "stolen", by: "local" });
+  await assert.rejects(trusting(), /was revoked: stolen/);
+  await keys.unrevoke("key", id);
+  await trusting();
+  await forgetPluginKey(ports, id, change);
+  audited.length = 0;
+});
+
 test("what cannot be revoked is told, and not recorded", async () => {
   const wrong = [
     { kind: "key", value: "abc" },

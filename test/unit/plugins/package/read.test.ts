@@ -267,6 +267,16 @@ test("several problems are told at once", async () => {
   assert.match(await refusal(packed([...packageEntries(), ...many])), /and 40 more$/);
 });
 
+test("what an error says can be printed on any terminal, and is not endless", async () => {
+  const key = `\u001b[31m\u202e${"x".repeat(5000)}`;
+  const text = await refusal(
+    packed(packageEntries(FILES, contentsJson(FILES, { [key]: 1, id: "\u009b1m" }))),
+  );
+  assert.match(text, /^[\x20-\x7e…]+$/);
+  assert.match(text, /\\u001b\[31m\\u\{202e\}/);
+  assert.ok(text.length < 2000);
+});
+
 test("a package without plugin.toml or manifest.json is refused", async () => {
   assert.match(await refusal(gzipSync(tar([]))), /it has no plugin\.toml; it has no manifest\.json/);
   assert.match(await refusal(packed(packageEntries({ "README.md": "x" }))), /it has no plugin\.toml/);
