@@ -66,6 +66,7 @@ const exitCode = await runCommandLine(process.argv.slice(2), {
     signals,
     packages: async () => (await import("./compose/packages.ts")).packageEngines,
     transfer: async () => (await import("./compose/transfer.ts")).transferEngines,
+    author: async () => (await import("./compose/author.ts")).authorTools,
   },
 });
 // What is written to a pipe goes out asynchronously: end after it is gone.

@@ -1,5 +1,6 @@
 /** The part of the command table about plugins. */
 import type { CommandSpec, Handler } from "./command.ts";
+import { AUTHOR_COMMANDS } from "./plugin-author-commands.ts";
 import { PLUGIN_LIFECYCLE_COMMANDS } from "./plugin-lifecycle-commands.ts";
 import { PLUGIN_PACKAGE_COMMANDS } from "./plugin-package-commands.ts";
 
@@ -7,6 +8,7 @@ const plugin = (pick: (m: typeof import("./commands/plugin.ts")) => Handler) => 
   pick(await import("./commands/plugin.ts"));
 
 export const PLUGIN_COMMANDS: readonly CommandSpec[] = [
+  ...AUTHOR_COMMANDS,
   {
     usage: "undo",
     summary: "take back what a plugin changed in stored mail: tags, flags, folders, metadata",

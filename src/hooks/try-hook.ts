@@ -17,6 +17,8 @@ export interface TryOptions {
   readonly newCallId: () => CallId;
   /** Octets that payloads of tests may take together. */
   readonly room: PayloadRoom;
+  /** What the plugin is told. Default: shadow, nothing of its answer is applied. */
+  readonly mode?: "shadow" | "enforce";
 }
 
 export interface TriedHook {
@@ -25,7 +27,7 @@ export interface TriedHook {
   readonly result: CallResult;
 }
 
-/** Call a hook for all recipients of the facts, whatever its filter and its mode say; the plugin is told `shadow`. Never rejects. */
+/** Call a hook for all recipients of the facts, whatever its filter and its mode say. Never rejects. */
 export async function tryHook(
   options: TryOptions,
   hook: Hook,
@@ -41,6 +43,6 @@ export async function tryHook(
   const headers = views.headers(facts);
   const matches = recipients.some(recipient => hook.matches(facts, recipient, headers));
   const state = { recipients, account: facts.account, tags: facts.tags, provenance: [] };
-  const call = { mode: "shadow", attempt: 1, chain: deadline } as const;
+  const call = { mode: options.mode ?? "shadow", attempt: 1, chain: deadline } as const;
   return { matches, result: await callHook(deps, hook, facts, state, call) };
 }

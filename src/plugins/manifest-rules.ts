@@ -3,9 +3,11 @@ import { patternProblem } from "../core/hook-filter.ts";
 import { grantsOf, missingPrerequisites } from "../core/permissions-grants.ts";
 import { HOOK_POINTS, MAX_SYNC_TIMEOUT_MS } from "../wire/config/hooks.ts";
 import type { Manifest, ManifestHookKeys } from "../wire/manifest.ts";
+import { scheduleProblem } from "./cron.ts";
 import { ENDPOINT_FORM, parseEndpoint, UNIX_FORM } from "./endpoint.ts";
+import { limitFindings } from "./manifest-limits.ts";
 import { type Finding, shown } from "./problem.ts";
-import { compareVersions, isAtMost } from "./semver.ts";
+import { compareVersions, isAtMost, parseDependency } from "./semver.ts";
 import { declarationFindings } from "./settings.ts";
 import { urlDefaultFindings } from "./url-defaults.ts";
 
@@ -22,12 +24,22 @@ export function manifestFindings(manifest: Manifest): readonly Finding[] {
       allowed: text,
       code,
     })),
+    ...limitFindings(manifest),
     ...declarationFindings(manifest),
+    ...apiFindings(manifest),
+    ...jobFindings(manifest),
   ];
 }
 
-function identityFindings({ id, compat }: Manifest): readonly Finding[] {
+function identityFindings({ id, compat, depends = [] }: Manifest): readonly Finding[] {
   const findings: Finding[] = [];
+  const needed = depends.map(text => parseDependency(text).id);
+  for (const [i, other] of needed.entries()) {
+    const path = ["depends", i];
+    if (other === id) findings.push({ path, found: shown(other), allowed: "another plugin than itself" });
+    else if (needed.indexOf(other) < i)
+      findings.push({ path, found: `${shown(other)} again`, allowed: "each plugin once" });
+  }
   if (id.startsWith("mairust."))
     findings.push({
       path: ["id"],
@@ -95,6 +107,11 @@ function entryFindings({ entry, ui }: Manifest): readonly Finding[] {
   if (protocol === "unix")
     need("endpoint", target?.socketPath !== undefined, `${UNIX_FORM} for protocol unix`);
   if (protocol === "grpc") need("endpoint", endpoint !== "", "where the server listens for protocol grpc");
+  need(
+    "endpoint",
+    endpoint === "" || ["http", "unix", "grpc", "mta-hooks"].includes(protocol ?? ""),
+    "only with protocol http, unix, grpc or mta-hooks",
+  );
   if (protocol === "script")
     need("command", entry.command !== undefined, 'a list such as ["python3", "main.py"] for protocol script');
   else if (protocol !== "container")
@@ -120,13 +137,35 @@ function entryFindings({ entry, ui }: Manifest): readonly Finding[] {
   return findings;
 }
 
+/** What is called on behalf of a user is called as hooks are. */
+function apiFindings({ api }: Manifest): readonly Finding[] {
+  if (api === undefined || parseEndpoint(api.endpoint) !== undefined) return [];
+  return [
+    { path: ["api", "endpoint"], found: shown(api.endpoint), allowed: `${ENDPOINT_FORM}, or ${UNIX_FORM}` },
+  ];
+}
+
+function jobFindings({ jobs = {} }: Manifest): readonly Finding[] {
+  return Object.entries(jobs).flatMap(([name, { schedule }]) => {
+    const allowed = schedule === undefined ? undefined : scheduleProblem(schedule);
+    return allowed === undefined
+      ? []
+      : [{ path: ["jobs", name, "schedule"], found: shown(schedule), allowed }];
+  });
+}
+
 function hookFindings({ entry, hooks }: Manifest): readonly Finding[] {
+  if (hooks !== undefined && entry.type === "ui")
+    return [{ path: ["hooks"], found: "a table", allowed: "only with type hook or service" }];
   if (hooks === undefined) {
     return entry.type === "hook"
       ? [{ path: ["hooks", "on"], found: "nothing", allowed: "the hook points of a plugin of type hook" }]
       : [];
   }
   const findings = patternFindings(hooks, ["hooks"]);
+  for (const [i, point] of hooks.on.entries())
+    if (hooks.on.indexOf(point) < i)
+      findings.push({ path: ["hooks", "on", i], found: `${shown(point)} again`, allowed: "each point once" });
   for (const point of HOOK_POINTS) {
     const own = hooks[point];
     const on = hooks.on.includes(point);

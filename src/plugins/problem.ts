@@ -25,11 +25,9 @@ export interface ManifestProblem extends Finding {
 export class ManifestError extends PluginValidationError {
   readonly problems: readonly ManifestProblem[];
 
-  constructor(file: string, problems: readonly ManifestProblem[]) {
-    super(
-      "plugin_validation",
-      `Cannot use plugin manifest "${file}": ${problems.map(problemText).join("; ")}`,
-    );
+  /** @param what  the kind of file */
+  constructor(file: string, problems: readonly ManifestProblem[], what = "plugin manifest") {
+    super("plugin_validation", `Cannot use ${what} "${file}": ${problems.map(problemText).join("; ")}`);
     this.problems = problems;
   }
 }

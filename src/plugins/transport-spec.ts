@@ -11,8 +11,11 @@ import type { FoundPlugin } from "./discovery.ts";
 import { healthSpec, httpTarget } from "./endpoint.ts";
 import type { PluginLogs } from "./plugin-logs.ts";
 
+/** What of `[plugins]` is about how they run. */
+export type PluginRules = Pick<Config["plugins"], "allow_unsandboxed" | "dir" | "require_limits">;
+
 export interface TransportParts {
-  readonly config: Pick<Config, "plugin" | "plugins">;
+  readonly config: Pick<Config, "plugin"> & { readonly plugins: PluginRules };
   readonly secrets: PluginSecrets;
   readonly logs: Pick<PluginLogs, "write" | "dropped">;
   readonly onCrash?: (reason: string) => void;
@@ -54,7 +57,7 @@ export function transportSpec(
 }
 
 /** What the manifest asks to be held to; where it says nothing, the defaults, and no network. */
-function confinementOf({ id, limits = {} }: Manifest, plugins: Config["plugins"]): Confinement {
+function confinementOf({ id, limits = {} }: Manifest, plugins: PluginRules): Confinement {
   return {
     bare: plugins.allow_unsandboxed.includes(id),
     cpuMs: limits.cpu_ms ?? DEFAULT_CPU_MS,

@@ -99,11 +99,22 @@ function decodeLabel(bytes: Uint8Array, label: string): NamedText | undefined {
   try {
     // One decoder per use: a shared one would keep shift states from a message that broke off.
     const decoder = new TextDecoder(label, { ignoreBOM: true });
-    return { text: decoder.decode(bytes), charset: decoder.encoding };
+    const octets = decoder.encoding === "iso-2022-jp" ? withoutIdleEscapes(bytes) : bytes;
+    return { text: decoder.decode(octets), charset: decoder.encoding };
   } catch {
     // RangeError: a name nobody knows. The caller detects instead.
     return undefined;
   }
+}
+
+/**
+ * WHATWG makes U+FFFD of an escape sequence that another follows at once. Mail has that wherever a long subject was cut into encoded
+ * words, each of which ends in ASCII (RFC 2047 §5) and is joined with the next.
+ */
+function withoutIdleEscapes(bytes: Uint8Array): Uint8Array {
+  if (bytes.indexOf(ESC) === -1) return bytes;
+  const text = bufferOf(bytes).toString("latin1");
+  return Buffer.from(text.replace(/\x1b(?:\([BJI]|\$[@B])(?=\x1b[($])/g, ""), "latin1");
 }
 
 /** ESC `$` or ESC `(`: the announcers of ISO-2022-JP (RFC 1468). */

@@ -29,12 +29,22 @@ function encodeAs(text: string, label: string): Uint8Array | undefined {
 
 type Table = ReadonlyMap<string, readonly number[]>;
 
+/** Each is made once: some ten milliseconds. As many as there are charsets, and they never change. */
+const TABLES = new Map<string, Table>();
+
+function tableOf(label: string, firstTrail = 0x40): Table {
+  const key = `${label} ${firstTrail}`;
+  const known = TABLES.get(key) ?? makeTable(label, firstTrail);
+  TABLES.set(key, known);
+  return known;
+}
+
 /**
  * Octets 0x80..0xFF, and pairs that begin with one; of two ways to write a character the first.
  *
  * @param firstTrail  smallest second octet of a pair
  */
-function tableOf(label: string, firstTrail = 0x40): Table {
+function makeTable(label: string, firstTrail: number): Table {
   const decode = label === "windows-1252" ? decodeWestern : (octets: Uint8Array) => decodeText(octets, label);
   const table = new Map<string, readonly number[]>();
   const put = (character: string | undefined, octets: readonly number[]) => {

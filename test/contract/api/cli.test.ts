@@ -1,9 +1,12 @@
 /** The command line against a whole service: what it prints, its exit codes, and the state of the service agree. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { Readable } from "node:stream";
 import { after, before, test } from "node:test";
 import { Client } from "../../../src/cli/client.ts";
 import { runCommandLine } from "../../../src/cli/run.ts";
+import { authorTools } from "../../../src/compose/author.ts";
+import { packageRoot } from "../../../src/platform/package-root.ts";
 import { captured, surroundings } from "../../unit/cli/terminal.ts";
 import { type RunningService, startService } from "./service.ts";
 
@@ -15,7 +18,8 @@ after(() => running.stop());
 
 async function run(args: readonly string[], stdin?: Buffer) {
   const terminal = captured({ columns: 160, ...(stdin === undefined ? {} : { stdin }) });
-  const code = await runCommandLine(["--config", running.site.configFile, ...args], surroundings(terminal));
+  const around = surroundings(terminal, { author: async () => authorTools });
+  const code = await runCommandLine(["--config", running.site.configFile, ...args], around);
   return { code, out: terminal.printed(), err: terminal.complained() };
 }
 
@@ -61,6 +65,11 @@ test("msg add, search, show, raw: the same bytes come back", async () => {
     /added .*\n.*stored {5}in INBOX, UID 1 → taro@example\.test\n$/u,
   );
   assert.equal((await run(["explain", "unknown"])).code, 66);
+  const hello = join(packageRoot(), "plugins/hello-world");
+  const recorded = await run(["plugin", "record", found.id, "--plugin", hello, "--dry-run", "-f", "json"]);
+  assert.equal(recorded.code, 0, recorded.err);
+  assert.ok(JSON.parse(recorded.out).size_bytes > 0);
+  assert.equal((await run(["plugin", "record", "unknown", "--plugin", hello])).code, 66);
   assert.equal((await run(["msg", "search", "to:x"])).code, 64);
   assert.equal((await run(["msg", "add", "--account", "taro@example.test"], Buffer.alloc(0))).code, 65);
 });

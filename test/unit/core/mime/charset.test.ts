@@ -53,3 +53,8 @@ test("decodeTextNamed() says what the text was read as", () => {
   for (const [bytes, declared, text, charset] of cases)
     assert.deepEqual(decodeTextNamed(bytes, declared), { text, charset });
 });
+
+test("ISO-2022-JP words that were cut in two and joined again read as one", () => {
+  const joined = "\x1b$B@A\x1b(B\x1b$B5a\x1b(B\x1b(J\x1b$B=q\x1b(B";
+  assert.equal(decodeText(octets(joined), "iso-2022-jp"), "請求書");
+});

@@ -1,0 +1,70 @@
+/**
+ * The tools for authors of plugins, as `main.ts` hands them to the commands. Plugins are held in a sandbox as the service would hold them,
+ * with nothing set but the defaults; or, when somebody asks for it, in none.
+ */
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Host } from "../author/plugin-process.ts";
+import { makeAuthorTools } from "../author/tools.ts";
+import { MairustError } from "../core/errors.ts";
+import type { CreateTransport } from "../core/hook-plugin.ts";
+import type { PluginTransport } from "../core/ports/plugin-transport.ts";
+import { Sandbox } from "../runtimes/sandbox/sandbox.ts";
+import { createTransport, transportsIn } from "./transports.ts";
+
+/** Some of those that a service gives to plugins: this host has no others for them. */
+const AUTHORS_UIDS = [61_990, 61_999];
+/** Where a plugin keeps what it may keep. */
+const DIR = join(tmpdir(), "mairust-author", "plugins");
+
+function bareHost(): Host {
+  return {
+    create: createTransport,
+    notes: () => [],
+    rules: pluginId => ({ allow_unsandboxed: [pluginId], dir: DIR, require_limits: [] }),
+    close: () => {},
+  };
+}
+
+function sandboxedHost(): Host {
+  const sandbox = new Sandbox({ uidRange: AUTHORS_UIDS });
+  const create = transportsIn(sandbox);
+  return {
+    create: spec => withHint(create(withoutNetwork(spec))),
+    notes: ({ limits }) =>
+      (limits?.network ?? "none") === "none"
+        ? []
+        : ["it has no network here: nothing is opened for a trial; --bare runs it without the sandbox"],
+    rules: () => ({ allow_unsandboxed: [], dir: DIR, require_limits: [] }),
+    close: () => sandbox.close(),
+  };
+}
+
+/** No proxy is opened for a trial: what would reach others reaches nobody. */
+function withoutNetwork(spec: Parameters<CreateTransport>[0]): Parameters<CreateTransport>[0] {
+  if (spec.confinement === undefined) return spec;
+  return { ...spec, confinement: { ...spec.confinement, network: { mode: "none", allow: [] } } };
+}
+
+/** Where no sandbox holds, an author may go on without one; a service may not. */
+function withHint(transport: PluginTransport): PluginTransport {
+  return {
+    destination: transport.destination,
+    call: (payload, call, deadline) => transport.call(payload, call, deadline),
+    health: () => transport.health(),
+    limits: () => transport.limits?.() ?? [],
+    stop: deadline => transport.stop(deadline),
+    start: async deadline => {
+      try {
+        await transport.start(deadline);
+      } catch (error) {
+        if (!(error instanceof MairustError) || error.code !== "plugin_security") throw error;
+        throw new MairustError(error.code, `${error.message}; --bare runs it without a sandbox`, {
+          cause: error,
+        });
+      }
+    },
+  };
+}
+
+export const authorTools = makeAuthorTools(bare => (bare ? bareHost() : sandboxedHost()));
