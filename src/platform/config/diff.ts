@@ -27,6 +27,8 @@ export const LIVE: readonly string[] = [
   "plugins.deny",
   "plugins.allow_unsigned",
   "plugins.allow_unsandboxed",
+  "plugins.auto_approve",
+  "plugins.health_interval_s",
   "domains",
   "defaults",
   "limits.message_bytes",

@@ -27,7 +27,7 @@ const READ_AT: Readonly<Record<string, readonly Reader[]>> = {
   "log.hash_addresses": [RELOAD_LOG],
   hooks: [RELOAD_HOOKS],
   plugin: [RELOAD_HOOKS],
-  "plugins.folders": [RELOAD_HOOKS, ["src/plugins/host.ts", /config\.plugins\.folders/u]],
+  "plugins.folders": [RELOAD_HOOKS, ["src/plugins/find-plugins.ts", /config\.plugins\.folders/u]],
   "plugins.enabled": [RELOAD_HOOKS, ["src/plugins/discovery.ts", /\benabled\.includes/u]],
   "plugins.allow": [RELOAD_HOOKS, ["src/plugins/discovery.ts", /\ballow\.includes/u]],
   "plugins.deny": [RELOAD_HOOKS, ["src/plugins/discovery.ts", /\bdeny\.includes/u]],
@@ -35,6 +35,13 @@ const READ_AT: Readonly<Record<string, readonly Reader[]>> = {
   "plugins.allow_unsandboxed": [
     RELOAD_HOOKS,
     ["src/plugins/enable.ts", /plugins\.allow_unsandboxed\.includes/u],
+  ],
+  "plugins.auto_approve": [
+    ["src/compose/plugin-lifecycle.ts", /auto_approve: rule \} = this\.#parts\.settings\.config\.plugins/u],
+  ],
+  "plugins.health_interval_s": [
+    atUse("src/compose/hooks.ts", "plugins.health_interval_s"),
+    ["src/compose/plugin-care.ts", /settings\.config\.plugins\.health_interval_s/u],
   ],
   domains: [RELOAD_DOMAINS],
   defaults: [RELOAD_DOMAINS],
