@@ -292,7 +292,7 @@ test("a watched folder is reloaded when its files change; a broken edit leaves w
   const edited = pids(FOLDER);
   writeFileSync(main, "process.exit(7)");
   await until(async () =>
-    (await run("health", FOLDER)).out.includes("its files were changed and are not used"),
+    (await run("health", FOLDER, "-f", "json")).out.includes("its files were changed and are not used"),
   );
   assert.ok(stay(edited, FOLDER));
   assert.equal((await show(FOLDER)).state, "enabled");
