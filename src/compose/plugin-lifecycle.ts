@@ -12,7 +12,7 @@ import type {
   PluginLifecycle,
 } from "../core/ports/plugin-lifecycle.ts";
 import type { PluginRecord } from "../core/ports/plugin-registry.ts";
-import { discoverPlugins, type FoundPlugin, switchedOff } from "../plugins/discovery.ts";
+import { switchedOff } from "../plugins/discovery.ts";
 import { grantsOfFile } from "../plugins/enable.ts";
 import {
   approvalOf,
@@ -32,11 +32,9 @@ import {
 } from "../plugins/lifecycle-plan.ts";
 import { newlyAsked, wideningName } from "../plugins/terms.ts";
 import type { Manifest } from "../wire/manifest.ts";
-import type { HooksInUse } from "./hook-views.ts";
 import { type ChangeParts, type LifecycleChange, makeChange } from "./lifecycle-change.ts";
 import { hooksText, lockedGrants, rowsForNewPoints, rowsToEnable, rowsToRemove } from "./lifecycle-rows.ts";
 import {
-  type CandidateParts,
   candidateOf,
   checkPackage,
   type NewPackage,
@@ -45,14 +43,13 @@ import {
   refuseUnusable,
 } from "./plugin-candidates.ts";
 import { pluginDetails, purgedPlugin } from "./plugin-details.ts";
+import { inUseOf, type LookupParts, PluginLookup } from "./plugin-lookup.ts";
 import type { Turns } from "./turns.ts";
 
-export interface LifecycleParts extends ChangeParts, CandidateParts {
+export interface LifecycleParts extends ChangeParts, LookupParts {
   readonly turns: Turns;
   readonly health: PluginLifecycle["health"];
   readonly verify: PluginLifecycle["verify"];
-  /** Folder of the samples of this package. */
-  readonly samples?: string | undefined;
   /** Settings, secrets and logs of a plugin that is purged. */
   readonly purge: (id: string) => Promise<void>;
 }
@@ -85,18 +82,13 @@ export function pluginLifecycle(parts: LifecycleParts): PluginLifecycle {
   };
 }
 
-/** @throws {MairustError} `draining`: the plugins are not there yet, or no more */
-export function inUseOf({ hooks }: Pick<ChangeParts, "hooks">): HooksInUse {
-  const inUse = hooks.inUse();
-  if (inUse !== undefined) return inUse;
-  throw new MairustError("draining", "Cannot look at the plugins: they are not started");
-}
-
 class Lifecycle {
   readonly #parts: LifecycleParts;
+  readonly #look: PluginLookup;
 
   constructor(parts: LifecycleParts) {
     this.#parts = parts;
+    this.#look = new PluginLookup(parts);
   }
 
   async get(id: string): Promise<PluginDetail> {
@@ -106,8 +98,8 @@ class Lifecycle {
     const { record } = detail;
     if (record?.pending === undefined) return detail;
     const [asked, current] = await Promise.all([
-      this.#installedCandidate(record, record.pending),
-      this.#current(id, record),
+      this.#look.installedCandidate(record, record.pending),
+      this.#look.current(id, record),
     ]);
     const agreed = record.approval?.terms ?? current?.asked;
     const waitsFor = agreed === undefined ? [] : newlyAsked(asked.asked, current?.asked, agreed);
@@ -125,8 +117,8 @@ class Lifecycle {
     const added = await checkPackage(this.#parts, source.package, given, before, options.downgrade);
     const restored = await this.#restored(before, added, options);
     if (restored !== undefined) return restored;
-    checkDependencies(given.manifest, this.#versions(false), "installed");
-    const candidate = await this.#candidate(added);
+    checkDependencies(given.manifest, this.#look.versions(false), "installed");
+    const candidate = await this.#look.candidate(added);
     const after = this.#autoApproved(recordOfInstalled(id, before, candidate), candidate);
     const done = [`installed ${id} ${candidate.version}: ${added.verification.detail}`, nextStep(after)];
     return this.#change(
@@ -138,7 +130,7 @@ class Lifecycle {
 
   async #installFolder(id: string, options: LifecycleOptions): Promise<LifecycleResult> {
     const before = await this.#parts.registry.find(id);
-    const found = await this.#found(id);
+    const found = await this.#look.found(id);
     if (found === undefined) throw new NotFound("plugin", id);
     refuseUnusable(found.manifest, this.#parts.version);
     const candidate = await candidateOf(found, this.#parts);
@@ -149,7 +141,7 @@ class Lifecycle {
 
   async approve(id: string, options: Parameters<PluginLifecycle["approve"]>[1]): Promise<LifecycleResult> {
     const before = await this.#parts.registry.find(id);
-    const candidate = await this.#reviewed(id, before);
+    const candidate = await this.#look.reviewed(id, before);
     if (options.digest !== undefined && options.digest !== candidate.digest)
       throw refusedState("approve", id, "it is not what was reviewed; look at it again");
     const byFile = grantsOfFile(this.#parts.settings.config.plugin[id]);
@@ -192,7 +184,7 @@ class Lifecycle {
   async enable(id: string, options: Parameters<PluginLifecycle["enable"]>[1]): Promise<LifecycleResult> {
     const { settings, registry } = this.#parts;
     const before = await registry.find(id);
-    const found = await this.#foundFor(id, before);
+    const found = await this.#look.foundFor(id, before);
     if (found === undefined || before?.state === "uninstalled") throw new NotFound("plugin", id);
     const off = switchedOff(id, settings.config.plugins);
     if (off !== undefined) throw refusedState("enable", id, off);
@@ -207,7 +199,7 @@ class Lifecycle {
       before?.approval !== undefined || grantsOfFile(settings.config.plugin[id]) !== undefined;
     if (!hasGrants && !(isFolder && named && before?.state === "failed"))
       throw refusedState("enable", id, `nobody approved what it asks for: mairust plugin approve ${id}`);
-    checkDependencies(found.manifest, this.#versions(true), "enabled");
+    checkDependencies(found.manifest, this.#look.versions(true), "enabled");
     const rows = await rowsToEnable(this.#parts, found.manifest, options.mode);
     const after: NewRecord = { ...(before ?? newRecord(id, "enabled")), state: "enabled", reason: undefined };
     const hooks = rows.map(({ name }) => name);
@@ -222,7 +214,7 @@ class Lifecycle {
 
   async disable(id: string, options: Parameters<PluginLifecycle["disable"]>[1]): Promise<LifecycleResult> {
     const before = await this.#parts.registry.find(id);
-    if (before === undefined && (await this.#found(id)) === undefined) throw new NotFound("plugin", id);
+    if (before === undefined && (await this.#look.found(id)) === undefined) throw new NotFound("plugin", id);
     if (before?.state === "disabled" || before?.state === "uninstalled" || before?.state === "installed")
       throw refusedState("disable", id, `it is ${before.state}`);
     const others = await this.#cascade(id, options);
@@ -247,10 +239,10 @@ class Lifecycle {
     const added = await checkPackage(this.#parts, bytes, given, before, options.downgrade);
     const restored = await this.#restored(before, added, options);
     if (restored !== undefined) return restored;
-    checkDependencies(given.manifest, this.#versions(before.state === "enabled"), "enabled");
-    const current = await this.#current(id, before);
+    checkDependencies(given.manifest, this.#look.versions(before.state === "enabled"), "enabled");
+    const current = await this.#look.current(id, before);
     const byFile = grantsOfFile(this.#parts.settings.config.plugin[id]) !== undefined;
-    const candidate = await this.#candidate(added);
+    const candidate = await this.#look.candidate(added);
     const { record: after, waitsFor } = upgraded(before, candidate, current?.asked, byFile);
     const waits = waitsFor.length > 0;
     const done = waits
@@ -269,11 +261,11 @@ class Lifecycle {
   }
 
   async rollback(id: string, options: LifecycleOptions): Promise<LifecycleResult> {
-    const before = await this.#known(id);
+    const before = await this.#look.known(id);
     const target = rollbackTarget(before);
     const [candidate, current] = [
-      await this.#installedCandidate(before, target),
-      await this.#current(id, before),
+      await this.#look.installedCandidate(before, target),
+      await this.#look.current(id, before),
     ];
     const byFile = grantsOfFile(this.#parts.settings.config.plugin[id]) !== undefined;
     const { waitsFor } = upgraded(before, candidate, current?.asked, byFile);
@@ -291,7 +283,7 @@ class Lifecycle {
     id: string,
     options: Parameters<PluginLifecycle["uninstall"]>[1],
   ): Promise<LifecycleResult> {
-    const before = await this.#known(id);
+    const before = await this.#look.known(id);
     if (before.state === "uninstalled" && !options.purge)
       throw refusedState("uninstall", id, "it is uninstalled; --purge takes what was kept");
     const others = await this.#cascade(id, options);
@@ -369,57 +361,6 @@ class Lifecycle {
     const { auto_approve: rule } = this.#parts.settings.config.plugins;
     if (rule !== "headers" || !isHarmless(candidate.asked)) return record;
     return { ...record, approval: approvalOf(candidate, undefined, "rule:auto_approve", new Date()) };
-  }
-
-  /** What is to be approved: the version that waits, else the one that is there. */
-  async #reviewed(id: string, record: PluginRecord | undefined): Promise<Candidate> {
-    if (record?.pending !== undefined) return this.#installedCandidate(record, record.pending);
-    const found = await this.#foundFor(id, record);
-    if (found === undefined) throw new NotFound("plugin", id);
-    return candidateOf(found, this.#parts);
-  }
-
-  async #current(id: string, record: PluginRecord): Promise<Candidate | undefined> {
-    const found = await this.#foundFor(id, record).catch(() => undefined);
-    return found && candidateOf(found, this.#parts);
-  }
-
-  async #installedCandidate(record: PluginRecord, version: string): Promise<Candidate> {
-    return candidateOf(await this.#parts.installed.find(record, version), this.#parts);
-  }
-
-  #candidate({ package: { manifest, digest }, verification }: NewPackage): Promise<Candidate> {
-    return candidateOf({ folder: "", manifest, installed: { digest, verification } }, this.#parts);
-  }
-
-  async #foundFor(id: string, record: PluginRecord | undefined): Promise<FoundPlugin | undefined> {
-    return record?.version === undefined
-      ? this.#found(id)
-      : this.#parts.installed.find(record, record.version);
-  }
-
-  async #found(id: string): Promise<FoundPlugin | undefined> {
-    const { samples } = this.#parts;
-    const known = inUseOf(this.#parts)
-      .loaded.host.list()
-      .find(one => one.id === id)?.found;
-    if (known !== undefined || samples === undefined) return known;
-    return (await discoverPlugins([samples])).plugins.get(id);
-  }
-
-  async #known(id: string): Promise<PluginRecord> {
-    const record = await this.#parts.registry.find(id);
-    if (record === undefined) throw new NotFound("plugin", id);
-    return record;
-  }
-
-  /** Versions by id. */
-  #versions(onlyEnabled: boolean): ReadonlyMap<string, string> {
-    const all = inUseOf(this.#parts).loaded.host.list();
-    const counted = all.filter(
-      ({ state, version }) => version !== "" && (!onlyEnabled || state === "enabled"),
-    );
-    return new Map(counted.map(({ id, version }) => [id, version]));
   }
 
   /** Disable who needs the plugin, those first that nobody needs. @throws {PluginDependencyError} without `cascade` */

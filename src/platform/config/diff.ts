@@ -28,6 +28,8 @@ export const LIVE: readonly string[] = [
   "plugins.allow_unsigned",
   "plugins.allow_unsandboxed",
   "plugins.require_limits",
+  "plugins.auto_approve",
+  "plugins.health_interval_s",
   "domains",
   "defaults",
   "limits.message_bytes",

@@ -75,7 +75,13 @@ const overrides = () => [
   `plugins.folders=${JSON.stringify([folders])}`,
   `plugins.allow_unsigned=${JSON.stringify([ID, NEEDS, FOLDER])}`,
   `plugins.allow_unsandboxed=${JSON.stringify([ID, NEEDS, FOLDER])}`,
+  `plugin."${FOLDER}".watch=true`,
 ];
+
+/** Ends with the test's own time-out. */
+async function until(holds: () => Promise<boolean> | boolean): Promise<void> {
+  while (!(await holds())) await new Promise(resolve => setTimeout(resolve, 50));
+}
 
 before(async () => {
   writePlugin(join(folders, FOLDER), { id: FOLDER });
@@ -277,6 +283,33 @@ async function stopAgain(service: RunningService["service"]): Promise<void> {
   deadline.dispose();
   await running.site.remove();
 }
+
+test("a watched folder is reloaded when its files change; a broken edit leaves what runs, and says why", async () => {
+  const main = join(folders, FOLDER, "server", "main.mjs");
+  const before = pids(FOLDER);
+  writeFileSync(main, `${programOf(FOLDER, "1.0.0")}// edited`);
+  await until(() => pids(FOLDER).length > 0 && !before.some(pid => pids(FOLDER).includes(pid)));
+  const edited = pids(FOLDER);
+  writeFileSync(main, "process.exit(7)");
+  await until(async () =>
+    (await run("health", FOLDER, "-f", "json")).out.includes("its files were changed and are not used"),
+  );
+  assert.ok(stay(edited, FOLDER));
+  assert.equal((await show(FOLDER)).state, "enabled");
+  writeFileSync(main, programOf(FOLDER, "1.0.0"));
+  await until(() => pids(FOLDER).length > 0 && !edited.some(pid => pids(FOLDER).includes(pid)));
+});
+
+test("three crashes within an hour end a plugin until somebody enables it again", async () => {
+  await until(async () => {
+    for (const pid of pids(FOLDER)) process.kill(pid, "SIGKILL");
+    return (await show(FOLDER)).state === "failed";
+  });
+  assert.match(String((await show(FOLDER)).reason), /^3 crashes within an hour, the last: /);
+  assert.deepEqual([pids(FOLDER), (await audited()).includes(`plugin.fail ${FOLDER}`)], [[], true]);
+  await good("enable", FOLDER);
+  assert.deepEqual([(await show(FOLDER)).state, pids(FOLDER).length > 0], ["enabled", true]);
+});
 
 test("uninstall takes the files and keeps the hooks; --purge takes all of it", async () => {
   assert.equal((await run("uninstall", ID)).code, 64);

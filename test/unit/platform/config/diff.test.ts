@@ -27,7 +27,7 @@ const READ_AT: Readonly<Record<string, readonly Reader[]>> = {
   "log.hash_addresses": [RELOAD_LOG],
   hooks: [RELOAD_HOOKS],
   plugin: [RELOAD_HOOKS],
-  "plugins.folders": [RELOAD_HOOKS, ["src/plugins/host.ts", /config\.plugins\.folders/u]],
+  "plugins.folders": [RELOAD_HOOKS, ["src/plugins/find-plugins.ts", /config\.plugins\.folders/u]],
   "plugins.enabled": [RELOAD_HOOKS, ["src/plugins/discovery.ts", /\benabled\.includes/u]],
   "plugins.allow": [RELOAD_HOOKS, ["src/plugins/discovery.ts", /\ballow\.includes/u]],
   "plugins.deny": [RELOAD_HOOKS, ["src/plugins/discovery.ts", /\bdeny\.includes/u]],
@@ -37,6 +37,13 @@ const READ_AT: Readonly<Record<string, readonly Reader[]>> = {
     ["src/plugins/transport-spec.ts", /plugins\.allow_unsandboxed\.includes/u],
   ],
   "plugins.require_limits": [RELOAD_HOOKS, ["src/plugins/transport-spec.ts", /plugins\.require_limits/u]],
+  "plugins.auto_approve": [
+    ["src/compose/plugin-lifecycle.ts", /auto_approve: rule \} = this\.#parts\.settings\.config\.plugins/u],
+  ],
+  "plugins.health_interval_s": [
+    atUse("src/compose/hooks.ts", "plugins.health_interval_s"),
+    ["src/compose/plugin-care.ts", /settings\.config\.plugins\.health_interval_s/u],
+  ],
   domains: [RELOAD_DOMAINS],
   defaults: [RELOAD_DOMAINS],
   "limits.message_bytes": [
