@@ -16,6 +16,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   mairust_imap_unreadable_total: "counts damaged or missing blobs",
   mairust_admin_alerts_total: "something has to be wrong",
   mairust_hook_diffs_total: "a hook has to be in shadow",
+  mairust_plugin_network_bytes: "the sample plugin has no network",
   mairust_plugin_tokens_total: "the sample plugin uses none",
   mairust_plugin_cost_usd_total: "the sample plugin costs nothing",
   mairust_plugin_errors_total: "counts calls that fail",
