@@ -3,7 +3,9 @@
  * changed, what hooks in shadow would have done, counts. Small steps, so that no
  * statement holds up mail.
  */
-import type { Db } from "./db.ts";
+import { type Db, sql } from "./db.ts";
+
+type Fragment = ReturnType<typeof sql>;
 
 /** Rows per statement. */
 const ROWS_PER_STEP = 5_000;
@@ -28,60 +30,34 @@ export async function deleteExpired(
   readonly diffs: number;
   readonly tallies: number;
 }> {
-  const events = await inSteps(
-    () => db.run`
-      delete from events where ctid = any(array(
-        select ctid from events where at < now() - make_interval(days => ${limits.eventsDays}::int) limit ${ROWS_PER_STEP}
-      ))`,
-  );
-  const ledger = await inSteps(
-    () => db.run`
-      delete from ledger where ctid = any(array(
-        select ctid from ledger where at < now() - make_interval(days => ${limits.eventsDays}::int) limit ${ROWS_PER_STEP}
-      ))`,
-  );
-  const deliveries = await inSteps(
-    () => db.run`
-      delete from deliveries where ctid = any(array(
-        select ctid from deliveries
-        where created_at < now() - make_interval(secs => ${limits.redeliveryWindowS}::float8) limit ${ROWS_PER_STEP}
-      ))`,
-  );
-  const diffs = await inSteps(
-    () => db.run`
-      delete from hook_diffs where ctid = any(array(
-        select ctid from hook_diffs where at < now() - make_interval(days => ${limits.eventsDays}::int) limit ${ROWS_PER_STEP}
-      ))`,
-  );
-  // By minute, and looked at for a day: two days are enough. What plugins cost is kept as long as what they did.
-  const tallies = await inSteps(
-    () => db.run`
-      delete from tallies where ctid = any(array(
-        select ctid from tallies
-        where slot < now() - make_interval(days => case kind when 'usage' then ${limits.eventsDays}::int else 2 end)
-        limit ${ROWS_PER_STEP}
-      ))`,
-  );
-  const verdicts = await inSteps(
-    () => db.run`
-      delete from verdicts where ctid = any(array(
-        select ctid from verdicts where expires_at < now() limit ${ROWS_PER_STEP}
-      ))`,
-  );
-  // What can be undone is what the timeline still tells of.
-  const journal = await inSteps(
-    () => db.run`
-      delete from plugin_changes where ctid = any(array(
-        select ctid from plugin_changes where at < now() - make_interval(days => ${limits.eventsDays}::int) limit ${ROWS_PER_STEP}
-      ))`,
-  );
-  return { events, ledger, deliveries, verdicts, journal, diffs, tallies };
+  const { eventsDays, redeliveryWindowS } = limits;
+  const old = sql`at < now() - make_interval(days => ${eventsDays}::int)`;
+  return {
+    events: await inSteps(db, sql`events`, old),
+    ledger: await inSteps(db, sql`ledger`, old),
+    deliveries: await inSteps(
+      db,
+      sql`deliveries`,
+      sql`created_at < now() - make_interval(secs => ${redeliveryWindowS}::float8)`,
+    ),
+    verdicts: await inSteps(db, sql`verdicts`, sql`expires_at < now()`),
+    // What can be undone is what the timeline still tells of.
+    journal: await inSteps(db, sql`plugin_changes`, old),
+    diffs: await inSteps(db, sql`hook_diffs`, old),
+    // By minute, and looked at for a day: two days are enough. What plugins cost is kept as long as what they did.
+    tallies: await inSteps(
+      db,
+      sql`tallies`,
+      sql`slot < now() - make_interval(days => case kind when 'usage' then ${eventsDays}::int else 2 end)`,
+    ),
+  };
 }
 
-async function inSteps(step: () => Promise<number>): Promise<number> {
+async function inSteps(db: Db, table: Fragment, isOld: Fragment): Promise<number> {
   let total = 0;
   for (let i = 0; i < MAX_STEPS; i++) {
-    const rows = await step();
+    const rows = await db.run`
+      delete from ${table} where ctid = any(array(select ctid from ${table} where ${isOld} limit ${ROWS_PER_STEP}))`;
     total += rows;
     if (rows < ROWS_PER_STEP) break;
   }

@@ -1,7 +1,6 @@
 /** Transport "http" over TLS: the server's certificate is verified, and a wrong one is not tried again. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -10,6 +9,7 @@ import { type TestContext, test } from "node:test";
 import type { HttpSpec } from "../../../src/core/hook-plugin.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { createHttp, HTTP_OPTIONS } from "../../../src/runtimes/http.ts";
+import { makeCertificate } from "../../lib/certificate.ts";
 import { fixedSecrets } from "../../lib/plugin-secrets.ts";
 import { ask, FIXTURE_ID } from "./conformance.ts";
 
@@ -20,24 +20,9 @@ const nothing = () => {};
 async function startServer(t: TestContext) {
   const folder = mkdtempSync(join(tmpdir(), "mr-https-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
-  const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
-  const request = [
-    "req",
-    "-x509",
-    "-newkey",
-    "rsa:2048",
-    "-nodes",
-    "-days",
-    "2",
-    "-keyout",
-    key,
-    "-out",
-    cert,
-  ];
-  const names = ["-subj", "/CN=plugin.example", "-addext", "subjectAltName=DNS:plugin.example"];
-  execFileSync("openssl", [...request, ...names], { stdio: "ignore" });
+  const { key, cert } = makeCertificate(folder, "plugin.example");
   const seen = { connections: 0, requests: 0 };
-  const server = createServer({ key: readFileSync(key), cert: readFileSync(cert) }, (incoming, response) => {
+  const server = createServer({ key, cert }, (incoming, response) => {
     seen.requests++;
     incoming
       .resume()
@@ -50,7 +35,7 @@ async function startServer(t: TestContext) {
     server.close();
     server.closeAllConnections();
   });
-  return { port: (server.address() as AddressInfo).port, ca: readFileSync(cert, "utf8"), seen };
+  return { port: (server.address() as AddressInfo).port, ca: cert.toString(), seen };
 }
 
 async function started(t: TestContext, endpoint: string, ca?: string) {
