@@ -138,6 +138,7 @@ class Care {
 
   async #fail(plugin: string, why: string): Promise<void> {
     const { registry, alerts } = this.#parts;
+    if (await this.#isBeingEdited(plugin)) return void this.#crashes.delete(plugin);
     const before = await registry.find(plugin);
     if (before !== undefined && before.state !== "enabled" && before.state !== "installed") return;
     const reason = `${CRASHES} crashes within an hour, the last: ${why}`;
@@ -148,6 +149,14 @@ class Care {
     this.#crashes.delete(plugin);
     const text = `plugin "${plugin}" was ended: ${reason}; mairust plugin enable ${plugin} starts it again`;
     alerts.tell({ kind: "crash_rule", plugin, text });
+  }
+
+  /** What crashes then is not the code that was loaded: new processes are started from the files as they are. */
+  async #isBeingEdited(id: string): Promise<boolean> {
+    const { settings, hooks } = this.#parts;
+    const found = hooks.host()?.loaded(id);
+    if (settings.config.plugin[id]?.watch !== true || found?.files === undefined) return false;
+    return !(await isUnchanged(found.folder, found.files));
   }
 
   /** All of them, when the interval is over. */
