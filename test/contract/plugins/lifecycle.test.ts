@@ -78,9 +78,14 @@ const overrides = () => [
   `plugin."${FOLDER}".watch=true`,
 ];
 
-/** Ends with the test's own time-out. */
+const UNTIL_MS = 60_000;
+
 async function until(holds: () => Promise<boolean> | boolean): Promise<void> {
-  while (!(await holds())) await new Promise(resolve => setTimeout(resolve, 50));
+  const end = performance.now() + UNTIL_MS;
+  while (!(await holds())) {
+    assert.ok(performance.now() < end, "did not come true in time");
+    await new Promise(resolve => setTimeout(resolve, 50));
+  }
 }
 
 before(async () => {
