@@ -62,6 +62,8 @@ export class HookGuard {
   /** Hooks that stand, in mode canary or enforce. */
   #acting: ReadonlySet<string> = new Set();
   readonly #watches = new Map<string, Watch>();
+  /** What {@link #watches} are about. */
+  #marks: ReadonlyMap<string, string> = new Map();
   readonly #turns = new WeakMap<HookPlugin, PayloadRoom>();
   #diffs: HookDiff[] = [];
 
@@ -104,11 +106,13 @@ export class HookGuard {
     this.#bypasses = bypasses;
   }
 
-  /** These hooks stand from now on. */
+  /** These hooks stand from now on. One in another mode, or of another plugin, is not judged by what was before. */
   use(hooks: readonly Hook[]): void {
-    const names = new Set(hooks.map(({ name }) => name));
+    const marks = new Map(hooks.map(hook => [hook.name, markOf(hook)]));
     this.#acting = new Set(hooks.filter(({ mode }) => mode !== "shadow").map(({ name }) => name));
-    for (const name of this.#watches.keys()) if (!names.has(name)) this.#watches.delete(name);
+    for (const name of this.#watches.keys())
+      if (!marks.has(name) || marks.get(name) !== this.#marks.get(name)) this.#watches.delete(name);
+    this.#marks = marks;
   }
 
   /** Asked once before each call; a call that is not refused counts for the budget. */
@@ -131,6 +135,8 @@ export class HookGuard {
 
   /** After each call that is over. @returns what of it may be applied */
   settle(hook: Hook, mode: "shadow" | "enforce", result: CallResult): CallResult {
+    // An open circuit, or no room in time, must not use up the day of a plugin that was never asked.
+    if (wasTaken(hook.plugin, result) && result.bytesSent === 0) this.budgets.giveBack(hook.plugin.id);
     this.budgets.record(hook.plugin.id, result);
     this.#watch(hook, result);
     return mode === "enforce" ? this.caps.apply(hook.plugin, result) : result;
@@ -245,6 +251,14 @@ export class HookGuard {
     if (this.#bypasses.length === 0) return undefined;
     return this.bypasses.find(one => one.plugin === undefined || one.plugin === plugin);
   }
+}
+
+const markOf = ({ mode, plugin }: Hook) => `${mode} ${plugin.id} ${plugin.version}`;
+
+/** What {@link HookGuard.refusal} counted before the call. */
+function wasTaken({ transport }: HookPlugin, { outcome }: CallResult): boolean {
+  const isUnasked = outcome === "bypassed" || outcome === "over_budget" || outcome === "skipped";
+  return transport !== undefined && !isUnasked;
 }
 
 interface FoundDifference {

@@ -6,7 +6,7 @@ import type { Demotion } from "../../../src/core/ports/hook-guard.ts";
 import type { HookDecision, HookPoint, MessageFacts } from "../../../src/core/ports/hooks.ts";
 import type { TimelineEvent } from "../../../src/core/ports/timeline.ts";
 import { type GuardOptions, HookGuard } from "../../../src/hooks/guard.ts";
-import type { HookRow } from "../../../src/hooks/hook-set.ts";
+import { compileHooks, type HookRow } from "../../../src/hooks/hook-set.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { DEMOTE_DEFAULTS } from "../../../src/wire/config/hooks.ts";
 import { awake } from "./awake.ts";
@@ -313,4 +313,43 @@ test("a restored hook starts anew: what it was demoted for does not demote it ag
   bad = true;
   const { events } = await rig.run();
   assert.deepEqual([events[0]?.data.mode, rig.demoted.length], ["enforce", 1]);
+});
+
+test("a plugin that is not asked because it failed too often keeps its calls of the day", async () => {
+  const budget = {
+    concurrency: undefined,
+    callsPerDay: 8,
+    tokensPerDay: undefined,
+    overBudget: "skip",
+  } as const;
+  const rig = guarded(() => "garbage", [rowOf("a", { on_error: "allow" })], { budget });
+  for (let i = 0; i < 30; i++) await rig.run();
+  // Five calls opened the circuit, none was made after them.
+  assert.deepEqual(outcomes(await rig.run()), ["circuit_open"]);
+  const calls = rig.guard.budgets.counts.take().filter(({ what }) => what === "calls");
+  assert.deepEqual(
+    calls.map(({ amount }) => amount),
+    [5],
+  );
+});
+
+test("a hook that somebody sets to another mode, or whose plugin is another version, is not judged by what was before", async () => {
+  const row = rowOf("a", { mode: "shadow", on_error: "allow", ...strict({ min_calls: 4 }) });
+  const rig = guarded(() => "garbage", [row]);
+  for (let i = 0; i < 4; i++) await rig.run();
+  assert.deepEqual(rig.demoted, []);
+  const grants = { ...EVERYTHING, decide: ["reject" as const] };
+  const use = (mode: HookRow["mode"], version: string) => {
+    const plugin = pluginOf("a", () => "garbage", grants, { version });
+    rig.runner.replace(compileHooks([{ ...row, mode }], { find: () => plugin }));
+  };
+  use("enforce", "1.0.0");
+  for (let i = 0; i < 3; i++) await rig.run();
+  use("enforce", "2.0.0");
+  for (let i = 0; i < 3; i++) await rig.run();
+  assert.deepEqual(rig.demoted, []);
+  // The same again: nothing of it is forgotten.
+  use("enforce", "2.0.0");
+  await rig.run();
+  assert.equal(rig.demoted.length, 1);
 });
