@@ -145,6 +145,7 @@ class Sync {
         alerts.tell({ kind: "budget", plugin, text: `plugin "${plugin}" is not called today: ${text}` });
         told("rule:budget", "plugin.budget", plugin, { reason: text });
       },
+      onDenied: ({ plugin, ...denial }) => told("rule:grant", "plugin.denied", plugin, denial),
       onUsage({ plugin, inputTokens, outputTokens, costUsd }) {
         metrics.pluginTokens.inc({ plugin, direction: "input" }, inputTokens);
         metrics.pluginTokens.inc({ plugin, direction: "output" }, outputTokens);

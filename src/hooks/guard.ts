@@ -19,6 +19,7 @@ import type { HookDecision, MessageFacts } from "../core/ports/hooks.ts";
 import { type BudgetHit, Budgets, type UsageSample } from "./budgets.ts";
 import type { CallResult } from "./call.ts";
 import { type CapHit, Caps } from "./caps.ts";
+import { type Denial, Denials } from "./denials.ts";
 import { policyOf } from "./event.ts";
 import type { Hook } from "./hook-set.ts";
 import { type GiveBack, PayloadRoom } from "./payload-room.ts";
@@ -38,6 +39,8 @@ export interface GuardOptions {
   readonly onCap: (hit: CapHit) => void;
   readonly onBudget: (hit: BudgetHit) => void;
   readonly onUsage: (sample: UsageSample) => void;
+  /** An answer went beyond the grant. */
+  readonly onDenied: (denial: Denial) => void;
   /** `field`: `compared`, `differing`, and the fields that differ. */
   readonly onCompared: (hook: string, plugin: string, fields: readonly string[]) => void;
 }
@@ -66,12 +69,14 @@ export class HookGuard {
   #marks: ReadonlyMap<string, string> = new Map();
   readonly #turns = new WeakMap<HookPlugin, PayloadRoom>();
   #diffs: HookDiff[] = [];
+  readonly #denials: Denials;
 
   constructor(options: GuardOptions) {
-    const { now, onCap, onBudget, onUsage } = options;
+    const { now, onCap, onBudget, onUsage, onDenied } = options;
     const time = () => now().getTime();
     this.#options = options;
     this.caps = new Caps(time, onCap);
+    this.#denials = new Denials(time, onDenied);
     this.budgets = new Budgets(time, onBudget, onUsage);
   }
 
@@ -139,6 +144,8 @@ export class HookGuard {
     if (wasTaken(hook.plugin, result) && result.bytesSent === 0) this.budgets.giveBack(hook.plugin.id);
     this.budgets.record(hook.plugin.id, result);
     this.#watch(hook, result);
+    // What is dropped of a late answer may be so for being late alone.
+    if (result.outcome !== "late") this.#denials.record(hook.name, hook.plugin.id, result.denied);
     return mode === "enforce" ? this.caps.apply(hook.plugin, result) : result;
   }
 

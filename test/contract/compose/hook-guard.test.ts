@@ -176,6 +176,15 @@ test("counts that cannot be kept hold up neither a bypass nor another node's dem
   assert.equal((await node.run()).action, "deliver");
 });
 
+test("what a plugin may not do is audited, once for many messages", async t => {
+  const node = await startNode(t, () => ({ flags: { add: ["\\Seen"] } }));
+  for (let i = 0; i < 3; i++) await node.run();
+  assert.deepEqual(
+    node.audited.map(({ actor, action, object, detail }) => [actor, action, object, detail]),
+    [["rule:grant", "plugin.denied", "a", { hook: "a", item: "flags", why: "write_flags is not granted" }]],
+  );
+});
+
 test("a bypass holds on all nodes and over a restart, ends by itself, and by a word", async t => {
   const behave: Behaviour = () => ({ action: "reject" });
   // By the clock of the database it must not be over.

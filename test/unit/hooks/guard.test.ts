@@ -45,6 +45,7 @@ function guarded(
     onCap: ({ plugin, item, cap }) => told.push(`cap ${plugin} ${item} ${cap}`),
     onBudget: ({ plugin, text }) => told.push(`budget ${plugin} ${text}`),
     onUsage: sample => told.push(`usage ${sample.inputTokens}+${sample.outputTokens} ${sample.costUsd}`),
+    onDenied: ({ hook, item, why }) => told.push(`denied ${hook} ${item} ${why}`),
     onCompared: () => undefined,
   };
   const guard = new HookGuard(options);
@@ -249,10 +250,10 @@ test("5 % injected errors demote a hook within the window; mail follows its poli
   );
   const after = await rig.run();
   assert.deepEqual(
-    after.events.map(({ data }) => [data.hook, data.mode, data.configured]),
+    after.events.map(({ data }) => [data.hook, data.mode, data.configured, data.demoted]),
     [
-      ["good", "enforce", undefined],
-      ["bad", "shadow", "enforce"],
+      ["good", "enforce", undefined, undefined],
+      ["bad", "shadow", "enforce", true],
     ],
   );
 });
@@ -331,6 +332,22 @@ test("a plugin that is not asked because it failed too often keeps its calls of 
     calls.map(({ amount }) => amount),
     [5],
   );
+});
+
+test("what goes beyond the grant is told once an hour for each hook and reason, whatever the mode", async () => {
+  const rig = guarded(
+    () => ({ flags: { add: ["\\Seen"] }, tags: { add: ["NO"] } }),
+    [rowOf("a"), rowOf("s", { plugin: "a", mode: "shadow" })],
+  );
+  for (let i = 0; i < 3; i++) await rig.run();
+  const lines = [...rig.told].sort();
+  assert.deepEqual(
+    lines.map(line => line.split(" ").slice(0, 3).join(" ")),
+    ["denied a flags", "denied a tags.add", "denied s flags", "denied s tags.add"],
+  );
+  rig.clock.ms += HOUR_MS;
+  await rig.run();
+  assert.deepEqual([...rig.told].sort(), [...lines, ...lines].sort());
 });
 
 test("a hook that somebody sets to another mode, or whose plugin is another version, is not judged by what was before", async () => {
