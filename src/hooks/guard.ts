@@ -70,6 +70,8 @@ export class HookGuard {
   readonly #turns = new WeakMap<HookPlugin, PayloadRoom>();
   #diffs: HookDiff[] = [];
   readonly #denials: Denials;
+  /** One call may serve many recipients, each with a chain of its own; it counts once, and makes a difference if it does for any. */
+  readonly #compared = new WeakMap<CallResult, "same" | "differing">();
 
   constructor(options: GuardOptions) {
     const { now, onCap, onBudget, onUsage, onDenied } = options;
@@ -171,12 +173,16 @@ export class HookGuard {
         ? { kind: "failure" as const, policy: policy ?? "allow" }
         : { kind: "answer" as const, answer };
     const found = firstDifference(outcome, each);
+    const known = this.#compared.get(result);
+    if (known === "differing" || (known === "same" && found === undefined)) return;
+    this.#compared.set(result, found === undefined ? "same" : "differing");
     const fields = found?.differences.map(({ field }) => field) ?? [];
-    const all = ["compared", ...(found === undefined ? [] : ["differing"]), ...fields];
+    const first = known === undefined ? ["compared"] : [];
+    const all = [...first, ...(found === undefined ? [] : ["differing"]), ...fields];
     for (const what of all) this.#count(hook.name, what);
     this.#options.onCompared(hook.name, hook.plugin.id, all);
     const counts = this.#counts(hook);
-    counts.add(this.#options.steadyNow(), "compared");
+    if (known === undefined) counts.add(this.#options.steadyNow(), "compared");
     if (found === undefined) return;
     counts.add(this.#options.steadyNow(), "differing");
     this.#keep(hook, facts, result, found);

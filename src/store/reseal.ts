@@ -101,10 +101,16 @@ async function reseal(
       const [secretKeys, settingKeys] = [master.ring(SECRETS_PURPOSE), master.ring(SETTINGS_PURPOSE)];
       // Before the commit: who waits for the lock must find the new key when it ends.
       master.useNext(true);
-      const secrets = await resealSecrets(tx, secretKeys, unreadable);
-      const settings = await resealSettings(tx, settingKeys, unreadable);
-      onStep("resealed");
-      return { secrets, settings };
+      try {
+        const secrets = await resealSecrets(tx, secretKeys, unreadable);
+        const settings = await resealSettings(tx, settingKeys, unreadable);
+        onStep("resealed");
+        return { secrets, settings };
+      } catch (error) {
+        // Before the lock goes with the transaction: who waits for it must not seal with a key that is about to be discarded.
+        master.useNext(false);
+        throw error;
+      }
     });
   } catch (error) {
     master.useNext(false);

@@ -226,6 +226,30 @@ async function eventually(holds: () => Promise<boolean>): Promise<void> {
   assert.fail("nobody waits");
 }
 
+test("a rotation that is given up lets nobody seal with the key that goes", async () => {
+  const { settings, master, parts } = node();
+  await settings.put(ID, changes({ a: CANARY }, "a"), NO_SETTINGS_VERSION);
+  await database.db.run`update plugin_setting_secrets set sealed = sealed || '\\x00'::bytea`;
+  const ring = master.ring(SETTINGS_PURPOSE);
+  const before = ring.current().id;
+  const used: string[] = [];
+  // When the transaction is rolled back the lock is free.
+  const begin: typeof database.db.begin = (work, ...rest) =>
+    database.db.begin(
+      async tx => {
+        try {
+          return await work(tx);
+        } finally {
+          used.push(ring.current().id);
+        }
+      },
+      ...rest,
+    );
+  const db = { ...parts.db, begin, query: database.db.query, run: database.db.run };
+  await assert.rejects(rotateMasterKey({ ...parts, db }), PluginSecurityError);
+  assert.deepEqual(used, [before]);
+});
+
 test("a record that cannot be read keeps the old key: nothing is changed", async () => {
   const { settings, parts } = node();
   await settings.put(ID, changes({ a: CANARY, b: CANARY }, "a", "b"), NO_SETTINGS_VERSION);

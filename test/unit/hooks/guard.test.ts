@@ -370,3 +370,22 @@ test("a hook that somebody sets to another mode, or whose plugin is another vers
   await rig.run();
   assert.equal(rig.demoted.length, 1);
 });
+
+test("one call for many recipients counts as one that was compared: a single message demotes nobody", async () => {
+  const domain = Array.from({ length: 10 }, (_, i) => `u${i}@example.com`);
+  const limit = strict({ disagreement_percent: 30, min_calls: 4 });
+  const row = rowOf("a", { mode: "canary", canary_percent: 0, per_recipient: false, ...limit });
+  const rig = guarded(() => ({ folder: "Junk" }), [row]);
+  const facts = factsOf("Message-ID: <one@x.example>\n\nbody");
+  const deadline = deadlineAfter(5000);
+  for (const one of domain) {
+    const each = { ...facts, recipients: [one], account: one, domainRecipients: domain };
+    await awake(awake(rig.runner.run("pre_delivery", each, deadline)).then(({ late }) => late));
+  }
+  deadline.dispose();
+  assert.equal(rig.calls.length, 1);
+  assert.deepEqual(rig.demoted, []);
+  const figures = rig.guard.figures.take().map(({ what, amount }) => `${what} ${amount}`);
+  assert.deepEqual(figures, ["calls 1", "compared 1", "differing 1", "folder 1"]);
+  assert.equal(rig.guard.takeDiffs().length, 1);
+});
