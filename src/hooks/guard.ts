@@ -50,6 +50,12 @@ export interface Refused {
   readonly problem: string;
 }
 
+interface Turns {
+  /** `budget.concurrency`. */
+  readonly most: number;
+  readonly room: PayloadRoom;
+}
+
 interface Watch {
   readonly windowS: number;
   readonly counts: SlidingCounts<keyof HookFigures>;
@@ -67,7 +73,8 @@ export class HookGuard {
   readonly #watches = new Map<string, Watch>();
   /** What {@link #watches} are about. */
   #marks: ReadonlyMap<string, string> = new Map();
-  readonly #turns = new WeakMap<HookPlugin, PayloadRoom>();
+  /** By plugin: after a reload it is another object, and calls of before may still be under way. */
+  readonly #turns = new Map<string, Turns>();
   #diffs: HookDiff[] = [];
   readonly #denials: Denials;
   /** One call may serve many recipients, each with a chain of its own; it counts once, and makes a difference if it does for any. */
@@ -120,6 +127,8 @@ export class HookGuard {
     for (const name of this.#watches.keys())
       if (!marks.has(name) || marks.get(name) !== this.#marks.get(name)) this.#watches.delete(name);
     this.#marks = marks;
+    const plugins = new Set(hooks.map(({ plugin }) => plugin.id));
+    for (const id of this.#turns.keys()) if (!plugins.has(id)) this.#turns.delete(id);
   }
 
   /** Asked once before each call; a call that is not refused counts for the budget. */
@@ -135,9 +144,10 @@ export class HookGuard {
   turn(plugin: HookPlugin, deadline: Deadline): Promise<GiveBack> | undefined {
     const most = plugin.budget?.concurrency;
     if (most === undefined) return undefined;
-    const room = this.#turns.get(plugin) ?? new PayloadRoom(most);
-    this.#turns.set(plugin, room);
-    return room.acquire(1, deadline);
+    const known = this.#turns.get(plugin.id);
+    const turns = known?.most === most ? known : { most, room: new PayloadRoom(most) };
+    this.#turns.set(plugin.id, turns);
+    return turns.room.acquire(1, deadline);
   }
 
   /** After each call that is over. @returns what of it may be applied */

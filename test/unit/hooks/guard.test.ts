@@ -219,6 +219,24 @@ test("calls beyond the concurrency wait within their time", async () => {
   );
 });
 
+test("the concurrency holds over a reload: calls of the plugin before count", async () => {
+  const budget = {
+    concurrency: 1,
+    callsPerDay: undefined,
+    tokensPerDay: undefined,
+    overBudget: "skip",
+  } as const;
+  const rig = guarded(hang, [rowOf("a", { timeout_ms: 400 })], { budget });
+  const first = rig.run();
+  await new Promise(resolve => setImmediate(resolve));
+  const plugin = pluginOf("a", () => ({}), EVERYTHING, { budget });
+  rig.runner.replace(compileHooks([rowOf("a", { timeout_ms: 20 })], { find: () => plugin }));
+  const second = await rig.run();
+  assert.deepEqual([outcomes(second), second.events[0]?.data.bytes_sent], [["timeout"], 0]);
+  assert.deepEqual(outcomes(await first), ["timeout"]);
+  assert.deepEqual(outcomes(await rig.run()), ["ok"]);
+});
+
 const strict = (change: Partial<HookRow["demote"]> = {}) => ({
   demote: { ...DEMOTE_DEFAULTS, min_calls: 40, ...change },
 });
