@@ -249,6 +249,9 @@ test("who changed what is recorded before it is done, also what was refused, and
 
 test("another master key opens what was sealed with the old one, and the service goes on with it", async () => {
   const old = readFileSync(join(sidecar.dir, "master.key"), "utf8");
+  const tried = await mairust(["key", "rotate", "--dry-run", "-f", "json"]);
+  assert.equal(JSON.parse(tried.out).settings, 1, tried.err);
+  assert.equal(readFileSync(join(sidecar.dir, "master.key"), "utf8"), old);
   const { code, out, err } = await mairust(["key", "rotate", "--yes", "-f", "json"]);
   assert.equal(code, 0, err);
   const made = JSON.parse(out);

@@ -18,6 +18,7 @@ import {
   SECRETS_PURPOSE,
   SETTINGS_PURPOSE,
   settleMasterKey,
+  tryRotation,
 } from "../../../src/store/reseal.ts";
 import { silentLog, startTestDatabase, type TestDatabase } from "../../lib/database.ts";
 
@@ -253,6 +254,9 @@ test("a rotation that is given up lets nobody seal with the key that goes", asyn
 test("a record that cannot be read keeps the old key: nothing is changed", async () => {
   const { settings, parts } = node();
   await settings.put(ID, changes({ a: CANARY, b: CANARY }, "a", "b"), NO_SETTINGS_VERSION);
+  const sealed = await dump();
+  assert.deepEqual(await tryRotation(parts), { secrets: 0, settings: 2 });
+  assert.deepEqual([await dump(), existsSync(`${path}.next`)], [sealed, false]);
   await database.db.run`update plugin_setting_secrets set sealed = sealed || '\\x00'::bytea where key = 'b'`;
   const old = readFileSync(path, "utf8");
   await assert.rejects(rotateMasterKey(parts), (error: unknown) => {
@@ -260,6 +264,7 @@ test("a record that cannot be read keeps the old key: nothing is changed", async
     assert.match(error.publicText, /setting "b" of plugin "com\.example\.p" cannot be read: it was changed/u);
     return true;
   });
+  await assert.rejects(tryRotation(parts), PluginSecurityError);
   assert.equal(readFileSync(path, "utf8"), old);
   assert.equal(existsSync(`${path}.next`), false);
   assert.deepEqual((await node().settings.all()).get(ID)?.values, { a: CANARY });
