@@ -28,6 +28,7 @@ export const PLUGIN_LIMITS_COMMANDS: readonly CommandSpec[] = [
     options: [
       { flags: "--plugin <id>", description: "only this plugin is not called" },
       { flags: "--for <time>", description: "ends by itself: 90s, 30m, 1h, 2d" },
+      { flags: "--dry-run", description: "say what would happen, change nothing" },
     ],
     examples: ["bypass on --for 1h", "bypass on --plugin com.example.spam-filter --for 30m"],
     load: modes(m => m.bypassOn),
@@ -35,7 +36,10 @@ export const PLUGIN_LIMITS_COMMANDS: readonly CommandSpec[] = [
   {
     usage: "bypass off",
     summary: "call plugins again",
-    options: [{ flags: "--plugin <id>", description: "only this one" }],
+    options: [
+      { flags: "--plugin <id>", description: "only this one" },
+      { flags: "--dry-run", description: "say what would happen, change nothing" },
+    ],
     examples: ["bypass off", "bypass off --plugin com.example.spam-filter"],
     load: modes(m => m.bypassOff),
   },

@@ -47,8 +47,11 @@ export const AUDIT_COMMANDS: readonly CommandSpec[] = [
   {
     usage: "key rotate",
     summary: "a new master key in key_file; everything that is sealed with it is sealed again",
-    options: [{ flags: "--yes", description: "do it without asking" }],
-    examples: ["key rotate", "key rotate --yes -f json"],
+    options: [
+      { flags: "--yes", description: "do it without asking" },
+      { flags: "--dry-run", description: "say what would happen, change nothing" },
+    ],
+    examples: ["key rotate --dry-run", "key rotate --yes -f json"],
     load: async () => (await import("./commands/key.ts")).rotate,
   },
 ];

@@ -91,8 +91,9 @@ function hookCallText(data: Data): string {
     ...(isEmpty(denied) ? [] : [`denied ${deniedText(denied)}`]),
     ...(late === undefined ? [] : [lateText(late)]),
   ];
+  const demoted = data.demoted === true ? ", demoted" : "";
   const set = isEmpty(data.configured) ? "" : `, set to ${shown(data.configured)}`;
-  return `${shown(hook)} (${shown(mode)}${set}): ${parts.join(", ")}${why(reason, explanation, problem)}`;
+  return `${shown(hook)} (${shown(mode)}${demoted}${set}): ${parts.join(", ")}${why(reason, explanation, problem)}`;
 }
 
 function sentText(bytes: unknown, fields: readonly string[]): string {
@@ -161,7 +162,7 @@ function heldText(data: Data): string {
   return `${parts.join(", ")}${why(reason)}${more(rest)}`;
 }
 
-/** `by spam (post_receive): tags=… moved INBOX → Junk, UID 7` */
+/** `by spam (post_receive): moved INBOX → Junk, UID 7 tags_added=…`; `undone what spam changed: moved Junk → INBOX, UID 8` */
 function changedText(data: Data): string {
   const { job, by, moved, ...rest } = data;
   const place = isEmpty(moved)
@@ -169,9 +170,11 @@ function changedText(data: Data): string {
     : [
         `moved ${shown(member(moved, "from"))} → ${shown(member(moved, "to"))}, UID ${shown(member(moved, "uid"))}`,
       ];
-  return [`${authorsText(by)}${isEmpty(job) ? "" : ` (${shown(job)})`}:`, ...place, detailText(rest)]
-    .filter(part => part !== "")
-    .join(" ");
+  const head =
+    job === "undo"
+      ? `undone what ${namesText(by)} changed:`
+      : `${authorsText(by)}${isEmpty(job) ? "" : ` (${shown(job)})`}:`;
+  return [head, ...place, detailText(rest)].filter(part => part !== "").join(" ");
 }
 
 /** `post_receive failed after 5 tries: spam: no answer within 2000 ms` */
@@ -193,8 +196,12 @@ function jobText(data: Data): string | undefined {
 
 /** Who wanted a change: a name, or what hooks said. */
 function authorsText(by: unknown): string {
-  if (!Array.isArray(by)) return isEmpty(by) ? "by somebody" : `by ${shown(by)}`;
-  return `by ${by.map(one => shown(member(one, "hook") ?? one)).join(", ")}`;
+  return `by ${namesText(by)}`;
+}
+
+function namesText(by: unknown): string {
+  if (!Array.isArray(by)) return isEmpty(by) ? "somebody" : shown(by);
+  return by.map(one => shown(member(one, "hook") ?? one)).join(", ");
 }
 
 const byText = (by: unknown) => (isEmpty(by) ? "" : ` by ${shown(by)}`);

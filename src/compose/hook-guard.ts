@@ -145,6 +145,7 @@ class Sync {
         alerts.tell({ kind: "budget", plugin, text: `plugin "${plugin}" is not called today: ${text}` });
         told("rule:budget", "plugin.budget", plugin, { reason: text });
       },
+      onDenied: ({ plugin, ...denial }) => told("rule:grant", "plugin.denied", plugin, denial),
       onUsage({ plugin, inputTokens, outputTokens, costUsd }) {
         metrics.pluginTokens.inc({ plugin, direction: "input" }, inputTokens);
         metrics.pluginTokens.inc({ plugin, direction: "output" }, outputTokens);
@@ -158,23 +159,33 @@ class Sync {
 
   run(): Promise<void> {
     return this.turns(async () => {
-      await this.#saveDemotions();
-      await this.#counts();
-      await this.#diffs();
-      await this.#read();
+      // Each by itself: what cannot be written must not keep this node from hearing of a bypass, or of another node's demotion.
+      const steps = [this.#read, this.#saveDemotions, this.#counts, this.#diffs];
+      const failures: unknown[] = [];
+      for (const step of steps) await step.call(this).catch(error => failures.push(error));
+      if (failures.length > 0) throw failures[0];
     });
   }
 
   /** A change by a person: durable, then in effect here, then told to the others. */
   async change<T>(work: (records: GuardRecords) => Promise<T>): Promise<T> {
     const result = await this.turns(async () => {
-      await this.#saveDemotions();
       const done = await work(this.#parts.records);
       await this.#read();
       return done;
     });
     await this.#told();
     return result;
+  }
+
+  /** What was not written down yet must not come back afterwards. @returns whether there was one */
+  restore(hook: string): Promise<boolean> {
+    return this.change(async records => {
+      const isUnsaved = this.#unsaved.some(one => one.hook === hook);
+      const isSaved = await records.restore(hook);
+      this.#unsaved = this.#unsaved.filter(one => one.hook !== hook);
+      return isSaved || isUnsaved;
+    });
   }
 
   async #saveDemotions(): Promise<void> {
@@ -206,13 +217,15 @@ class Sync {
       for (const counts of all) counts.failed();
       throw error;
     }
+    for (const counts of all) counts.sent();
+    // Nobody asks for them here.
+    figures.use([]);
     // What is counted meanwhile is on top of what is read: it was not among what was taken.
     const time = now().getTime();
     const hour = await tallies.read("cap", new Date(time - CAP_WINDOW_MS - MINUTE_MS));
     const day = await tallies.read("usage", new Date(Math.floor(time / DAY_MS) * DAY_MS));
-    caps.counts.sent(hour);
-    budgets.counts.sent(day);
-    figures.sent(undefined);
+    caps.counts.use(hour);
+    budgets.counts.use(day);
   }
 
   async #diffs(): Promise<void> {
@@ -242,7 +255,7 @@ function adminOf({ records, tallies, plugins, now }: HookGuardParts, sync: Sync)
   };
   return {
     demotion: hook => guard.demotions.get(hook),
-    restore: hook => sync.change(to => to.restore(hook)),
+    restore: hook => sync.restore(hook),
     async figures(hook, windowS) {
       const found = await counts(hook, windowS * 1000 + MINUTE_MS);
       const { calls = 0, errors = 0, slow = 0, compared = 0, differing = 0 } = found;

@@ -1,17 +1,17 @@
 /** The master key on the running service: one rotation at a time. */
 import type { KeyAdmin } from "../core/ports/key-admin.ts";
-import { type ResealParts, rotateMasterKey, SECRETS_PURPOSE } from "../store/reseal.ts";
+import { type ResealParts, rotateMasterKey, SECRETS_PURPOSE, tryRotation } from "../store/reseal.ts";
 import { createTurns } from "./turns.ts";
 
 export function keyAdmin(parts: ResealParts): KeyAdmin {
   const turns = createTurns();
   return {
-    rotate: () =>
+    rotate: ({ dryRun }) =>
       turns(async () => {
-        const { secrets, settings } = await rotateMasterKey(parts);
+        const { secrets, settings } = await (dryRun ? tryRotation(parts) : rotateMasterKey(parts));
         const keyId = parts.master.ids(SECRETS_PURPOSE).current;
         const traceUntil = new Date(parts.now().getTime() + parts.traceLifetimeS * 1000);
-        parts.log.info("key_rotated", { key_id: keyId, secrets, settings });
+        if (!dryRun) parts.log.info("key_rotated", { key_id: keyId, secrets, settings });
         return { keyId, secrets, settings, traceUntil };
       }),
   };

@@ -2,7 +2,8 @@
  * What the wishes of plugins made of one copy: the entries of the journal, and what undoes one of them. Pure.
  *
  * Undoing takes away what this wish alone brought: a tag that another plugin wanted too stays, a copy that was moved again stays where
- * it is, and a value that was written again stays.
+ * it is, and a value that was written again stays. What stays is from then on the other's doing ({@link inherited}): who undoes that one
+ * too, in whatever order, has the copy as it was.
  */
 
 import type { HookWish } from "./ports/hook-wish.ts";
@@ -101,4 +102,44 @@ export function undoing(change: CopyChange, others: readonly OtherChange[]): Mes
       onlyIn: change.folder?.to,
     },
   };
+}
+
+/**
+ * What `change` brought and others keep, as it is undone.
+ * @param others  newest first
+ * @returns       those of them that are another change from now on, with that
+ */
+export function inherited<T extends OtherChange>(
+  change: CopyChange,
+  others: readonly T[],
+): ReadonlyMap<T, CopyChange> {
+  const heirs = new Map<T, CopyChange>();
+  const give = (heir: T | undefined, more: (now: CopyChange) => Partial<CopyChange>) => {
+    if (heir === undefined) return;
+    const now = heirs.get(heir) ?? heir.change;
+    heirs.set(heir, { ...now, ...more(now) });
+  };
+  for (const word of change.added) {
+    const keepers = others.filter(other => other.change.words.includes(word));
+    // Somebody's doing already.
+    if (keepers.some(other => other.change.added.includes(word))) continue;
+    give(keepers.at(-1), ({ added }) => ({ added: [...added, word] }));
+  }
+  for (let bit = 1; bit <= change.flags; bit <<= 1) {
+    const keepers = others.filter(other => (change.flags & bit & other.change.wanted_flags) !== 0);
+    if (keepers.some(other => (other.change.flags & bit) !== 0)) continue;
+    give(keepers.at(-1), ({ flags }) => ({ flags: flags | bit }));
+  }
+  const next = (is: (later: CopyChange) => boolean) =>
+    others.findLast(other => other.isLater && is(other.change));
+  for (const [key, value] of Object.entries(change.metadata)) {
+    const heir = next(later => Object.hasOwn(later.metadata, key));
+    give(heir, ({ metadata }) => ({ metadata: { ...metadata, [key]: value } }));
+  }
+  const { folder } = change;
+  const moved = next(later => later.folder !== undefined);
+  // Where somebody else moved it between, that is where it belongs.
+  if (folder !== undefined && moved?.change.folder?.from === folder.to)
+    give(moved, now => ({ folder: { from: folder.from, to: now.folder?.to ?? folder.to } }));
+  return heirs;
 }

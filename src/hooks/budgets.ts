@@ -54,6 +54,13 @@ export class Budgets {
     return over;
   }
 
+  /** A call that was taken, and of which nothing left. */
+  giveBack(plugin: string): void {
+    const day = this.#day();
+    // Taken yesterday: nothing of today is to be given back.
+    if (this.counts.of(plugin, day, "calls") > 0) this.counts.add(plugin, day, "calls", -1);
+  }
+
   record(plugin: string, { answer }: CallResult): void {
     const { usage } = answer ?? {};
     if (usage === undefined) return;

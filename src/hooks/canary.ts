@@ -63,9 +63,10 @@ function namesOf(address: string): readonly string[] {
 
 function identityOf({ queueId, header }: MessageFacts): string | Uint8Array {
   const messageId = messageIdOf(header);
-  const [, postfixs = ""] = /^<\d{14}\.([^@]+)@/u.exec(messageId) ?? [];
-  const isPostfixs = queueId !== "" && postfixs === queueId;
-  if (messageId !== "" && !isPostfixs) return `m${messageId}`;
+  // The id that is in it, not the one of now: a message that is queued again (`postsuper -r`) has another.
+  const [, postfixs] = /^<\d{14}\.([^@]+)@/u.exec(messageId) ?? [];
+  if (postfixs !== undefined) return `q${postfixs}`;
+  if (messageId !== "") return `m${messageId}`;
   return queueId === "" ? header : `q${queueId}`;
 }
 

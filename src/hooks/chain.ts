@@ -32,6 +32,8 @@ export interface PlannedCall {
   readonly concerned: readonly string[];
   readonly state: MessageState;
   readonly attempt: number;
+  /** In shadow because the hook is demoted. */
+  readonly isDemoted: boolean;
 }
 
 /** What a chain needs of the one that runs it. */
@@ -44,6 +46,7 @@ export interface ChainHost {
   handOver(answer: LateAnswer): Promise<void>;
   /** The hook's answer about this recipient is applied: by its mode, as that stands now. */
   applies(hook: Hook, facts: MessageFacts, recipient: string): boolean;
+  isDemoted(hook: Hook): boolean;
   /** A call in shadow, and what was decided without it for those that it was for. */
   compare(made: Made, facts: MessageFacts, each: ReadonlyMap<string, HookDecision>): void;
   /** A call in shadow, or a late answer, broke in our own code. */
@@ -145,7 +148,9 @@ export class Chain {
     const account = recipients.length === 1 ? this.#facts.account : undefined;
     const shown = Merge.shown(concerned.map(recipient => this.#mergeOf(recipient)));
     const { attempt = 1 } = this.#options;
-    return { hook, mode, recipients, concerned, attempt, state: { recipients, account, ...shown } };
+    const isDemoted = mode === "shadow" && hook.mode !== "shadow" && this.#host.isDemoted(hook);
+    const state = { recipients, account, ...shown };
+    return { hook, mode, recipients, concerned, attempt, isDemoted, state };
   }
 
   #apply(made: Made): void {
@@ -251,8 +256,8 @@ export class Chain {
 }
 
 function recordOf({ planned, result }: Made): CallRecord {
-  const { hook, mode, recipients, concerned } = planned;
-  return { hook, mode, result, recipients: recipients.length, concerned };
+  const { hook, mode, isDemoted, recipients, concerned } = planned;
+  return { hook, mode, isDemoted, result, recipients: recipients.length, concerned };
 }
 
 /** @returns undefined: the call failed where no policy applies */

@@ -11,6 +11,7 @@ const MAX_EVENT_TEXT = 500;
 export interface CallRecord {
   readonly hook: Hook;
   readonly mode: "shadow" | "enforce";
+  readonly isDemoted: boolean;
   readonly result: CallResult;
   /** How many recipients the call was for. */
   readonly recipients: number;
@@ -38,6 +39,7 @@ export function callEvent(record: CallRecord, at: Date): TimelineEvent {
       version: hook.plugin.version,
       mode: record.mode,
       ...(hook.mode === record.mode ? {} : { configured: hook.mode }),
+      ...(record.isDemoted ? { demoted: true } : {}),
       outcome: result.outcome,
       ms: result.ms,
       verdict: answer?.action ?? null,

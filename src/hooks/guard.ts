@@ -19,6 +19,7 @@ import type { HookDecision, MessageFacts } from "../core/ports/hooks.ts";
 import { type BudgetHit, Budgets, type UsageSample } from "./budgets.ts";
 import type { CallResult } from "./call.ts";
 import { type CapHit, Caps } from "./caps.ts";
+import { type Denial, Denials } from "./denials.ts";
 import { policyOf } from "./event.ts";
 import type { Hook } from "./hook-set.ts";
 import { type GiveBack, PayloadRoom } from "./payload-room.ts";
@@ -38,6 +39,8 @@ export interface GuardOptions {
   readonly onCap: (hit: CapHit) => void;
   readonly onBudget: (hit: BudgetHit) => void;
   readonly onUsage: (sample: UsageSample) => void;
+  /** An answer went beyond the grant. */
+  readonly onDenied: (denial: Denial) => void;
   /** `field`: `compared`, `differing`, and the fields that differ. */
   readonly onCompared: (hook: string, plugin: string, fields: readonly string[]) => void;
 }
@@ -45,6 +48,12 @@ export interface GuardOptions {
 export interface Refused {
   readonly outcome: "bypassed" | "over_budget";
   readonly problem: string;
+}
+
+interface Turns {
+  /** `budget.concurrency`. */
+  readonly most: number;
+  readonly room: PayloadRoom;
 }
 
 interface Watch {
@@ -62,14 +71,21 @@ export class HookGuard {
   /** Hooks that stand, in mode canary or enforce. */
   #acting: ReadonlySet<string> = new Set();
   readonly #watches = new Map<string, Watch>();
-  readonly #turns = new WeakMap<HookPlugin, PayloadRoom>();
+  /** What {@link #watches} are about. */
+  #marks: ReadonlyMap<string, string> = new Map();
+  /** By plugin: after a reload it is another object, and calls of before may still be under way. */
+  readonly #turns = new Map<string, Turns>();
   #diffs: HookDiff[] = [];
+  readonly #denials: Denials;
+  /** One call may serve many recipients, each with a chain of its own; it counts once, and makes a difference if it does for any. */
+  readonly #compared = new WeakMap<CallResult, "same" | "differing">();
 
   constructor(options: GuardOptions) {
-    const { now, onCap, onBudget, onUsage } = options;
+    const { now, onCap, onBudget, onUsage, onDenied } = options;
     const time = () => now().getTime();
     this.#options = options;
     this.caps = new Caps(time, onCap);
+    this.#denials = new Denials(time, onDenied);
     this.budgets = new Budgets(time, onBudget, onUsage);
   }
 
@@ -104,11 +120,15 @@ export class HookGuard {
     this.#bypasses = bypasses;
   }
 
-  /** These hooks stand from now on. */
+  /** These hooks stand from now on. One in another mode, or of another plugin, is not judged by what was before. */
   use(hooks: readonly Hook[]): void {
-    const names = new Set(hooks.map(({ name }) => name));
+    const marks = new Map(hooks.map(hook => [hook.name, markOf(hook)]));
     this.#acting = new Set(hooks.filter(({ mode }) => mode !== "shadow").map(({ name }) => name));
-    for (const name of this.#watches.keys()) if (!names.has(name)) this.#watches.delete(name);
+    for (const name of this.#watches.keys())
+      if (!marks.has(name) || marks.get(name) !== this.#marks.get(name)) this.#watches.delete(name);
+    this.#marks = marks;
+    const plugins = new Set(hooks.map(({ plugin }) => plugin.id));
+    for (const id of this.#turns.keys()) if (!plugins.has(id)) this.#turns.delete(id);
   }
 
   /** Asked once before each call; a call that is not refused counts for the budget. */
@@ -124,15 +144,20 @@ export class HookGuard {
   turn(plugin: HookPlugin, deadline: Deadline): Promise<GiveBack> | undefined {
     const most = plugin.budget?.concurrency;
     if (most === undefined) return undefined;
-    const room = this.#turns.get(plugin) ?? new PayloadRoom(most);
-    this.#turns.set(plugin, room);
-    return room.acquire(1, deadline);
+    const known = this.#turns.get(plugin.id);
+    const turns = known?.most === most ? known : { most, room: new PayloadRoom(most) };
+    this.#turns.set(plugin.id, turns);
+    return turns.room.acquire(1, deadline);
   }
 
   /** After each call that is over. @returns what of it may be applied */
   settle(hook: Hook, mode: "shadow" | "enforce", result: CallResult): CallResult {
+    // An open circuit, or no room in time, must not use up the day of a plugin that was never asked.
+    if (wasTaken(hook.plugin, result) && result.bytesSent === 0) this.budgets.giveBack(hook.plugin.id);
     this.budgets.record(hook.plugin.id, result);
     this.#watch(hook, result);
+    // What is dropped of a late answer may be so for being late alone.
+    if (result.outcome !== "late") this.#denials.record(hook.name, hook.plugin.id, result.denied);
     return mode === "enforce" ? this.caps.apply(hook.plugin, result) : result;
   }
 
@@ -158,12 +183,16 @@ export class HookGuard {
         ? { kind: "failure" as const, policy: policy ?? "allow" }
         : { kind: "answer" as const, answer };
     const found = firstDifference(outcome, each);
+    const known = this.#compared.get(result);
+    if (known === "differing" || (known === "same" && found === undefined)) return;
+    this.#compared.set(result, found === undefined ? "same" : "differing");
     const fields = found?.differences.map(({ field }) => field) ?? [];
-    const all = ["compared", ...(found === undefined ? [] : ["differing"]), ...fields];
+    const first = known === undefined ? ["compared"] : [];
+    const all = [...first, ...(found === undefined ? [] : ["differing"]), ...fields];
     for (const what of all) this.#count(hook.name, what);
     this.#options.onCompared(hook.name, hook.plugin.id, all);
     const counts = this.#counts(hook);
-    counts.add(this.#options.steadyNow(), "compared");
+    if (known === undefined) counts.add(this.#options.steadyNow(), "compared");
     if (found === undefined) return;
     counts.add(this.#options.steadyNow(), "differing");
     this.#keep(hook, facts, result, found);
@@ -245,6 +274,14 @@ export class HookGuard {
     if (this.#bypasses.length === 0) return undefined;
     return this.bypasses.find(one => one.plugin === undefined || one.plugin === plugin);
   }
+}
+
+const markOf = ({ mode, plugin }: Hook) => `${mode} ${plugin.id} ${plugin.version}`;
+
+/** What {@link HookGuard.refusal} counted before the call. */
+function wasTaken({ transport }: HookPlugin, { outcome }: CallResult): boolean {
+  const isUnasked = outcome === "bypassed" || outcome === "over_budget" || outcome === "skipped";
+  return transport !== undefined && !isUnasked;
 }
 
 interface FoundDifference {

@@ -119,6 +119,7 @@ class Runner implements ReloadableHookRunner {
       now,
       matches: (hook, facts, recipient) => hook.matches(facts, recipient, this.#deps.views.headers(facts)),
       call: (planned, facts, deadline) => this.#call(planned, facts, deadline),
+      isDemoted: hook => guard?.isDemoted(hook.name) === true,
       applies(hook, facts, recipient) {
         if (guard?.isDemoted(hook.name) === true) return false;
         return hook.mode === "enforce" || isInCanary(hook, facts, recipient, share);

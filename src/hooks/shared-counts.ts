@@ -50,10 +50,16 @@ export class SharedCounts {
     for (const { name, slot, what, amount } of back.values()) this.add(name, slot.getTime(), what, amount);
   }
 
-  /** The database has what was taken. @param base  what it has now, of all nodes; undefined: nobody asks for it */
-  sent(base: readonly Tally[] | undefined): void {
+  /** The database has what was taken: it counts here too, whether that can be read again or not. */
+  sent(): void {
+    const base = new Map(this.#base);
+    for (const [key, { amount }] of this.#sending) base.set(key, (base.get(key) ?? 0) + amount);
+    this.#base = base;
     this.#sending = new Map();
-    if (base === undefined) return;
+  }
+
+  /** @param base  what the database has now, of all nodes; what was taken is among it */
+  use(base: readonly Tally[]): void {
     this.#base = new Map(
       base.map(({ name, slot, what, amount }) => [keyOf(name, slot.getTime(), what), amount]),
     );

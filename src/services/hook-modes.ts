@@ -4,7 +4,7 @@ import { MairustError, NotFound } from "../core/errors.ts";
 import { type HookFigures, notReady } from "../core/hook-figures.ts";
 import type { HookView } from "../core/ports/hook-admin.ts";
 import type { Bypass, HookDiff, PluginAllowance, PluginUsage } from "../core/ports/hook-guard.ts";
-import type { Actor } from "./audit.ts";
+import { type Actor, audited } from "./audit.ts";
 import { changeHook, getHook } from "./hooks.ts";
 import type { ServicePorts } from "./ports.ts";
 
@@ -34,14 +34,13 @@ export async function setHookMode(
   if (before.demotion === undefined || !isItsOwn)
     return changeHook(ports, name, { ...change }, version, options);
   if (options.dryRun) return before;
-  const { who: actor } = options;
-  await ports.audit.record({
-    actor,
+  const entry = {
+    actor: options.who,
     action: "hook.restore",
     object: name,
     detail: { mode: before.row.mode },
-  });
-  await ports.guard.restore(name);
+  };
+  await audited(ports, entry, options, () => ports.guard.restore(name));
   return getHook(ports, name);
 }
 
@@ -74,9 +73,9 @@ export async function promoteHook(
     throw refused(name, `${against.join("; ")}; --force does it all the same`);
   const to = from === "shadow" ? "canary" : "enforce";
   const detail = { from, to, ...figures, ...(against.length === 0 ? {} : { against }) };
-  if (!options.dryRun)
-    await ports.audit.record({ actor: options.who, action: "hook.promote", object: name, detail });
-  return { view: await changeHook(ports, name, { mode: to }, version, options), from, figures, against };
+  const entry = { actor: options.who, action: "hook.promote", object: name, detail };
+  const change = () => changeHook(ports, name, { mode: to }, version, options);
+  return { view: await audited(ports, entry, options, change), from, figures, against };
 }
 
 function refused(name: string, publicText: string): MairustError {
@@ -108,7 +107,7 @@ export async function startBypass(
   ports: ServicePorts,
   plugin: string | undefined,
   forS: number | undefined,
-  by: string,
+  options: ChangeOptions & Actor,
 ): Promise<readonly Bypass[]> {
   // A typing error must not look like a bypass.
   if (plugin !== undefined && !(await isKnown(ports, plugin))) throw new NotFound("plugin", plugin);
@@ -118,9 +117,12 @@ export async function startBypass(
   }
   const at = new Date();
   const until = forS === undefined ? undefined : new Date(at.getTime() + forS * 1000);
+  const bypass = { plugin, until, by: options.who, at };
+  if (options.dryRun) return [...ports.guard.bypasses().filter(one => one.plugin !== plugin), bypass];
   const detail = { until: until?.toISOString() ?? null };
-  await ports.audit.record({ actor: by, action: "bypass.on", object: plugin ?? "*", detail });
-  await ports.guard.setBypass({ plugin, until, by, at });
+  const entry = { actor: options.who, action: "bypass.on", object: plugin ?? "*", detail };
+  await audited(ports, entry, options, () => ports.guard.setBypass(bypass));
+  const { who: by } = options;
   ports.log.warn("plugins bypassed", { plugin: plugin ?? "all", until: until?.toISOString() ?? "", by });
   return ports.guard.bypasses();
 }
@@ -129,11 +131,21 @@ export async function startBypass(
 export async function endBypass(
   ports: ServicePorts,
   plugin: string | undefined,
-  by: string,
+  options: ChangeOptions & Actor,
 ): Promise<readonly Bypass[]> {
-  await ports.audit.record({ actor: by, action: "bypass.off", object: plugin ?? "*", detail: {} });
-  const ended = await ports.guard.endBypass(plugin);
-  if (ended === 0 && plugin !== undefined) throw new NotFound("bypass of plugin", plugin);
+  const { who: by } = options;
+  const none = () => new NotFound("bypass of plugin", String(plugin));
+  if (options.dryRun) {
+    const before = ports.guard.bypasses();
+    const left = plugin === undefined ? [] : before.filter(one => one.plugin !== plugin);
+    if (plugin !== undefined && left.length === before.length) throw none();
+    return left;
+  }
+  const entry = { actor: by, action: "bypass.off", object: plugin ?? "*", detail: {} };
+  await audited(ports, entry, options, async () => {
+    const ended = await ports.guard.endBypass(plugin);
+    if (ended === 0 && plugin !== undefined) throw none();
+  });
   ports.log.info("bypass ended", { plugin: plugin ?? "all", by });
   return ports.guard.bypasses();
 }

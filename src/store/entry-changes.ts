@@ -76,8 +76,9 @@ function restored(
   metadata: EntryState["metadata"],
   earlier: Readonly<Record<string, unknown>>,
 ): EntryState["metadata"] {
-  const merged = { ...metadata, ...earlier };
-  return Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== null));
+  const merged = Object.entries({ ...metadata, ...earlier });
+  // Only where there was nothing: a null that stands there is a plugin's value.
+  return Object.fromEntries(merged.filter(([key]) => earlier[key] !== null || !Object.hasOwn(earlier, key)));
 }
 
 const flagNames = (bits: number): readonly string[] => SYSTEM_FLAG_NAMES.filter((_, i) => bits & (1 << i));

@@ -3,11 +3,11 @@
  * (`journal-rows.ts`). Each entry is undone in one commit: the copy's change, its timeline, and the mark that it was done.
  * Failures: `store_unavailable`; nothing is changed then.
  */
-import { type CopyChange, type OtherChange, undoing } from "../core/copy-changes.ts";
+import { type CopyChange, inherited, type OtherChange, undoing } from "../core/copy-changes.ts";
 import { accountId, type MailboxId, messageId } from "../core/ids.ts";
 import type { Journal, UndoCount, UndoOutcome, UndoSelection } from "../core/ports/journal.ts";
 import type { MailboxChanges } from "./changes.ts";
-import { type Db, sql, type Tx } from "./db.ts";
+import { type Db, json, sql, type Tx } from "./db.ts";
 import { changeCopies } from "./message-changes.ts";
 
 /** Kind of the job that undoes, for the timeline. */
@@ -72,7 +72,8 @@ async function undoOne(
     select message_id, account_id, plugin_id, hook, call_id, change from plugin_changes
     where id = ${id} and undone_at is null for update`;
   if (entry === undefined) return undefined;
-  const changes = undoing(entry.change, await othersOf(tx, id, entry));
+  const others = await othersOf(tx, id, entry);
+  const changes = undoing(entry.change, others);
   const { results, touched } = await changeCopies(tx, {
     messageId: messageId(entry.message_id),
     accounts: [accountId(entry.account_id)],
@@ -81,14 +82,20 @@ async function undoOne(
     job: UNDO_JOB,
     events: [],
   });
+  for (const [other, change] of inherited(entry.change, others))
+    await tx.run`update plugin_changes set change = ${json(change)}::jsonb where id = ${other.id}`;
   await tx.run`update plugin_changes set undone_at = now(), undone_by = ${by} where id = ${id}`;
   return { outcome: results[0]?.outcome === "changed" ? "undone" : "nothing_left", touched };
 }
 
-async function othersOf(tx: Tx, id: number, entry: EntryRow): Promise<readonly OtherChange[]> {
+async function othersOf(
+  tx: Tx,
+  id: number,
+  entry: EntryRow,
+): Promise<readonly (OtherChange & { readonly id: number })[]> {
   const rows = await tx.query<{ id: number; change: CopyChange }>`
     select id, change from plugin_changes
     where message_id = ${entry.message_id}::uuid and account_id = ${entry.account_id} and id <> ${id} and undone_at is null
     order by id desc limit ${MAX_OTHERS}`;
-  return rows.map(row => ({ isLater: row.id > id, change: row.change }));
+  return rows.map(row => ({ id: row.id, isLater: row.id > id, change: row.change }));
 }

@@ -101,10 +101,16 @@ async function reseal(
       const [secretKeys, settingKeys] = [master.ring(SECRETS_PURPOSE), master.ring(SETTINGS_PURPOSE)];
       // Before the commit: who waits for the lock must find the new key when it ends.
       master.useNext(true);
-      const secrets = await resealSecrets(tx, secretKeys, unreadable);
-      const settings = await resealSettings(tx, settingKeys, unreadable);
-      onStep("resealed");
-      return { secrets, settings };
+      try {
+        const secrets = await resealSecrets(tx, secretKeys, unreadable);
+        const settings = await resealSettings(tx, settingKeys, unreadable);
+        onStep("resealed");
+        return { secrets, settings };
+      } catch (error) {
+        // Before the lock goes with the transaction: who waits for it must not seal with a key that is about to be discarded.
+        master.useNext(false);
+        throw error;
+      }
     });
   } catch (error) {
     master.useNext(false);
@@ -112,37 +118,64 @@ async function reseal(
   }
 }
 
+/** What a rotation would do; nothing is changed. @throws {PluginSecurityError} a record that cannot be opened would keep the key */
+export async function tryRotation({ db, master }: Pick<ResealParts, "db" | "master">): Promise<Resealed> {
+  const rings = [master.ring(SECRETS_PURPOSE), master.ring(SETTINGS_PURPOSE)] as const;
+  const secrets = await readSecrets(db);
+  const settings = await readSettings(db);
+  for (const one of secrets) again(rings[0], one, "refuse");
+  for (const one of settings) again(rings[1], one, "refuse");
+  return { secrets: secrets.length, settings: settings.length };
+}
+
 async function resealSecrets(tx: Queryable, ring: KeyRing, unreadable: Unreadable): Promise<number> {
   const key = ring.current();
-  const rows = await tx.query<{ plugin_id: string; secret_id: string; key_id: string; sealed: Buffer }>`
-    select plugin_id, secret_id, key_id, sealed from plugin_secrets where key_id <> ${key.id}`;
   let done = 0;
-  for (const { plugin_id: plugin, secret_id: id, key_id: keyId, sealed } of rows) {
-    const record = { keyId, sealed, owner: ownerOfSecret(plugin, id), name: `secret of plugin "${plugin}"` };
-    const fresh = again(ring, record, unreadable);
+  for (const record of await readSecrets(tx)) {
+    const fresh = record.keyId === key.id ? undefined : again(ring, record, unreadable);
     if (fresh === undefined) continue;
     done += await tx.run`
-      update plugin_secrets set key_id = ${key.id}, sealed = ${fresh} where plugin_id = ${plugin} and secret_id = ${id}`;
+      update plugin_secrets set key_id = ${key.id}, sealed = ${fresh}
+      where plugin_id = ${record.plugin} and secret_id = ${record.id}`;
   }
   return done;
 }
 
 async function resealSettings(tx: Queryable, ring: KeyRing, unreadable: Unreadable): Promise<number> {
   const key = ring.current();
-  const rows = await tx.query<{ plugin_id: string; key: string; key_id: string; sealed: Buffer }>`
-    select plugin_id, key, key_id, sealed from plugin_setting_secrets where key_id <> ${key.id}`;
   let done = 0;
-  for (const { plugin_id: plugin, key: setting, key_id: keyId, sealed } of rows) {
-    const name = `setting "${setting}" of plugin "${plugin}"`;
-    const fresh = again(ring, { keyId, sealed, owner: ownerOfSetting(plugin, setting), name }, unreadable);
+  for (const record of await readSettings(tx)) {
+    const fresh = record.keyId === key.id ? undefined : again(ring, record, unreadable);
     if (fresh === undefined) continue;
     done += await tx.run`
-      update plugin_setting_secrets set key_id = ${key.id}, sealed = ${fresh} where plugin_id = ${plugin} and key = ${setting}`;
+      update plugin_setting_secrets set key_id = ${key.id}, sealed = ${fresh}
+      where plugin_id = ${record.plugin} and key = ${record.id}`;
   }
   return done;
 }
 
+async function readSecrets(db: Queryable): Promise<readonly SealedRecord[]> {
+  const rows = await db.query<{ plugin_id: string; secret_id: string; key_id: string; sealed: Buffer }>`
+    select plugin_id, secret_id, key_id, sealed from plugin_secrets`;
+  return rows.map(({ plugin_id: plugin, secret_id: id, key_id: keyId, sealed }) => {
+    const name = `secret of plugin "${plugin}"`;
+    return { plugin, id, keyId, sealed, owner: ownerOfSecret(plugin, id), name };
+  });
+}
+
+async function readSettings(db: Queryable): Promise<readonly SealedRecord[]> {
+  const rows = await db.query<{ plugin_id: string; key: string; key_id: string; sealed: Buffer }>`
+    select plugin_id, key, key_id, sealed from plugin_setting_secrets`;
+  return rows.map(({ plugin_id: plugin, key: id, key_id: keyId, sealed }) => {
+    const name = `setting "${id}" of plugin "${plugin}"`;
+    return { plugin, id, keyId, sealed, owner: ownerOfSetting(plugin, id), name };
+  });
+}
+
 interface SealedRecord {
+  readonly plugin: string;
+  /** Of the secret, or the setting's key. */
+  readonly id: string;
   readonly keyId: string;
   readonly sealed: Uint8Array;
   readonly owner: string;

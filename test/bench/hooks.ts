@@ -234,7 +234,14 @@ function chainOver(transport: PluginTransport, ledger?: Ledger): () => Promise<v
 /** As in a service: it counts, and has nothing to say. */
 function idleGuard(): HookGuard {
   const ignore = () => {};
-  const hears = { onDemotion: ignore, onCap: ignore, onBudget: ignore, onUsage: ignore, onCompared: ignore };
+  const hears = {
+    onDemotion: ignore,
+    onCap: ignore,
+    onBudget: ignore,
+    onUsage: ignore,
+    onDenied: ignore,
+    onCompared: ignore,
+  };
   return new HookGuard({ now: () => new Date(), steadyNow: () => performance.now(), ...hears });
 }
 

@@ -161,14 +161,16 @@ test("a review says in plain sentences what a plugin asks for, in two languages"
   const en = await mairust(["plugin", "review", ID, "--lang", "en"]);
   assert.equal(en.code, 0, en.err);
   assert.match(en.out, /read the whole text of every message\n {2}The author says: “All of it, please”/u);
-  assert.match(en.out, /Risk: 5\/6/u);
+  // It is named in `allow_unsandboxed`: no list of hosts is enforced then.
+  assert.match(en.out, /Risk: 6\/6/u);
+  assert.match(en.out, /network: NOT enforced/u);
   assert.match(en.out, /It can reach the network/u);
   const ja = await mairust(["plugin", "review", ID, "--lang", "ja"]);
   assert.match(ja.out, /すべてのメールの本文全体を読みます/u);
   const path = `/api/v1/admin/plugins/${ID}/review`;
   const answer = await ask("GET", path, undefined, { "accept-language": "ja,en;q=0.5" });
   assert.equal(answer.headers["content-language"], "ja");
-  assert.equal(JSON.parse(answer.text).rating, 5);
+  assert.equal(JSON.parse(answer.text).rating, 6);
   assert.equal((await mairust(["plugin", "review", "com.example.none"])).code, 66);
   assert.equal((await mairust(["plugin", "review", ID, "--lang", "fr"])).code, 64);
 });
@@ -249,6 +251,9 @@ test("who changed what is recorded before it is done, also what was refused, and
 
 test("another master key opens what was sealed with the old one, and the service goes on with it", async () => {
   const old = readFileSync(join(sidecar.dir, "master.key"), "utf8");
+  const tried = await mairust(["key", "rotate", "--dry-run", "-f", "json"]);
+  assert.equal(JSON.parse(tried.out).settings, 1, tried.err);
+  assert.equal(readFileSync(join(sidecar.dir, "master.key"), "utf8"), old);
   const { code, out, err } = await mairust(["key", "rotate", "--yes", "-f", "json"]);
   assert.equal(code, 0, err);
   const made = JSON.parse(out);

@@ -17,7 +17,7 @@ import {
   type UsageBody,
 } from "../../wire/api/hook-modes.ts";
 import { CAPPED_ITEMS } from "../../wire/config/hooks.ts";
-import { actorOf } from "../actor.ts";
+import { actorOf, changeBy } from "../actor.ts";
 import type { App } from "../app-type.ts";
 import { listBodyOf } from "../bodies.ts";
 import { setVersion, versionOf } from "../if-match.ts";
@@ -55,10 +55,10 @@ export function hookModeRoutesOf(app: App, ports: ServicePorts): void {
   app.get(BYPASS, { schema: routes.bypasses }, async () => listBodyOf(listBypasses(ports), bypassBodyOf));
   app.post(BYPASS, { schema: routes.startBypass }, async request => {
     const { plugin, for_s: forS } = request.body;
-    return listBodyOf(await startBypass(ports, plugin, forS, actorOf(request)), bypassBodyOf);
+    return listBodyOf(await startBypass(ports, plugin, forS, changeBy(request)), bypassBodyOf);
   });
   app.delete(BYPASS, { schema: routes.endBypass }, async request =>
-    listBodyOf(await endBypass(ports, request.query.plugin, actorOf(request)), bypassBodyOf),
+    listBodyOf(await endBypass(ports, request.query.plugin, changeBy(request)), bypassBodyOf),
   );
   app.get("/api/v1/admin/plugin-usage", { schema: routes.usage }, async request => {
     const { plugin, days = DEFAULT_DAYS } = request.query;

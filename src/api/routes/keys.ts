@@ -2,7 +2,7 @@
 import { rotateKey } from "../../services/keys.ts";
 import type { ServicePorts } from "../../services/ports.ts";
 import { type KeyRotationBody, keyRoutes as routes } from "../../wire/api/keys.ts";
-import { actorOf } from "../actor.ts";
+import { changeBy } from "../actor.ts";
 import type { App } from "../app-type.ts";
 
 export function keyRoutesOf(app: App, ports: ServicePorts): void {
@@ -10,7 +10,7 @@ export function keyRoutesOf(app: App, ports: ServicePorts): void {
     "/api/v1/admin/key/rotate",
     { schema: routes.rotate },
     async (request): Promise<KeyRotationBody> => {
-      const { keyId, secrets, settings, traceUntil } = await rotateKey(ports, { who: actorOf(request) });
+      const { keyId, secrets, settings, traceUntil } = await rotateKey(ports, changeBy(request));
       return { key_id: keyId, secrets, settings, trace_until: traceUntil.toISOString() };
     },
   );

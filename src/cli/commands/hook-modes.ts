@@ -102,12 +102,13 @@ export async function bypassOn(context: CommandContext): Promise<void> {
     ...(time === undefined ? {} : { for_s: secondsOf(time) }),
   };
   const { client } = await connect(load);
-  printBypasses(context, (await client.post<PageBody<BypassBody>>(BYPASS, { body })).body);
+  const query = { dry_run: options.has("dryRun") };
+  printBypasses(context, (await client.post<PageBody<BypassBody>>(BYPASS, { body, query })).body);
 }
 
 export async function bypassOff(context: CommandContext): Promise<void> {
   const { client } = await connect(context.load);
-  const query = { plugin: context.options.text("plugin") };
+  const query = { plugin: context.options.text("plugin"), dry_run: context.options.has("dryRun") };
   printBypasses(context, (await client.delete<PageBody<BypassBody>>(BYPASS, { query })).body);
 }
 
@@ -116,7 +117,8 @@ export async function bypassStatus(context: CommandContext): Promise<void> {
   printBypasses(context, (await client.get<PageBody<BypassBody>>(BYPASS)).body);
 }
 
-function printBypasses({ terminal, format }: CommandContext, { items }: PageBody<BypassBody>): void {
+function printBypasses({ terminal, format, options }: CommandContext, { items }: PageBody<BypassBody>): void {
+  if (options.has("dryRun")) terminal.err("nothing is changed; it would be:\n");
   if (items.length === 0) terminal.err("no bypass: plugins are called\n");
   printRows(terminal, format, items, BYPASS_COLUMNS);
 }

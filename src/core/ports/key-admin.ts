@@ -1,4 +1,6 @@
 /** The master key of the service, as somebody replaces it; `compose/key-admin.ts`. */
+import type { ChangeOptions } from "../admin-ports.ts";
+
 export interface KeyRotation {
   /** Says nothing about the key: which one it is, in messages about records that another key sealed. */
   readonly keyId: string;
@@ -11,8 +13,9 @@ export interface KeyRotation {
 
 export interface KeyAdmin {
   /**
+   * With `dryRun` nothing is changed, and `keyId` is that of the key of now.
    * @throws {MairustError} `plugin_security`: a record that cannot be read now; `config_invalid`: the files cannot be written;
    * `store_unavailable`
    */
-  rotate(): Promise<KeyRotation>;
+  rotate(options: ChangeOptions): Promise<KeyRotation>;
 }

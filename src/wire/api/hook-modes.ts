@@ -107,7 +107,8 @@ export const usageListBody = Type.Object(
 );
 export type UsageListBody = Static<typeof usageListBody>;
 
-const bypassQuery = Type.Object({ plugin: Type.Optional(pluginId) }, closed);
+const dryRun = { dry_run: Type.Optional(Type.Boolean()) };
+const bypassQuery = Type.Object({ plugin: Type.Optional(pluginId), ...dryRun }, closed);
 
 export const hookModeRoutes = {
   promote: {
@@ -129,6 +130,7 @@ export const hookModeRoutes = {
       { plugin: Type.Optional(pluginId), for_s: Type.Optional(Type.Integer({ minimum: 1 })) },
       closed,
     ),
+    querystring: Type.Object(dryRun, closed),
     response: { 200: bypassList },
   },
   endBypass: { querystring: bypassQuery, response: { 200: bypassList } },

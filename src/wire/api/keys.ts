@@ -13,4 +13,6 @@ export const keyRotationBody = Type.Object(
 );
 export type KeyRotationBody = Static<typeof keyRotationBody>;
 
-export const keyRoutes = { rotate: { response: { 200: keyRotationBody } } } as const;
+const query = Type.Object({ dry_run: Type.Optional(Type.Boolean()) }, closed);
+
+export const keyRoutes = { rotate: { querystring: query, response: { 200: keyRotationBody } } } as const;

@@ -170,6 +170,10 @@ test("a hook by file that fails is demoted, says why, and goes on by a word, tho
 test("a bypass is on at once, told by readyz and the hooks, refused for typing errors, and off again", async () => {
   assert.equal((await run("bypass", "on", "--plugin", "com.example.fickel")).code, 66);
   assert.equal((await run("bypass", "on", "--for", "1 hour")).code, 64);
+  const tried = await run("bypass", "on", "--plugin", ID, "--dry-run", "-f", "json");
+  assert.deepEqual([JSON.parse(tried.out).length, tried.code], [1, 0], tried.err);
+  assert.match((await run("bypass", "status")).err, /no bypass/u);
+  assert.equal((await deliver("filed@example.test", "good"))[0]?.outcome, "ok");
   const on = await run("bypass", "on", "--plugin", ID, "--for", "1h", "-f", "json");
   assert.equal(on.code, 0, on.err);
   const [bypass] = JSON.parse(on.out);
@@ -180,6 +184,10 @@ test("a bypass is on at once, told by readyz and the hooks, refused for typing e
   assert.equal((await show("filed")).state, "bypassed");
   assert.match((await run("readyz")).out, new RegExp(`plugin ${ID}: calls are switched off until`, "u"));
   assert.equal((await run("bypass", "off", "--plugin", "com.example.none")).code, 66);
+  const failed = JSON.parse((await run("audit", "--action", "bypass.off", "-f", "json")).out);
+  assert.equal(failed[0]?.detail.failed, "not_found");
+  assert.match((await run("bypass", "off", "--dry-run")).err, /nothing is changed.*\n.*no bypass/u);
+  assert.equal((await show("filed")).state, "bypassed");
   assert.equal((await run("bypass", "off")).code, 0);
   assert.match((await run("bypass", "status")).err, /no bypass/u);
   assert.equal((await deliver("filed@example.test", "good"))[0]?.outcome, "ok");

@@ -148,6 +148,43 @@ test("a demotion while the database is away is in effect, and durable once it is
   );
 });
 
+test("counts that cannot be kept hold up neither a bypass nor another node's demotion, and caps still hold", async t => {
+  const real = createTallies(database.db);
+  const broken = { add: true, read: true };
+  const fail = () => Promise.reject(new MairustError("store_unavailable", "Cannot count: the table is away"));
+  const tallies: Tallies = {
+    add: list => (broken.add ? fail() : real.add(list)),
+    read: (...args) => (broken.read ? fail() : real.read(...args)),
+  };
+  const now = () => new Date();
+  broken.read = false;
+  const change = { caps: { reject: 2 } };
+  const node = await startNode(t, () => ({ action: "reject" }), { tallies, change, now });
+  broken.read = true;
+  const records = createGuardRecords(database.db);
+  await records.setBypass({ plugin: "a", until: undefined, by: "local:root", at: now() });
+  await records.demote({ hook: "z", reason: "it fails", at: now() });
+  assert.equal((await node.run()).action, "reject");
+  await assert.rejects(node.sync(), { code: "store_unavailable" });
+  assert.equal((await node.run()).outcome, "bypassed");
+  assert.equal(node.guard.isDemoted("z"), true);
+  await node.admin.endBypass("a");
+  assert.equal((await node.run()).action, "reject");
+  // Written, and never read again: what this node did still counts.
+  broken.add = false;
+  for (let i = 0; i < 3; i++) await assert.rejects(node.sync(), { code: "store_unavailable" });
+  assert.equal((await node.run()).action, "deliver");
+});
+
+test("what a plugin may not do is audited, once for many messages", async t => {
+  const node = await startNode(t, () => ({ flags: { add: ["\\Seen"] } }));
+  for (let i = 0; i < 3; i++) await node.run();
+  assert.deepEqual(
+    node.audited.map(({ actor, action, object, detail }) => [actor, action, object, detail]),
+    [["rule:grant", "plugin.denied", "a", { hook: "a", item: "flags", why: "write_flags is not granted" }]],
+  );
+});
+
 test("a bypass holds on all nodes and over a restart, ends by itself, and by a word", async t => {
   const behave: Behaviour = () => ({ action: "reject" });
   // By the clock of the database it must not be over.

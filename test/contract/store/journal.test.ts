@@ -157,6 +157,19 @@ test("a copy that is gone, and an entry that was undone before, leave nothing to
   assert.equal(await journal().undo(entry, "local:test"), undefined);
 });
 
+test("two plugins that wanted the same, one after the other: undone in the order in which they came, nothing is left", async () => {
+  const account = await rig.account();
+  const first = wish("com.first", { tagsAdd: ["both"], folder: "Junk", systemFlags: FLAG_FLAGGED });
+  const id = await delivered([account], [first]);
+  const second = wish("com.second", { tagsAdd: ["both", "own"], folder: "Later", systemFlags: FLAG_FLAGGED });
+  const { tagsAdd, folder, systemFlags } = second;
+  await change(id, [account.id], second, { tagsAdd, folder, systemFlags });
+  await undone(all("com.first"));
+  assert.deepEqual(await look(id), [["Later", FLAG_FLAGGED, ["both", "own"], {}]]);
+  await undone(all("com.second"));
+  assert.deepEqual(await look(id), [["INBOX", 0, [], {}]]);
+});
+
 test("two that undo at once undo each entry once", async () => {
   const account = await rig.account();
   const ids = await Promise.all(

@@ -18,6 +18,7 @@ import {
   SECRETS_PURPOSE,
   SETTINGS_PURPOSE,
   settleMasterKey,
+  tryRotation,
 } from "../../../src/store/reseal.ts";
 import { silentLog, startTestDatabase, type TestDatabase } from "../../lib/database.ts";
 
@@ -226,9 +227,36 @@ async function eventually(holds: () => Promise<boolean>): Promise<void> {
   assert.fail("nobody waits");
 }
 
+test("a rotation that is given up lets nobody seal with the key that goes", async () => {
+  const { settings, master, parts } = node();
+  await settings.put(ID, changes({ a: CANARY }, "a"), NO_SETTINGS_VERSION);
+  await database.db.run`update plugin_setting_secrets set sealed = sealed || '\\x00'::bytea`;
+  const ring = master.ring(SETTINGS_PURPOSE);
+  const before = ring.current().id;
+  const used: string[] = [];
+  // When the transaction is rolled back the lock is free.
+  const begin: typeof database.db.begin = (work, ...rest) =>
+    database.db.begin(
+      async tx => {
+        try {
+          return await work(tx);
+        } finally {
+          used.push(ring.current().id);
+        }
+      },
+      ...rest,
+    );
+  const db = { ...parts.db, begin, query: database.db.query, run: database.db.run };
+  await assert.rejects(rotateMasterKey({ ...parts, db }), PluginSecurityError);
+  assert.deepEqual(used, [before]);
+});
+
 test("a record that cannot be read keeps the old key: nothing is changed", async () => {
   const { settings, parts } = node();
   await settings.put(ID, changes({ a: CANARY, b: CANARY }, "a", "b"), NO_SETTINGS_VERSION);
+  const sealed = await dump();
+  assert.deepEqual(await tryRotation(parts), { secrets: 0, settings: 2 });
+  assert.deepEqual([await dump(), existsSync(`${path}.next`)], [sealed, false]);
   await database.db.run`update plugin_setting_secrets set sealed = sealed || '\\x00'::bytea where key = 'b'`;
   const old = readFileSync(path, "utf8");
   await assert.rejects(rotateMasterKey(parts), (error: unknown) => {
@@ -236,6 +264,7 @@ test("a record that cannot be read keeps the old key: nothing is changed", async
     assert.match(error.publicText, /setting "b" of plugin "com\.example\.p" cannot be read: it was changed/u);
     return true;
   });
+  await assert.rejects(tryRotation(parts), PluginSecurityError);
   assert.equal(readFileSync(path, "utf8"), old);
   assert.equal(existsSync(`${path}.next`), false);
   assert.deepEqual((await node().settings.all()).get(ID)?.values, { a: CANARY });

@@ -19,6 +19,37 @@ const CASES: ReadonlyArray<readonly [kind: string, data: Readonly<Record<string,
     },
     "by the milter, inbound, from <a@b.test>, 2.0 KiB, 2 recipients, client 192.0.2.7",
   ],
+  [
+    "hook_call",
+    {
+      hook: "spam",
+      mode: "shadow",
+      configured: "enforce",
+      demoted: true,
+      outcome: "ok",
+      verdict: "reject",
+      ms: 2,
+    },
+    "spam (shadow, demoted, set to enforce): reject in 2 ms",
+  ],
+  [
+    "hook_call",
+    {
+      ...{ hook: "spam", mode: "enforce", outcome: "bypassed", ms: 0, policy: "allow" },
+      problem: "calls are switched off until somebody ends it, by local:root",
+    },
+    "spam (enforce): bypassed in 0 ms, policy allow: calls are switched off until somebody ends it, by local:root",
+  ],
+  [
+    "changed",
+    {
+      job: "undo",
+      by: [{ plugin_id: "com.a", hook: "spam", changes: ["undone"] }],
+      tags_removed: ["spam"],
+      moved: { from: "Junk", to: "INBOX", uid: 8 },
+    },
+    'undone what spam changed: moved Junk → INBOX, UID 8 tags_removed=["spam"]',
+  ],
   ["received", { mail_from: "", peer: "unix", trace_id: "t1" }, "from <>, client unix trace_id=t1"],
   [
     "hook_call",

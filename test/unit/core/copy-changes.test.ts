@@ -2,7 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type CopyChange, type CopyState, copyChanges, undoing } from "../../../src/core/copy-changes.ts";
+import {
+  type CopyChange,
+  type CopyState,
+  copyChanges,
+  inherited,
+  undoing,
+} from "../../../src/core/copy-changes.ts";
 import type { HookWish } from "../../../src/core/ports/hook-wish.ts";
 import type { MessageChanges } from "../../../src/core/ports/hooks.ts";
 import { changeEntry } from "../../../src/store/entry-changes.ts";
@@ -152,4 +158,42 @@ test("undoing everything, newest first, gives the copy as it was", () => {
     }),
     { numRuns: 2000 },
   );
+});
+
+test("undoing everything in any order gives the copy as it was, where nobody else took away what was there", () => {
+  const adding = anyWish.map(one => ({ ...one, tagsRemove: [] }));
+  fc.assert(
+    fc.property(
+      start,
+      fc.array(adding, { maxLength: 5 }),
+      fc.infiniteStream(fc.nat()),
+      (from, list, dice) => {
+        const { copy, journal } = history(from, list);
+        let left = journal.map((change, id) => ({ id, change }));
+        let now = copy;
+        for (const roll of dice) {
+          const one = left[roll % left.length];
+          if (one === undefined) break;
+          const others = left
+            .filter(({ id }) => id !== one.id)
+            .map(({ id, change }) => ({ id, change, isLater: id > one.id }))
+            .reverse();
+          now = applied(now, undoing(one.change, others));
+          const heirs = inherited(one.change, others);
+          left = others.map(other => ({ id: other.id, change: heirs.get(other) ?? other.change })).reverse();
+        }
+        assert.deepEqual(now, from);
+      },
+    ),
+    { numRuns: 2000 },
+  );
+});
+
+test("a null that another plugin wrote is a value: undoing leaves it", () => {
+  const change = {
+    ...{ words: [], added: [], removed: [], wanted_flags: 0, flags: 0 },
+    metadata: { k: null },
+  };
+  const copy = { ...EMPTY, metadata: { k: 1, "plugin:b:x": null } };
+  assert.deepEqual(applied(copy, undoing(change, [])).metadata, { "plugin:b:x": null });
 });

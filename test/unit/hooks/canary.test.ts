@@ -52,6 +52,8 @@ test("without a Message-ID of the sender's the queue id tells, and without that 
   );
   assert.equal(share(none, "p"), share(byPostfix, "p"));
   assert.notEqual(share(none, "p"), share(factsOf("Subject: x\n\nbody", { queueId: "4XyQueue2" }), "p"));
+  // `postsuper -r`: in the queue again, under another id.
+  assert.equal(share({ ...byPostfix, queueId: "4XyRequeued" }, "p"), share(none, "p"));
   // A foreign Postfix made it: it is the sender's then.
   const foreign = factsOf("Message-Id: <20260301120000.4XyQueue1@a.example>\n\nb", { queueId: "4XyOther" });
   assert.equal(share(foreign, "p"), share({ ...foreign, queueId: "4XyThird" }, "p"));

@@ -6,7 +6,7 @@ import type { Demotion } from "../../../src/core/ports/hook-guard.ts";
 import type { HookDecision, HookPoint, MessageFacts } from "../../../src/core/ports/hooks.ts";
 import type { TimelineEvent } from "../../../src/core/ports/timeline.ts";
 import { type GuardOptions, HookGuard } from "../../../src/hooks/guard.ts";
-import type { HookRow } from "../../../src/hooks/hook-set.ts";
+import { compileHooks, type HookRow } from "../../../src/hooks/hook-set.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { DEMOTE_DEFAULTS } from "../../../src/wire/config/hooks.ts";
 import { awake } from "./awake.ts";
@@ -45,6 +45,7 @@ function guarded(
     onCap: ({ plugin, item, cap }) => told.push(`cap ${plugin} ${item} ${cap}`),
     onBudget: ({ plugin, text }) => told.push(`budget ${plugin} ${text}`),
     onUsage: sample => told.push(`usage ${sample.inputTokens}+${sample.outputTokens} ${sample.costUsd}`),
+    onDenied: ({ hook, item, why }) => told.push(`denied ${hook} ${item} ${why}`),
     onCompared: () => undefined,
   };
   const guard = new HookGuard(options);
@@ -218,6 +219,24 @@ test("calls beyond the concurrency wait within their time", async () => {
   );
 });
 
+test("the concurrency holds over a reload: calls of the plugin before count", async () => {
+  const budget = {
+    concurrency: 1,
+    callsPerDay: undefined,
+    tokensPerDay: undefined,
+    overBudget: "skip",
+  } as const;
+  const rig = guarded(hang, [rowOf("a", { timeout_ms: 400 })], { budget });
+  const first = rig.run();
+  await new Promise(resolve => setImmediate(resolve));
+  const plugin = pluginOf("a", () => ({}), EVERYTHING, { budget });
+  rig.runner.replace(compileHooks([rowOf("a", { timeout_ms: 20 })], { find: () => plugin }));
+  const second = await rig.run();
+  assert.deepEqual([outcomes(second), second.events[0]?.data.bytes_sent], [["timeout"], 0]);
+  assert.deepEqual(outcomes(await first), ["timeout"]);
+  assert.deepEqual(outcomes(await rig.run()), ["ok"]);
+});
+
 const strict = (change: Partial<HookRow["demote"]> = {}) => ({
   demote: { ...DEMOTE_DEFAULTS, min_calls: 40, ...change },
 });
@@ -249,10 +268,10 @@ test("5 % injected errors demote a hook within the window; mail follows its poli
   );
   const after = await rig.run();
   assert.deepEqual(
-    after.events.map(({ data }) => [data.hook, data.mode, data.configured]),
+    after.events.map(({ data }) => [data.hook, data.mode, data.configured, data.demoted]),
     [
-      ["good", "enforce", undefined],
-      ["bad", "shadow", "enforce"],
+      ["good", "enforce", undefined, undefined],
+      ["bad", "shadow", "enforce", true],
     ],
   );
 });
@@ -313,4 +332,78 @@ test("a restored hook starts anew: what it was demoted for does not demote it ag
   bad = true;
   const { events } = await rig.run();
   assert.deepEqual([events[0]?.data.mode, rig.demoted.length], ["enforce", 1]);
+});
+
+test("a plugin that is not asked because it failed too often keeps its calls of the day", async () => {
+  const budget = {
+    concurrency: undefined,
+    callsPerDay: 8,
+    tokensPerDay: undefined,
+    overBudget: "skip",
+  } as const;
+  const rig = guarded(() => "garbage", [rowOf("a", { on_error: "allow" })], { budget });
+  for (let i = 0; i < 30; i++) await rig.run();
+  // Five calls opened the circuit, none was made after them.
+  assert.deepEqual(outcomes(await rig.run()), ["circuit_open"]);
+  const calls = rig.guard.budgets.counts.take().filter(({ what }) => what === "calls");
+  assert.deepEqual(
+    calls.map(({ amount }) => amount),
+    [5],
+  );
+});
+
+test("what goes beyond the grant is told once an hour for each hook and reason, whatever the mode", async () => {
+  const rig = guarded(
+    () => ({ flags: { add: ["\\Seen"] }, tags: { add: ["NO"] } }),
+    [rowOf("a"), rowOf("s", { plugin: "a", mode: "shadow" })],
+  );
+  for (let i = 0; i < 3; i++) await rig.run();
+  const lines = [...rig.told].sort();
+  assert.deepEqual(
+    lines.map(line => line.split(" ").slice(0, 3).join(" ")),
+    ["denied a flags", "denied a tags.add", "denied s flags", "denied s tags.add"],
+  );
+  rig.clock.ms += HOUR_MS;
+  await rig.run();
+  assert.deepEqual([...rig.told].sort(), [...lines, ...lines].sort());
+});
+
+test("a hook that somebody sets to another mode, or whose plugin is another version, is not judged by what was before", async () => {
+  const row = rowOf("a", { mode: "shadow", on_error: "allow", ...strict({ min_calls: 4 }) });
+  const rig = guarded(() => "garbage", [row]);
+  for (let i = 0; i < 4; i++) await rig.run();
+  assert.deepEqual(rig.demoted, []);
+  const grants = { ...EVERYTHING, decide: ["reject" as const] };
+  const use = (mode: HookRow["mode"], version: string) => {
+    const plugin = pluginOf("a", () => "garbage", grants, { version });
+    rig.runner.replace(compileHooks([{ ...row, mode }], { find: () => plugin }));
+  };
+  use("enforce", "1.0.0");
+  for (let i = 0; i < 3; i++) await rig.run();
+  use("enforce", "2.0.0");
+  for (let i = 0; i < 3; i++) await rig.run();
+  assert.deepEqual(rig.demoted, []);
+  // The same again: nothing of it is forgotten.
+  use("enforce", "2.0.0");
+  await rig.run();
+  assert.equal(rig.demoted.length, 1);
+});
+
+test("one call for many recipients counts as one that was compared: a single message demotes nobody", async () => {
+  const domain = Array.from({ length: 10 }, (_, i) => `u${i}@example.com`);
+  const limit = strict({ disagreement_percent: 30, min_calls: 4 });
+  const row = rowOf("a", { mode: "canary", canary_percent: 0, per_recipient: false, ...limit });
+  const rig = guarded(() => ({ folder: "Junk" }), [row]);
+  const facts = factsOf("Message-ID: <one@x.example>\n\nbody");
+  const deadline = deadlineAfter(5000);
+  for (const one of domain) {
+    const each = { ...facts, recipients: [one], account: one, domainRecipients: domain };
+    await awake(awake(rig.runner.run("pre_delivery", each, deadline)).then(({ late }) => late));
+  }
+  deadline.dispose();
+  assert.equal(rig.calls.length, 1);
+  assert.deepEqual(rig.demoted, []);
+  const figures = rig.guard.figures.take().map(({ what, amount }) => `${what} ${amount}`);
+  assert.deepEqual(figures, ["calls 1", "compared 1", "differing 1", "folder 1"]);
+  assert.equal(rig.guard.takeDiffs().length, 1);
 });

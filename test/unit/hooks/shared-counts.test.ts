@@ -16,8 +16,11 @@ test("nothing counts twice or not at all on its way to the database, whether it 
     [...taken, ...counts.take()].map(({ amount }) => amount),
     [2, 5],
   );
+  // In the database, and not read again.
+  counts.sent();
+  assert.equal(counts.of("p", 60_000, "reject"), 5);
   // Another node had 10.
-  counts.sent([{ kind: "cap", name: "p", slot: new Date(60_000), what: "reject", amount: 15 }]);
+  counts.use([{ kind: "cap", name: "p", slot: new Date(60_000), what: "reject", amount: 15 }]);
   assert.equal(counts.of("p", 60_000, "reject"), 15);
   assert.deepEqual(counts.take(), []);
 });
