@@ -185,11 +185,12 @@ class Lifecycle {
 
   async enable(id: string, options: Parameters<PluginLifecycle["enable"]>[1]): Promise<LifecycleResult> {
     const { settings, registry } = this.#parts;
+    // Before anything of it is looked at.
+    const off = switchedOff(id, settings.config.plugins);
+    if (off !== undefined) throw refusedState("enable", id, off);
     const before = await registry.find(id);
     const found = await this.#look.foundFor(id, before);
     if (found === undefined || before?.state === "uninstalled") throw new NotFound("plugin", id);
-    const off = switchedOff(id, settings.config.plugins);
-    if (off !== undefined) throw refusedState("enable", id, off);
     const isEnabled = pluginDetails(inUseOf(this.#parts)).some(
       one => one.id === id && one.state === "enabled",
     );
