@@ -185,7 +185,6 @@ class Lifecycle {
 
   async enable(id: string, options: Parameters<PluginLifecycle["enable"]>[1]): Promise<LifecycleResult> {
     const { settings, registry } = this.#parts;
-    // Before anything of it is looked at.
     const off = switchedOff(id, settings.config.plugins);
     if (off !== undefined) throw refusedState("enable", id, off);
     const before = await registry.find(id);
@@ -218,12 +217,15 @@ class Lifecycle {
   }
 
   async disable(id: string, options: Parameters<PluginLifecycle["disable"]>[1]): Promise<LifecycleResult> {
+    return this.#disable(id, options, await this.#cascade(id, options));
+  }
+
+  async #disable(id: string, options: LifecycleOptions, others: readonly string[]): Promise<LifecycleResult> {
     const before = await this.#parts.registry.find(id);
     if (before === undefined && (await this.#look.found(id)) === undefined) throw new NotFound("plugin", id);
     const isIdle = before?.state === "installed" && this.#look.running(id) === undefined;
     if (before?.state === "disabled" || before?.state === "uninstalled" || isIdle)
       throw refusedState("disable", id, `it is ${before.state}`);
-    const others = await this.#cascade(id, options);
     const after: NewRecord = {
       ...(before ?? newRecord(id, "disabled")),
       state: "disabled",
@@ -384,7 +386,7 @@ class Lifecycle {
     if (!options.cascade)
       throw dependencyError(id, `${others.join(", ")} cannot do without it; --cascade disables them too`);
     const done: string[] = [];
-    for (const other of others) done.push(...(await this.disable(other, options)).done);
+    for (const other of others) done.push(...(await this.#disable(other, options, [])).done);
     return done;
   }
 }
