@@ -160,6 +160,10 @@ class Care {
 
   async #fail(plugin: string, why: string): Promise<void> {
     const { registry, alerts } = this.#parts;
+    if (await this.#isBeingEdited(plugin)) {
+      this.#crashes.delete(plugin);
+      return;
+    }
     const before = await registry.find(plugin);
     if (before !== undefined && before.state !== "enabled" && before.state !== "installed") {
       // Ended meanwhile, by somebody else. When it is back, it begins anew.
@@ -174,6 +178,17 @@ class Care {
     this.#crashes.delete(plugin);
     const text = `plugin "${plugin}" was ended: ${reason}; mairust plugin enable ${plugin} starts it again`;
     alerts.tell({ kind: "crash_rule", plugin, text });
+  }
+
+  /** A spare, or whoever came in the place of another, began with files that are not in use: what runs is not to blame. */
+  async #isBeingEdited(plugin: string): Promise<boolean> {
+    const { settings, hooks } = this.#parts;
+    if (settings.config.plugin[plugin]?.watch !== true) return false;
+    const found = hooks
+      .host()
+      ?.list()
+      .find(({ id }) => id === plugin)?.found;
+    return found?.files !== undefined && !(await isUnchanged(found.folder, found.files));
   }
 
   /** All of them, when the interval is over. */
