@@ -359,8 +359,7 @@ class Lifecycle {
         publicText: `version ${version} of plugin "${id}" is installed, and its files are as they should be`,
       });
     if (!options.dryRun) await installed.add(given, verification);
-    const mustRun = before.state === "enabled";
-    const wanted = { before, after: before, mustRun, action: "plugin.restore" };
+    const wanted = { before, after: before, mustRun: before.state === "enabled", action: "plugin.restore" };
     return this.#change(
       id,
       { ...wanted, done: [`the files of ${id} ${version} are as they were again`] },
