@@ -282,7 +282,7 @@ class Care {
     return { id, version, now, wasRunning: used?.state === "enabled" };
   }
 
-  /** Whom nobody asked for it ends, or goes on with a warning. What must not run ends also when that cannot be recorded. */
+  /** An end that nobody asked for, or a warning. What must not run ends also when that cannot be recorded. */
   async #record({ id, version, now, wasRunning }: Changed, next: PluginHost): Promise<void> {
     const { audit, log } = this.#parts;
     const stops = !isEnabled(next, id);
