@@ -18,6 +18,7 @@ import { jobsOf } from "./compose/jobs.ts";
 import { keyAdmin } from "./compose/key-admin.ts";
 import { lateBlobs, lateDb } from "./compose/late.ts";
 import { ledgerComponent } from "./compose/ledger.ts";
+import type { LifecycleStep } from "./compose/lifecycle-change.ts";
 import {
   apiComponent,
   imapComponent,
@@ -90,6 +91,8 @@ export interface ComposeOptions {
   readonly reread: () => Promise<LoadedConfig>;
   /** Told of each step of every delivery: for crash tests, which have an entry point of their own. */
   readonly onDeliveryStep?: (step: DeliveryStep) => void;
+  /** Steps of each change of a plugin's life, for tests. */
+  readonly onLifecycleStep?: (step: LifecycleStep) => Promise<void> | void;
 }
 
 export interface Service {
@@ -270,7 +273,8 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     ...{ ...common, hooks, rows: hookRows, turns, guard: guard.guard },
     call: (row, inUse, message) => testHook(trial, row, inUse, message),
   });
-  const changing = { hooks, rows: hookRows, registry: registryOfPlugins, installed, audit, turns };
+  const onStep = options.onLifecycleStep;
+  const changing = { hooks, rows: hookRows, registry: registryOfPlugins, installed, audit, turns, onStep };
   const care = pluginCare({
     ...{ ...common, ...changing, alerts, keys: pluginKeys, reread: commands.reread },
     traffic: () => egress.traffic(),

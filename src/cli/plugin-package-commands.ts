@@ -99,10 +99,14 @@ export const PLUGIN_PACKAGE_COMMANDS: readonly CommandSpec[] = [
   },
   {
     usage: "plugin revoke <what>",
-    summary: "run it no longer: a plugin, one version, one package, or all that a key signed",
+    summary:
+      "let nobody begin with it, and end it where it runs: a plugin, one version, one package, or all that a key signed",
     options: [
       { flags: "--reason <text>", description: "for whoever asks later; required" },
-      { flags: "--severity <severity>", description: "malicious (default) or vulnerable" },
+      {
+        flags: "--severity <severity>",
+        description: "malicious (default): it ends; vulnerable: it is warned of and goes on",
+      },
       DRY_RUN,
       YES,
     ],

@@ -24,7 +24,7 @@ const GROUPS: Readonly<Record<string, string>> = {
   job: "what is done after the commit, and again when it failed",
   migrate: "database migrations",
   msg: "stored messages",
-  plugin: "plugins: packages, whom we trust, secrets of calls",
+  plugin: "plugins: write, review, install and run them, and whom we trust",
   "plugin keys": "keys of people and marketplaces that we trust to vouch for plugins",
 };
 

@@ -5,6 +5,8 @@ import type { Metrics } from "../platform/metrics.ts";
 
 /** The same alert is logged again after this. */
 const QUIET_MS = 60_000;
+/** Seldom, and another text is other news: first vulnerable, then malicious. */
+const EACH_TEXT: ReadonlySet<AdminAlert["kind"]> = new Set(["revocation", "verification"]);
 /** Alerts that are remembered; past it the oldest may be logged twice. */
 const MAX_REMEMBERED = 1000;
 
@@ -14,7 +16,7 @@ export function createAlerts(log: Log, metrics: Pick<Metrics, "adminAlerts">): A
     tell(alert: AdminAlert) {
       const { kind, text, plugin = "", hook = "" } = alert;
       metrics.adminAlerts.inc({ kind });
-      const key = [kind, plugin, hook].join("\0");
+      const key = [kind, plugin, hook, EACH_TEXT.has(kind) ? text : ""].join("\0");
       const last = told.get(key);
       const now = performance.now();
       if (last !== undefined && now - last < QUIET_MS) return;

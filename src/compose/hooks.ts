@@ -160,8 +160,12 @@ export function hooksComponent(parts: HookParts): HooksHandle {
         const rows = (await parts.rows?.list()) ?? [];
         const records = (await parts.records?.list()) ?? [];
         const stored = (await parts.stored?.all()) ?? new Map();
-        const gone = (await parts.installed?.clean(records)) ?? [];
-        if (gone.length > 0) log.info("unused plugin versions removed", { versions: gone.join(" ") });
+        const gone = await parts.installed?.clean(records).catch((error: unknown) => {
+          log.error("unused plugin versions not removed", { reason: messageOf(error) });
+          return undefined;
+        });
+        if (gone !== undefined && gone.length > 0)
+          log.info("unused plugin versions removed", { versions: gone.join(" ") });
         const made = await load({ config: settings.config, rows, records, stored }, () => true);
         const { loaded } = made;
         inUse.set(made);

@@ -144,6 +144,7 @@ async function removeVersions(
 ): Promise<void> {
   const now = records.find(one => one.id === id);
   const kept = new Set(now === undefined ? [] : versionsOf(now));
+  // The change is in effect: what cannot be removed now goes at the next start.
   for (const version of before === undefined ? [] : versionsOf(before))
-    if (!kept.has(version)) await installed.remove(id, version);
+    if (!kept.has(version)) await installed.remove(id, version).catch(() => undefined);
 }

@@ -16,6 +16,7 @@ import { every } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
 import { switchedOff } from "../plugins/discovery.ts";
 import { folderDigest, isUnchanged, readFolderFiles } from "../plugins/folder-files.ts";
+import type { PluginHost } from "../plugins/host.ts";
 import { newRecord, refusedState } from "../plugins/lifecycle-plan.ts";
 import { type ChangeParts, makeChange } from "./lifecycle-change.ts";
 import type { Settings } from "./settings.ts";
@@ -23,6 +24,8 @@ import type { Turns } from "./turns.ts";
 
 const TICK_MS = 1000;
 const VERIFY_MS = 3_600_000;
+/** After a look that failed, because of the database for example. */
+const VERIFY_AGAIN_MS = 60_000;
 /** The crash rule. */
 const CRASHES = 3;
 const CRASH_WINDOW_MS = 3_600_000;
@@ -51,6 +54,19 @@ export interface PluginCare {
   verify(): Promise<void>;
 }
 
+/** An installed package that is worth something else than when it was looked at last. */
+interface Changed {
+  readonly id: string;
+  readonly version: string;
+  readonly now: Verification;
+  readonly wasRunning: boolean;
+}
+
+const markOf = ({ state, revocation }: Verification): string => `${state} ${revocation?.severity ?? ""}`;
+
+const isEnabled = (host: PluginHost | undefined, id: string): boolean =>
+  host?.list().some(one => one.id === id && one.state === "enabled") === true;
+
 export function pluginCare(parts: CareParts): PluginCare {
   const care = new Care(parts);
   const { version, log, keys } = parts;
@@ -71,7 +87,8 @@ export function pluginCare(parts: CareParts): PluginCare {
       async start() {
         ends.push(every(TICK_MS, () => care.checkHealth(), failed("health")));
         ends.push(every(TICK_MS, () => care.watch(), failed("watch")));
-        ends.push(every(VERIFY_MS, () => care.verify(), failed("verification")));
+        care.tellFound();
+        ends.push(every(TICK_MS, () => care.verifyDue(), failed("verification")));
         ends.push(keys.onChange(() => void care.verify().catch(failed("verification"))));
         ends.push(await parts.listen(oneAtATime(parts.reread, failed("records"))));
       },
@@ -108,7 +125,11 @@ interface Crash {
 class Care {
   readonly #parts: CareParts;
   readonly #crashes = new Map<string, readonly Crash[]>();
+  /** Plugins that the crash rule is about to end. */
+  readonly #ending = new Set<string>();
   #checkedAt = Number.NEGATIVE_INFINITY;
+  /** They were looked at when they were loaded. */
+  #verifyAt = performance.now() + VERIFY_MS;
   /** What a folder under development held when it was last tried, by plugin. */
   readonly #tried = new Map<string, string>();
   /** Why the files of a folder under development are not in use. */
@@ -123,12 +144,13 @@ class Care {
     const recent = this.#recent(plugin, now);
     const all = [...recent, { at: now, reason }].slice(-MAX_CRASHES);
     this.#crashes.set(plugin, all);
-    // Once: what crashes while it is being ended changes nothing.
-    if (all.length !== CRASHES) return;
+    // What crashes while it is being ended changes nothing; what could not be ended is tried again with its next crash.
+    if (all.length < CRASHES || this.#ending.has(plugin)) return;
+    this.#ending.add(plugin);
     const { turns, log } = this.#parts;
-    void turns(() => this.#fail(plugin, reason)).catch((error: unknown) =>
-      log.error("plugin_not_ended", { plugin, reason: messageOf(error) }),
-    );
+    void turns(() => this.#fail(plugin, reason))
+      .catch((error: unknown) => log.error("plugin_not_ended", { plugin, reason: messageOf(error) }))
+      .finally(() => this.#ending.delete(plugin));
   }
 
   #recent(plugin: string, now: Date): readonly Crash[] {
@@ -138,9 +160,16 @@ class Care {
 
   async #fail(plugin: string, why: string): Promise<void> {
     const { registry, alerts } = this.#parts;
-    if (await this.#isBeingEdited(plugin)) return void this.#crashes.delete(plugin);
+    if (await this.#isBeingEdited(plugin)) {
+      this.#crashes.delete(plugin);
+      return;
+    }
     const before = await registry.find(plugin);
-    if (before !== undefined && before.state !== "enabled" && before.state !== "installed") return;
+    if (before !== undefined && before.state !== "enabled" && before.state !== "installed") {
+      // Ended meanwhile, by somebody else. When it is back, it begins anew.
+      this.#crashes.delete(plugin);
+      return;
+    }
     const reason = `${CRASHES} crashes within an hour, the last: ${why}`;
     const after = { ...(before ?? newRecord(plugin, "failed")), state: "failed", reason } as const;
     const detail = { reason };
@@ -151,12 +180,15 @@ class Care {
     alerts.tell({ kind: "crash_rule", plugin, text });
   }
 
-  /** What crashes then is not the code that was loaded: new processes are started from the files as they are. */
-  async #isBeingEdited(id: string): Promise<boolean> {
+  /** A spare, or whoever came in the place of another, began with files that are not in use: what runs is not to blame. */
+  async #isBeingEdited(plugin: string): Promise<boolean> {
     const { settings, hooks } = this.#parts;
-    const found = hooks.host()?.loaded(id);
-    if (settings.config.plugin[id]?.watch !== true || found?.files === undefined) return false;
-    return !(await isUnchanged(found.folder, found.files));
+    if (settings.config.plugin[plugin]?.watch !== true) return false;
+    const found = hooks
+      .host()
+      ?.list()
+      .find(({ id }) => id === plugin)?.found;
+    return found?.files !== undefined && !(await isUnchanged(found.folder, found.files));
   }
 
   /** All of them, when the interval is over. */
@@ -194,44 +226,99 @@ class Care {
     };
   }
 
+  /** When it is an hour since the last look, or a while since one that failed. */
+  async verifyDue(): Promise<void> {
+    if (performance.now() >= this.#verifyAt) await this.verify();
+  }
+
   verify(): Promise<void> {
+    this.#verifyAt = performance.now() + VERIFY_AGAIN_MS;
     return this.#parts.turns(async () => {
       const { registry, settings, log, hooks } = this.#parts;
-      let isOther = false;
+      const changed: Changed[] = [];
+      let isWhole = true;
       for (const record of await registry.list()) {
         if (record.version === undefined || record.state === "uninstalled") continue;
         if (switchedOff(record.id, settings.config.plugins) !== undefined) continue;
         try {
-          isOther = (await this.#verifyOne(record, record.version)) || isOther;
+          const one = await this.#verifyOne(record, record.version);
+          if (one !== undefined) changed.push(one);
         } catch (error) {
+          isWhole = false;
           log.error("plugin_not_verified", { plugin: record.id, reason: messageOf(error) });
         }
       }
-      if (isOther) await (await hooks.prepare({ needs: new Set() })).commit();
+      if (changed.length > 0) {
+        const prepared = await hooks.prepare({ needs: new Set() });
+        for (const one of changed) await this.#record(one, prepared.hooks.loaded.host);
+        await prepared.commit();
+        for (const one of changed) this.#tell(one, isEnabled(hooks.host(), one.id));
+      }
+      if (isWhole) this.#verifyAt = performance.now() + VERIFY_MS;
     });
   }
 
-  /** @returns its state is another one */
-  async #verifyOne(record: PluginRecord, version: string): Promise<boolean> {
+  /** What was found bad when the service loaded it. */
+  tellFound(): void {
+    for (const { id, version, found, state } of this.#parts.hooks.host()?.list() ?? []) {
+      const now = found?.installed?.verification;
+      if (now?.state === "revoked" || now?.state === "modified")
+        this.#tell({ id, version, now, wasRunning: false }, state === "enabled");
+    }
+  }
+
+  /** @returns undefined: nothing changed */
+  async #verifyOne(record: PluginRecord, version: string): Promise<Changed | undefined> {
     const { installed, hooks } = this.#parts;
     // As it is in use: what was found meanwhile may not be in effect yet.
+    const { id } = record;
     const used = hooks
       .host()
       ?.list()
-      .find(({ id }) => id === record.id);
+      .find(one => one.id === id);
     const before = used?.found?.installed?.verification;
     const now = (await installed.verify(record, version)).installed?.verification;
-    if (now === undefined || before?.state === now.state) return false;
-    this.#tell(record.id, version, now);
-    return true;
+    if (now === undefined || (before !== undefined && markOf(before) === markOf(now))) return undefined;
+    return { id, version, now, wasRunning: used?.state === "enabled" };
   }
 
-  #tell(plugin: string, version: string, { state, detail }: Verification): void {
+  /** An end that nobody asked for, or a warning. What must not run ends also when that cannot be recorded. */
+  async #record({ id, version, now, wasRunning }: Changed, next: PluginHost): Promise<void> {
+    const { audit, log } = this.#parts;
+    const stops = !isEnabled(next, id);
+    if (!wasRunning || (!stops && now.state !== "revoked")) return;
+    const entry = {
+      actor: now.state === "revoked" ? "rule:revocation" : "rule:verification",
+      action: stops ? "plugin.stop" : "plugin.warn",
+      object: id,
+      detail: { version, state: now.state, reason: now.detail },
+    };
+    await audit
+      .record(entry)
+      .catch((error: unknown) =>
+        log.error("plugin_stop_not_recorded", { plugin: id, reason: messageOf(error) }),
+      );
+  }
+
+  #tell({ id, version, now, wasRunning }: Changed, runs: boolean): void {
     const { log, alerts } = this.#parts;
-    const isGood = state === "signed" || state === "private";
-    const text = `plugin "${plugin}" ${version} is ${state} now: ${detail}`;
-    if (isGood) log.info("plugin_verified", { plugin, text });
-    else alerts.tell({ kind: state === "revoked" ? "revocation" : "verification", plugin, text });
+    const { state, detail } = now;
+    const found = `plugin "${id}" ${version} is ${state}: ${detail}`;
+    const isAllowed = state === "unsigned" && (runs || !wasRunning);
+    if (state === "signed" || state === "private" || isAllowed) {
+      log.info("plugin_verified", { plugin: id, text: found });
+      return;
+    }
+    const goesOn = `it goes on; mairust plugin upgrade takes another version, mairust plugin disable ${id} ends it`;
+    const what = runs
+      ? state === "revoked"
+        ? goesOn
+        : "it goes on"
+      : wasRunning
+        ? "it was ended"
+        : "it does not run";
+    const kind = state === "revoked" ? "revocation" : "verification";
+    alerts.tell({ kind, plugin: id, text: `${found}; ${what}` });
   }
 
   /** Files that were the same for one tick are complete. */

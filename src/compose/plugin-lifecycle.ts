@@ -14,11 +14,11 @@ import type {
 import type { PluginRecord } from "../core/ports/plugin-registry.ts";
 import { switchedOff } from "../plugins/discovery.ts";
 import { grantsOfFile } from "../plugins/enable.ts";
+import { versionsOf } from "../plugins/installed.ts";
 import {
   approvalOf,
   type Candidate,
   checkDependencies,
-  dependants,
   dependencyError,
   isHarmless,
   type NewRecord,
@@ -31,7 +31,6 @@ import {
   upgraded,
 } from "../plugins/lifecycle-plan.ts";
 import { newlyAsked, wideningName } from "../plugins/terms.ts";
-import type { Manifest } from "../wire/manifest.ts";
 import { type ChangeParts, type LifecycleChange, makeChange } from "./lifecycle-change.ts";
 import { hooksText, lockedGrants, rowsForNewPoints, rowsToEnable, rowsToRemove } from "./lifecycle-rows.ts";
 import {
@@ -117,6 +116,7 @@ class Lifecycle {
     const added = await checkPackage(this.#parts, source.package, given, before, options.downgrade);
     const restored = await this.#restored(before, added, options);
     if (restored !== undefined) return restored;
+    this.#look.refuseRunning(id, before);
     checkDependencies(given.manifest, this.#look.versions(false), "installed");
     const candidate = await this.#look.candidate(added);
     const after = this.#autoApproved(recordOfInstalled(id, before, candidate), candidate);
@@ -132,6 +132,7 @@ class Lifecycle {
     const before = await this.#parts.registry.find(id);
     const found = await this.#look.found(id);
     if (found === undefined) throw new NotFound("plugin", id);
+    this.#look.refuseRunning(id, before);
     refuseUnusable(found.manifest, this.#parts.version);
     const candidate = await candidateOf(found, this.#parts);
     const after = this.#autoApproved(recordOfInstalled(id, before, undefined), candidate);
@@ -141,6 +142,7 @@ class Lifecycle {
 
   async approve(id: string, options: Parameters<PluginLifecycle["approve"]>[1]): Promise<LifecycleResult> {
     const before = await this.#parts.registry.find(id);
+    if (before?.pending !== undefined) await this.#look.usable(before, before.pending);
     const candidate = await this.#look.reviewed(id, before);
     if (options.digest !== undefined && options.digest !== candidate.digest)
       throw refusedState("approve", id, "it is not what was reviewed; look at it again");
@@ -155,7 +157,7 @@ class Lifecycle {
     const { pending } = before ?? {};
     const base: NewRecord =
       before === undefined || before.state === "uninstalled"
-        ? { ...newRecord(id, "installed"), highestVersion: before?.highestVersion }
+        ? recordOfInstalled(id, before, undefined)
         : pending === undefined
           ? before
           : switched(before, pending);
@@ -183,16 +185,18 @@ class Lifecycle {
 
   async enable(id: string, options: Parameters<PluginLifecycle["enable"]>[1]): Promise<LifecycleResult> {
     const { settings, registry } = this.#parts;
+    const off = switchedOff(id, settings.config.plugins);
+    if (off !== undefined) throw refusedState("enable", id, off);
     const before = await registry.find(id);
     const found = await this.#look.foundFor(id, before);
     if (found === undefined || before?.state === "uninstalled") throw new NotFound("plugin", id);
-    const off = switchedOff(id, settings.config.plugins);
-    if (off !== undefined) throw refusedState("enable", id, off);
     const isEnabled = pluginDetails(inUseOf(this.#parts)).some(
       one => one.id === id && one.state === "enabled",
     );
     if (isEnabled && before?.state === "enabled" && options.mode === undefined)
       throw refusedState("enable", id, "it is enabled already");
+    // What was revoked as vulnerable goes on where it runs, and nobody begins with it.
+    if (!isEnabled && before?.version !== undefined) await this.#look.usable(before, before.version);
     const named = inUseOf(this.#parts).loaded.hooks.some(({ plugin }) => plugin === id);
     const isFolder = found.installed === undefined;
     const hasGrants =
@@ -213,11 +217,15 @@ class Lifecycle {
   }
 
   async disable(id: string, options: Parameters<PluginLifecycle["disable"]>[1]): Promise<LifecycleResult> {
+    return this.#disable(id, options, await this.#cascade(id, options));
+  }
+
+  async #disable(id: string, options: LifecycleOptions, others: readonly string[]): Promise<LifecycleResult> {
     const before = await this.#parts.registry.find(id);
     if (before === undefined && (await this.#look.found(id)) === undefined) throw new NotFound("plugin", id);
-    if (before?.state === "disabled" || before?.state === "uninstalled" || before?.state === "installed")
+    const isIdle = before?.state === "installed" && this.#look.running(id) === undefined;
+    if (before?.state === "disabled" || before?.state === "uninstalled" || isIdle)
       throw refusedState("disable", id, `it is ${before.state}`);
-    const others = await this.#cascade(id, options);
     const after: NewRecord = {
       ...(before ?? newRecord(id, "disabled")),
       state: "disabled",
@@ -263,6 +271,7 @@ class Lifecycle {
   async rollback(id: string, options: LifecycleOptions): Promise<LifecycleResult> {
     const before = await this.#look.known(id);
     const target = rollbackTarget(before);
+    await this.#look.usable(before, target);
     const [candidate, current] = [
       await this.#look.installedCandidate(before, target),
       await this.#look.current(id, before),
@@ -336,20 +345,21 @@ class Lifecycle {
     options: LifecycleOptions,
   ): Promise<LifecycleResult | undefined> {
     const { id, version } = given.manifest;
-    if (before?.version !== version || before.state === "uninstalled") return undefined;
+    if (before === undefined || !versionsOf(before).includes(version)) return undefined;
     const { installed, registry } = this.#parts;
     const stored = await registry.package(id, version);
     const isSame = stored !== undefined && (await openPackage(stored)).digest === given.digest;
+    // Other nodes have the files of that one, and somebody may have reviewed it.
     if (!isSame)
       throw refusedState("install", id, `version ${version} is installed, and this is another package of it`);
+    if (before.version !== version) return undefined;
     const now = await installed.verify(before, version);
     if (now.installed?.verification.state !== "modified")
       throw new MairustError("already_exists", `Cannot install "${id}" ${version}: it is there`, {
         publicText: `version ${version} of plugin "${id}" is installed, and its files are as they should be`,
       });
     if (!options.dryRun) await installed.add(given, verification);
-    const mustRun = before.state === "enabled";
-    const wanted = { before, after: before, mustRun, action: "plugin.restore" };
+    const wanted = { before, after: before, mustRun: before.state === "enabled", action: "plugin.restore" };
     return this.#change(
       id,
       { ...wanted, done: [`the files of ${id} ${version} are as they were again`] },
@@ -360,6 +370,8 @@ class Lifecycle {
   #autoApproved(record: NewRecord, candidate: Candidate): NewRecord {
     const { auto_approve: rule } = this.#parts.settings.config.plugins;
     if (rule !== "headers" || !isHarmless(candidate.asked)) return record;
+    // Another signer is for somebody to agree to, whatever it asks for.
+    if (record.developerKey !== candidate.asked.signer) return record;
     return { ...record, approval: approvalOf(candidate, undefined, "rule:auto_approve", new Date()) };
   }
 
@@ -368,18 +380,12 @@ class Lifecycle {
     id: string,
     options: LifecycleOptions & { readonly cascade: boolean },
   ): Promise<readonly string[]> {
-    const enabled = inUseOf(this.#parts)
-      .loaded.host.list()
-      .filter(({ state }) => state === "enabled");
-    const manifests = new Map<string, Manifest>(
-      enabled.flatMap(({ id: one, found }) => (found === undefined ? [] : [[one, found.manifest]])),
-    );
-    const others = dependants(id, manifests);
+    const others = this.#look.dependants(id);
     if (others.length === 0) return [];
     if (!options.cascade)
       throw dependencyError(id, `${others.join(", ")} cannot do without it; --cascade disables them too`);
     const done: string[] = [];
-    for (const other of others) done.push(...(await this.disable(other, options)).done);
+    for (const other of others) done.push(...(await this.#disable(other, options, [])).done);
     return done;
   }
 }

@@ -1,8 +1,8 @@
 /** Where an operation on a plugin finds what it is about: installed versions, folders, samples, records, and what they ask for. */
-import { MairustError, NotFound } from "../core/errors.ts";
+import { MairustError, NotFound, PluginSecurityError } from "../core/errors.ts";
 import type { PluginRecord } from "../core/ports/plugin-registry.ts";
 import { discoverPlugins, type FoundPlugin } from "../plugins/discovery.ts";
-import type { Candidate } from "../plugins/lifecycle-plan.ts";
+import { type Candidate, dependants, refusedState } from "../plugins/lifecycle-plan.ts";
 import type { HooksInUse } from "./hook-views.ts";
 import type { ChangeParts } from "./lifecycle-change.ts";
 import { type CandidateParts, candidateOf, type NewPackage } from "./plugin-candidates.ts";
@@ -43,6 +43,18 @@ export class PluginLookup {
     return candidateOf(await this.#parts.installed.find(record, version), this.#parts);
   }
 
+  /** As it is now, not as it was looked at last: files and revocations may be others since. @throws {PluginSecurityError} */
+  async usable(record: PluginRecord, version: string): Promise<FoundPlugin> {
+    const found = await this.#parts.installed.verify(record, version);
+    const verification = found.installed?.verification;
+    if (verification?.state !== "revoked" && verification?.state !== "modified") return found;
+    const text = `plugin "${record.id}" ${version} is ${verification.state}: ${verification.detail}`;
+    throw new PluginSecurityError("plugin_security", `Cannot use ${text}`, {
+      publicText: text,
+      context: { why: text, plugin: record.id },
+    });
+  }
+
   candidate({ package: { manifest, digest }, verification }: NewPackage): Promise<Candidate> {
     return candidateOf({ folder: "", manifest, installed: { digest, verification } }, this.#parts);
   }
@@ -66,6 +78,32 @@ export class PluginLookup {
     const record = await this.#parts.registry.find(id);
     if (record === undefined) throw new NotFound("plugin", id);
     return record;
+  }
+
+  /** Where what runs under this id was loaded from. */
+  running(id: string): string | undefined {
+    return this.#enabled().find(one => one.id === id)?.folder;
+  }
+
+  /** Installed is not enabled: what a configuration runs from a folder would end, and its hooks would hold up mail. */
+  refuseRunning(id: string, before: PluginRecord | undefined): void {
+    const folder = this.running(id);
+    if (folder === undefined || (before !== undefined && before.state !== "uninstalled")) return;
+    const how = `mairust plugin disable ${id}, then uninstall, ends that`;
+    throw refusedState("install", id, `it runs from ${folder}, as the configuration says; ${how}`);
+  }
+
+  /** Enabled ones that cannot do without the plugin, those first that nobody needs. */
+  dependants(id: string): readonly string[] {
+    const manifests = this.#enabled().flatMap(({ id: one, found }) =>
+      found === undefined ? [] : [[one, found.manifest] as const],
+    );
+    return dependants(id, new Map(manifests));
+  }
+
+  #enabled() {
+    const all = inUseOf(this.#parts).loaded.host.list();
+    return all.filter(({ state }) => state === "enabled");
   }
 
   /** Versions by id. */

@@ -6,6 +6,9 @@ import { join } from "node:path";
 export async function purgePlugin(id: string, logDir: string): Promise<void> {
   const folder = join(logDir, "plugins");
   const names = await readdir(folder).catch(() => []);
+  // Ids may end in ".log" themselves: no more than a number and how it is packed may follow.
+  const rest = /^\.log(?:\.\d+(?:\.gz)?)?$/u;
   for (const name of names)
-    if (name === `${id}.log` || name.startsWith(`${id}.log.`)) await rm(join(folder, name), { force: true });
+    if (name.startsWith(id) && rest.test(name.slice(id.length)))
+      await rm(join(folder, name), { force: true });
 }

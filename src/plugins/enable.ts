@@ -172,20 +172,25 @@ function failedRefusal({ id, reason }: PluginRecord): Refusal {
   return { code: "plugin_failed", text };
 }
 
-/** Folders are read as they are, so nothing in them is signed. */
+/**
+ * Folders are read as they are, so nothing in them is signed. What was revoked as vulnerable goes on where it was enabled: to end a
+ * filter that works is for the administrator, who is told. Commands that would begin with it are refused before this.
+ */
 function signatureRefusals(
   { manifest: { id }, installed }: FoundPlugin,
   plugins: Config["plugins"],
 ): readonly Refusal[] {
-  const state = installed?.verification.state ?? "unsigned";
-  const detail = installed?.verification.detail;
+  const verification = installed?.verification;
+  const isWarnedOf = verification?.revocation?.severity === "vulnerable";
+  const apart = verification?.isVouchedFor === true ? "private" : "unsigned";
+  const state = isWarnedOf ? apart : (verification?.state ?? "unsigned");
   switch (state) {
     case "signed":
     case "private":
       return [];
     case "modified":
     case "revoked":
-      return [{ code: "plugin_security", text: `it is ${state}: ${detail}` }];
+      return [{ code: "plugin_security", text: `it is ${state}: ${verification?.detail}` }];
     case "unsigned":
       if (plugins.allow_unsigned.includes(id)) return [];
       return [

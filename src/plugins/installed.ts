@@ -37,6 +37,8 @@ export class InstalledPlugins {
   readonly #options: InstalledOptions;
   /** What was found good or bad last, by id and version. */
   readonly #known = new Map<string, FoundPlugin>();
+  /** Digest of what this process found or wrote in a folder, by id and version: another package may take the same place. */
+  readonly #digests = new Map<string, string>();
 
   constructor(options: InstalledOptions) {
     this.#options = options;
@@ -59,6 +61,8 @@ export class InstalledPlugins {
   async verify({ id, developerKey }: Named, version: string): Promise<FoundPlugin> {
     const given = await this.#stored(id, version);
     const folder = this.folderOf(id, version);
+    const before = this.#digests.get(keyOf(id, version));
+    if (before !== undefined && before !== given.digest) await this.#discard(folder);
     if (!(await isThere(folder))) await unpackPackage(given, folder);
     return this.#keep(
       given,
@@ -78,6 +82,7 @@ export class InstalledPlugins {
   /** Take one version from this node. */
   async remove(id: string, version: string): Promise<void> {
     this.#known.delete(keyOf(id, version));
+    this.#digests.delete(keyOf(id, version));
     await this.#discard(this.folderOf(id, version));
     // Only when it is empty.
     await rmdir(dirname(this.folderOf(id, version))).catch(() => undefined);
@@ -136,6 +141,7 @@ export class InstalledPlugins {
     const { id, version } = manifest;
     const found = { folder: this.folderOf(id, version), manifest, installed: { digest, verification } };
     this.#known.set(keyOf(id, version), found);
+    this.#digests.set(keyOf(id, version), digest);
     return found;
   }
 }

@@ -176,17 +176,19 @@ export function dependencyError(id: string, why: string): PluginDependencyError 
 
 /** @returns who cannot do without the plugin, those first that nobody else needs */
 export function dependants(id: string, manifests: ReadonlyMap<string, Manifest>): readonly string[] {
-  const found: string[] = [];
+  const seen = new Set([id]);
+  const order: string[] = [];
   const visit = (needed: string) => {
     for (const [other, { depends = [] }] of manifests) {
-      if (other === id || found.includes(other)) continue;
-      if (!depends.some(text => parseDependency(text).id === needed)) continue;
-      found.push(other);
+      if (seen.has(other) || !depends.some(text => parseDependency(text).id === needed)) continue;
+      seen.add(other);
       visit(other);
+      // After all that need it.
+      order.push(other);
     }
   };
   visit(id);
-  return found.reverse();
+  return order;
 }
 
 export function refusedState(action: string, id: string, publicText: string): MairustError {

@@ -147,7 +147,7 @@ const en: ReviewTexts = {
     private: "signed with a key that you trust",
     unsigned: "not signed: nobody vouches for where it comes from",
     modified: "changed after it was signed: it does not run",
-    revoked: "revoked: it does not run",
+    revoked: "revoked: nobody can install or enable it",
   },
   rating: ["very low", "low", "moderate", "considerable", "high", "very high"],
   limitNames: {
@@ -260,7 +260,7 @@ const ja: ReviewTexts = {
     private: "信頼している鍵の署名があります",
     unsigned: "署名がありません。出所を保証する人はいません",
     modified: "署名の後に変更されています。実行されません",
-    revoked: "失効しています。実行されません",
+    revoked: "失効しています。インストールも有効化もできません",
   },
   rating: ["非常に低い", "低い", "やや低い", "やや高い", "高い", "非常に高い"],
   limitNames: {

@@ -1,6 +1,6 @@
 /**
  * How a process of a plugin is started and ended without a sandbox. It is the leader of its own group and dies with the
- * service; only pipes are passed on, the environment holds five variables, and no secret stands in it or in the arguments.
+ * service; only pipes are passed on, the environment holds six variables, and no secret stands in it or in the arguments.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants, existsSync, statSync } from "node:fs";
@@ -10,6 +10,9 @@ import type { PluginProcess, ProcessEnd, ProcessSpec } from "./plugin-process.ts
 
 /** util-linux; `--pdeathsig` makes the kernel end the process when the service dies, however it dies. */
 const SETPRIV = ["/usr/bin/setpriv", "/bin/setpriv"];
+
+/** As Debian names it for users that have none. Never /tmp: whoever writes there would lay code before Python's. */
+const NO_HOME = "/nonexistent";
 
 /** Where programs without a `/` are looked for: our own Node first. */
 export function searchPath(): string {
@@ -42,9 +45,11 @@ export function spawnChild(
     env: {
       PATH: searchPath(),
       LANG: "C.UTF-8",
-      HOME: folder,
+      // Not its folder: what is written there would change the code, which is verified.
+      HOME: NO_HOME,
       TMPDIR: "/tmp",
       MAIRUST_PLUGIN_ID: pluginId,
+      PYTHONDONTWRITEBYTECODE: "1",
     },
   });
 }

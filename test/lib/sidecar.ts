@@ -30,6 +30,8 @@ export interface SidecarOptions {
   readonly milter?: string;
   readonly domain?: string;
   readonly logLevel?: "debug" | "info" | "warn";
+  /** In place of the real entry point: called with the configuration file alone. */
+  readonly main?: string;
 }
 
 export interface Sidecar {
@@ -85,7 +87,9 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const start = async (crash?: CrashPlan) => {
     const command =
       crash === undefined
-        ? [MAIN, "serve", "--config", configFile]
+        ? options.main === undefined
+          ? [MAIN, "serve", "--config", configFile]
+          : [options.main, configFile]
         : [CRASH_MAIN, configFile, ...planArgs(crash)];
     const started = performance.now();
     const log = openSync(logFile, "a");

@@ -82,7 +82,7 @@ export async function revoke({ args, options, terminal, format, load }: CommandC
   const severity = oneOf("severity", SEVERITIES, options.text("severity") ?? "malicious");
   const dry_run = options.has("dryRun");
   const { client } = await connect(load);
-  if (!dry_run) await confirm(terminal, options.has("yes"), `Stop running ${whatText(what)}?`);
+  if (!dry_run) await confirm(terminal, options.has("yes"), questionOf(severity, whatText(what)));
   const { body } = await client.put<RevocationBody>(pathOf(what), {
     body: { severity, reason },
     query: { dry_run },
@@ -106,6 +106,11 @@ export async function revocations({ terminal, format, load }: CommandContext): P
   const { body } = await client.get<PageBody<RevocationBody>>(REVOCATIONS);
   printRows(terminal, format, body.items, REVOCATION_COLUMNS);
 }
+
+const questionOf = (severity: string, what: string): string =>
+  severity === "malicious"
+    ? `Stop running ${what}?`
+    : `Warn of ${what}, and let nobody install or enable it?`;
 
 const pathOf = ({ kind, value }: Pick<RevocationBody, "kind" | "value">): string =>
   `${REVOCATIONS}/${kind}/${segment(value)}`;

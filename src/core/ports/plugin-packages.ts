@@ -12,7 +12,10 @@ export type SignatureState =
   | "unsigned"
   /** Files are not what was signed. Never runs. */
   | "modified"
-  /** Key, id, version or digest was revoked. Never runs. */
+  /**
+   * Key, id, version or digest was revoked. As malicious it never runs. As vulnerable it is told and runs on where it was enabled, and
+   * is not installed or enabled any more.
+   */
   | "revoked";
 
 export interface Verification {
@@ -25,6 +28,8 @@ export interface Verification {
   readonly signers: readonly string[];
   /** With state `revoked`: why, and how bad it is. */
   readonly revocation: Revocation | undefined;
+  /** With a revocation as vulnerable: it would be `signed` or `private` without it. */
+  readonly isVouchedFor?: boolean;
 }
 
 /** One package, read and checked as a whole. */

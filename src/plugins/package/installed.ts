@@ -40,7 +40,8 @@ export async function verifyFolder(
   pinned?: string,
 ): Promise<Verification> {
   const verification = verifySigned(installed, trust, pinned);
-  if (verification.state === "revoked" || verification.state === "modified") return verification;
+  if (verification.state === "modified" || verification.revocation?.severity === "malicious")
+    return verification;
   const problems = await folderProblems(folder, installed);
   if (problems.length === 0) return verification;
   return { ...verification, state: "modified", detail: problems.join("; ") };

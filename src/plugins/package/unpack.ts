@@ -23,10 +23,10 @@ export const COMMAND_MODE = 0o755;
  */
 export async function unpackPackage(plugin: PluginPackage, folder: string): Promise<void> {
   const parent = dirname(folder);
-  await mkdir(parent, { recursive: true, mode: FOLDER_MODE });
-  if (await isThere(folder)) throw occupied(folder);
   const beside = join(parent, `${UNFINISHED}${basename(folder)}-${randomBytes(6).toString("hex")}`);
   try {
+    await mkdir(parent, { recursive: true, mode: FOLDER_MODE });
+    if (await isThere(folder)) throw occupied(folder);
     await mkdir(beside, { mode: 0o700 });
     const folders = foldersOf(plugin.files.keys());
     for (const path of folders) await mkdir(join(beside, path), { mode: 0o700 });
@@ -39,7 +39,7 @@ export async function unpackPackage(plugin: PluginPackage, folder: string): Prom
     await rename(beside, folder);
     await syncFolder(parent);
   } catch (error) {
-    await rm(beside, { recursive: true, force: true });
+    await rm(beside, { recursive: true, force: true }).catch(() => undefined);
     throw explained(error, plugin.manifest.id, folder);
   }
 }

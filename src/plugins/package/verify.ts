@@ -33,7 +33,7 @@ export interface Judged {
 
 /**
  * @param pinned  the developer's key of this plugin's first package, if there is one
- * @returns       revoked before modified before signed before private before unsigned
+ * @returns       revoked as malicious before modified before revoked as vulnerable before signed before private before unsigned
  */
 export function verifyPackage(plugin: PluginPackage, trust: PluginTrust, pinned?: string): Verification {
   return verifySigned(signedOf(plugin), trust, pinned);
@@ -62,8 +62,10 @@ export function verifySigned(signed: Signed, trust: PluginTrust, pinned?: string
     .map(one => one.signature.key_id);
   const developerKey = developers.find(id => id === pinned) ?? developers[0];
   const base = { developerKey, signers: valid.map(({ signature }) => signature.key_id) };
-  const revocation = trust.revocations.find(one => isAbout(one, signed, judged));
-  if (revocation !== undefined)
+  const about = trust.revocations.filter(one => isAbout(one, signed, judged));
+  // The worst counts, whichever was said last.
+  const revocation = about.find(({ severity }) => severity === "malicious") ?? about[0];
+  if (revocation?.severity === "malicious")
     return { ...base, state: "revoked", detail: revokedText(revocation), revocation };
   const bad = judged.find(({ verdict }) => verdict === "bad");
   if (problems.list.length > 0 || bad !== undefined) {
@@ -71,7 +73,10 @@ export function verifySigned(signed: Signed, trust: PluginTrust, pinned?: string
       bad === undefined ? problems.list.join("; ") : `the signature of ${nameOf(bad)} does not fit its files`;
     return { ...base, state: "modified", detail, revocation: undefined };
   }
-  return { ...base, ...stateOf(valid, judged, trust, pinned), revocation: undefined };
+  const signature = stateOf(valid, judged, trust, pinned);
+  if (revocation === undefined) return { ...base, ...signature, revocation };
+  const isVouchedFor = signature.state !== "unsigned";
+  return { ...base, state: "revoked", detail: revokedText(revocation), revocation, isVouchedFor };
 }
 
 /** Each signature by itself. @param problems  get what is wrong with their form, and then there are none */

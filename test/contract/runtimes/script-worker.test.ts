@@ -72,14 +72,16 @@ async function dead(pid: number): Promise<boolean> {
 
 transportConformance("script worker", () => createScriptWorker(specOf("good", 1, newSeen())));
 
-test("the environment holds exactly five variables", async t => {
+test("the environment holds exactly six variables, and its home is not its code", async t => {
   const { transport } = await started(t);
   process.env.MAIRUST_TEST_CANARY = "secret";
   after(() => {
     delete process.env.MAIRUST_TEST_CANARY;
   });
   const env: unknown = JSON.parse(await explanation(transport, "env"));
-  assert.deepEqual(Object.keys(env ?? {}).sort(), ["HOME", "LANG", "MAIRUST_PLUGIN_ID", "PATH", "TMPDIR"]);
+  const names = ["HOME", "LANG", "MAIRUST_PLUGIN_ID", "PATH", "PYTHONDONTWRITEBYTECODE", "TMPDIR"];
+  assert.deepEqual(Object.keys(env ?? {}).sort(), names);
+  assert.equal((env as Readonly<Record<string, string>>).HOME, "/nonexistent");
 });
 
 test("the process runs in the plugin's folder and inherits no file of the service", async t => {

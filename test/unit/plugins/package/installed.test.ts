@@ -198,17 +198,19 @@ test("a folder that was flooded with files is not read to its end", async () => 
   assert.ok(Number(more) > 1000 && Number(more) < 2000, `${more} more`);
 });
 
-test("a revocation goes before what is in the folder", async () => {
+test("a revocation as malicious goes before what is in the folder; one as vulnerable does not hide what was modified", async () => {
   const folder = await unpacked();
   rmSync(join(folder, "README.md"));
   const revocation = {
     kind: "plugin",
     value: "com.example.filter",
-    severity: "vulnerable",
     reason: "",
     by: "local",
     at: new Date(0),
   } as const;
-  const { state } = await verifyFolder(folder, installedOf(plugin), { ...trust, revocations: [revocation] });
-  assert.equal(state, "revoked");
+  const stateWith = async (severity: "vulnerable" | "malicious") => {
+    const revocations = [{ ...revocation, severity }];
+    return (await verifyFolder(folder, installedOf(plugin), { ...trust, revocations })).state;
+  };
+  assert.deepEqual([await stateWith("malicious"), await stateWith("vulnerable")], ["revoked", "modified"]);
 });

@@ -237,6 +237,18 @@ test("a key, a plugin, a version and a package can be revoked, and that goes bef
   assert.equal(verifyPackage(plugin, trusting("marketplace", market.publicPem, others)).state, "signed");
 });
 
+test("of several revocations the worst counts; as vulnerable it still says what the signature was worth", async () => {
+  const plugin = await signed(market.privatePem, "marketplace");
+  const bad = revoked("plugin", "com.example.filter");
+  const weak: Revocation = { ...revoked("version", "com.example.filter@1.2.3"), severity: "vulnerable" };
+  const both = verifyPackage(plugin, trusting("marketplace", market.publicPem, [weak, bad]));
+  assert.equal(both.revocation, bad);
+  const one = verifyPackage(plugin, trusting("marketplace", market.publicPem, [weak]));
+  assert.deepEqual([one.state, one.isVouchedFor], ["revoked", true]);
+  const unknown = verifyPackage(plugin, { keys: [], revocations: [weak] });
+  assert.deepEqual([unknown.state, unknown.isVouchedFor], ["revoked", false]);
+});
+
 test("several sign one package; who signs first does not change it, who signs again replaces", async () => {
   const one = await signed(developer.privatePem, "developer", await signed(market.privatePem, "marketplace"));
   const two = await signed(market.privatePem, "marketplace", await signed(developer.privatePem, "developer"));
