@@ -32,6 +32,9 @@ const FAILURES: readonly Failure[] = [
   { does: "flood", outcome: "error", ways: ALL },
   { does: "garbage", outcome: "malformed", ways: ALL },
   { does: "wrong_id", outcome: "malformed", ways: ALL },
+  // In the sandbox: what it wants is kept from it, or it is ended.
+  { does: "memory", outcome: "error", ways: ["worker"] },
+  { does: "forks", outcome: "error", ways: ["spawn"] },
   // Nobody listens there.
   { does: "refused", outcome: "error", ways: ["http"] },
 ];
@@ -55,6 +58,9 @@ export const CELLS: readonly Cell[] = FAILURES.flatMap(failure =>
   ),
 );
 
+/** It runs in the strongest tier that there is here. */
+const isBomb = (cell: Pick<Cell, "name">) => /^(?:memory|forks)\./u.test(cell.name);
+
 export const idOf = ({ name }: Pick<Cell, "name">) => `com.example.${name}`;
 export const addressOf = ({ name }: Pick<Cell, "name">) => `${name}@${DOMAIN}`;
 /** Hooks that do their work, before and behind the failing one. */
@@ -74,6 +80,8 @@ answer() {
     slow) sleep 3; echo '{"action":"reject"}' ;;
     crash) exit 3 ;;
     flood) yes flood ;;
+    memory) python3 -ISE -c 'import mmap; m = mmap.mmap(-1, 1 << 30); [m.write(b"x" * (1 << 20)) for _ in range(1 << 10)]'; exit 3 ;;
+    forks) bomb() { bomb & bomb & wait; }; bomb; exit 3 ;;
     garbage) echo 'not json' ;;
     wrong_id) echo '{"call_id":"018f0000-0000-7000-8000-000000000000","action":"reject"}' ;;
     *) echo "{\\"tags\\":{\\"add\\":[\\"$1\\"]}}" ;;
@@ -114,9 +122,11 @@ export function failingPlugins({ dir, origin, nobody }: FailingPlugins): string 
   for (const name of GOOD) writePlugin(dir, { name }, entry({ way: "worker", does: name }, 4));
   for (const cell of WAITING) writePlugin(dir, cell, entry({ way: "http", does: "hang" }));
   const good = GOOD.map(name => ({ name }));
-  const ids = JSON.stringify([...CELLS, ...good, ...WAITING].map(idOf));
+  const all = [...CELLS, ...good, ...WAITING];
+  const ids = JSON.stringify(all.map(idOf));
+  const bare = JSON.stringify(all.filter(cell => !isBomb(cell)).map(idOf));
   return [
-    `[plugins]\nfolders = [${JSON.stringify(dir)}]\nallow_unsigned = ${ids}\nallow_unsandboxed = ${ids}\n`,
+    `[plugins]\nfolders = [${JSON.stringify(dir)}]\nallow_unsigned = ${ids}\nallow_unsandboxed = ${bare}\n`,
     ...CELLS.map(cell => pluginToml(cell, { do: cell.does, ms: 3000 })),
     ...WAITING.map(cell => pluginToml(cell, { do: "hang" })),
     ...good.map(cell => pluginToml(cell)),

@@ -8,7 +8,7 @@ export async function getJson<T>(apiSocket: string, path: string): Promise<Parti
   return JSON.parse(await getText(apiSocket, path)) as Partial<T>;
 }
 
-function getText(apiSocket: string, path: string): Promise<string> {
+export function getText(apiSocket: string, path: string): Promise<string> {
   return new Promise((resolve, reject) => {
     get({ socketPath: apiSocket, path, agent: false }, answer => {
       const chunks: Buffer[] = [];

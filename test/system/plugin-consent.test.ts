@@ -308,13 +308,17 @@ test("no secret is found in logs, answers, errors, processes, the database, the 
     ["config", "show", "--origin"],
     ["audit", "-f", "json"],
     ["plugin", "list"],
+    ...["show", "review", "health", "logs", "settings"].map(verb => ["plugin", verb, ID]),
   ])
     look(args.join(" "), (await mairust(args)).out);
 
   for (const pid of readdirSync("/proc").filter(name => /^\d+$/u.test(name)))
     for (const file of ["cmdline", "environ"])
       look(`/proc/${pid}/${file}`, readProcess(`/proc/${pid}/${file}`));
-  assert.ok(seen.includes(`/proc/${(await asked()).pid}/environ`), "the plugin's process was looked at");
+  const { pid } = await asked();
+  assert.ok(seen.includes(`/proc/${pid}/environ`), "the plugin's process was looked at");
+  // What it holds is not written to a file when it crashes.
+  assert.match(readProcess(`/proc/${pid}/limits`), /^Max core file size +0 +0 /mu);
 
   const tables = await db.query<{ name: string }>`
     select quote_ident(table_name) as name from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'`;

@@ -79,6 +79,8 @@ export const pluginSchema = Type.Object(
     settings: Type.Record(Type.String(), Type.Unknown(), {
       default: {},
       description: "values of its settings",
+      // Some of them are secrets: what stands here instead of a table is not said in an error.
+      secret: true,
     }),
     bcc: Type.Optional(
       Type.Array(Type.String({ format: "mail_address", maxLength: MAX_BCC_ADDRESS }), {

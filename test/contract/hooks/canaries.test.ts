@@ -1,6 +1,6 @@
 /**
  * S1 where payloads leave: every grant that reads × every point × every message of `canary-mail.ts` × every transport (a process a
- * call: a sample), through the whole hook chain. What reached the plugin is looked through byte by byte, and so are the ledger (its spool and its rows), the log at
+ * call, and the sandbox: a sample), through the whole hook chain. What reached the plugin is looked through byte by byte, and so are the ledger (its spool and its rows), the log at
  * level debug and the events.
  */
 import assert from "node:assert/strict";
@@ -38,6 +38,7 @@ import { canaryFacts, canaryProvenance } from "../../lib/canary-facts.ts";
 import { type CanaryMail, canaryMail } from "../../lib/canary-mail.ts";
 import { silentLog, startTestDatabase, type TestDatabase } from "../../lib/database.ts";
 import { rowOf } from "../../unit/hooks/rig.ts";
+import { rigOf } from "../runtimes/sandbox/rig.ts";
 import { type NextAnswer, type Recorder, startRecorders } from "./recorders.ts";
 
 const CHAIN_MS = 20_000;
@@ -48,7 +49,7 @@ const ANSWERS: readonly NextAnswer[] = [
   "echo",
   "broken",
 ];
-/** A process a call is dear: there, each set of grants at each point meets one message of this many, and each message all points. */
+/** A process a call is dear, and so is the sandbox: there, each set of grants at each point meets one message of this many, and each message all points. */
 const SPAWN_SHARE = 7;
 /** What else a line of the log and an event may say: whom and what it is about. */
 const SHOWN = new Set(["recipient", "queueId"]);
@@ -56,6 +57,7 @@ const SHOWN = new Set(["recipient", "queueId"]);
 const folder = mkdtempSync(join(tmpdir(), "mr-canaries-"));
 const lines: string[] = [];
 const newId = uuid7Generator();
+const sandbox = await rigOf(process.getuid?.() === 0 ? 3 : 2);
 let recorders: readonly Recorder[];
 let database: TestDatabase;
 let spool: LedgerSpool;
@@ -65,7 +67,8 @@ const hookName = (transport: number, grants: number, point: HookPoint) => `t${tr
 
 before(async () => {
   database = await startTestDatabase();
-  recorders = await startRecorders(folder);
+  if (sandbox.missing !== undefined) throw new Error(`no tier with namespaces: ${sandbox.missing}`);
+  recorders = await startRecorders(folder, sandbox.sandbox);
   for (const { transport } of recorders) await transport.start(deadlineAfter(CHAIN_MS));
   const plugins = new Map<string, HookPlugin>();
   const hooks = recorders.flatMap(({ transport }, t) =>
@@ -97,6 +100,7 @@ after(async () => {
     await transport.stop(deadlineAfter(CHAIN_MS));
     await stop();
   }
+  sandbox.close();
   await database.stop();
   rmSync(folder, { recursive: true, force: true });
 });

@@ -6,11 +6,13 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
-import { createTransport } from "../../../src/compose/transports.ts";
+import { createTransport, transportsIn } from "../../../src/compose/transports.ts";
 import type { TransportSpec } from "../../../src/core/hook-plugin.ts";
 import type { PluginTransport } from "../../../src/core/ports/plugin-transport.ts";
 import { packageRoot } from "../../../src/platform/package-root.ts";
+import type { Sandbox } from "../../../src/runtimes/sandbox/sandbox.ts";
 import { TEST_SECRET } from "../../lib/plugin-secrets.ts";
+import { CONFINED } from "../runtimes/sandbox/rig.ts";
 
 /** `echo`: the payload as a field that nobody knows; `broken`: the payload in what is no JSON; else the answer. */
 export type NextAnswer = "echo" | "broken" | "{}" | `{"${string}}`;
@@ -26,7 +28,7 @@ export interface Recorder {
   readonly transport: PluginTransport;
   /** It is sent the payload in the words of another contract, which has no place for all of it. */
   readonly isTranslated: boolean;
-  /** It takes a process a call. */
+  /** A call takes a process, or more than others: a sample of all calls is enough. */
   readonly isDear: boolean;
   /** What it answers from now on. */
   answer(next: NextAnswer): void;
@@ -39,34 +41,47 @@ const ID = "com.example.recorder";
 const nothing = () => {};
 const COMMON = { pluginId: ID, version: "1.0.0", onLog: nothing, onLogDropped: nothing, onNotice: nothing };
 
-/** @param folder  empty, for all of them */
-export async function startRecorders(folder: string): Promise<readonly Recorder[]> {
+/**
+ * @param folder   empty, for all of them
+ * @param sandbox  of the strongest tier that there is here
+ */
+export async function startRecorders(folder: string, sandbox: Sandbox): Promise<readonly Recorder[]> {
   return [
     await httpRecorder("http over TCP"),
     await httpRecorder("http over a UNIX socket", { socketPath: join(folder, "plugin.sock") }),
     await httpRecorder("mta-hooks", { contract: "mta-hooks" }),
     processRecorder("script worker", "worker", join(folder, "worker")),
     processRecorder("script spawn", "spawn", join(folder, "spawn")),
+    processRecorder("script worker in the sandbox", "worker", join(folder, "confined"), sandbox),
   ];
 }
 
-function processRecorder(name: string, mode: "worker" | "spawn", folder: string): Recorder {
+function processRecorder(
+  name: string,
+  mode: "worker" | "spawn",
+  folder: string,
+  sandbox?: Sandbox,
+): Recorder {
   mkdirSync(folder);
   const program = mode === "worker" ? "recorder.mjs" : "recorder.sh";
   const from = join(packageRoot(), "test/contract/hooks/fixtures", program);
   copyFileSync(from, join(folder, program));
   const command = [mode === "worker" ? process.execPath : "sh", program];
   const spec: TransportSpec = { ...COMMON, kind: "script", mode, folder, command, workers: 1 };
+  // In the sandbox its own folder is read-only: it writes into the one that it may keep.
+  const written = sandbox === undefined ? folder : join(folder, "kept");
+  const confinement = { ...CONFINED, memoryMb: 512, cpuMs: 10_000, persistentDir: written };
   return {
     name,
-    transport: createTransport(spec),
-    isDear: mode === "spawn",
+    transport:
+      sandbox === undefined ? createTransport(spec) : transportsIn(sandbox)({ ...spec, confinement }),
+    isDear: mode === "spawn" || sandbox !== undefined,
     isTranslated: false,
-    answer: next => writeFileSync(join(folder, "answer"), next),
+    answer: next => writeFileSync(join(written, "answer"), next),
     received() {
-      const bytes = readFileSync(join(folder, "received"));
+      const bytes = readFileSync(join(written, "received"));
       // Nothing of a call that was before.
-      writeFileSync(join(folder, "received"), "");
+      writeFileSync(join(written, "received"), "");
       return parted(bytes, bytes.lastIndexOf(10, bytes.length - 2) + 1);
     },
     stop: async () => {},
