@@ -169,7 +169,7 @@ class Lifecycle {
         done: [
           `approved ${id} ${candidate.version}`,
           ...(pending === undefined ? [] : [`version ${pending} takes the place of ${before?.version}`]),
-          ...(after.state === "installed" ? [nextStep(after)] : []),
+          ...(after.state === "installed" ? [`nothing of it runs: mairust plugin enable ${id}`] : []),
         ],
         detail: {
           version: candidate.version,

@@ -88,7 +88,10 @@ for (const lang of ["node", "python"]) {
     await good(author("plugin", "package", name));
     await good(author("plugin", "keygen", `${name}.key`));
     await good(author("plugin", "sign", file, "--key", `${name}.key`));
-    assert.match(await good(author("plugin", "verify", file, "--key", `${name}.key.pub`)), /^developer\t[0-9a-f]{64}\ted25519\tgood$/mu);
+    assert.match(
+      await good(author("plugin", "verify", file, "--key", `${name}.key.pub`)),
+      /^developer\t[0-9a-f]{64}\ted25519\tgood$/mu,
+    );
 
     // The operator does not know the key yet.
     const unknown = await operator("plugin", "install", file);
