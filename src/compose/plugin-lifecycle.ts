@@ -224,7 +224,8 @@ class Lifecycle {
       reason: `by ${options.actor}`,
     };
     const done = [...others, `disabled ${id}: its hooks do not exist meanwhile`];
-    return this.#change(id, { before, after, done, mustRun: false, action: "plugin.disable" }, options);
+    const detail = before === undefined ? {} : { version: before.version };
+    return this.#change(id, { before, after, done, detail, mustRun: false, action: "plugin.disable" }, options);
   }
 
   async upgrade(
