@@ -225,7 +225,11 @@ class Lifecycle {
     };
     const done = [...others, `disabled ${id}: its hooks do not exist meanwhile`];
     const detail = before === undefined ? {} : { version: before.version };
-    return this.#change(id, { before, after, done, detail, mustRun: false, action: "plugin.disable" }, options);
+    return this.#change(
+      id,
+      { before, after, done, detail, mustRun: false, action: "plugin.disable" },
+      options,
+    );
   }
 
   async upgrade(
