@@ -31,7 +31,7 @@ test("a default URL within network_allow is taken, by name, port and wildcard", 
   const good: readonly (readonly [url: string, allow: string])[] = [
     ["https://api.example.com/v1", "api.example.com:443"],
     ["https://API.example.com/v1", "Api.Example.com:443"],
-    ["https://api.example.com:8443", "api.example.com:8443"],
+    ["http://api.example.com/v1", "api.example.com:80"],
     ["https://eu.api.example.com", "*.example.com:443"],
   ];
   for (const [url, allow] of good)
