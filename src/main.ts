@@ -50,16 +50,22 @@ function terminal(): Terminal {
   };
 }
 
+const hostSandbox = async () => (await import("./compose/sandbox.ts")).tryHostSandbox();
+
 const exitCode = await runCommandLine(process.argv.slice(2), {
   terminal: terminal(),
   env: processEnvironment(),
   standalone: {
     compose: async (loaded, options) => (await import("./compose.ts")).compose(loaded, options),
     migrations: async loaded => (await import("./compose/migrations.ts")).composeMigrations(loaded),
-    devSite: async options => (await import("./demo/site.ts")).makeSite(options),
+    devSite: async options => {
+      const unsandboxed = "problem" in (await hostSandbox());
+      return (await import("./demo/site.ts")).makeSite({ ...options, unsandboxed });
+    },
     demo: async options =>
       (await import("./demo/demo.ts")).runDemo({
         ...options,
+        hostSandbox: await hostSandbox(),
         mainFile: join(import.meta.dirname, "start.cjs"),
         nodeOptions: process.execArgv,
       }),

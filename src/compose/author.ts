@@ -10,10 +10,9 @@ import { MairustError } from "../core/errors.ts";
 import type { CreateTransport } from "../core/hook-plugin.ts";
 import type { PluginTransport } from "../core/ports/plugin-transport.ts";
 import { Sandbox } from "../runtimes/sandbox/sandbox.ts";
+import { TRIAL_UIDS } from "./sandbox.ts";
 import { createTransport, transportsIn } from "./transports.ts";
 
-/** Some of those that a service gives to plugins: this host has no others for them. */
-const AUTHORS_UIDS = [61_990, 61_999];
 /** Where a plugin keeps what it may keep. */
 const DIR = join(tmpdir(), "mairust-author", "plugins");
 
@@ -27,7 +26,7 @@ function bareHost(): Host {
 }
 
 function sandboxedHost(): Host {
-  const sandbox = new Sandbox({ uidRange: AUTHORS_UIDS });
+  const sandbox = new Sandbox({ uidRange: TRIAL_UIDS });
   const create = transportsIn(sandbox);
   return {
     create: spec => withHint(create(withoutNetwork(spec))),

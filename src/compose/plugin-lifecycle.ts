@@ -171,7 +171,7 @@ class Lifecycle {
         done: [
           `approved ${id} ${candidate.version}`,
           ...(pending === undefined ? [] : [`version ${pending} takes the place of ${before?.version}`]),
-          ...(after.state === "installed" ? [nextStep(after)] : []),
+          ...(after.state === "installed" ? [`nothing of it runs: mairust plugin enable ${id}`] : []),
         ],
         detail: {
           version: candidate.version,
@@ -232,7 +232,12 @@ class Lifecycle {
       reason: `by ${options.actor}`,
     };
     const done = [...others, `disabled ${id}: its hooks do not exist meanwhile`];
-    return this.#change(id, { before, after, done, mustRun: false, action: "plugin.disable" }, options);
+    const detail = before === undefined ? {} : { version: before.version };
+    return this.#change(
+      id,
+      { before, after, done, detail, mustRun: false, action: "plugin.disable" },
+      options,
+    );
   }
 
   async upgrade(

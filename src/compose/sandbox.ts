@@ -9,6 +9,12 @@ import { egressDoors } from "../runtimes/egress/door.ts";
 import { Sandbox } from "../runtimes/sandbox/sandbox.ts";
 import type { Config } from "../wire/config/schema.ts";
 
+/** Some of those that a service gives to plugins, for what runs without one: the end of the default range. */
+export const TRIAL_UIDS = [61_990, 61_999];
+
+/** What a plugin of this host is held in: a tier, or the reason why there is none. */
+export type HostSandbox = { readonly tier: number } | { readonly problem: string };
+
 type Shown = Parameters<ConfinedListener["started"]>[1];
 
 /** @param egress  absent: no plugin has a network */
@@ -20,6 +26,17 @@ export function createSandbox({ plugins, data_dir }: Config, egress: EgressProxi
     uidFile: join(data_dir, "plugin-uids.json"),
     ...(egress === undefined ? {} : { openDoor: egressDoors(egress) }),
   });
+}
+
+/** Tried now, for what makes a configuration before there is a service. */
+export async function tryHostSandbox(): Promise<HostSandbox> {
+  const sandbox = new Sandbox({ uidRange: TRIAL_UIDS });
+  try {
+    const holding = await sandbox.holding();
+    return "problem" in holding ? holding : { tier: holding.tier };
+  } finally {
+    sandbox.close();
+  }
 }
 
 /** Of two versions of a plugin at the same time the later one is shown. */

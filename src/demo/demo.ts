@@ -12,6 +12,7 @@ import { type Dovecot, startDovecot } from "../mailhost/dovecot.ts";
 import { startPostfix } from "../mailhost/postfix.ts";
 import { makeScratch } from "../mailhost/scratch.ts";
 import { deadlineAfter } from "../platform/deadline.ts";
+import type { PluginHealthBody } from "../wire/api/plugin-lifecycle.ts";
 import { showHeld, showRefused } from "./at-the-door.ts";
 import { checkFiled, checkRead, waitStored } from "./checks.ts";
 import { sendMail, tryToSend } from "./mail-client.ts";
@@ -28,7 +29,7 @@ import {
   whileDown,
 } from "./messages.ts";
 import { Sidecar } from "./sidecar.ts";
-import { makeSite, type Site } from "./site.ts";
+import { HELLO, makeSite, type Site } from "./site.ts";
 import { type DemoOptions, MESSAGE_MS, type Stage } from "./stage.ts";
 
 /** All servers are up within this, on a slow machine too. */
@@ -143,6 +144,7 @@ async function setUp(options: DemoOptions, undo: Undo, stop: AbortSignal): Promi
     sockets,
     smtpPort: postfix.smtpPort,
     atTheDoor: true,
+    unsandboxed: "problem" in options.hostSandbox,
   });
   const sidecar = new Sidecar(options, site, join(scratch.dir, "mairust.log"));
   undo.add(() => stopSidecar(sidecar));
@@ -151,8 +153,29 @@ async function setUp(options: DemoOptions, undo: Undo, stop: AbortSignal): Promi
   const dovecot = await startPrivateDovecot(dovecotDir, site, password, deadline);
   undo.add(() => dovecot.stop());
   deadline.dispose();
-  options.say(`up after ${((performance.now() - startedAt) / 1000).toFixed(1)} s\n`);
+  options.say(`up after ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
+  await showSandbox(options, sidecar);
   return { options, site, sidecar, postfix, dovecot, password, stop };
+}
+
+/** Says what holds the plugins: as the service itself found it. */
+async function showSandbox({ hostSandbox, say }: DemoOptions, sidecar: Sidecar): Promise<void> {
+  if ("problem" in hostSandbox) {
+    say(`this host holds plugins in no sandbox (${hostSandbox.problem}): they run as plain processes here\n`);
+    return;
+  }
+  const health = await sidecar.ask<PluginHealthBody>(`/api/v1/admin/plugins/${HELLO}/health`);
+  const limits = health?.limits ?? [];
+  if (health?.status !== "ok" || limits.length === 0)
+    throw new MairustError(
+      "data_invalid",
+      "The demonstration failed: its plugin does not run in the sandbox",
+    );
+  const held = (enforcement: string) =>
+    limits.filter(one => one.enforcement === enforcement).map(({ limit }) => limit.replace("_", " "));
+  say(`the plugins run in the sandbox of tier ${hostSandbox.tier}; enforced: ${held("enforced").join(", ")}`);
+  const weak = [...held("best_effort"), ...held("not_enforced")];
+  say(weak.length === 0 ? "" : `  not for certain on this host: ${weak.join(", ")}\n`);
 }
 
 function startPrivateDovecot(

@@ -21,6 +21,8 @@ export interface SiteOptions {
   readonly smtpPort?: number;
   /** Sample plugins stand at `pre_receive` too: one refuses, one holds. */
   readonly atTheDoor?: boolean;
+  /** This host can hold plugins in no sandbox: they run without. */
+  readonly unsandboxed?: boolean;
 }
 
 export interface Site {
@@ -35,7 +37,7 @@ export interface Site {
 }
 
 const MASTER_USER = "dovecot";
-const HELLO = "com.example.mairust.hello-world";
+export const HELLO = "com.example.mairust.hello-world";
 const KEYWORDS = "com.example.mairust.keyword-reject";
 const EXECUTABLES = "com.example.mairust.hold-executables";
 
@@ -114,7 +116,7 @@ function siteConfig(
   dir: string,
   passwordFile: string,
   ports: Ports,
-  { domain, sockets, smtpPort, atTheDoor = false, logLevel = "info" }: SiteOptions,
+  { domain, sockets, smtpPort, atTheDoor = false, unsandboxed = false, logLevel = "info" }: SiteOptions,
 ): string {
   const lmtp = sockets === undefined ? `inet:127.0.0.1:${ports.lmtp}` : `unix:${sockets.lmtp}`;
   const milter = sockets === undefined ? `inet:127.0.0.1:${ports.milter}` : `unix:${sockets.milter}`;
@@ -155,8 +157,7 @@ accounts = "auto"
 [plugins]
 folders = [${text(join(packageRoot(), "plugins"))}]
 allow_unsigned = [${plugins}]
-allow_unsandboxed = [${plugins}]
-
+${unsandboxed ? `allow_unsandboxed = [${plugins}]\n` : ""}
 [plugin.${text(HELLO)}]
 grants = { read_headers = ["Subject"], read_body = "preview", write_tags = true, move_message = true }
 

@@ -10,6 +10,8 @@ export interface DemoOptions extends Program {
   /** One line for people. */
   readonly say: (text: string) => void;
   readonly showTimeline: (timeline: TimelineBody) => void;
+  /** What holds plugins on this host, or why nothing does. */
+  readonly hostSandbox: { readonly tier: number } | { readonly problem: string };
   readonly signals: () => { next(): Promise<string>; release(): void };
 }
 

@@ -1,7 +1,7 @@
 /** The real service as a child process, with its own folder and free ports, for system tests and benchmarks. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
 import { freePort } from "../../src/mailhost/scratch.ts";
@@ -32,6 +32,8 @@ export interface SidecarOptions {
   readonly logLevel?: "debug" | "info" | "warn";
   /** In place of the real entry point: called with the configuration file alone. */
   readonly main?: string;
+  /** Who it runs as, where the test is root; its folder is given to them. */
+  readonly user?: { readonly uid: number; readonly gid: number };
 }
 
 export interface Sidecar {
@@ -73,12 +75,13 @@ export const MAIN = join(packageRoot(), "build/src/start.cjs");
 
 /** Write a configuration and start the service; resolves when it is ready. */
 export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
-  const { dir } = options;
+  const { dir, user } = options;
   mkdirSync(dir, { recursive: true });
   const configFile = join(dir, "mairust.toml");
   const lmtpPort = await freePort();
   const imapPort = await freePort();
   writeFileSync(configFile, baseConfig(options, lmtpPort, imapPort), { mode: 0o600 });
+  if (user !== undefined) for (const path of [dir, configFile]) chownSync(path, user.uid, user.gid);
   const apiSocket = join(dir, "run", "api.sock");
   const logFile = join(dir, "sidecar.log");
   let child: ChildProcess | undefined;
@@ -93,7 +96,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
         : [CRASH_MAIN, configFile, ...planArgs(crash)];
     const started = performance.now();
     const log = openSync(logFile, "a");
-    child = spawn(process.execPath, command, { stdio: ["ignore", log, log] });
+    child = spawn(process.execPath, command, { stdio: ["ignore", log, log], ...user });
     closeSync(log);
     await untilReady(apiSocket, child, () => readFileSync(logFile, "utf8"));
     readyMs = performance.now() - started;

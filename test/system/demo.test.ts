@@ -28,6 +28,10 @@ test("npm run demo -- --once: every message arrives tagged, filed and byte for b
   ]) {
     assert.match(stdout, new RegExp(`✓ [^\\n]*${what}`, "u"));
   }
+  assert.match(
+    stdout,
+    /the plugins run in the sandbox of tier [123]; enforced: .*network|in no sandbox \(.+\): they run/u,
+  );
   assert.match(stdout, /SIGKILL/u);
   assert.match(stdout, /none lost, none twice/u);
   assert.deepEqual(scratchFolders(), []);

@@ -9,7 +9,7 @@ import { makeScratch } from "../../src/mailhost/scratch.ts";
 import { loadConfig } from "../../src/platform/config/load.ts";
 import { packageRoot } from "../../src/platform/package-root.ts";
 import { blocks, commandLines, readmeWithout, TEN_MINUTES } from "../lib/readme.ts";
-import { type Sidecar, startSidecar } from "../lib/sidecar.ts";
+import { MAIN, type Sidecar, startSidecar } from "../lib/sidecar.ts";
 
 /**
  * Every command line of README.md is here: run as it stands against a service with its own configuration, or named with the test
@@ -21,9 +21,49 @@ const ELSEWHERE: ReadonlyArray<readonly [line: RegExp, why: string]> = [
   [/^npx mairust held /u, "test/contract/api/held.test.ts: it has mail that is held"],
   [/^npx mairust verify /u, "test/system/transfer.test.ts: it needs another server"],
   [
-    /^(?:useradd|usermod|install) /u,
+    /^(?:apt-get|useradd|usermod|install) /u,
     "changes users and folders of the host: docker-compose.yml and postfix/ tests do the same in their own",
   ],
+];
+
+/** What a person sees of a plugin, from its first line to its end: each of these lines, once or more. */
+const SHOWN: ReadonlyArray<readonly [line: RegExp, shown: RegExp]> = [
+  [/keys trust/u, /^private\tour own plugins\t[0-9a-f]{64}\ted25519\t/mu],
+  [
+    /plugin install/u,
+    /^installed com\.example\.spam-filter 1\.0\.0: signed by .* \(our own plugins\), which this service trusts$/mu,
+  ],
+  [
+    /plugin review com\.example\.spam/u,
+    /^Risk: 2\/6 [\s\S]*header fields: Subject[\s\S]*without the network$/mu,
+  ],
+  [/plugin approve/u, /^approved com\.example\.spam-filter 1\.0\.0$/mu],
+  [/plugin enable/u, /^hooks: com\.example\.spam-filter \(shadow\)$/mu],
+  [/plugin health/u, /^com\.example\.spam-filter\tok\t.*network=enforced/mu],
+  [/plugin upgrade/u, /^com\.example\.spam-filter\t1\.1\.0\tenabled\t/mu],
+  [/plugin rollback/u, /^com\.example\.spam-filter\t1\.0\.0\tenabled\t/mu],
+  [/plugin disable/u, /its hooks do not exist meanwhile/u],
+  [/plugin uninstall/u, /^uninstalled com\.example\.spam-filter: its settings, hooks and logs are kept$/mu],
+  [
+    /plugin review com\.example\.mairust/u,
+    /^Plugin: Hello World [\s\S]*read the first 4096 bytes of a message/mu,
+  ],
+  [/plugin settings/u, /^words\tinvoice, 請求書\tdefault\t/mu],
+  [/audit --action plugin\./u, /plugin\.rollback\tcom\.example\.spam-filter[\s\S]*plugin\.approve/u],
+  [/key rotate/u, /^back up \S+master\.key; other nodes/mu],
+  [/hook add/u, /^invoices\tpre_delivery\t.*\tshadow\t/mu],
+  [/hook diffs/u, /^\d of \d calls of the last day would have made a difference$/mu],
+  [/canary --for/u, /invoices\t.*canary/u],
+  [/canary --percent/u, /invoices\t.*canary/u],
+  [/hook promote/u, /invoices\t.*enforce/u],
+  [/plugin usage/u, /com\.example\.mairust\.hello-world/u],
+  [/bypass (?:on|status)/u, /^\t\S+Z\tlocal:root\t/mu],
+  [/bypass off/u, /^no bypass: plugins are called$/mu],
+  // This plugin writes nothing.
+  [/plugin logs/u, /^$/u],
+  [/undo .*--dry-run/u, /^\d+\t1\t1\t\tnothing done$/mu],
+  [/undo .*--yes/u, /^\d+\t1\t1\t\d+\tdone$/mu],
+  [/ledger/u, /com\.example\.mairust\.hello-world/u],
 ];
 
 /** The section about a script of one's own: `ten-minutes.test.ts`. */
@@ -33,6 +73,7 @@ const QUEUE_ID = "4XyReadme1zJ9cm";
 const run = promisify(execFile);
 let scratch: { readonly dir: string; remove(): Promise<void> };
 let sidecar: Sidecar;
+let bin = "";
 
 before(async () => {
   scratch = await makeScratch();
@@ -47,35 +88,77 @@ before(async () => {
   for (const folder of ["cur", "new", "tmp"])
     mkdirSync(join(scratch.dir, "old", folder), { recursive: true });
   writeFileSync(join(scratch.dir, "old/cur/1.M1P1.host:2,S"), "Subject: from the old server\n\nbody\n");
+  await writePackages();
+  // What npx finds, without its second; the first command is run by npx itself.
+  bin = join(scratch.dir, "bin");
+  mkdirSync(bin);
+  const program = `#!/bin/sh\n[ "$1" = mairust ] && shift && exec "${process.execPath}" "${MAIN}" "$@"\n`;
+  writeFileSync(join(bin, "npx"), program, { mode: 0o755 });
 });
 after(async () => {
   await sidecar?.stop();
   await scratch?.remove();
 });
 
+/** Two versions of the plugin that the README installs, signed with one key. */
+async function writePackages(): Promise<void> {
+  const shell = (line: string) =>
+    run("sh", ["-ec", line.replaceAll("mairust ", `"${process.execPath}" "${MAIN}" `)], {
+      cwd: scratch.dir,
+      env: { PATH: process.env.PATH ?? "", HOME: scratch.dir },
+      timeout: 60_000,
+    });
+  await shell("mairust plugin init spam-filter --lang node --kind tag && mairust plugin keygen author.key");
+  for (const version of ["1.0.0", "1.1.0"])
+    await shell(`sed -i 's/^version = .*/version = "${version}"/' spam-filter/plugin.toml
+mairust plugin package spam-filter
+mairust plugin sign com.example.spam-filter-${version}.mairust-plugin --key author.key`);
+}
+
+/** Tags of a plugin, for what takes them back. */
+async function deliverInvoice(): Promise<void> {
+  await deliver(`${QUEUE_ID}i`, "invoice 7");
+  const { stdout } = await sidecar.mairust(["msg", "search", "subject:invoice", "-f", "json"]);
+  assert.match(stdout.toString(), /"invoice"\n/u, "the hook is in enforce by now");
+}
+
 test("every command of the README works as written, in its order", async () => {
   const lines = commandLines(README);
   assert.ok(lines.length >= 15, "the README has commands");
+  const said: [line: string, shown: string][] = [];
   for (const line of lines) {
     if (ELSEWHERE.some(([pattern]) => pattern.test(line))) continue;
     assert.match(line, /^npx mairust /u, `nobody runs this line: ${line}`);
-    if (line.includes("QUEUE-ID")) await deliverOnce();
+    if (line.includes("QUEUE-ID")) await deliver(QUEUE_ID, "readme");
+    if (/ undo .*--dry-run/u.test(line)) await deliverInvoice();
+    const isFirst = said.length === 0;
     const command = line
       .replaceAll("QUEUE-ID", QUEUE_ID)
       .replaceAll(/\bm\w+\.eml/gu, join(scratch.dir, "message.eml"))
+      .replaceAll(/\S+\.mairust-plugin|author\.key\.pub/gu, file => join(scratch.dir, file))
       .replaceAll("password.txt", join(scratch.dir, "password.txt"))
       .replaceAll("OLD-MAILDIR", join(scratch.dir, "old"))
       .replaceAll("NEW-MAILDIR", join(scratch.dir, "new"));
     try {
-      await run("sh", ["-c", command], {
+      const { stdout, stderr } = await run("sh", ["-c", command], {
         cwd: packageRoot(),
-        env: { PATH: process.env.PATH ?? "", HOME: scratch.dir, MAIRUST_CONFIG: sidecar.configFile },
+        env: {
+          PATH: `${isFirst ? "" : `${bin}:`}${process.env.PATH}`,
+          HOME: scratch.dir,
+          MAIRUST_CONFIG: sidecar.configFile,
+        },
         timeout: 60_000,
       });
+      said.push([line, stdout + stderr]);
     } catch (error) {
       const { stdout, stderr } = error as { stdout?: string; stderr?: string };
       assert.fail(`${line}\n${stdout ?? ""}${stderr ?? String(error)}`);
     }
+  }
+  for (const [pattern, shown] of SHOWN) {
+    const found = said.filter(([line]) => pattern.test(line));
+    assert.notEqual(found.length, 0, `no line of the README is ${pattern}`);
+    for (const [line, text] of found) assert.match(text, shown, line);
   }
 });
 
@@ -89,7 +172,7 @@ test("every configuration of the README is valid", async () => {
   }
 });
 
-async function deliverOnce(): Promise<void> {
+async function deliver(queueId: string, subject: string): Promise<void> {
   const transport = createTransport({
     host: "127.0.0.1",
     port: sidecar.lmtpPort,
@@ -98,7 +181,7 @@ async function deliverOnce(): Promise<void> {
   });
   await transport.sendMail({
     envelope: { from: "a@example.org", to: [ACCOUNT] },
-    raw: `Received: from a by b with ESMTP id ${QUEUE_ID}; Sat, 21 Nov 2026 00:00:00 +0000\r\nSubject: readme\r\n\r\nbody\r\n`,
+    raw: `Received: from a by b with ESMTP id ${queueId}; Sat, 21 Nov 2026 00:00:00 +0000\r\nSubject: ${subject}\r\n\r\nbody\r\n`,
   });
   transport.close();
 }

@@ -1,5 +1,7 @@
 /** The sample plugins as they stand in `plugins/`, in a service behind a real Postfix: what the sender's server sees, what is stored. */
 import assert from "node:assert/strict";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
 import { makeScratch } from "../../src/mailhost/scratch.ts";
 import { deadlineAfter } from "../../src/platform/deadline.ts";
@@ -33,9 +35,8 @@ before(async () => {
     milterStage: "store",
     postfixSettings: { in_flow_delay: "0" },
     toml: `[plugins]
-folders = ${JSON.stringify(NAMES.map(pluginFolder))}
+folders = ${JSON.stringify(NAMES.map(installed))}
 allow_unsigned = ${ids}
-allow_unsandboxed = ${ids}
 ${manifests.map(([name, manifest]) => pluginToml(name, manifest)).join("")}`,
   });
 });
@@ -45,11 +46,23 @@ after(async () => {
   await scratch.remove();
 });
 
+/** Its folder; a copy, where the sandbox must let it to another port than the sample names. */
+function installed(name: Name): string {
+  if (name !== "rspamd" || rspamd === undefined) return pluginFolder(name);
+  const copy = join(scratch.dir, "plugins/rspamd");
+  cpSync(pluginFolder(name), copy, { recursive: true });
+  const manifest = join(copy, "plugin.toml");
+  writeFileSync(
+    manifest,
+    readFileSync(manifest, "utf8").replaceAll("127.0.0.1:11333", new URL(rspamd.url).host),
+  );
+  return copy;
+}
+
 /** All that the manifest asks for is granted; each plugin judges mail to addresses of its own. */
 function pluginToml(name: Name, { id, permissions = {} }: Manifest): string {
   const grants = Object.entries(permissions).map(([right, value]) => `${right} = ${JSON.stringify(value)}`);
-  const settings = name === "rspamd" ? `settings = { url = "${rspamd?.url ?? "http://127.0.0.1:1"}" }\n` : "";
-  return `[plugin."${id}"]\ngrants = { ${grants.join(", ")} }\n${settings}[[hooks]]
+  return `[plugin."${id}"]\ngrants = { ${grants.join(", ")} }\n[[hooks]]
 name = "${name}"
 point = "pre_receive"
 plugin = "${id}"

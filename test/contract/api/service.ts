@@ -36,7 +36,7 @@ export interface RunningService {
 const STOP_MS = 30_000;
 
 export async function startService(overrides: readonly string[] = []): Promise<RunningService> {
-  const site = await makeSite({ dir: undefined, domain: "example.test" });
+  const site = await makeSite({ dir: undefined, domain: "example.test", unsandboxed: true });
   const reread = () =>
     loadConfig({
       configFile: site.configFile,

@@ -1,4 +1,7 @@
-/** The author's guide, word for word: each of its commands, in its order, in an empty folder; and its example of a fixture. */
+/**
+ * The author's guide, word for word: each of its commands, in its order, in an empty folder; its example of a fixture; and its last
+ * section beside a service.
+ */
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -10,9 +13,12 @@ import { promisify } from "node:util";
 import { deadlineAfter, within } from "../../../src/platform/deadline.ts";
 import { packageRoot } from "../../../src/platform/package-root.ts";
 import { blocks, commandLines } from "../../lib/readme.ts";
+import { startSidecar } from "../../lib/sidecar.ts";
 import { temporaryFolder } from "./author.ts";
 
-const guide = readFileSync(join(packageRoot(), "plugins/AUTHORS.md"), "utf8");
+const [guide = "", install = ""] = readFileSync(join(packageRoot(), "plugins/AUTHORS.md"), "utf8").split(
+  "## Into a service",
+);
 const run = promisify(execFile);
 
 /** `mairust` is a command here. */
@@ -25,7 +31,7 @@ function environment(dir: string): NodeJS.ProcessEnv {
   return { PATH: `${bin}:${process.env.PATH ?? ""}`, HOME: dir };
 }
 
-test("what the author's guide says works", async () => {
+test("what the author's guide says works", async t => {
   const dir = temporaryFolder();
   const env = environment(dir);
   const shell = async (line: string, cwd: string) => {
@@ -47,11 +53,26 @@ test("what the author's guide says works", async () => {
   assert.match(of("mairust plugin record"), /^made fixture recorded$/mu);
   assert.match(of("mairust plugin verify"), /^developer\t[0-9a-f]{64}\ted25519\tgood$/mu);
 
+  const sidecar = await startSidecar({ dir: join(dir, "service") });
+  t.after(() => sidecar.stop());
+  env.MAIRUST_CONFIG = sidecar.configFile;
+  const lines = commandLines(install);
+  const shown: string[] = [];
+  for (const line of [...lines, ...inlineCommands(install)]) shown.push(await shell(line, cwd));
+  assert.match(shown.join(""), /^Risk: 2\/6 [\s\S]*The author says: /mu);
+  assert.match(shown.join(""), /^com\.example\.my-filter\tok\t/mu);
+  assert.match(shown.at(-1) ?? "", /^com\.example\.my-filter\tpre_delivery\t.*\tenforce\t/mu);
+
   // The example of a fixture is one.
   const [fixture = ""] = blocks(guide, "toml");
   writeFileSync(join(dir, "my-filter/fixtures/example.toml"), fixture);
   assert.match(await shell("mairust plugin test my-filter --fixture example", dir), /1 passed/u);
 });
+
+/** Those that stand in the text. */
+function inlineCommands(text: string): readonly string[] {
+  return [...text.matchAll(/`(mairust hook [^`]+)`/gu)].map(([, line = ""]) => line);
+}
 
 /** Until its first result, then Ctrl-C. */
 async function develop(cwd: string, env: NodeJS.ProcessEnv): Promise<void> {

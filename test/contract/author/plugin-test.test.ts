@@ -1,14 +1,20 @@
 /** `plugin test`: the samples pass; what differs is shown; --update writes it down; what a plugin does wrong is told and ends nothing. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, unlinkSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
+import { freePort } from "../../../src/mailhost/scratch.ts";
+import { deadlineAfter, sleep } from "../../../src/platform/deadline.ts";
 import { packageRoot } from "../../../src/platform/package-root.ts";
 import { mairust, temporaryFolder, write } from "./author.ts";
 
 const samples = join(packageRoot(), "plugins");
-/** They ask a server that is not there; their own tests bring it. */
+/** They ask a server: below, and in `test/contract/plugins/rspamd.test.ts`. */
 const NEED_A_SERVER = new Set(["rspamd", "python-ai-classifier"]);
+const START_MS = 30_000;
+const POLL_MS = 20;
 
 interface Entry {
   readonly severity: string;
@@ -27,6 +33,43 @@ for (const name of readdirSync(samples)) {
     const { code, out, err } = await mairust(["plugin", "test", join(samples, name)]);
     assert.equal(code, 0, out + err);
   });
+}
+
+test("the fixtures of python-ai-classifier pass with its fake model, as its README says", async t => {
+  const folder = join(temporaryFolder(), "classifier");
+  cpSync(join(samples, "python-ai-classifier"), folder, { recursive: true });
+  const port = await freePort();
+  // As with Ollama, on a port that is free here.
+  const manifest = readFileSync(join(folder, "plugin.toml"), "utf8")
+    .replace('network = "outbound-limited"', 'network = "local-only"')
+    .replace("api.openai.com:443", `127.0.0.1:${port}`)
+    .replace("https://api.openai.com/v1", `http://127.0.0.1:${port}/v1`);
+  write(folder, "plugin.toml", manifest);
+  const fixtures = readdirSync(join(folder, "fixtures")).filter(name => name.endsWith(".toml"));
+  for (const name of fixtures) {
+    const text = readFileSync(join(folder, "fixtures", name), "utf8");
+    write(folder, `fixtures/${name}`, text.replace("11434", String(port)));
+  }
+  const model = spawn("python3", ["fake_model.py", String(port)], { cwd: folder, stdio: "ignore" });
+  t.after(() => model.kill("SIGKILL"));
+  await untilListening(port);
+  const { code, out, err } = await mairust(["plugin", "test", folder, "--bare"]);
+  assert.equal(code, 0, out + err);
+  assert.match(out, new RegExp(`${fixtures.length} passed in`, "u"));
+});
+
+async function untilListening(port: number): Promise<void> {
+  const deadline = deadlineAfter(START_MS);
+  const listens = () =>
+    new Promise<boolean>(resolve => {
+      const socket = connect(port, "127.0.0.1", () => resolve(true));
+      socket.once("error", () => resolve(false)).once("connect", () => socket.destroy());
+    });
+  while (!(await listens())) {
+    assert.ok(deadline.remainingMs() > 0, "the fake model does not listen");
+    await sleep(POLL_MS);
+  }
+  deadline.dispose();
 }
 
 function project(): string {

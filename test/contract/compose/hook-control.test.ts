@@ -26,7 +26,7 @@ let database: TestDatabase;
 let site: Site;
 before(async () => {
   database = await startTestDatabase();
-  site = await makeSite({ dir: undefined, domain: "example.test" });
+  site = await makeSite({ dir: undefined, domain: "example.test", unsandboxed: true });
 });
 after(async () => {
   await database.stop();
