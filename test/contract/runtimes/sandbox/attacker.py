@@ -247,7 +247,7 @@ def look(_):
             fds.append(fd)
         except OSError:
             pass
-    return {"env": sorted(os.environ), "fds": fds, "uid": os.getuid(), "cwd": os.getcwd(), "home": os.environ["HOME"]}
+    return {"env": sorted(os.environ), "fds": fds, "uid": os.getuid(), "pid": os.getpid(), "cwd": os.getcwd(), "home": os.environ["HOME"]}
 
 
 def keep(settings):
