@@ -124,6 +124,10 @@ export function hooksComponent(parts: HookParts): HooksHandle {
   const logs = createPluginLogs({ logDir: settings.config.log_dir, log, now: () => new Date() });
   const inUse = cell<HooksInUse>("plugins");
   const sandbox = createSandbox(settings.config, egress);
+  const { plugins, plugin } = settings.config;
+  // It takes half a second, in which the database can start.
+  if (plugins.enabled && Object.keys(plugin).some(id => !plugins.allow_unsandboxed.includes(id)))
+    void sandbox.holding();
   const createTransport = transportsIn(sandbox, confinedListener(metrics, log));
   const pool = new TransportPool();
   const healthMaxAgeMs = () => settings.config.plugins.health_interval_s * 1000;

@@ -7,6 +7,7 @@ import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "
 import { dirname, join } from "node:path";
 import { sleep } from "../../platform/deadline.ts";
 import { type CgroupHierarchy, findHierarchies } from "./cgroup-mounts.ts";
+import { deadGroups } from "./leftovers.ts";
 import type { Meter } from "./meter.ts";
 import { OpenFile } from "./open-file.ts";
 
@@ -205,7 +206,10 @@ function openV2(
   return bare === undefined ? undefined : { path: bare, controllers: [] };
 }
 
+/** @returns whether it is there. What dead services left beside it goes. */
 function makeFolder(path: string): boolean {
+  const parent = dirname(path);
+  for (const name of deadGroups(parent)) removeEmpty(join(parent, name));
   try {
     mkdirSync(path, { recursive: true });
     return true;

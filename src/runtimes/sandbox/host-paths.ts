@@ -3,7 +3,6 @@
  * start. Nothing of `/etc` that names users, hosts or keys.
  */
 import { existsSync, lstatSync, readlinkSync, realpathSync } from "node:fs";
-import { dirname } from "node:path";
 import { findProgram } from "../script-child.ts";
 
 /** Folder of the code, where a mount namespace shows it. */
@@ -24,7 +23,7 @@ export interface HostPaths {
   /** Path → what it points to. */
   readonly links: readonly (readonly [path: string, target: string])[];
   readonly files: readonly string[];
-  /** Of our own Node, where that is not under `/usr`. */
+  /** The program of our own Node, where that is not under `/usr`. */
   readonly node: string | undefined;
 }
 
@@ -35,14 +34,13 @@ export function hostPaths(): HostPaths {
     folders: ["/usr", ...roots.filter(path => !isLink(path))],
     links: roots.filter(isLink).map(path => [path, readlinkSync(path)] as const),
     files: ETC.filter(path => existsSync(path)),
-    node: nodePrefix(realpathSync(process.execPath)),
+    node: hiddenNode(realpathSync(process.execPath)),
   };
 }
 
-function nodePrefix(execPath: string): string | undefined {
-  if (execPath.startsWith("/usr/")) return undefined;
-  const bin = dirname(execPath);
-  return bin.endsWith("/bin") ? dirname(bin) : bin;
+/** The one file: what lies around it may be anything, the home of the service, say. */
+function hiddenNode(execPath: string): string | undefined {
+  return execPath.startsWith("/usr/") ? undefined : execPath;
 }
 
 /** @returns why this command cannot run inside; undefined: its program is there to be seen */
@@ -52,8 +50,9 @@ export function hiddenProgram(
 ): string | undefined {
   const program = findProgram(spec);
   if (program === undefined) return `there is no program "${spec.command[0] ?? ""}" that may be run`;
-  const seen = [...folders, ...(node === undefined ? [] : [node]), spec.folder, realpathSync(spec.folder)];
+  const seen = [...folders, spec.folder, realpathSync(spec.folder)];
   const real = realpathSync(program);
+  if (real === node) return undefined;
   if (seen.some(folder => real.startsWith(`${folder}/`))) return undefined;
   return `its program "${real}" lies where the sandbox shows nothing: only /usr and the plugin's own folder are seen`;
 }

@@ -1,6 +1,6 @@
 /** What one plugin's processes are held in: its tier, its user, its folders, its way out. Starts them, and knows those that run. */
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, chownSync, lstatSync, mkdirSync, mkdtempSync, opendirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import type { Confinement, SandboxTier } from "../../core/ports/sandbox.ts";
 import type { PluginProcess, ProcessSpec } from "../plugin-process.ts";
 import { searchPath, spawnChild } from "../script-child.ts";
@@ -129,6 +129,8 @@ function makeWork(root: string, uid: number | undefined): string {
 
 /** @throws when it holds more than it may */
 function preparePersistent(folder: string, uid: number | undefined, isChecked: boolean): void {
+  // What is above it lets others through, since without a mount namespace the plugin's user has to go there by the path.
+  mkdirSync(dirname(folder), { recursive: true, mode: 0o711 });
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   chmodSync(folder, 0o700);
   if (uid !== undefined) chownSync(folder, uid, uid);
@@ -145,12 +147,19 @@ function sizeOf(folder: string): { readonly bytes: number; readonly files: numbe
   let files = 0;
   const folders = [folder];
   for (let next = folders.pop(); next !== undefined; next = folders.pop()) {
-    for (const entry of readdirSync(next, { withFileTypes: true })) {
-      files++;
-      if (files > MAX_PERSISTENT_FILES) return { bytes, files };
-      const path = join(next, entry.name);
-      if (entry.isDirectory()) folders.push(path);
-      else if (entry.isFile()) bytes += statSync(path).size;
+    // One entry after the other: a folder of a million files must not hold the service up.
+    const opened = opendirSync(next);
+    try {
+      for (let entry = opened.readSync(); entry !== null; entry = opened.readSync()) {
+        files++;
+        if (files > MAX_PERSISTENT_FILES) return { bytes, files };
+        const path = join(next, entry.name);
+        if (entry.isDirectory()) folders.push(path);
+        // Another worker may have taken it away, or put something else in its place.
+        else if (entry.isFile()) bytes += lstatSync(path, { throwIfNoEntry: false })?.size ?? 0;
+      }
+    } finally {
+      opened.closeSync();
     }
   }
   return { bytes, files };

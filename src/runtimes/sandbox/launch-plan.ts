@@ -67,7 +67,7 @@ export function launchPlan(tools: LaunchTools, spec: LaunchSpec, parent: number,
       .join(",")}`,
     ...spec.cgroups.map(file => `cgroup=${file}`),
     ...(spec.uid === undefined ? [] : [`uid=${spec.uid}`]),
-    `filter=${seccompProgram(tools.architecture, spec.door === undefined ? "none" : "any").toString("hex")}`,
+    `filter=${filterOf(tools, spec).toString("hex")}`,
   ];
   const inNamespaces = tools.bwrap !== undefined && tools.prlimit !== undefined;
   const rest = inNamespaces
@@ -79,6 +79,12 @@ export function launchPlan(tools: LaunchTools, spec: LaunchSpec, parent: number,
     cwd: inNamespaces ? "/" : spec.folder,
     env: inNamespaces ? { PATH: path } : env,
   };
+}
+
+/** Without a mount namespace and a user of its own, the files of the service are its own to everything that Landlock does not hold. */
+function filterOf({ architecture, bwrap }: LaunchTools, { door, uid }: LaunchSpec): Buffer {
+  const paths = bwrap === undefined && uid === undefined ? "none" : "any";
+  return seccompProgram(architecture, door === undefined ? "none" : "any", paths);
 }
 
 function environment(

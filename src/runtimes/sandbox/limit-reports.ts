@@ -27,7 +27,12 @@ export function reportsOf(
     has === true && cgroups !== undefined ? `cgroup_v${cgroups.version}` : undefined;
   const files = [spaces ? "mount_namespace" : "landlock", ownUid ? "uid" : undefined, "seccomp"];
   const reports: Readonly<Record<LimitName, LimitReport>> = {
-    cpu: report("cpu", ["poll", group(cgroups?.cpu), "rlimit_cpu"], enforced(findings.cpu), findings.cpu),
+    cpu: report(
+      "cpu",
+      ["poll", group(cgroups?.cpu), "rlimit_cpu"],
+      cpuOf(findings.cpu, cgroups),
+      findings.cpu,
+    ),
     memory: report(
       "memory",
       ["rlimit_data", group(cgroups?.memory) ?? "rss_poll"],
@@ -43,7 +48,7 @@ export function reportsOf(
       findings.processes,
     ),
     files: report("files", files, enforced(findings.files), findings.files),
-    disk: diskReport(spaces, findings.disk, confinement),
+    disk: diskReport(spaces, findings.disk, confinement, cgroups?.memory === true),
     network: networkReport(spaces, findings.network, confinement),
     secrets: report(
       "secrets",
@@ -85,14 +90,27 @@ export function bareReports(hasPrlimit: boolean, user: string | undefined): read
   ];
 }
 
+/** Without an account of the tree, who ends before anybody looked has used nothing. */
+function cpuOf(finding: Finding, cgroups: CgroupAbilities | undefined): Enforcement {
+  return capped(finding, cgroups?.cpu === true);
+}
+
 function memoryOf({ memory }: Findings, byKernel: boolean): Enforcement {
   if (!memory.holds) return memory.tree ? "best_effort" : "not_enforced";
   return memory.tree && byKernel ? "enforced" : "best_effort";
 }
 
-/** One size for everything where `/work` is a file system of its own; else what one file may hold. */
-function diskReport(spaces: boolean, finding: Finding, { persistentDir }: Confinement): LimitReport {
-  const isBounded = spaces && persistentDir === undefined;
+/**
+ * One size for everything where `/work` is a file system of its own; else what one file may hold. Of files without content only the
+ * kernel's account of memory knows.
+ */
+function diskReport(
+  spaces: boolean,
+  finding: Finding,
+  { persistentDir }: Confinement,
+  countsMemory: boolean,
+): LimitReport {
+  const isBounded = spaces && countsMemory && persistentDir === undefined;
   const mechanism = [spaces ? "sized_tmpfs" : undefined, "rlimit_fsize"];
   const evidence =
     persistentDir === undefined

@@ -13,7 +13,7 @@ const IDLE_MS = 5000;
 const REST = 20;
 
 export interface WatchedLimits {
-  /** Of one call; also of {@link IDLE_MS} between calls. */
+  /** Of one call; also of what is done between the calls of {@link IDLE_MS}. */
   readonly cpuMs: number;
   readonly memoryBytes: number;
 }
@@ -34,6 +34,7 @@ export class LimitWatch {
   /** What had been used when the call that runs began. */
   #before: number | undefined;
   #calls = 0;
+  #running = 0;
   #restsUntil = 0;
   #idle: { readonly calls: number; readonly cpuMs: number } | undefined;
 
@@ -61,15 +62,22 @@ export class LimitWatch {
 
   beginCall(): () => void {
     this.#calls++;
+    this.#running++;
     const before = this.#meter.cpuMs(true) ?? 0;
     this.#before = before;
-    return every(POLL_MS, () => {
+    const stop = every(POLL_MS, () => {
       const now = performance.now();
       if (now < this.#restsUntil) return;
       this.#look(before);
       const ended = performance.now();
       this.#restsUntil = ended + (ended - now) * REST;
     });
+    let isOver = false;
+    return () => {
+      if (!isOver) this.#running--;
+      isOver = true;
+      stop();
+    };
   }
 
   close(): void {
@@ -86,7 +94,10 @@ export class LimitWatch {
   #lookWhileIdle(): void {
     const { cpuMs } = this.#limits;
     const spent = this.#meter.cpuMs() ?? 0;
-    if (this.#idle?.calls === this.#calls && spent - this.#idle.cpuMs > cpuMs)
+    const idle = this.#idle;
+    // Calls account for as much as they may use at the most: what is more was done between them.
+    const calls = this.#calls - (idle?.calls ?? 0) + this.#running;
+    if (idle !== undefined && spent - idle.cpuMs > cpuMs * (calls + 1))
       this.#tell({ limit: "cpu", text: `cpu limit: ${cpuMs} ms, between calls` });
     this.#idle = { calls: this.#calls, cpuMs: spent };
     this.#lookAtMemory();

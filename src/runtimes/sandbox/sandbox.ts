@@ -2,7 +2,7 @@
  * The sandbox of this service: finds out by trying which tier this host can hold, once, and gives each plugin what it is held in. A
  * plugin for which nothing holds, or not what `plugins.require_limits` asks for, does not start. See `plugins/README.md`.
  */
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { messageOf, PluginSecurityError } from "../../core/errors.ts";
@@ -13,6 +13,7 @@ import type { Door } from "./door.ts";
 import { hiddenProgram } from "./host-paths.ts";
 import { findTool, findTools, findUser, type HostTools, isRoot } from "./host-tools.ts";
 import { type JailSpec, Running, startBare, startJailed } from "./jail.ts";
+import { groupName, makeFolder } from "./leftovers.ts";
 import { bareReports, missingLimits, reportsOf } from "./limit-reports.ts";
 import { type Findings, PROBE_MEMORY_MB, probe } from "./probe.ts";
 import { PluginUids } from "./uids.ts";
@@ -151,14 +152,14 @@ export class Sandbox {
   }
 
   async #find(): Promise<Holding | { readonly problem: string }> {
-    this.#folder = mkdtempSync(join(tmpdir(), "mairust-sandbox-"));
+    this.#folder = makeFolder();
     chmodSync(this.#folder, 0o711);
     const stage = join(this.#folder, "stage");
     const folder = join(this.#folder, "probe");
     for (const path of [stage, folder]) mkdirSync(path, { mode: 0o755 });
     const tools = findTools(isRoot() ? stage : undefined);
     if ("missing" in tools) return { problem: `there is no ${tools.missing}` };
-    const made = Cgroups.open(`mairust-${process.pid}`);
+    const made = Cgroups.open(groupName());
     const cgroups = "problem" in made ? undefined : made;
     this.#cgroups = cgroups;
     const tiers = this.#options.tiers ?? [tools.isRoot ? 3 : 2, 1];

@@ -35,6 +35,9 @@ const AF_INET6 = 10;
 const TIOCSTI = 0x5412;
 const TIOCLINUX = 0x541c;
 
+/** First argument of those that could also name a group or a user, of which 0 is one's own: PRIO_PROCESS, IOPRIO_WHO_PROCESS. */
+const ONE_OF = { setpriority: 0, ioprio_set: 1 } as const;
+
 interface Instruction {
   readonly code: number;
   readonly jt: number;
@@ -47,8 +50,11 @@ const ret = (k: number): Instruction => ({ code: RET, jt: 0, jf: 0, k });
 /** @param jt  instructions to skip when it holds; else `jf` */
 const jump = (code: number, k: number, jt: number, jf: number): Instruction => ({ code, jt, jf, k });
 
-/** @returns the program as the kernel takes it: 8 bytes each, little endian */
-export function seccompProgram(arch: Architecture, sockets: Sockets): Buffer {
+/**
+ * @param paths  `none`: nothing of a file is changed by its path, but for its content
+ * @returns the program as the kernel takes it: 8 bytes each, little endian
+ */
+export function seccompProgram(arch: Architecture, sockets: Sockets, paths: "none" | "any" = "any"): Buffer {
   return encode([
     load(ARCH),
     jump(JEQ, arch.audit, 1, 0),
@@ -56,6 +62,18 @@ export function seccompProgram(arch: Architecture, sockets: Sockets): Buffer {
     load(NR),
     ...(arch.foreignFrom === undefined ? [] : [jump(JGE, arch.foreignFrom, 0, 1), ret(ERRNO | ENOSYS)]),
     ...Object.values(arch.refused).flatMap(nr => refuse(nr, EPERM)),
+    ...(paths === "none" ? Object.values(arch.byPath).flatMap(nr => refuse(nr, EPERM)) : []),
+    // Where no namespace hides the service: who has its user could lower its limits and its priority.
+    ...Object.entries(arch.onlySelf).flatMap(([name, [nr, place]]) =>
+      when(nr, [
+        load(argument(place)),
+        jump(JEQ, 0, 1, 0),
+        ret(ERRNO | EPERM),
+        ...(name in ONE_OF
+          ? [load(argument(0)), jump(JEQ, ONE_OF[name as keyof typeof ONE_OF], 1, 0), ret(ERRNO | EPERM)]
+          : []),
+      ]),
+    ),
     // Its flags lie in memory, where no filter sees them: libraries fall back to clone().
     ...refuse(CLONE3, ENOSYS),
     ...when(arch.clone, [load(argument(0)), jump(JSET, NEW_NAMESPACES, 0, 1), ret(ERRNO | EPERM)]),

@@ -13,6 +13,10 @@ export interface Architecture {
   readonly socketpair: number;
   readonly clone: number;
   readonly ioctl: number;
+  /** What is done to a process or thread that the argument at this place names: 0 is oneself. */
+  readonly onlySelf: Readonly<Record<string, readonly [nr: number, argument: number]>>;
+  /** Changes of a file by its path, which Landlock does not see: refused to who has the user of the service. */
+  readonly byPath: Readonly<Record<string, number>>;
   /** Refused, whatever their arguments: what reaches beyond the process, the kernel's rarely used parts, and System V IPC. */
   readonly refused: Readonly<Record<string, number>>;
 }
@@ -47,6 +51,9 @@ const SAME = {
   memfd_secret: 447,
 } as const;
 
+/** From 424 on. */
+const SAME_BY_PATH = { fchmodat2: 452, setxattrat: 463, removexattrat: 466, file_setattr: 469 } as const;
+
 const X86_64: Architecture = {
   audit: 0xc000003e,
   foreignFrom: 0x40000000,
@@ -65,6 +72,31 @@ const X86_64: Architecture = {
   socketpair: 53,
   clone: 56,
   ioctl: 16,
+  onlySelf: {
+    sched_setparam: [142, 0],
+    sched_setscheduler: [144, 0],
+    sched_setaffinity: [203, 0],
+    sched_setattr: [314, 0],
+    setpriority: [141, 1],
+    ioprio_set: [251, 1],
+    prlimit64: [302, 0],
+  },
+  byPath: {
+    ...SAME_BY_PATH,
+    chmod: 90,
+    chown: 92,
+    lchown: 94,
+    utime: 132,
+    setxattr: 188,
+    lsetxattr: 189,
+    removexattr: 197,
+    lremovexattr: 198,
+    utimes: 235,
+    fchownat: 260,
+    futimesat: 261,
+    fchmodat: 268,
+    utimensat: 280,
+  },
   refused: {
     ...SAME,
     shmget: 29,
@@ -145,6 +177,25 @@ const AARCH64: Architecture = {
   socketpair: 199,
   clone: 220,
   ioctl: 29,
+  onlySelf: {
+    sched_setparam: [118, 0],
+    sched_setscheduler: [119, 0],
+    sched_setaffinity: [122, 0],
+    sched_setattr: [274, 0],
+    setpriority: [140, 1],
+    ioprio_set: [30, 1],
+    prlimit64: [261, 0],
+  },
+  byPath: {
+    ...SAME_BY_PATH,
+    setxattr: 5,
+    lsetxattr: 6,
+    removexattr: 14,
+    lremovexattr: 15,
+    fchmodat: 53,
+    fchownat: 54,
+    utimensat: 88,
+  },
   refused: {
     ...SAME,
     lookup_dcookie: 18,

@@ -129,6 +129,22 @@ def write_files(settings):
     return {folder: attempt(write(folder)) for folder in [*settings["paths"], "."]}
 
 
+def touch_files(settings):
+    path = settings["path"].encode()
+    none = ctypes.c_void_p(None)
+    return {
+        "chmod": attempt(lambda: os.chmod(path, 0o777)),
+        "chmod2": syscall(452, 452, -100, path, 0o777, 0),
+        "chown": attempt(lambda: os.chown(path, os.getuid(), os.getgid())),
+        "utime": attempt(lambda: os.utime(path, (1, 1))),
+        "xattr": attempt(lambda: os.setxattr(path, "user.x", b"1")),
+        "lxattr": attempt(lambda: os.setxattr(path, "user.x", b"1", follow_symlinks=False)),
+        "no_xattr": attempt(lambda: os.removexattr(path, "user.x")),
+        "xattr_at": syscall(463, 463, -100, path, 0, b"user.x", (ctypes.c_uint64 * 2)(), 16),
+        "file_attr": syscall(469, 469, -100, path, none, 0, 0),
+    }
+
+
 def network(settings):
     def connect(family, kind, address):
         return lambda: socket.socket(family, kind).connect(address)
@@ -171,8 +187,38 @@ def kernel(settings):
         "userfaultfd": syscall(323, 282, 0),
         "sysv_shm": syscall(29, 194, 0, 4096, 0o1600),
         "tiocsti": syscall(16, 29, 0, 0x5412, b"x"),
+        "prlimit": syscall(302, 261, core, 7, (ctypes.c_uint64 * 2)(1, 1), none),
+        "renice": syscall(141, 140, 0, core, 19),
+        "renice_all": syscall(141, 140, 2, os.getuid(), 19),
+        "affinity": syscall(203, 122, core, 8, ctypes.byref(ctypes.c_uint64(1))),
+        "scheduler": syscall(144, 119, core, 3, ctypes.byref(ctypes.c_int(0))),
+        "sched_attr": syscall(314, 274, core, (ctypes.c_uint32 * 14)(56, 3), 0),
+        "ioprio": syscall(251, 30, 1, core, 3 << 13),
         "setuid": attempt(lambda: os.setuid(0) if os.getuid() else os.setuid(1)),
     }
+
+
+def spin_between(_):
+    """Answers at once, and goes on."""
+    if os.fork() == 0:
+        os.closerange(0, 3)
+        while True:
+            pass
+    return "spinning"
+
+
+def spin_short(_):
+    """Many processes one after the other, none of which anybody waits for: what they used is in no account of a process."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        if os.fork() == 0:
+            end = time.process_time() + 0.015
+            while time.process_time() < end:
+                pass
+            os._exit(0)
+        time.sleep(0.015)
+    return "spun"
 
 
 def escape(settings):
@@ -201,7 +247,7 @@ def look(_):
             fds.append(fd)
         except OSError:
             pass
-    return {"env": sorted(os.environ), "fds": fds, "uid": os.getuid(), "cwd": os.getcwd(), "home": os.environ["HOME"]}
+    return {"env": sorted(os.environ), "fds": fds, "uid": os.getuid(), "pid": os.getpid(), "cwd": os.getcwd(), "home": os.environ["HOME"]}
 
 
 def keep(settings):

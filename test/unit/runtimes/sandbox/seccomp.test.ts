@@ -57,6 +57,20 @@ for (const name of ["x64", "arm64"]) {
     assert.equal(of(closed, arch.socketpair, 1), ALLOW);
     assert.equal(of(closed, arch.socketpair, 2), EAFNOSUPPORT);
   });
+  test(`${name}: limits and priority are one's own to change, and nobody else's`, () => {
+    for (const [call, [nr, place]] of Object.entries(arch.onlySelf)) {
+      const args = call === "ioprio_set" ? [1, 0] : [0, 0];
+      assert.equal(of(closed, nr, ...args), ALLOW, call);
+      assert.equal(of(closed, nr, ...args.map((arg, i) => (i === place ? 4711 : arg))), EPERM, call);
+    }
+    const [setpriority, ioprio] = [arch.onlySelf.setpriority?.[0] ?? -1, arch.onlySelf.ioprio_set?.[0] ?? -1];
+    assert.deepEqual([of(closed, setpriority, 2, 0), of(closed, ioprio, 3, 0)], [EPERM, EPERM], "of a user");
+  });
+  test(`${name}: files are changed by their path unless the filter is for who has the service's user`, () => {
+    const own = seccompProgram(arch, "none", "none");
+    for (const [call, nr] of Object.entries(arch.byPath))
+      assert.deepEqual([of(closed, nr), of(own, nr)], [ALLOW, EPERM], call);
+  });
   test(`${name}: nobody types into a terminal`, () => {
     assert.equal(of(closed, arch.ioctl, 0, 0x5412), EPERM);
     assert.equal(of(closed, arch.ioctl, 0, 0x541c), EPERM);
