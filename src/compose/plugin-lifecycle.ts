@@ -3,7 +3,6 @@
  * (`plugins/lifecycle-plan.ts`), and makes one change (`lifecycle-change.ts`); they come one after the other, with reloads and hooks.
  */
 import { MairustError, NotFound } from "../core/errors.ts";
-import type { Widening } from "../core/plugin-terms.ts";
 import type { HookRowChange } from "../core/ports/hook-admin.ts";
 import type {
   LifecycleOptions,
@@ -23,6 +22,7 @@ import {
   isHarmless,
   type NewRecord,
   newRecord,
+  nextStep,
   installed as recordOfInstalled,
   refusedState,
   rollbackTarget,
@@ -30,7 +30,7 @@ import {
   switched,
   upgraded,
 } from "../plugins/lifecycle-plan.ts";
-import { newlyAsked, wideningName } from "../plugins/terms.ts";
+import { namesOf, newlyAsked } from "../plugins/terms.ts";
 import { type ChangeParts, type LifecycleChange, makeChange } from "./lifecycle-change.ts";
 import { hooksText, lockedGrants, rowsForNewPoints, rowsToEnable, rowsToRemove } from "./lifecycle-rows.ts";
 import {
@@ -393,12 +393,4 @@ class Lifecycle {
     for (const other of others) done.push(...(await this.#disable(other, options, [])).done);
     return done;
   }
-}
-
-const namesOf = (list: readonly Widening[]): string => list.map(wideningName).join(", ");
-
-function nextStep({ id, approval }: NewRecord): string {
-  return approval === undefined
-    ? `nothing of it runs: mairust plugin review ${id}, then approve and enable`
-    : `approved by plugins.auto_approve or before: mairust plugin enable ${id}`;
 }

@@ -199,3 +199,10 @@ function higher(a: string | undefined, b: string | undefined): string | undefine
   if (a === undefined || b === undefined) return a ?? b;
   return compareVersions(a, b) >= 0 ? a : b;
 }
+
+/** What somebody does next with a plugin that was just installed. */
+export function nextStep({ id, approval }: NewRecord): string {
+  return approval === undefined
+    ? `nothing of it runs: mairust plugin review ${id}, then approve and enable`
+    : `approved by plugins.auto_approve or before: mairust plugin enable ${id}`;
+}

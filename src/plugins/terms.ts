@@ -65,3 +65,5 @@ function commonHeaders(granted: Headers, asked: Headers): Headers {
 function lower<T>(order: readonly T[], a: T, b: T): T {
   return order.indexOf(a) < order.indexOf(b) ? a : b;
 }
+
+export const namesOf = (list: readonly Widening[]): string => list.map(wideningName).join(", ");
