@@ -6,6 +6,7 @@ import type { PluginProcess, ProcessSpec } from "../plugin-process.ts";
 import { searchPath, spawnChild } from "../script-child.ts";
 import type { Cgroups, ProcessGroup } from "./cgroups.ts";
 import { confine, startPlanned } from "./confined-process.ts";
+import { dataLimitBytes } from "./data-limit.ts";
 import type { Door } from "./door.ts";
 import { countThreads, type HostTools, type NamedUser } from "./host-tools.ts";
 import { LIFE_CPU_S, launchPlan, MAX_FILE_BYTES, MAX_OPEN_FILES, MAX_PROCESSES } from "./launch-plan.ts";
@@ -94,7 +95,7 @@ export function startBare(
   const { memoryMb, cpuMs } = confinement;
   const call = Math.ceil(cpuMs / 1000) + 1;
   const limits = [
-    `--data=${memoryMb * MIB}`,
+    `--data=${dataLimitBytes(spec, memoryMb)}`,
     `--cpu=${spec.mode === "spawn" ? call : LIFE_CPU_S + call}`,
     `--nproc=${PROCESSES_BARE}`,
     `--nofile=${MAX_OPEN_FILES}`,

@@ -3,6 +3,7 @@
  * prlimit(1) inside them. Pure: nothing here touches the host. Each option was tried before it was put here (`plugins/README.md`).
  */
 import type { Confinement } from "../../core/ports/sandbox.ts";
+import { dataLimitBytes } from "./data-limit.ts";
 import type { Door } from "./door.ts";
 import { CERTIFICATES, CODE_FOLDER, type HostPaths, insideCode, WORK_FOLDER } from "./host-paths.ts";
 import { LAUNCHER_PROGRAM } from "./launcher-program.ts";
@@ -141,14 +142,17 @@ function namespaced(
   const own = [
     ...["--proc", "/proc", "--dev", "/dev"],
     ...["--size", String(SHM_BYTES), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"],
-    ...["--size", String(MAX_TMP_BYTES), "--tmpfs", "/tmp", ...work, "--remount-ro", "/"],
+    ...["--size", String(MAX_TMP_BYTES), "--tmpfs", "/tmp", ...work],
+  ];
+  const closed = [
+    ...["--remount-ro", "/"],
     ...["--hostname", "plugin", "--cap-drop", "ALL", "--clearenv"],
     ...Object.entries(env).flatMap(([name, value]) => ["--setenv", name, value]),
     ...["--chdir", CODE_FOLDER, "--seccomp", String(FILTER_FD)],
   ];
   // Inside: there its processes are counted apart from everybody else's.
   const limits = [
-    `--data=${confinement.memoryMb * MIB}`,
+    `--data=${dataLimitBytes(spec, confinement.memoryMb)}`,
     `--cpu=${cpuSeconds(spec)}`,
     `--nproc=${spec.processes}`,
     `--nofile=${MAX_OPEN_FILES}`,
@@ -159,7 +163,8 @@ function namespaced(
   const inner = [prlimit, ...limits, "--", ...(door?.prefix ?? []), ...command];
   return {
     options: [`filterfd=${FILTER_FD}`, ...(stage === undefined ? [] : [`stage=${stage}`]), ...staged],
-    command: [bwrap, ...isolation.split(" "), ...shown, ...own, "--", ...inner],
+    // What is shown may lie below what is its own: a Node in a folder of /tmp.
+    command: [bwrap, ...isolation.split(" "), ...own, ...shown, ...closed, "--", ...inner],
   };
 }
 
@@ -169,7 +174,7 @@ const RLIMIT = { cpu: 0, fsize: 1, data: 2, core: 4, nproc: 6, nofile: 7 } as co
 function landlocked({ paths }: LaunchTools, spec: LaunchSpec): readonly string[] {
   const { confinement, folder, workDir } = spec;
   const limits: readonly (readonly [number, number])[] = [
-    [RLIMIT.data, confinement.memoryMb * MIB],
+    [RLIMIT.data, dataLimitBytes(spec, confinement.memoryMb)],
     [RLIMIT.cpu, cpuSeconds(spec)],
     [RLIMIT.nproc, spec.processes],
     [RLIMIT.nofile, MAX_OPEN_FILES],
