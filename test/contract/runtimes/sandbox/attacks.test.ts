@@ -22,12 +22,16 @@ for (const tier of [2, 1]) {
     const readable = spawn(process.execPath, ["--check", MAIN], { ...user, cwd: "/", stdio: "ignore" });
     const [code] = await once(readable, "exit");
     if (code !== 0) return t.skip(`user nobody may not read ${MAIN}`);
-    const child = spawn(process.execPath, ["--enable-source-maps", MAIN, String(tier)], {
-      ...user,
-      cwd: "/",
-      env: { PATH: "/usr/bin:/bin", TMPDIR: "/tmp" },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    const child = spawn(
+      process.execPath,
+      ["--enable-source-maps", "--test-reporter=tap", MAIN, String(tier)],
+      {
+        ...user,
+        cwd: "/",
+        env: { PATH: "/usr/bin:/bin", TMPDIR: "/tmp" },
+        stdio: ["ignore", "pipe", "pipe"],
+      },
+    );
     let said = "";
     for (const stream of [child.stdout, child.stderr]) stream.on("data", chunk => (said += String(chunk)));
     const [exit] = await once(child, "close");
