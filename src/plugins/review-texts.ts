@@ -70,6 +70,20 @@ export interface ReviewTexts {
   readonly unbounded: string;
 }
 
+/** What becomes of mail when a plugin fails. */
+const FAILED_EN: Readonly<Record<string, string>> = {
+  allow: "let mail through unchecked",
+  tempfail: "put mail off",
+  reject: "refuse mail",
+  hold: "hold mail",
+};
+const FAILED_JA: Readonly<Record<string, string>> = {
+  allow: "検査していないメールをそのまま通します",
+  tempfail: "メールの受け取りを後回しにします",
+  reject: "メールを拒否します",
+  hold: "メールを保留します",
+};
+
 const en: ReviewTexts = {
   headings: {
     plugin: "Plugin",
@@ -131,7 +145,7 @@ const en: ReviewTexts = {
   persistentDir: "keep a folder of its own on this host, over upgrades too",
   cap: (name, value) => `stay within ${name} = ${value}`,
   policy: (point, when, policy) =>
-    `have "${policy}" done to mail at ${point} when it ${when === "on_error" ? "fails" : "is too slow"}`,
+    `${FAILED_EN[policy] ?? policy} at ${point} when it ${when === "on_error" ? "fails" : "is too slow"}`,
   warnings: {
     read_body: "It reads the whole text of mail.",
     read_attachments: "It reads whole attachments.",
@@ -244,7 +258,7 @@ const ja: ReviewTexts = {
   persistentDir: "更新後も残る独自のフォルダーをこのホストに持ちます",
   cap: (name, value) => `上限 ${name} = ${value} を守ります`,
   policy: (point, when, policy) =>
-    `${point} で${when === "on_error" ? "失敗した" : "時間切れになった"}場合、メールを「${policy}」として扱います`,
+    `${point} で${when === "on_error" ? "失敗した" : "時間切れになった"}場合、${FAILED_JA[policy] ?? policy}`,
   warnings: {
     read_body: "メールの本文全体を読みます。",
     read_attachments: "添付ファイル全体を読みます。",
