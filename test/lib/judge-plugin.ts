@@ -31,6 +31,10 @@ for await (const line of createInterface({ input: process.stdin })) {
     console.log(JSON.stringify({ mairust: 1, plugin: "${JUDGE}", version: "1.0.0", api: ["1"] }));
     continue;
   }
+  if (request.health) {
+    console.log(JSON.stringify({ status: "ok" }));
+    continue;
+  }
   const subject = request.headers?.[0]?.value ?? "";
   if (subject === "load") {
     console.log(JSON.stringify({ call_id: request.call_id }));

@@ -155,8 +155,11 @@ async function checkHeld(life: Life, id: string, tier: string): Promise<void> {
   assert.equal(life.tierOf(id), HAS_BUBBLEWRAP ? tier : "1");
   const health = JSON.parse(await good(life.operator("plugin", "health", id, "-f", "json"))) as Health;
   assert.equal(health.status, "ok");
-  for (const limit of ["cpu", "files", "network", "secrets", "process_tree"])
-    assert.equal(health.limits.find(one => one.limit === limit)?.enforcement, "enforced", limit);
+  const heldAs = (limit: string) => health.limits.find(one => one.limit === limit)?.enforcement;
+  for (const limit of ["files", "network", "secrets", "process_tree"])
+    assert.equal(heldAs(limit), "enforced", limit);
+  // Without an account of the whole tree short processes may escape the look.
+  assert.equal(heldAs("cpu"), tier === "3" ? "enforced" : "best_effort");
 }
 
 for (const [lang, who, user, tier] of [
