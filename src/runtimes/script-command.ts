@@ -68,7 +68,9 @@ async function goodEnd(
 ): Promise<void> {
   const { code, how, limit } = await child.ended;
   if (code === 0 && limit === undefined) return;
-  if (!isOver() || limit !== undefined) onCrash?.(how);
+  // An exit code is how a program of one call says that it failed: the breaker counts that. A signal is an end it did not choose.
+  const isCrash = code === undefined && !isOver();
+  if (isCrash || limit !== undefined) onCrash?.(how);
   throw callFailure(pluginId, `it ended (${how})`);
 }
 

@@ -135,3 +135,15 @@ test("a health_cmd that hangs is killed and is an error", async t => {
   assert.equal((await transport.health()).status, "error");
   assert.ok(await dead(Number(lines[0])));
 });
+
+test("an exit code is how a call fails, and counts as no crash; a signal does", async t => {
+  const crashes: string[] = [];
+  for (const script of ["exit 3", "kill -SEGV $$"]) {
+    const spec = { ...specOf({ command: shell(script) }), onCrash: (how: string) => crashes.push(how) };
+    const transport = createScriptSpawn(spec);
+    t.after(() => transport.stop(deadlineAfter(2000)));
+    await transport.start(deadlineAfter(10_000));
+    await assert.rejects(ask(transport, "tags"), hasCode("plugin_failed"));
+  }
+  assert.deepEqual(crashes, ["SIGSEGV"]);
+});
