@@ -7,23 +7,8 @@ import { DELIVER } from "../../../src/core/merge.ts";
 import { budgetOf, capsOf } from "../../../src/core/plugin-limits.ts";
 import type { HookDecision } from "../../../src/core/ports/hooks.ts";
 import { DEMOTE_DEFAULTS } from "../../../src/wire/config/hooks.ts";
+import { NOTHING } from "../../lib/no-answer.ts";
 
-const NOTHING: CheckedAnswer = {
-  action: "deliver",
-  reply: undefined,
-  reason: undefined,
-  explanation: undefined,
-  usage: undefined,
-  tagsAdd: [],
-  tagsRemove: [],
-  systemFlags: 0,
-  keywords: [],
-  folder: undefined,
-  metadata: new Map(),
-  headers: [],
-  appendText: undefined,
-  addBcc: [],
-};
 const diff = (answer: Partial<CheckedAnswer>, decision: Partial<HookDecision> = {}) =>
   differencesOf({ kind: "answer", answer: { ...NOTHING, ...answer } }, { ...DELIVER, ...decision }).map(
     ({ field, would, was }) => `${field}: ${was} → ${would}`,

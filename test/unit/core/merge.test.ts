@@ -3,23 +3,8 @@ import { test } from "node:test";
 import type { CheckedAnswer } from "../../../src/core/answer.ts";
 import { type FailurePolicy, Merge } from "../../../src/core/merge.ts";
 import { FLAG_FLAGGED, FLAG_SEEN } from "../../../src/core/ports/store.ts";
+import { NOTHING } from "../../lib/no-answer.ts";
 
-const NOTHING: CheckedAnswer = {
-  action: "deliver",
-  reply: undefined,
-  reason: undefined,
-  explanation: undefined,
-  usage: undefined,
-  tagsAdd: [],
-  tagsRemove: [],
-  systemFlags: 0,
-  keywords: [],
-  folder: undefined,
-  metadata: new Map(),
-  headers: [],
-  appendText: undefined,
-  addBcc: [],
-};
 const answer = (hook: string, change: Partial<CheckedAnswer>) =>
   ({
     kind: "answer",

@@ -14,7 +14,7 @@ test("the Node that runs this starts under the limit of a plugin that sets none"
   const limit = dataLimitBytes({ folder: "/", command: ["node", "main.mjs"] }, DEFAULT_MEMORY_MB);
   const words = [`--data=${limit}`, process.execPath, "-e", "process.exit(7)"];
   const { status, error } = spawnSync("prlimit", words, { stdio: "ignore" });
-  if (error !== undefined) return t.skip(`prlimit: ${error.message}`);
+  if (error !== undefined && process.env.CI !== "true") return t.skip(`prlimit: ${error.message}`);
   assert.equal(status, 7);
 });
 
