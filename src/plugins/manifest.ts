@@ -56,6 +56,7 @@ function ruleFindings(document: TomlTable, shape: readonly Finding[]): readonly 
   if (wrong.length > 0) return [];
   const isPruned = ({ path }: Finding) =>
     pruned.some(gone => gone.every((segment, i) => path[i] === segment));
+  // What had another shape was taken out, or is a placeholder.
   return manifestFindings(candidate as unknown as Manifest).filter(finding => !isPruned(finding));
 }
 

@@ -43,6 +43,7 @@ function inflated(deflated: Uint8Array, problems: Problems): Promise<Inflated> {
   return new Promise((resolve, reject) => {
     const options = { maxOutputLength: MAX_UNPACKED_BYTES, info: true };
     inflateRaw(deflated, options, (error, result) => {
+      // With `info` it is an object; the types of Node know the buffer alone.
       if (error === null) return resolve(result as unknown as Inflated);
       try {
         problems.fail(reasonOf(error));

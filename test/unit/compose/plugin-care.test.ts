@@ -8,6 +8,7 @@ import { silentLog } from "../../lib/database.ts";
 test("a plugin that could not be ended is ended after its next crash, and not twice at once", async () => {
   const ends: Array<() => void> = [];
   const turns = () => new Promise<never>((_, reject) => ends.push(() => reject(new Error("no database"))));
+  // The rule asks nothing else of its parts before it has its turn.
   const care = pluginCare({ turns, log: silentLog } as unknown as CareParts);
   for (let i = 0; i < 5; i++) care.crashed("com.example.bad", "exit code 1");
   assert.equal(ends.length, 1);
