@@ -1,5 +1,5 @@
 /** Plugins for tests of their life: folders and packages, signed or not, whose processes say where they run. */
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readPrivateKey } from "../../src/plugins/package/keys.ts";
 import { readPackage } from "../../src/plugins/package/read.ts";
@@ -50,13 +50,13 @@ export class LifePlugins {
     return file;
   }
 
-  /** Processes of a plugin that are there, of all services. */
+  /** Processes of a plugin that run, of all services. One that ended and that nobody asked for yet has no command line any more. */
   pids(id: string): readonly number[] {
     const folder = join(this.#root, "pids", id);
     if (!existsSync(folder)) return [];
     return readdirSync(folder)
       .map(Number)
-      .filter(pid => existsSync(`/proc/${pid}`));
+      .filter(pid => commandLine(pid).includes("server/main.mjs"));
   }
 
   #program(id: string, version: string): string {
@@ -72,5 +72,13 @@ for await (const line of createInterface({ input: process.stdin })) {
   else console.log(JSON.stringify({ call_id: request.call_id }));
 }
 `;
+  }
+}
+
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "latin1");
+  } catch {
+    return "";
   }
 }
