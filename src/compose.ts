@@ -9,7 +9,6 @@ import { createAlerts } from "./compose/alerts.ts";
 import { cell } from "./compose/cell.ts";
 import { configuredDomains, databaseComponent } from "./compose/database.ts";
 import { egressProxies } from "./compose/egress.ts";
-import { heldMailOf } from "./compose/holds.ts";
 import { hookControl } from "./compose/hook-control.ts";
 import { hookGuard } from "./compose/hook-guard.ts";
 import { TEST_PAYLOAD_BYTES, testHook } from "./compose/hook-test.ts";
@@ -26,6 +25,7 @@ import {
   lmtpComponent,
   milterComponent,
 } from "./compose/listeners.ts";
+import { mailPath } from "./compose/mail-path.ts";
 import { pluginAdmin } from "./compose/plugin-admin.ts";
 import { pluginCare } from "./compose/plugin-care.ts";
 import { pluginLifecycle } from "./compose/plugin-lifecycle.ts";
@@ -35,16 +35,12 @@ import { pluginSettingsAdmin } from "./compose/plugin-settings.ts";
 import { reloader } from "./compose/reload.ts";
 import { createSettings } from "./compose/settings.ts";
 import { blobsComponent, storeComponent, workerComponent } from "./compose/storage.ts";
+import { storePorts } from "./compose/store-ports.ts";
 import { systemControl } from "./compose/system-control.ts";
 import { createTurns } from "./compose/turns.ts";
 import { callId, messageId } from "./core/ids.ts";
 import type { BlobStore } from "./core/ports/blobs.ts";
-import { createMessageAdder } from "./delivery/add-message.ts";
-import { createBatchImporter } from "./delivery/import-batch.ts";
-import { Intake } from "./delivery/intake.ts";
-import { EDIT_ROOM_BYTES, type EditRules } from "./delivery/message-edits.ts";
-import { HookDecider } from "./delivery/milter-decider.ts";
-import { TRACE_LIFETIME_S, TraceFields } from "./delivery/trace-field.ts";
+import { TRACE_LIFETIME_S } from "./delivery/trace-field.ts";
 import type { DeliveryStep } from "./delivery/transaction.ts";
 import { PayloadRoom } from "./hooks/payload-room.ts";
 import type { LoadedConfig } from "./platform/config/load.ts";
@@ -60,7 +56,6 @@ import { InstalledPlugins } from "./plugins/installed.ts";
 import { readPublicKey } from "./plugins/package/keys.ts";
 import type { ServicePorts } from "./services/ports.ts";
 import { recordReload } from "./services/system.ts";
-import { createAccountAdmin, createMessageAdmin } from "./store/admin.ts";
 import { createAudit } from "./store/audit.ts";
 import type { FsBlobStore } from "./store/blobs-fs.ts";
 import { MailboxChanges } from "./store/changes.ts";
@@ -79,12 +74,8 @@ import { StoredPluginRegistry } from "./store/plugin-registry.ts";
 import { StoredPluginSecrets } from "./store/plugin-secrets.ts";
 import { createPluginSettings } from "./store/plugin-settings.ts";
 import { SECRETS_PURPOSE, SETTINGS_PURPOSE, settleMasterKey } from "./store/reseal.ts";
-import { createScrub } from "./store/scrub.ts";
 import { syncDomains } from "./store/sync-domains.ts";
 import { createTallies } from "./store/tallies.ts";
-import { createVerdicts } from "./store/verdicts.ts";
-import { createVerificationStore } from "./store/verify-results.ts";
-import { MAX_BATCH_MESSAGES } from "./wire/transfer.ts";
 
 export interface ComposeOptions {
   /** Reads the configuration again, from where the first one came. */
@@ -207,45 +198,11 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     ledger: ledger.ledger,
     lateAnswers: jobs.lateAnswers,
   });
-  const editRoom = new PayloadRoom(EDIT_ROOM_BYTES);
-  const edits: EditRules = {
-    signedMail: () => settings.config.edits.signed_mail,
-    acquire: (bytes, deadline) => editRoom.acquire(bytes, deadline),
-    denied: (plugin, item) => metrics.pluginDeniedActions.inc({ plugin, item }),
-  };
-  const heldMail = heldMailOf({
-    settings,
-    log,
-    db,
-    blobs,
-    store,
-    changes,
-    directory,
+  const { decider, intake, heldMail } = mailPath({
+    ...common,
+    ...{ db, changes, directory, arrival, master, mimeLimits },
     hooks: hooks.runner,
-    edits,
-  });
-  const judging = {
-    ...arrival,
-    directory,
-    hooks: hooks.runner,
-    verdicts: createVerdicts(db),
-    trace: new TraceFields(now => master.traceKeys(now)),
-    holds: heldMail.holds,
-    log,
-  };
-  const decider = new HookDecider({
-    ...judging,
-    submissions: heldMail.submissions,
-    edits,
-    limits: () => ({ messageBytes: settings.config.limits.message_bytes, mime: mimeLimits() }),
-  });
-  const intake = new Intake({
-    ...judging,
-    lateReject: () => settings.config.lmtp.late_reject,
-    hostname: config.hostname,
-    limits: () => ({ receivedHeaders: settings.config.limits.received_headers, mime: mimeLimits() }),
-    detailFolder: () => settings.config.lmtp.detail_folder,
-    ...(options.onDeliveryStep === undefined ? {} : { onStep: options.onDeliveryStep }),
+    onDeliveryStep: options.onDeliveryStep,
   });
 
   // What the API offers.
@@ -288,15 +245,8 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
       await purgePlugin(id, config.log_dir);
     },
   });
-  const maxMessageBytes = () => settings.config.limits.message_bytes;
   const ports: ServicePorts = {
-    accounts: createAccountAdmin({
-      db,
-      onDirectoryChange: () => directory.invalidate(),
-      onMailboxesGone: mailboxes => changes.publish(mailboxes),
-      onPasswordChanged: (account, now) => log.info("account password changed", { account, now }),
-    }),
-    messages: createMessageAdmin(db),
+    ...storePorts({ ...common, db, blobs, changes, directory, reader, imports, arrival, mimeLimits }),
     jobs: jobs.admin,
     holds: heldMail.admin,
     releases: heldMail.releases,
@@ -308,20 +258,6 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     auditRecords: audit,
     alerts,
     keys: keyAdmin(resealing),
-    directory,
-    blobs,
-    adder: createMessageAdder({ ...arrival, maxMessageBytes, mimeLimits, log }),
-    mailboxes: reader,
-    imports,
-    batches: createBatchImporter({
-      ...arrival,
-      store: imports,
-      maxMessageBytes,
-      mimeLimits,
-      maxBatch: MAX_BATCH_MESSAGES,
-      log,
-    }),
-    verifications: createVerificationStore(db),
     pluginReviews: pluginReviews({ settings, hooks, installed }),
     pluginSettings: pluginSettingsAdmin({ settings, hooks, store: pluginSettings, turns }),
     plugins: pluginAdmin(hooks, secrets, () => settings.config.log_dir),
@@ -330,15 +266,6 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     pluginKeys,
     readPublicKey,
     system: systemControl({ settings, registry, metrics, reread: options.reread, apply: reload }),
-    maxMessageBytes,
-    scrub: createScrub({
-      db,
-      blobs,
-      onFinding(finding) {
-        metrics.scrubFindings.inc({ kind: finding.kind });
-        log.error("scrub found a fault", { ...finding });
-      },
-    }),
   };
 
   registry.register(databaseComponent({ ...common, db: dbCell }));

@@ -1,0 +1,89 @@
+/**
+ * A message's way in and out: the milter's decider, LMTP's intake, held mail, and what they share (message path, steps 1 to 7).
+ */
+import type { MessageId } from "../core/ids.ts";
+import type { MimeLimits } from "../core/mime/limits.ts";
+import type { BlobStore } from "../core/ports/blobs.ts";
+import type { HookRunner } from "../core/ports/hooks.ts";
+import type { MessageStore } from "../core/ports/store.ts";
+import { Intake } from "../delivery/intake.ts";
+import { EDIT_ROOM_BYTES, type EditRules } from "../delivery/message-edits.ts";
+import { HookDecider } from "../delivery/milter-decider.ts";
+import { TraceFields } from "../delivery/trace-field.ts";
+import type { DeliveryStep } from "../delivery/transaction.ts";
+import { PayloadRoom } from "../hooks/payload-room.ts";
+import type { RootLog } from "../platform/log.ts";
+import type { MasterKey } from "../platform/master-key.ts";
+import type { Metrics } from "../platform/metrics.ts";
+import type { MailboxChanges } from "../store/changes.ts";
+import type { Db } from "../store/db.ts";
+import type { StoreDirectory } from "../store/directory.ts";
+import { createVerdicts } from "../store/verdicts.ts";
+import { type HeldMail, heldMailOf } from "./holds.ts";
+import type { Settings } from "./settings.ts";
+
+/** What everything that takes in messages works on. */
+export interface Arrival {
+  readonly blobs: BlobStore;
+  readonly store: MessageStore;
+  readonly newMessageId: () => MessageId;
+  readonly now: () => Date;
+}
+
+export interface MailPathParts {
+  readonly settings: Settings;
+  readonly log: RootLog;
+  readonly metrics: Metrics;
+  readonly db: Db;
+  readonly changes: MailboxChanges;
+  readonly directory: StoreDirectory;
+  readonly arrival: Arrival;
+  readonly hooks: HookRunner;
+  readonly master: MasterKey;
+  readonly mimeLimits: () => MimeLimits;
+  readonly onDeliveryStep: ((step: DeliveryStep) => void) | undefined;
+}
+
+export interface MailPath {
+  /** For the milter listener. */
+  readonly decider: HookDecider;
+  /** For the LMTP listener. */
+  readonly intake: Intake;
+  readonly heldMail: HeldMail;
+}
+
+export function mailPath(parts: MailPathParts): MailPath {
+  const { settings, log, metrics, db, changes, directory, arrival, hooks, master, mimeLimits } = parts;
+  const editRoom = new PayloadRoom(EDIT_ROOM_BYTES);
+  const edits: EditRules = {
+    signedMail: () => settings.config.edits.signed_mail,
+    acquire: (bytes, deadline) => editRoom.acquire(bytes, deadline),
+    denied: (plugin, item) => metrics.pluginDeniedActions.inc({ plugin, item }),
+  };
+  const { blobs, store } = arrival;
+  const heldMail = heldMailOf({ settings, log, db, blobs, store, changes, directory, hooks, edits });
+  const judging = {
+    ...arrival,
+    directory,
+    hooks,
+    verdicts: createVerdicts(db),
+    trace: new TraceFields(now => master.traceKeys(now)),
+    holds: heldMail.holds,
+    log,
+  };
+  const decider = new HookDecider({
+    ...judging,
+    submissions: heldMail.submissions,
+    edits,
+    limits: () => ({ messageBytes: settings.config.limits.message_bytes, mime: mimeLimits() }),
+  });
+  const intake = new Intake({
+    ...judging,
+    lateReject: () => settings.config.lmtp.late_reject,
+    hostname: settings.config.hostname,
+    limits: () => ({ receivedHeaders: settings.config.limits.received_headers, mime: mimeLimits() }),
+    detailFolder: () => settings.config.lmtp.detail_folder,
+    ...(parts.onDeliveryStep === undefined ? {} : { onStep: parts.onDeliveryStep }),
+  });
+  return { decider, intake, heldMail };
+}
