@@ -78,6 +78,7 @@ export function configuredDomains(config: Config) {
     stage: domain.stage,
     accounts: domain.accounts,
     quotaBytes: domain.quota_mb * BYTES_PER_MB,
+    relayLmtp: domain.relay.lmtp,
   }));
 }
 

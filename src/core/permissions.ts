@@ -134,7 +134,7 @@ function headerParts(
       auth_user: point === "pre_send" ? (facts.authUser ?? null) : null,
       queue_id: facts.queueId === "" ? null : facts.queueId,
     },
-    auth: { spf: UNCHECKED, dkim: UNCHECKED, dmarc: UNCHECKED, arc: UNCHECKED },
+    auth: facts.senderAuth ?? { spf: UNCHECKED, dkim: UNCHECKED, dmarc: UNCHECKED, arc: UNCHECKED },
     context: {
       direction: facts.direction,
       stage: facts.stage,

@@ -6,9 +6,16 @@
 import type { MailAddress } from "../core/envelope.ts";
 import { MairustError } from "../core/errors.ts";
 import { accountId } from "../core/ids.ts";
-import type { Account, Directory, Domain, ResolvedRecipient, Stage } from "../core/ports/directory.ts";
+import {
+  type Account,
+  type Directory,
+  type Domain,
+  NO_ACCOUNT,
+  type ResolvedRecipient,
+  type Stage,
+} from "../core/ports/directory.ts";
 import { createAccount } from "./accounts.ts";
-import { canonicalAddress, canonicalDomain } from "./addresses.ts";
+import { addressText, canonicalAddress, canonicalDomain } from "./addresses.ts";
 import { Batcher } from "./batcher.ts";
 import type { Db } from "./db.ts";
 
@@ -28,6 +35,9 @@ interface LookupRow {
   stage: Stage;
   accounts: "auto" | "listed";
   domain_quota: number;
+  relay_lmtp: string | null;
+  has_account_stages: boolean;
+  account_stage: Stage | null;
   account_id: number | null;
   account_domain: string;
   local_part: string;
@@ -37,9 +47,12 @@ interface LookupRow {
   matched: "exact" | "alias" | "base" | null;
 }
 
+type DomainRow = Omit<Domain, "relayLmtp"> & { readonly relayLmtp: string | null };
+
 interface Lookup {
   readonly domain: Domain | undefined;
   readonly account: Account | undefined;
+  readonly stage: Stage;
   readonly detail: string | undefined;
 }
 
@@ -79,7 +92,7 @@ export class StoreDirectory implements Directory {
   }
 
   async resolveRecipient(address: MailAddress): Promise<ResolvedRecipient> {
-    const { found, domain } = await this.#find(address);
+    const { found, domain } = await this.#find(address, true);
     if (found !== undefined) return found;
     if (domain === undefined) {
       throw new MairustError("unknown_domain", `Cannot deliver to "${address.raw}": the domain is not ours`, {
@@ -88,6 +101,8 @@ export class StoreDirectory implements Directory {
     }
     const base = withoutDetail(address);
     const canonical = canonicalAddress(base);
+    if (domain.stage !== "store" && (domain.accounts === "listed" || domain.stage !== "mirror"))
+      return this.#remember(address.raw, unlisted(address, domain), domain, domain.stage, undefined);
     if (domain.accounts !== "auto" || canonical === undefined) {
       throw new MairustError(
         "unknown_account",
@@ -98,30 +113,42 @@ export class StoreDirectory implements Directory {
       );
     }
     await this.#db.begin(tx => createAccount(tx, base));
-    const { account } = await this.#lookups.add(base);
+    const { account, stage } = await this.#lookups.add(base);
     if (account === undefined) {
       throw new MairustError(
         "store_unavailable",
         `Cannot create account "${base.raw}": it is not there after its creation`,
       );
     }
-    return this.#remember(address.raw, account, domain, detailOf(address));
+    return this.#remember(address.raw, account, domain, stage, detailOf(address));
   }
 
   /** @returns the domain alone where the account is not there */
   async #find(
     address: MailAddress,
+    withUnlisted = false,
   ): Promise<{ readonly found?: ResolvedRecipient; readonly domain: Domain | undefined }> {
     const cached = this.#cache.get(address.raw);
-    if (cached !== undefined && cached.until > this.#now())
-      return { found: cached.found, domain: cached.found.domain };
-    const { account, domain, detail } = await this.#lookups.add(address);
+    if (cached !== undefined && cached.until > this.#now()) {
+      const { found } = cached;
+      // Nobody has an account by it: who asks for one must not find it.
+      return found.account.id === NO_ACCOUNT && !withUnlisted
+        ? { domain: found.domain }
+        : { found, domain: found.domain };
+    }
+    const { account, domain, stage, detail } = await this.#lookups.add(address);
     if (account === undefined || domain === undefined) return { domain };
-    return { found: this.#remember(address.raw, account, domain, detail), domain };
+    return { found: this.#remember(address.raw, account, domain, stage, detail), domain };
   }
 
-  #remember(key: string, account: Account, domain: Domain, detail: string | undefined): ResolvedRecipient {
-    const found = { account, domain, ...(detail === undefined ? {} : { detail }) };
+  #remember(
+    key: string,
+    account: Account,
+    domain: Domain,
+    stage: Stage,
+    detail: string | undefined,
+  ): ResolvedRecipient {
+    const found = { account, domain, stage, ...(detail === undefined ? {} : { detail }) };
     if (this.#cache.size >= CACHE_SIZE) {
       const [oldest] = this.#cache.keys();
       if (oldest !== undefined) this.#cache.delete(oldest);
@@ -130,6 +157,19 @@ export class StoreDirectory implements Directory {
     this.#cache.set(key, { found, until: this.#now() + CACHE_MS });
     return found;
   }
+}
+
+/** A recipient that only the next hop knows. */
+function unlisted(address: MailAddress, domain: Domain): Account {
+  const exact = canonicalAddress(address);
+  return {
+    id: NO_ACCOUNT,
+    address: exact === undefined ? address.raw : addressText(exact),
+    domain: domain.name,
+    quotaBytes: 0,
+    usedBytes: 0,
+    usedMessages: 0,
+  };
 }
 
 /** `user+detail@d` → `user@d`; an address without detail comes back as it is. */
@@ -155,7 +195,8 @@ async function lookUp(db: Db, batch: readonly MailAddress[]): Promise<readonly L
   // Exact account, then alias, then the account or alias without detail: the first that exists wins.
   const rows = await db.query<LookupRow>`
     select w.o as ord, d.name as domain, d.tenant, d.stage, d.accounts, d.quota_bytes as domain_quota,
-           a.id as account_id, a.domain as account_domain, a.local_part, a.quota_bytes, a.used_bytes, a.used_messages, hit.matched
+           a.id as account_id, a.domain as account_domain, a.local_part, a.quota_bytes, a.used_bytes, a.used_messages, hit.matched,
+           d.relay_lmtp, d.has_account_stages, a.stage as account_stage
     from json_to_recordset(${JSON.stringify(wanted)}::text::json) as w(o int, d text, l text, b text)
     left join domains d on d.name = w.d and d.enabled
     left join lateral (
@@ -172,22 +213,27 @@ async function lookUp(db: Db, batch: readonly MailAddress[]): Promise<readonly L
 }
 
 async function readDomainRow(db: Db, name: string): Promise<Domain | undefined> {
-  const [row] = await db.query<Domain>`
-    select name, tenant, stage, accounts, quota_bytes as "quotaBytes" from domains where name = ${name} and enabled`;
-  return row;
+  const [row] = await db.query<DomainRow>`
+    select name, tenant, stage, accounts, quota_bytes as "quotaBytes", relay_lmtp as "relayLmtp",
+           has_account_stages as "hasAccountStages"
+    from domains where name = ${name} and enabled`;
+  return row === undefined ? undefined : { ...row, relayLmtp: row.relayLmtp ?? undefined };
 }
 
 function lookup(row: LookupRow | undefined, address: MailAddress): Lookup {
   if (row === undefined || row.domain === null)
-    return { domain: undefined, account: undefined, detail: undefined };
+    return { domain: undefined, account: undefined, stage: "store", detail: undefined };
   const domain: Domain = {
     name: row.domain,
     tenant: row.tenant,
     stage: row.stage,
     accounts: row.accounts,
     quotaBytes: row.domain_quota,
+    relayLmtp: row.relay_lmtp ?? undefined,
+    hasAccountStages: row.has_account_stages,
   };
-  if (row.account_id === null) return { domain, account: undefined, detail: undefined };
+  const stage = row.account_stage ?? row.stage;
+  if (row.account_id === null) return { domain, account: undefined, stage, detail: undefined };
   const account: Account = {
     id: accountId(row.account_id),
     address: `${row.local_part}@${row.account_domain}`,
@@ -196,5 +242,5 @@ function lookup(row: LookupRow | undefined, address: MailAddress): Lookup {
     usedBytes: row.used_bytes,
     usedMessages: row.used_messages,
   };
-  return { domain, account, detail: row.matched === "base" ? detailOf(address) : undefined };
+  return { domain, account, stage, detail: row.matched === "base" ? detailOf(address) : undefined };
 }

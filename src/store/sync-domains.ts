@@ -4,11 +4,14 @@ import type { Domain } from "../core/ports/directory.ts";
 import { canonicalDomain } from "./addresses.ts";
 import { type Db, jsonText } from "./db.ts";
 
+/** As `[domains]` of the files has it. */
+export type ConfiguredDomain = Omit<Domain, "hasAccountStages">;
+
 /**
- * Add what is missing; tenant, account policy and quota follow the file, the stage of an existing domain stays. A domain that only a
+ * Add what is missing; tenant, account policy, quota and next hop follow the file, the stage of an existing domain stays. A domain that only a
  * file made and that no file names any more takes no mail from now on; its mail stays, and it is back when a file names it again.
  */
-export async function syncDomains(db: Db, domains: readonly Domain[]): Promise<void> {
+export async function syncDomains(db: Db, domains: readonly ConfiguredDomain[]): Promise<void> {
   const rows = jsonText(
     domains.map(d => ({
       n: canonicalDomain(d.name) ?? d.name,
@@ -16,19 +19,22 @@ export async function syncDomains(db: Db, domains: readonly Domain[]): Promise<v
       s: d.stage,
       a: d.accounts,
       q: d.quotaBytes,
+      r: d.relayLmtp,
     })),
   );
   await db.begin(async tx => {
     await tx.query`
       insert into tenants (name) select distinct t from json_to_recordset(${rows}::text::json) as d(t text) on conflict do nothing`;
     await tx.query`
-      insert into domains as d (name, tenant, stage, accounts, quota_bytes, origin)
-      select n, t, s, a, q, 'file' from json_to_recordset(${rows}::text::json) as w(n text, t text, s text, a text, q bigint)
+      insert into domains as d (name, tenant, stage, accounts, quota_bytes, relay_lmtp, origin)
+      select n, t, s, a, q, r, 'file'
+      from json_to_recordset(${rows}::text::json) as w(n text, t text, s text, a text, q bigint, r text)
       order by n
       on conflict (name) do update
-        set tenant = excluded.tenant, accounts = excluded.accounts, quota_bytes = excluded.quota_bytes, enabled = true
-        where (d.tenant, d.accounts, d.quota_bytes, d.enabled)
-          is distinct from (excluded.tenant, excluded.accounts, excluded.quota_bytes, true)`;
+        set tenant = excluded.tenant, accounts = excluded.accounts, quota_bytes = excluded.quota_bytes,
+            relay_lmtp = excluded.relay_lmtp, enabled = true
+        where (d.tenant, d.accounts, d.quota_bytes, d.relay_lmtp, d.enabled)
+          is distinct from (excluded.tenant, excluded.accounts, excluded.quota_bytes, excluded.relay_lmtp, true)`;
     await tx.query`
       update domains set enabled = false
       where origin = 'file' and enabled

@@ -135,6 +135,29 @@ export interface VerifyOptions {
   readonly onProgress: OnProgress;
 }
 
+/** Between an account here and one on an IMAP server. */
+export interface ImapTransferOptions {
+  readonly account: string;
+  /** The other server. */
+  readonly there: ImapLogin;
+  readonly maps: readonly FolderMapping[];
+  /** Most octets of bodies per second, both ways together; undefined: as fast as it goes. */
+  readonly bytesPerSecond: number | undefined;
+  readonly dryRun: boolean;
+  readonly onProgress: OnProgress;
+}
+
+export interface ImapImportOptions extends ImapTransferOptions {
+  readonly uids: "keep" | "own";
+  /** The source takes no mail any more. */
+  readonly final: boolean;
+  readonly calls: ImportCalls;
+}
+
+export interface ImapExportOptions extends ImapTransferOptions {
+  readonly calls: ExportCalls;
+}
+
 export interface TransferEngines {
   importMaildir(options: ImportOptions): Promise<ImportReport>;
   exportMaildir(options: ExportOptions): Promise<ExportReport>;

@@ -25,6 +25,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   api: ["core", "wire", "platform", "services"],
   cli: ["wire", "platform"],
   mailhost: ["core", "wire", "platform"],
+  site: ["core", "wire", "platform"],
   demo: ["core", "wire", "platform", "mailhost"],
   "compose.ts": ["*"],
   compose: ["*"],
@@ -43,6 +44,7 @@ export const ONLY_IN: Readonly<Record<string, string>> = {
   re2js: "core/",
   commander: "cli/",
   tweetnacl: "plugins/",
+  mailauth: "delivery/",
 };
 
 export interface Ban {

@@ -6,6 +6,7 @@ import type { BlobDigest, MessageId } from "../ids.ts";
 import type { ByteRange } from "./blobs.ts";
 import type { Stage } from "./directory.ts";
 import type { HookWish } from "./hook-wish.ts";
+import type { AuthFacts } from "./sender-auth.ts";
 import type { FlagSet } from "./store.ts";
 import type { TimelineEvent } from "./timeline.ts";
 
@@ -36,6 +37,8 @@ export interface MessageFacts {
   readonly account: string | undefined;
   readonly client: ClientFacts;
   readonly authUser: string | undefined;
+  /** What our own checks said of the sender; absent: nothing was checked. */
+  readonly senderAuth?: AuthFacts;
   /** The client came by TLS; undefined: not known. */
   readonly tls: boolean | undefined;
   /** Raw root header block (all of it, up to the scanner's cap). */

@@ -14,7 +14,7 @@ export interface ImportRecord {
   readonly id: number;
   /** Canonical address. */
   readonly account: string;
-  readonly kind: "maildir";
+  readonly kind: "maildir" | "imap";
   readonly source: string;
   readonly state: ImportState;
   readonly startedAt: Date;

@@ -59,7 +59,7 @@ export const importReport = Type.Object(
 export type ImportReport = Static<typeof importReport>;
 
 export const newImportBody = Type.Object(
-  { account: text(1000), kind: Type.Enum(["maildir"]), source: text(4096) },
+  { account: text(1000), kind: Type.Enum(["maildir", "imap"]), source: text(4096) },
   closed,
 );
 export type NewImportBody = Static<typeof newImportBody>;

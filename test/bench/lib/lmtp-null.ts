@@ -20,7 +20,16 @@ const RESOLVED: ResolvedRecipient = {
     usedBytes: 0,
     usedMessages: 0,
   },
-  domain: { name: "example.com", tenant: "main", stage: "store", accounts: "auto", quotaBytes: 0 },
+  domain: {
+    name: "example.com",
+    tenant: "main",
+    stage: "store",
+    accounts: "auto",
+    quotaBytes: 0,
+    relayLmtp: undefined,
+    hasAccountStages: false,
+  },
+  stage: "store",
 };
 const ID = messageId("00000000-0000-7000-8000-000000000000");
 

@@ -21,7 +21,16 @@ const DIRECTORY: Directory = {
     if (address.local !== "ann") throw new MairustError("unknown_account", "Cannot find it");
     return {
       account: ACCOUNT,
-      domain: { name: "a.test", tenant: "", stage: "store", accounts: "listed", quotaBytes: 0 },
+      domain: {
+        name: "a.test",
+        tenant: "",
+        stage: "store",
+        accounts: "listed",
+        quotaBytes: 0,
+        relayLmtp: undefined,
+        hasAccountStages: false,
+      },
+      stage: "store",
     };
   },
   findAccount: async () => undefined,

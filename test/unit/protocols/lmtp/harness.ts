@@ -82,7 +82,16 @@ export class MemoryIntake implements MessageIntake {
         usedBytes: 0,
         usedMessages: 0,
       },
-      domain: { name: domain, tenant: "main", stage: "store", accounts: "auto", quotaBytes: 0 },
+      domain: {
+        name: domain,
+        tenant: "main",
+        stage: "store",
+        accounts: "auto",
+        quotaBytes: 0,
+        relayLmtp: undefined,
+        hasAccountStages: false,
+      },
+      stage: "store",
     };
   }
 

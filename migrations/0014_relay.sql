@@ -1,0 +1,2 @@
+-- Filled in by what builds it.
+select 1;
