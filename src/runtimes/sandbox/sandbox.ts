@@ -2,7 +2,7 @@
  * The sandbox of this service: finds out by trying which tier this host can hold, once, and gives each plugin what it is held in. A
  * plugin for which nothing holds, or not what `plugins.require_limits` asks for, does not start. See `plugins/README.md`.
  */
-import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { messageOf, PluginSecurityError } from "../../core/errors.ts";
@@ -16,6 +16,7 @@ import { type JailSpec, Running, startBare, startJailed } from "./jail.ts";
 import { groupName, makeFolder } from "./leftovers.ts";
 import { bareReports, missingLimits, reportsOf } from "./limit-reports.ts";
 import { type Findings, PROBE_MEMORY_MB, probe } from "./probe.ts";
+import { removeTree } from "./remove-tree.ts";
 import { PluginUids } from "./uids.ts";
 
 export type WalledTier = Exclude<SandboxTier, 0>;
@@ -111,16 +112,20 @@ export class Sandbox {
     };
   }
 
-  /** The strongest tier that holds here, found out once; or why none does. */
+  /** The strongest tier that holds here, found out once; or why none does. Never rejects. */
   holding(): Promise<Holding | { readonly problem: string }> {
-    this.#holding ??= this.#find();
+    this.#holding ??= this.#find().catch((error: unknown) => {
+      // No folder of ours could be made: that is no matter of the tiers, and may be another one the next time.
+      this.#holding = undefined;
+      return { problem: messageOf(error) };
+    });
     return this.#holding;
   }
 
   /** After the last plugin. */
   close(): void {
     this.#cgroups?.close();
-    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true });
+    if (this.#folder !== undefined) removeTree(this.#folder);
   }
 
   #admitBare(pluginId: string, confinement: Confinement): Admitted {

@@ -179,6 +179,18 @@ function registerAttacks(rig: Rig): void {
       rmSync(dir, { recursive: true });
     }
   });
+  test("a folder that it closed to everybody does not outlive it, nor end the service", async () => {
+    const one = await started(rig.transport("com.example.closer"));
+    assert.equal(await answerOf(one, "close_folder"), "done");
+    await one.stop(deadlineAfter(2000));
+    const ours = readdirSync(tmpdir()).filter(
+      name => name.startsWith("mairust-sandbox-") && name.includes(`-${process.pid}-`),
+    );
+    const closed = ours.flatMap(name =>
+      readdirSync(join(tmpdir(), name)).filter(work => existsSync(join(tmpdir(), name, work, "closed"))),
+    );
+    assert.deepEqual(closed, []);
+  });
   test("who works on between its calls is ended, also when calls keep coming", async () => {
     const crashes = rig.crashes.length;
     assert.equal(await answerOf(attacker, "spin_between"), "spinning");
