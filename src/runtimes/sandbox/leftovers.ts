@@ -66,7 +66,7 @@ function isDead(pid: number): boolean {
 }
 
 /** Anybody may make a folder of this name where the system keeps temporary files. */
-function isOurs(path: string): boolean {
+export function isOurs(path: string): boolean {
   try {
     const found = lstatSync(path);
     return found.isDirectory() && found.uid === process.getuid?.();
