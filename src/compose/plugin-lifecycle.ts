@@ -49,7 +49,7 @@ export interface LifecycleParts extends ChangeParts, LookupParts {
   readonly turns: Turns;
   readonly health: PluginLifecycle["health"];
   readonly verify: PluginLifecycle["verify"];
-  /** Settings, secrets and logs of a plugin that is purged. */
+  /** Logs of a plugin that is purged. */
   readonly purge: (id: string) => Promise<void>;
 }
 
