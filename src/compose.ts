@@ -286,7 +286,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const lifecycle = pluginLifecycle({
     ...{ ...changing, settings, version, keys: pluginKeys, samples },
     ...{ health: care.health, verify: care.verify },
-    purge: id => purgePlugin(id, config.log_dir),
+    purge: id => purgePlugin(id, settings.config.plugins.dir, config.log_dir),
   });
   const maxMessageBytes = () => settings.config.limits.message_bytes;
   const ports: ServicePorts = {
