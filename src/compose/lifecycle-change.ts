@@ -76,11 +76,11 @@ export async function makeChange(parts: ChangeParts, change: LifecycleChange): P
     throw error;
   }
   await prepared.commit();
-  await change.purge?.();
-  await forgetDemotions(parts, change);
   installed.forget(change.id);
   const records = await registry.list().catch(() => undefined);
   if (records !== undefined) await removeVersions(parts, change, records);
+  await forgetDemotions(parts, change);
+  await change.purge?.();
   return prepared.hooks;
 }
 
