@@ -231,7 +231,10 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     call: (row, inUse, message) => testHook(trial, row, inUse, message),
   });
   const onStep = options.onLifecycleStep;
-  const changing = { hooks, rows: hookRows, registry: registryOfPlugins, installed, audit, turns, onStep };
+  const changing = {
+    ...{ hooks, rows: hookRows, registry: registryOfPlugins, installed, audit, turns, onStep },
+    guard: guard.admin,
+  };
   const care = pluginCare({
     ...{ ...common, ...changing, alerts, keys: pluginKeys, reread: commands.reread },
     traffic: () => egress.traffic(),
@@ -240,10 +243,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const lifecycle = pluginLifecycle({
     ...{ ...changing, settings, version, keys: pluginKeys, samples },
     ...{ health: care.health, verify: care.verify },
-    async purge(id) {
-      await pluginSettings.purge(id);
-      await purgePlugin(id, config.log_dir);
-    },
+    purge: id => purgePlugin(id, settings.config.plugins.dir, config.log_dir),
   });
   const ports: ServicePorts = {
     ...storePorts({ ...common, db, blobs, changes, directory, reader, imports, arrival, mimeLimits }),

@@ -15,6 +15,7 @@ import {
 import type { ServicePorts } from "../../services/ports.ts";
 import { messageRoutes as routes } from "../../wire/api/messages.ts";
 import { readTime } from "../../wire/message-arguments.ts";
+import { actorOf } from "../actor.ts";
 import type { App } from "../app-type.ts";
 import { eventBodyOf, messageBodyOf } from "../bodies.ts";
 import { uploadedBytes } from "../upload.ts";
@@ -59,6 +60,7 @@ export function messageRoutesOf(app: App, ports: ServicePorts): void {
       internalDate: date === undefined ? undefined : readDate(date),
       content: messageBytes(request.raw, request.body),
       dryRun,
+      who: actorOf(request),
     });
     reply.code(createdCode(dryRun));
     return {
