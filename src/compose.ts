@@ -54,6 +54,7 @@ import { loadOrMakeSecret } from "./platform/secret-file.ts";
 import { uuid7Generator } from "./platform/uuid7.ts";
 import { InstalledPlugins } from "./plugins/installed.ts";
 import { readPublicKey } from "./plugins/package/keys.ts";
+import { BodyReads } from "./services/body-reads.ts";
 import type { ServicePorts } from "./services/ports.ts";
 import { recordReload } from "./services/system.ts";
 import { createAudit } from "./store/audit.ts";
@@ -256,6 +257,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     log,
     audit,
     auditRecords: audit,
+    bodyReads: new BodyReads(audit),
     alerts,
     keys: keyAdmin(resealing),
     pluginReviews: pluginReviews({ settings, hooks, installed }),

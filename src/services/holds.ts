@@ -46,10 +46,12 @@ export interface HeldGiven {
   readonly preview: HeldPreview | undefined;
 }
 
-/** @throws {MairustError} `not_found`, `blob_missing`, `blob_damaged` */
-export async function getHeld(ports: ServicePorts, id: string): Promise<HeldGiven> {
+/** That somebody looked is recorded. @throws {MairustError} `not_found`, `blob_missing`, `blob_damaged`, `store_unavailable` */
+export async function getHeld(ports: ServicePorts, id: string, { who }: Actor): Promise<HeldGiven> {
   const record = await ports.holds.get(id);
   const content = await ports.holds.content(id);
+  if (content !== undefined)
+    await ports.bodyReads.opened(who, "held.read", id, { message: record.messageId });
   return { record, preview: content === undefined ? undefined : await previewHeld(ports, content) };
 }
 

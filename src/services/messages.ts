@@ -35,13 +35,21 @@ export interface RawContent {
   readonly content: AsyncIterable<Uint8Array>;
 }
 
-/** The bytes a mail client would fetch. @param id  undefined: the place says which. @throws {MairustError} `not_found` */
+/**
+ * The bytes a mail client would fetch; that somebody asked for them is recorded.
+ * @param id  undefined: the place says which
+ * @throws {MairustError} `not_found`, `store_unavailable`
+ */
 export async function readRaw(
   ports: ServicePorts,
   id: string | undefined,
   place: PlaceSelector,
+  { who }: Actor,
 ): Promise<RawContent> {
   const raw = await ports.messages.raw(id, place);
+  const { account, mailbox, uid } = raw;
+  if (id === undefined) await ports.bodyReads.openedMailbox(who, account, mailbox);
+  else await ports.bodyReads.opened(who, "message.read", id, { account, mailbox, uid });
   return { raw, content: prefixed(raw, ports.blobs.get(raw.digest)) };
 }
 

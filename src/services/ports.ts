@@ -21,6 +21,7 @@ import type { PluginSettingsAdmin } from "../core/ports/plugin-settings.ts";
 import type { Scrub } from "../core/ports/scrub.ts";
 import type { BatchImporter, ImportStore, VerificationStore } from "../core/ports/transfer.ts";
 import type { UndoControl } from "../core/ports/undo.ts";
+import type { BodyReads } from "./body-reads.ts";
 
 export interface ServicePorts {
   readonly accounts: AccountAdmin;
@@ -35,6 +36,8 @@ export interface ServicePorts {
   readonly log: Log;
   readonly audit: Audit;
   readonly auditRecords: AuditRecords;
+  /** Who opened whose mail. */
+  readonly bodyReads: BodyReads;
   readonly alerts: AdminAlerts;
   readonly keys: KeyAdmin;
   readonly directory: Directory;

@@ -44,11 +44,12 @@ export function messageRoutesOf(app: App, ports: ServicePorts): void {
       ...(mailbox === undefined ? {} : { mailbox }),
       ...(uid === undefined ? {} : { uid }),
     };
-    return sendRaw(reply, await readRaw(ports, request.params.id, place));
+    return sendRaw(reply, await readRaw(ports, request.params.id, place, { who: actorOf(request) }));
   });
   app.get(`${IN_MAILBOX}/:uid/raw`, { schema: routes.rawAt }, async (request, reply) => {
     const { address: account, mailbox, uid } = request.params;
-    return sendRaw(reply, await readRaw(ports, undefined, { account, mailbox, uid: Number(uid) }));
+    const place = { account, mailbox, uid: Number(uid) };
+    return sendRaw(reply, await readRaw(ports, undefined, place, { who: actorOf(request) }));
   });
   app.post(IN_MAILBOX, { schema: routes.add }, async (request, reply) => {
     const { address: account, mailbox } = request.params;

@@ -105,7 +105,7 @@ export function startBare(
   ];
   const child = spawnChild(spec, {
     before: prlimit === undefined ? [] : [prlimit, ...limits, "--"],
-    setpriv: user === undefined ? [] : ["--reuid", `${user.uid}`, "--regid", `${user.gid}`, "--clear-groups"],
+    user,
   });
   return confine(child, {
     limits: { cpuMs, memoryBytes: memoryMb * MIB },
