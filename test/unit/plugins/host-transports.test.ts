@@ -239,3 +239,17 @@ test("when the database goes away while plugins are loaded, transports that were
   await host.stop(deadlineAfter(1000));
   assert.deepEqual(calls.toSorted(), [`stop ${ID}`, `stop ${other}`]);
 });
+
+test("a transport that cannot say how it is has an error as its health", async () => {
+  const lease = new TransportPool().lease("one", () => ({
+    destination: "test",
+    start: async () => {},
+    call: async () => Buffer.from("{}"),
+    health: async () => {
+      throw new MairustError("store_unavailable", "Cannot read its secret");
+    },
+    stop: async () => {},
+  }));
+  const error = { status: "error", detail: "Cannot read its secret" };
+  assert.deepEqual([await lease.health(0), await lease.health(60_000)], [error, error]);
+});
