@@ -32,6 +32,7 @@ import { pluginLifecycle } from "./compose/plugin-lifecycle.ts";
 import { purgePlugin } from "./compose/plugin-purge.ts";
 import { pluginReviews } from "./compose/plugin-review.ts";
 import { pluginSettingsAdmin } from "./compose/plugin-settings.ts";
+import { relayOf } from "./compose/relay.ts";
 import { reloader } from "./compose/reload.ts";
 import { createSettings } from "./compose/settings.ts";
 import { blobsComponent, storeComponent, workerComponent } from "./compose/storage.ts";
@@ -198,9 +199,10 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     ledger: ledger.ledger,
     lateAnswers: jobs.lateAnswers,
   });
+  const relay = relayOf({ ...common, db, blobs, changes, master });
   const { decider, intake, heldMail } = mailPath({
     ...common,
-    ...{ db, changes, directory, arrival, master, mimeLimits },
+    ...{ db, changes, directory, arrival, master, mimeLimits, relay },
     hooks: hooks.runner,
     onDeliveryStep: options.onDeliveryStep,
   });
@@ -273,6 +275,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const settleKeys = () => settleMasterKey(resealing);
   const listening = [secrets, pluginKeys];
   registry.register(storeComponent(common, { changes, hub, listening, store, settleKeys }));
+  registry.register(relay.component);
   registry.register(ledger.component);
   registry.register(guard.component);
   registry.register(hooks.component);

@@ -21,6 +21,7 @@ import { Intake } from "../../../src/delivery/intake.ts";
 import type { EditRules, SignedMail } from "../../../src/delivery/message-edits.ts";
 import { HookDecider } from "../../../src/delivery/milter-decider.ts";
 import { TraceFields } from "../../../src/delivery/trace-field.ts";
+import type { IntakeOptions } from "../../../src/delivery/transaction.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { uuid7Generator } from "../../../src/platform/uuid7.ts";
 import { type FsBlobStore, openFsBlobs } from "../../../src/store/blobs-fs.ts";
@@ -29,6 +30,7 @@ import { createMessageStore } from "../../../src/store/deliver.ts";
 import { StoreDirectory } from "../../../src/store/directory.ts";
 import { createVerdicts } from "../../../src/store/verdicts.ts";
 import { silentLog, startTestDatabase, type TestDatabase } from "../../lib/database.ts";
+import { NO_RELAY } from "../../lib/relay-parts.ts";
 
 /** The service has submitted nothing. */
 export const NO_SUBMISSIONS: Submissions = { take: async () => undefined };
@@ -134,6 +136,9 @@ export class Rig {
   readonly denied: string[] = [];
   /** What LMTP holds goes here, when it is not the ones in memory. */
   realHolds: Holds | undefined;
+  /** Next hops and what is known of relayed mail; by default there are none. */
+  relay: Partial<IntakeOptions["relay"]> = {};
+  onStep: IntakeOptions["onStep"];
   /** The whole time of a message. */
   waitMs = 20_000;
 
@@ -213,6 +218,8 @@ export class Rig {
       ...this.#common,
       hostname: "mail.example.test",
       limits: () => ({ receivedHeaders: 5, mime: { depth: 300, parts: 3000 } }),
+      relay: { ...NO_RELAY, edits: this.edits, ...this.relay },
+      ...(this.onStep === undefined ? {} : { onStep: this.onStep }),
       ...(this.realHolds === undefined ? {} : { holds: this.realHolds }),
       detailFolder: () => true,
       lateReject: () => this.lateReject,
