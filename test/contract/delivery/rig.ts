@@ -124,7 +124,7 @@ export interface Sent {
 export class Rig {
   readonly database: TestDatabase;
   readonly blobs: FsBlobStore;
-  readonly directory: StoreDirectory;
+  directory: StoreDirectory;
   readonly hooks = new TestHooks();
   readonly holds = new MemoryHolds();
   readonly newId = uuid7Generator();
