@@ -42,7 +42,7 @@ import { createTurns } from "./compose/turns.ts";
 import { callId, messageId } from "./core/ids.ts";
 import type { BlobStore } from "./core/ports/blobs.ts";
 import { TRACE_LIFETIME_S } from "./delivery/trace-field.ts";
-import type { DeliveryStep } from "./delivery/transaction.ts";
+import type { DeliveryStep } from "./delivery/intake-options.ts";
 import { PayloadRoom } from "./hooks/payload-room.ts";
 import type { LoadedConfig } from "./platform/config/load.ts";
 import { deadlineAfter, type TimedDeadline } from "./platform/deadline.ts";

@@ -12,8 +12,9 @@ import type { ResolvedRecipient } from "../core/ports/directory.ts";
 import type { IntakeStream, MessageIntake, RecipientOutcome } from "../core/ports/intake.ts";
 import { within } from "../platform/deadline.ts";
 import { InFlightDeliveries } from "./in-flight.ts";
+import type { IntakeOptions } from "./intake-options.ts";
 import { MessageReceiver } from "./received-message.ts";
-import { type IntakeOptions, Transaction } from "./transaction.ts";
+import { Transaction } from "./transaction.ts";
 
 export class Intake implements MessageIntake {
   readonly #options: IntakeOptions;
