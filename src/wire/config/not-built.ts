@@ -12,8 +12,6 @@ export type Refusal =
   | { readonly kind: "non_empty" }
   /** These words; in a list, any element. */
   | { readonly kind: "words"; readonly words: readonly unknown[] }
-  /** Anything but these words. */
-  | { readonly kind: "other_than"; readonly words: readonly unknown[] }
   /** Texts that begin so; in a list, any element. */
   | { readonly kind: "prefix"; readonly prefix: string };
 
@@ -76,8 +74,6 @@ function isRefused(refusal: Refusal, value: unknown): boolean {
       return !isEmpty(value);
     case "words":
       return elements.some(element => refusal.words.includes(element));
-    case "other_than":
-      return elements.some(element => !refusal.words.includes(element));
     case "prefix":
       return elements.some(element => typeof element === "string" && element.startsWith(refusal.prefix));
   }
