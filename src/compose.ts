@@ -32,6 +32,7 @@ import { pluginLifecycle } from "./compose/plugin-lifecycle.ts";
 import { purgePlugin } from "./compose/plugin-purge.ts";
 import { pluginReviews } from "./compose/plugin-review.ts";
 import { pluginSettingsAdmin } from "./compose/plugin-settings.ts";
+import { relayOf } from "./compose/relay.ts";
 import { reloader } from "./compose/reload.ts";
 import { createSettings } from "./compose/settings.ts";
 import { blobsComponent, storeComponent, workerComponent } from "./compose/storage.ts";
@@ -40,8 +41,8 @@ import { systemControl } from "./compose/system-control.ts";
 import { createTurns } from "./compose/turns.ts";
 import { callId, messageId } from "./core/ids.ts";
 import type { BlobStore } from "./core/ports/blobs.ts";
+import type { DeliveryStep } from "./delivery/intake-options.ts";
 import { TRACE_LIFETIME_S } from "./delivery/trace-field.ts";
-import type { DeliveryStep } from "./delivery/transaction.ts";
 import { PayloadRoom } from "./hooks/payload-room.ts";
 import type { LoadedConfig } from "./platform/config/load.ts";
 import { deadlineAfter, type TimedDeadline } from "./platform/deadline.ts";
@@ -199,9 +200,10 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     ledger: ledger.ledger,
     lateAnswers: jobs.lateAnswers,
   });
+  const relay = relayOf({ ...common, db, blobs, changes, master });
   const { decider, intake, heldMail } = mailPath({
     ...common,
-    ...{ db, changes, directory, arrival, master, mimeLimits },
+    ...{ db, changes, directory, arrival, master, mimeLimits, relay },
     hooks: hooks.runner,
     onDeliveryStep: options.onDeliveryStep,
   });
@@ -275,6 +277,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const settleKeys = () => settleMasterKey(resealing);
   const listening = [secrets, pluginKeys];
   registry.register(storeComponent(common, { changes, hub, listening, store, settleKeys }));
+  registry.register(relay.component);
   registry.register(ledger.component);
   registry.register(guard.component);
   registry.register(hooks.component);

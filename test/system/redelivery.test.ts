@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import type { DeliveryStep } from "../../src/delivery/transaction.ts";
+import type { DeliveryStep } from "../../src/delivery/intake-options.ts";
 import { type MailSite, startMailSite } from "../lib/mail-site.ts";
 
 const USER = "taro@example.test";

@@ -12,8 +12,6 @@ export type Refusal =
   | { readonly kind: "non_empty" }
   /** These words; in a list, any element. */
   | { readonly kind: "words"; readonly words: readonly unknown[] }
-  /** Anything but these words. */
-  | { readonly kind: "other_than"; readonly words: readonly unknown[] }
   /** Texts that begin so; in a list, any element. */
   | { readonly kind: "prefix"; readonly prefix: string };
 
@@ -29,7 +27,6 @@ const any: Refusal = { kind: "any" };
 const nonEmpty: Refusal = { kind: "non_empty" };
 const tls: Refusal = { kind: "prefix", prefix: "tls:" };
 const words = (...list: readonly unknown[]): Refusal => ({ kind: "words", words: list });
-const otherThan = (...list: readonly unknown[]): Refusal => ({ kind: "other_than", words: list });
 
 /** Of `[plugin."…".grants]`: also asked when a plugin is enabled. */
 function grants(refused: Readonly<Partial<Record<PermissionName, Refusal>>>): readonly NotBuilt[] {
@@ -57,9 +54,6 @@ export const NOT_BUILT: readonly NotBuilt[] = [
   { key: ["sender_auth", "*"], refused: any, missing: "sender authentication" },
   { key: ["queue", "driver"], refused: words("nats"), missing: "the NATS job queue" },
   { key: ["queue", "nats_url"], refused: nonEmpty, missing: "the NATS job queue" },
-  { key: ["defaults", "stage"], refused: otherThan("store"), missing: "every stage but store" },
-  { key: ["domains", "*", "stage"], refused: otherThan("store"), missing: "every stage but store" },
-  { key: ["domains", "*", "relay", "*"], refused: any, missing: "relaying to a next hop" },
   ...grants({
     send_mail: words(true),
   }),
@@ -80,8 +74,6 @@ function isRefused(refusal: Refusal, value: unknown): boolean {
       return !isEmpty(value);
     case "words":
       return elements.some(element => refusal.words.includes(element));
-    case "other_than":
-      return elements.some(element => !refusal.words.includes(element));
     case "prefix":
       return elements.some(element => typeof element === "string" && element.startsWith(refusal.prefix));
   }

@@ -21,6 +21,7 @@ import { createHoldAdmin } from "../../../src/store/holds-admin.ts";
 import { createHoldReleases } from "../../../src/store/holds-release.ts";
 import { createSubmissions } from "../../../src/store/submissions.ts";
 import { silentLog } from "../../lib/database.ts";
+import { NO_RELAY } from "../../lib/relay-parts.ts";
 import { openStoredMail } from "../store/stored-mail.ts";
 
 export const BY = { priority: 100, name: "dlp", pluginId: "com.example.dlp", reason: "card number" };
@@ -54,7 +55,12 @@ export async function openHeldMail() {
     accountOf,
     removeAccount: (address: string) => removeAccount(db, address, { dryRun: false }),
     /** @param server  `outbound.smtp` */
-    releases: (hooks: HookRunner = NO_HOOKS, server = "inet:127.0.0.1:1", store = holdStore()) =>
+    releases: (
+      hooks: HookRunner = NO_HOOKS,
+      server = "inet:127.0.0.1:1",
+      store = holdStore(),
+      relay = NO_RELAY,
+    ) =>
       createReleases({
         admin,
         holds: store,
@@ -65,6 +71,7 @@ export async function openHeldMail() {
         recordEvents: () => undefined,
         canonical: raw => raw.toLowerCase(),
         hostname: "mail.example.test",
+        relay,
         server: () => server,
         log: silentLog,
         now: () => new Date(),

@@ -3,11 +3,17 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
+import type { AccountId } from "../../../src/core/ids.ts";
 import { DELIVER } from "../../../src/core/merge.ts";
+import { NO_ACCOUNT } from "../../../src/core/ports/directory.ts";
 import type { HoldReleases } from "../../../src/core/ports/hold-admin.ts";
 import type { NewHold } from "../../../src/core/ports/holds.ts";
 import type { ChainOptions, HookDecision, HookPoint, HookRunner } from "../../../src/core/ports/hooks.ts";
+import { createNextHops } from "../../../src/delivery/relay/next-hops.ts";
 import { FOLLOW_UP_ATTEMPTS } from "../../../src/store/deliver-rows.ts";
+import { StoreDirectory } from "../../../src/store/directory.ts";
+import { LmtpHop } from "../../lib/lmtp-hop.ts";
+import { NO_RELAY } from "../../lib/relay-parts.ts";
 import { ADDRESS, ADMIN, atMilter, BY, type HeldMailRig, openHeldMail, startMta } from "./held-mail.ts";
 
 let rig: HeldMailRig;
@@ -366,4 +372,45 @@ test("inbound mail is rejected without a bounce", async t => {
   const { id } = await held(atMilter(["a@example.test"]));
   const record = await rig.releases(undefined, mta.server).reject(id, ADMIN, { dryRun: false });
   assert.deepEqual([record.state, mta.taken.length], ["rejected", 0]);
+});
+
+test("mail held in a relay stage goes to the next hop; in mirror its copy lies here too, and what is refused stays held", async t => {
+  const hop = await LmtpHop.start();
+  const hops = createNextHops({ hostname: "mail.example.test" });
+  t.after(async () => {
+    hops.close();
+    await hop.stop();
+  });
+  await rig.db.query`
+    insert into domains (name, accounts, stage, relay_lmtp)
+    values ('h.test', 'listed', 'hooks', ${hop.server}), ('m.test', 'auto', 'mirror', ${hop.server})`;
+  const releases = rig.releases(undefined, undefined, undefined, { ...NO_RELAY, hops });
+  const holdFor = async (address: string, id: AccountId, raw = address) =>
+    held({
+      ...(await rig.atLmtp()),
+      recipients: [{ address: parseMailAddress(raw) }],
+      account: { id, address },
+      prefix: Buffer.from(
+        `Return-Path: <a@example.org>\r\nDelivered-To: ${address}\r\nReceived: by us\r\nX-H: 1\r\n`,
+      ),
+    });
+  // Nobody here knows it.
+  const { id } = await holdFor("nobody@h.test", NO_ACCOUNT, "Nobody@h.test");
+  const result = await releases.release(ask(id));
+  assert.deepEqual(result.released, [{ recipient: "nobody@h.test", text: "250 2.0.0 saved" }]);
+  assert.equal(result.hold.state, "released");
+  const text = hop.messages[0]?.bytes.toString("latin1") ?? "";
+  assert.ok(text.endsWith(TEXT) && /\r\nReceived: by us\r\nX-H: 1\r\nX-N: /u.test(text), text);
+  assert.deepEqual(hop.messages[0]?.commands.slice(1), ["RCPT TO:<Nobody@h.test>"]);
+  assert.equal(text.includes("Delivered-To"), false);
+  const directory = new StoreDirectory(rig.db);
+  const { account } = await directory.resolveRecipient(parseMailAddress("u@m.test"));
+  const mirrored = await holdFor("u@m.test", account.id);
+  hop.behaviour.onMessage = () => ["452 4.2.2 full"];
+  await assert.rejects(releases.release(ask(mirrored.id)), /says 452 4\.2\.2 full/u);
+  assert.equal((await rig.admin.get(mirrored.id)).state, "held");
+  hop.behaviour.onMessage = () => undefined;
+  const [place] = (await releases.release(ask(mirrored.id))).released;
+  assert.equal(place?.text, "INBOX/1");
+  assert.equal(hop.messages.length, 3);
 });
