@@ -40,6 +40,7 @@ import { systemControl } from "./compose/system-control.ts";
 import { createTurns } from "./compose/turns.ts";
 import { callId, messageId } from "./core/ids.ts";
 import type { BlobStore } from "./core/ports/blobs.ts";
+import { probeNextHop } from "./delivery/probe-next-hop.ts";
 import { TRACE_LIFETIME_S } from "./delivery/trace-field.ts";
 import type { DeliveryStep } from "./delivery/transaction.ts";
 import { PayloadRoom } from "./hooks/payload-room.ts";
@@ -62,6 +63,7 @@ import { MailboxChanges } from "./store/changes.ts";
 import type { Db } from "./store/db.ts";
 import { createMessageStore } from "./store/deliver.ts";
 import { StoreDirectory } from "./store/directory.ts";
+import { DirectoryChanges } from "./store/directory-changes.ts";
 import { createGuardRecords } from "./store/hook-guard.ts";
 import { createHookRows } from "./store/hook-rows.ts";
 import { createImportStore } from "./store/import.ts";
@@ -135,6 +137,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const hub = new MailboxHub(db, changes, log);
   const reader = createMailboxReader(db, hub);
   const directory = new StoreDirectory(db);
+  const directoryChanges = new DirectoryChanges(db, log, directory);
   const onCommit = (seconds: number, messages: number, bytes: number) => {
     metrics.storeCommit.observe(seconds);
     metrics.storeMessages.inc(messages);
@@ -214,7 +217,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     turns,
     async syncDomains() {
       await syncDomains(db, configuredDomains(settings.config));
-      directory.invalidate();
+      directoryChanges.publish();
     },
   });
   const trial = {
@@ -246,7 +249,10 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     },
   });
   const ports: ServicePorts = {
-    ...storePorts({ ...common, db, blobs, changes, directory, reader, imports, arrival, mimeLimits }),
+    ...storePorts({
+      ...{ ...common, db, blobs, changes, directory, directoryChanges, reader, imports, arrival, mimeLimits },
+    }),
+    nextHops: { probe: probeNextHop },
     jobs: jobs.admin,
     holds: heldMail.admin,
     releases: heldMail.releases,
@@ -271,7 +277,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   registry.register(databaseComponent({ ...common, db: dbCell }));
   registry.register(blobsComponent(common, blobCell));
   const settleKeys = () => settleMasterKey(resealing);
-  const listening = [secrets, pluginKeys];
+  const listening = [secrets, pluginKeys, directoryChanges];
   registry.register(storeComponent(common, { changes, hub, listening, store, settleKeys }));
   registry.register(ledger.component);
   registry.register(guard.component);
