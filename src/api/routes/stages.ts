@@ -71,6 +71,7 @@ const stageBodyOf = ({ record, initial, relayOrigin, settledAt }: StageView): St
   domain: record.domain,
   stage: record.stage,
   own_stage: record.own ?? null,
+  domain_stage: record.domainStage,
   initial_stage: initial?.stage ?? null,
   initial_origin: initial?.origin ?? null,
   relay_lmtp: record.relayLmtp ?? null,

@@ -14,6 +14,7 @@ export const stageBody = Type.Object(
     domain: Type.String(),
     stage: Type.Enum([...STAGES], { description: "in effect" }),
     own_stage: nullable(Type.Enum([...STAGES], { description: "of an account; null: its domain's" })),
+    domain_stage: stage,
     initial_stage: nullable(Type.String({ description: "of a domain that a file names" })),
     initial_origin: nullable(Type.String({ description: "where the file says so" })),
     relay_lmtp: nullable(Type.String({ description: "next hop of the stages before store" })),
