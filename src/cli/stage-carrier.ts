@@ -2,17 +2,19 @@
 import type { LoadedConfig } from "../platform/config/load.ts";
 import { MAX_REPORTED } from "../wire/transfer.ts";
 import type {
+  ExportCalls,
   ExportMailboxReport,
   ExportReport,
   ImapExportOptions,
+  ImapLogin,
   TransferEngines,
   VerifyOptions,
 } from "../wire/transfer-calls.ts";
 import type { Client } from "./client.ts";
 import type { CommandContext } from "./command.ts";
 import { mappings } from "./commands/import.ts";
-import { loginHere, loginThere } from "./commands/verify.ts";
 import { CommandError, EXIT, usageError } from "./exit-codes.ts";
+import { loginAt, secretOf } from "./imap-login.ts";
 import type { Progress } from "./progress.ts";
 import type { Carrier, Pass } from "./stage-carry.ts";
 import { exportCalls, recordVerification } from "./transfer-client.ts";
@@ -32,6 +34,8 @@ interface Engines {
   exportImap?(options: ExportOptions): Promise<Report>;
 }
 
+const AGAINST = "--against";
+
 /** @throws {CommandError} 64: options that do not fit */
 export function carrierOf(
   context: CommandContext,
@@ -43,20 +47,22 @@ export function carrierOf(
   if (engines.exportImap === undefined)
     throw new CommandError(EXIT.usage, "carrying mail back is not built in this version");
   const exportImap = engines.exportImap.bind(engines);
-  const maps = mappings(context.options.texts("map"));
+  const { options } = context;
+  const maps = mappings(options.texts("map"));
   const stepsOf = (account: string) => (step: Parameters<Progress["step"]>[0]) =>
     progress.step({ ...step, mailbox: `${account} ${step.mailbox}` });
   return {
     async pass(account, expunge) {
+      const calls = await callsUpToNow(exportCalls(client), account);
       const report = await exportImap({
-        ...{ account, maps, there: loginThere(against, account, context), calls: exportCalls(client) },
-        ...{ bytesPerSecond: undefined, dryRun: context.options.has("dryRun"), expunge },
+        ...{ account, maps, there: loginAt(against, AGAINST, account, options), calls },
+        ...{ bytesPerSecond: undefined, dryRun: options.has("dryRun"), expunge },
         onProgress: stepsOf(account),
       });
       return passOf(report);
     },
     async verify(account) {
-      const there = loginThere(against, account, context);
+      const there = loginAt(against, AGAINST, account, options);
       const result = await engines.verify({
         ...{ here: loginHere(loaded, account), there, mode: "headers", maps },
         ...{ ignoreUids: true, ignoreDates: true, ignoreTrace: true, listed: MAX_REPORTED },
@@ -70,11 +76,27 @@ export function carrierOf(
   };
 }
 
-/** Looked at before anything is changed. @throws {CommandError} 64 */
-export function checkCarrier(context: CommandContext, kind: "domain" | "account", against: string): void {
-  if (kind === "domain" && context.options.text("masterUser") === undefined)
+/** Looked at before anything is changed. @throws {CommandError} 64, 65, 66, 77 */
+export function checkCarrier({ options }: CommandContext, kind: "domain" | "account", against: string): void {
+  if (kind === "domain" && options.text("masterUser") === undefined)
     throw usageError("--master-user is missing: one login for all accounts of the domain");
-  loginThere(against, "someone@example.com", context);
+  loginAt(against, AGAINST, "someone@example.com", options);
+}
+
+/**
+ * What is here now, and nothing that comes while the pass runs. Mail that both sides are given is there before it shows here: whatever
+ * this pass is about is there too when it looks, however long that takes, and is not sent a second time.
+ */
+async function callsUpToNow<T extends ExportCalls>(calls: T, account: string): Promise<T> {
+  const now = new Map((await calls.mailboxes(account)).map(box => [box.name, box.uid_next]));
+  return {
+    ...calls,
+    mailboxes: async whose => (await calls.mailboxes(whose)).filter(({ name }) => now.has(name)),
+    async messages(whose, mailbox, cursor) {
+      const page = await calls.messages(whose, mailbox, cursor);
+      return { ...page, items: page.items.filter(({ uid }) => uid < (now.get(mailbox) ?? 0)) };
+    },
+  };
 }
 
 function passOf({ mailboxes, problems }: Report): Pass {
@@ -84,6 +106,32 @@ function passOf({ mailboxes, problems }: Report): Pass {
     copied: sum(m => m.copied),
     flagsUpdated: sum(m => m.flags_updated),
     expunged: sum(m => m.expunged),
-    problems: problems.map(({ mailbox, uid, reason }) => `${mailbox}/${uid}: ${reason}`),
+    problems: [
+      ...problems.map(({ mailbox, uid, reason }) => `${mailbox}/${uid}: ${reason}`),
+      ...mailboxes.filter(refusedWhole(problems)).map(m => `${m.mailbox}: not taken by "${m.folder}"`),
+    ],
+  };
+}
+
+/** Failed, and no message of it says why. */
+const refusedWhole =
+  (problems: Report["problems"]) =>
+  ({ mailbox, failed }: ExportMailboxReport) =>
+    failed > 0 && !problems.some(problem => problem.mailbox === mailbox);
+
+/** Our own IMAP listener, as Dovecot logs in. @throws {CommandError} 78 */
+function loginHere({ config }: LoadedConfig, account: string): ImapLogin {
+  const spec = config.imap.listen.map(one => /^inet:(.+):(\d+)$/u.exec(one)).find(one => one !== null);
+  if (spec === undefined || spec === null)
+    throw new CommandError(EXIT.configuration, "imap.listen has no inet: address to read this side by");
+  const host = (spec[1] ?? "").replace(/^\[|\]$/gu, "");
+  return {
+    host: ["0.0.0.0", "::", "*"].includes(host) ? "127.0.0.1" : host,
+    port: Number(spec[2]),
+    secure: false,
+    verifyCertificate: true,
+    user: config.imap.master_user,
+    password: secretOf(config.imap.master_password_file, "imap.master_password_file"),
+    authorize: account,
   };
 }

@@ -5,8 +5,8 @@
  *
  * Mail whose RCPT was answered while the stage was `store` is stored here alone, also when that ends after the switch. It takes as long
  * as one transaction may (`settled_at` says until when); so the last passes go on until then, and one of them comes after it. Mail
- * accepted from the switch on is with Dovecot before its copy shows here; a pass reads our list first and theirs later, finds it
- * there by its bytes and sends nothing twice. Then both are compared again.
+ * accepted from the switch on is with Dovecot before its copy shows here; a pass is about what was here before it looked there, finds
+ * it there by its bytes and sends nothing twice. Then both are compared again.
  *
  * The passes go to the mailboxes that Dovecot keeps for itself, while clients still read the sidecar's: a login by a master user has
  * them (dovecot/README.md). Everything may be run again at any time: what was carried is known by the service and by its bytes.

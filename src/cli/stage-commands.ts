@@ -1,5 +1,6 @@
 /** The part of the command table about stages. */
 import type { CommandSpec, Handler } from "./command.ts";
+import { LOGIN_OPTIONS } from "./imap-login.ts";
 
 const stage = (pick: (m: typeof import("./commands/stage.ts")) => Handler) => async () =>
   pick(await import("./commands/stage.ts"));
@@ -26,12 +27,7 @@ export const STAGE_COMMANDS: readonly CommandSpec[] = [
         description:
           "imap://host:port or imaps://… of Dovecot's own mail: what only the sidecar has goes back",
       },
-      { flags: "--password-file <file>", description: "with the password for that server" },
-      {
-        flags: "--master-user <name>",
-        description: "who logs in there for every account; needed for a domain",
-      },
-      { flags: "--insecure", description: "take any certificate" },
+      ...LOGIN_OPTIONS,
       {
         flags: "--map <old=new>",
         description: "a folder there is this mailbox here, with all below it; may be repeated",
@@ -45,7 +41,10 @@ export const STAGE_COMMANDS: readonly CommandSpec[] = [
       { flags: "--force", description: "though the next hop does not greet" },
       { flags: "--postfix-dir <folder>", description: "of main.cf; default: Postfix's own" },
       { flags: "--dovecot-config <file>", description: "default: Dovecot's own" },
-      { flags: "--backup-dir <folder>", description: "where --apply keeps the files as they were" },
+      {
+        flags: "--backup <folder>",
+        description: "where --apply keeps the files as they were; default /var/backups/mairust",
+      },
       { flags: "--dry-run", description: "say what would happen, change nothing" },
       { flags: "--yes", description: "do it without asking" },
       {

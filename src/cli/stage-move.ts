@@ -14,7 +14,15 @@ import { CommandError, EXIT, type ExitCode, usageError } from "./exit-codes.ts";
 import { type Column, confirm, printRows } from "./output.ts";
 import { progressOf } from "./progress.ts";
 import { carrierOf, checkCarrier } from "./stage-carrier.ts";
-import { type AccountCarried, type Carrier, carryBack, carryRest, eachOf, isDone, together } from "./stage-carry.ts";
+import {
+  type AccountCarried,
+  type Carrier,
+  carryBack,
+  carryRest,
+  eachOf,
+  isDone,
+  together,
+} from "./stage-carry.ts";
 import { printPlan, refuseObstacles, SiteHalf } from "./stage-site.ts";
 import { type Step, stepOf } from "./stage-steps.ts";
 import { printable } from "./text.ts";

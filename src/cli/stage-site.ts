@@ -2,7 +2,6 @@
  * The half of a step that Postfix and Dovecot take: which lines they lack for a stage, and those that undo them, printed as a person
  * would type them, or made after a backup. The engine runs in this process, as the user of the command.
  */
-import { join } from "node:path";
 import type { LoadedConfig } from "../platform/config/load.ts";
 import type {
   SiteChange,
@@ -15,6 +14,9 @@ import type {
 import type { CommandContext } from "./command.ts";
 import { CommandError, EXIT } from "./exit-codes.ts";
 import { printable } from "./text.ts";
+
+/** Where `setup` keeps files as they were, too. */
+const BACKUP = "/var/backups/mairust";
 
 /** `planUndo`: what takes back all that was set up for one scope. */
 type Engines = SiteEngines & { readonly planUndo?: SiteEngines["plan"] };
@@ -51,31 +53,34 @@ export class SiteHalf {
   async apply(plan: SitePlan): Promise<void> {
     const { options, terminal } = this.#context;
     const { config } = this.#loaded;
-    const backupDir = options.text("backupDir") ?? join(config.data_dir, "site-backups");
+    const backupDir = options.text("backup") ?? BACKUP;
     const { backup, changed } = await this.#engines.apply(config, this.#places, plan, backupDir);
+    if (changed.length === 0) return;
     terminal.err(`changed ${changed.map(printable).join(", ")}; as they were: ${printable(backup)}\n`);
   }
 }
 
-/** On standard error: standard output has the result alone. */
+/** On standard error: standard output has the result alone. What undoes is not pasted by accident. */
 export function printPlan({ terminal }: CommandContext, plan: SitePlan, heading: string): void {
   if (plan.changes.length === 0) return;
-  terminal.err(`${heading}\n${linesOf(plan.changes)}`);
-  if (plan.undo.length > 0) terminal.err(`and this takes it back:\n${linesOf(plan.undo)}`);
+  terminal.err(`${heading}\n${shell(plan.changes, "")}`);
+  if (plan.undo.length > 0) terminal.err(`# what takes it back\n${shell(plan.undo, "# ")}`);
 }
 
-function linesOf(changes: readonly SiteChange[]): string {
-  return changes
-    .map(({ server, file, why, commands, lines }) =>
-      [
-        `  # ${server}: ${printable(why)}`,
-        ...(commands.length > 0
-          ? commands.map(command => `  ${printable(command)}`)
-          : [`  # in ${printable(file)}:`, ...lines.map(line => `  ${printable(line)}`)]),
-        "",
-      ].join("\n"),
-    )
-    .join("");
+function shell(changes: readonly SiteChange[], mark: string): string {
+  const servers = [...new Set(changes.map(change => change.server))];
+  const lines = changes.flatMap(({ file, why, commands, lines: wanted }) => [
+    `# ${file}${why === "" ? "" : `: ${why}`}`,
+    ...(commands.length > 0
+      ? commands.map(command => `${mark}${command}`)
+      : wanted.map(line => `#   ${line}`)),
+  ]);
+  const reload = servers.map(server =>
+    server === "postfix"
+      ? `${mark}postfix check && postfix reload`
+      : `${mark}doveconf -n >/dev/null && doveadm reload`,
+  );
+  return [...lines, ...reload].map(line => `${printable(line)}\n`).join("");
 }
 
 /** @throws {CommandError} 1: what keeps us from it, each with what to do */

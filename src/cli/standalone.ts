@@ -113,7 +113,7 @@ export interface Standalone {
   signals(): Signals;
   /** Import, export, verify: they read and write files as the user of the command. */
   transfer(): Promise<TransferEngines>;
-  /** Postfix and Dovecot beside us: how they are set up, and what a stage needs of them. */
+  /** How Postfix and Dovecot are set up, and what a stage needs there. */
   site(): Promise<SiteEngines>;
   /** For authors of plugins: a project, its tests, a call on trial. */
   author(): Promise<AuthorTools>;

@@ -29,8 +29,8 @@ export const VERIFY_FRESH_S = 14_400;
 export const CARRIED_FRESH_S = 3_600;
 /** For a next hop to greet. */
 const PROBE_MS = 5_000;
-/** Beyond `lmtp.chain_timeout_ms`, from RCPT to the last byte of a message, and for a commit that comes late. */
-const SETTLE_MARGIN_MS = 10_000;
+/** Beyond `lmtp.chain_timeout_ms`: from RCPT to the last byte of a message, and for a node that hears of the step late. */
+const SETTLE_MARGIN_MS = 5_000;
 
 export type Scope = Pick<StageRecord, "kind" | "scope">;
 
@@ -114,10 +114,15 @@ function viewOf(ports: ServicePorts, record: StageRecord): StageView {
   const timeout = ports.system.config().find(({ key }) => key === "lmtp.chain_timeout_ms");
   return {
     record,
-    initial: initial === undefined ? undefined : { stage: String(initial.value), origin: initial.origin },
+    initial: initial === undefined ? undefined : { stage: textOf(initial.value), origin: initial.origin },
     relayOrigin: relay?.origin,
     settledAt: new Date(record.since.getTime() + Number(timeout?.value ?? 0) + SETTLE_MARGIN_MS),
   };
+}
+
+/** A text as TOML has it. */
+function textOf(value: unknown): string {
+  return String(value).replace(/^"(.*)"$/u, "$1");
 }
 
 function isSame(before: StageRecord, { stage, relayLmtp }: StageChange): boolean {

@@ -70,7 +70,7 @@ export async function verify(context: CommandContext): Promise<ExitCode> {
 }
 
 /** @throws {CommandError} 64 */
-export function loginThere(against: string, account: string, { options }: CommandContext): ImapLogin {
+function loginThere(against: string, account: string, { options }: CommandContext): ImapLogin {
   const url = URL.canParse(against) ? new URL(against) : undefined;
   if (url === undefined || !["imap:", "imaps:"].includes(url.protocol) || url.hostname === "")
     throw usageError(`--against takes imap://user@host:port or imaps://…, not "${printable(against)}"`);
@@ -91,7 +91,7 @@ export function loginThere(against: string, account: string, { options }: Comman
 }
 
 /** Our own IMAP listener, as Dovecot logs in. @throws {CommandError} 78 */
-export function loginHere({ config }: LoadedConfig, account: string): ImapLogin {
+function loginHere({ config }: LoadedConfig, account: string): ImapLogin {
   const spec = config.imap.listen.map(one => /^inet:(.+):(\d+)$/u.exec(one)).find(one => one !== null);
   if (spec === undefined || spec === null)
     throw new CommandError(EXIT.configuration, "imap.listen has no inet: address to read this side by");
