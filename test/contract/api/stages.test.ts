@@ -311,18 +311,21 @@ test("a next hop that is given is known before mail comes by the new routes", as
 /** Engines over an imagined server there: what of ours is there, and what the passes were asked. */
 function engines(scope: string, onPass: (n: number) => Promise<{ copied?: number; failed?: number }>) {
   const log: string[] = [];
+  /** Messages of INBOX that each pass is about. */
+  const seen: number[] = [];
   const made = {
     importMaildir: () => Promise.reject(new Error("not asked")),
     exportMaildir: () => Promise.reject(new Error("not asked")),
     async exportImap(options: ImapExportOptions & { expunge?: boolean }) {
+      const passes = log.filter(line => line.startsWith("pass")).length;
+      const { copied = 0, failed = 0 } = await onPass(passes);
       const boxes = await options.calls.mailboxes(options.account);
       const page = await options.calls.messages(options.account, "INBOX", null);
-      const passes = log.filter(line => line.startsWith("pass")).length;
+      seen.push(page.items.length);
       log.push(
         `pass ${options.account} by ${options.there.user} in ${(await shown(scope)).stage}${options.expunge ? " expunging" : ""}${options.dryRun ? " dry" : ""}`,
       );
-      assert.ok(boxes.some(box => box.name === "INBOX") && Array.isArray(page.items));
-      const { copied = 0, failed = 0 } = await onPass(passes);
+      assert.ok(boxes.some(box => box.name === "INBOX"));
       const mailbox = {
         ...{ mailbox: "INBOX", folder: "INBOX", found: 0, already: 0, copied_bytes: 0, gone: 0 },
         copied,
@@ -337,7 +340,7 @@ function engines(scope: string, onPass: (n: number) => Promise<{ copied?: number
       return compared();
     },
   };
-  return { log, standalone: { transfer: async () => made as unknown as TransferEngines } };
+  return { log, seen, standalone: { transfer: async () => made as unknown as TransferEngines } };
 }
 
 test("down from store: mail goes back until nothing is new, the stage turns, the rest follows, then the servers", async () => {
@@ -350,7 +353,15 @@ test("down from store: mail goes back until nothing is new, the stage turns, the
   assert.match((await run([...set2, "--sidecar-only"])).err, /--against is missing/u);
   assert.match((await run([...set2, "--sidecar-only", ...against])).err, /--master-user is missing/u);
   const site = servers(name);
-  const carrying = engines(name, async n => ({ copied: n === 0 ? 3 : 0 }));
+  const carrying = engines(name, async n => {
+    if (n > 0) return {};
+    const path = "/api/v1/accounts/ann%40back.test/mailboxes/INBOX/messages";
+    assert.equal(
+      (await ask("POST", path, { message: Buffer.from("Subject: late\r\n\r\nx\r\n") })).status,
+      201,
+    );
+    return { copied: 3 };
+  });
   const full = [...against, "--master-user", "admin", "--apply", "-f", "json"];
   const done = await run([...set2, ...full], { ...site.standalone, ...carrying.standalone });
   assert.equal(done.code, 0, done.err);
@@ -362,6 +373,7 @@ test("down from store: mail goes back until nothing is new, the stage turns, the
     "pass ann@back.test by admin in mirror",
     "verify ann@back.test in mirror",
   ]);
+  assert.deepEqual(carrying.seen, [0, 1, 1, 1], "what comes while a pass runs is the next one's");
   assert.deepEqual(site.state.log, ["plan mirror", "apply mirror while mirror"]);
   const { stage, carried } = JSON.parse(done.out);
   assert.deepEqual([stage, carried.length, carried[0].copied, carried[0].passes], ["mirror", 1, 3, 4]);
