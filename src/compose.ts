@@ -64,6 +64,7 @@ import { MailboxChanges } from "./store/changes.ts";
 import type { Db } from "./store/db.ts";
 import { createMessageStore } from "./store/deliver.ts";
 import { StoreDirectory } from "./store/directory.ts";
+import { DirectoryChanges } from "./store/directory-changes.ts";
 import { createGuardRecords } from "./store/hook-guard.ts";
 import { createHookRows } from "./store/hook-rows.ts";
 import { createImportStore } from "./store/import.ts";
@@ -137,6 +138,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const hub = new MailboxHub(db, changes, log);
   const reader = createMailboxReader(db, hub);
   const directory = new StoreDirectory(db);
+  const directoryChanges = new DirectoryChanges(db, log, directory);
   const onCommit = (seconds: number, messages: number, bytes: number) => {
     metrics.storeCommit.observe(seconds);
     metrics.storeMessages.inc(messages);
@@ -217,7 +219,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     turns,
     async syncDomains() {
       await syncDomains(db, configuredDomains(settings.config));
-      directory.invalidate();
+      directoryChanges.publish();
     },
   });
   const trial = {
@@ -249,7 +251,10 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     purge: id => purgePlugin(id, settings.config.plugins.dir, config.log_dir),
   });
   const ports: ServicePorts = {
-    ...storePorts({ ...common, db, blobs, changes, directory, reader, imports, arrival, mimeLimits }),
+    ...storePorts({
+      ...{ ...common, db, blobs, changes, directory, directoryChanges, reader, imports, arrival, mimeLimits },
+    }),
+    nextHops: relay.hops,
     jobs: jobs.admin,
     holds: heldMail.admin,
     releases: heldMail.releases,
@@ -275,7 +280,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   registry.register(databaseComponent({ ...common, db: dbCell }));
   registry.register(blobsComponent(common, blobCell));
   const settleKeys = () => settleMasterKey(resealing);
-  const listening = [secrets, pluginKeys];
+  const listening = [secrets, pluginKeys, directoryChanges];
   registry.register(storeComponent(common, { changes, hub, listening, store, settleKeys }));
   registry.register(relay.component);
   registry.register(ledger.component);

@@ -31,6 +31,7 @@ import { pluginReviewRoutesOf } from "./routes/plugin-review.ts";
 import { pluginSettingsRoutesOf } from "./routes/plugin-settings.ts";
 import { pluginRoutesOf } from "./routes/plugins.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
+import { stageRoutesOf } from "./routes/stages.ts";
 import { systemRoutesOf } from "./routes/system.ts";
 import { transferRoutesOf } from "./routes/transfer.ts";
 import { undoRoutesOf } from "./routes/undo.ts";
@@ -95,6 +96,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   });
   domainRoutesOf(app, options.ports);
   accountRoutesOf(app, options.ports);
+  stageRoutesOf(app, options.ports);
   messageRoutesOf(app, options.ports);
   scrubRoutesOf(app, options.ports, options.log);
   hookRoutesOf(app, options.ports);

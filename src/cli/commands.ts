@@ -8,6 +8,7 @@ import { HOOK_COMMANDS } from "./hook-commands.ts";
 import { PLUGIN_COMMANDS } from "./plugin-commands.ts";
 import { PLUGIN_LIMITS_COMMANDS } from "./plugin-limits-commands.ts";
 import { AUDIT_COMMANDS, CONSENT_COMMANDS } from "./plugin-review-commands.ts";
+import { STAGE_COMMANDS } from "./stage-commands.ts";
 import { TRANSFER_COMMANDS } from "./transfer-commands.ts";
 
 const DRY_RUN: OptionSpec = { flags: "--dry-run", description: "say what would happen, change nothing" };
@@ -154,9 +155,15 @@ const ACCOUNTS: readonly CommandSpec[] = [
     options: [
       { flags: "--auto", description: "the first mail to an address makes its account" },
       { flags: "--quota <size>", description: "of each account: 500M, 2G, none" },
+      { flags: "--stage <stage>", description: "its first one: observe, hooks, mirror; default store" },
+      { flags: "--relay-lmtp <where>", description: "next hop before store: unix:/path, inet:host:port" },
       DRY_RUN,
     ],
-    examples: ["domain add example.com", "domain add example.test --auto"],
+    examples: [
+      "domain add example.com",
+      "domain add example.test --auto",
+      "domain add example.com --stage observe --relay-lmtp unix:/run/dovecot/lmtp",
+    ],
     load: domain(m => m.add),
   },
   {
@@ -336,6 +343,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...SERVICE,
   ...CONFIG,
   ...ACCOUNTS,
+  ...STAGE_COMMANDS,
   ...MESSAGES,
   ...HELD_COMMANDS,
   ...HOOK_COMMANDS,

@@ -25,6 +25,7 @@ const GROUPS: Readonly<Record<string, string>> = {
   migrate: "database migrations",
   msg: "stored messages",
   plugin: "plugins: write, review, install and run them, and whom we trust",
+  stage: "how far a domain or an account has moved, and moving it",
   "plugin keys": "keys of people and marketplaces that we trust to vouch for plugins",
 };
 

@@ -13,6 +13,7 @@ import { createAccountAdmin, createMessageAdmin } from "../store/admin.ts";
 import type { MailboxChanges } from "../store/changes.ts";
 import type { Db } from "../store/db.ts";
 import { createScrub } from "../store/scrub.ts";
+import { createStageAdmin } from "../store/stages.ts";
 import { createVerificationStore } from "../store/verify-results.ts";
 import { MAX_BATCH_MESSAGES } from "../wire/transfer.ts";
 import type { Arrival } from "./mail-path.ts";
@@ -26,6 +27,7 @@ export interface StorePortParts {
   readonly blobs: BlobStore;
   readonly changes: MailboxChanges;
   readonly directory: Directory & { invalidate(): void };
+  readonly directoryChanges: { publish(): void };
   readonly reader: MailboxReader;
   readonly imports: ImportStore;
   readonly arrival: Arrival;
@@ -36,6 +38,7 @@ export type StorePorts = Pick<
   ServicePorts,
   | "accounts"
   | "messages"
+  | "stages"
   | "directory"
   | "blobs"
   | "adder"
@@ -49,16 +52,18 @@ export type StorePorts = Pick<
 
 export function storePorts(parts: StorePortParts): StorePorts {
   const { settings, log, metrics, db, blobs, changes, directory, imports, arrival, mimeLimits } = parts;
+  const { directoryChanges } = parts;
   const maxMessageBytes = () => settings.config.limits.message_bytes;
   const adding = { ...arrival, maxMessageBytes, mimeLimits, log };
   return {
     accounts: createAccountAdmin({
       db,
-      onDirectoryChange: () => directory.invalidate(),
+      onDirectoryChange: () => directoryChanges.publish(),
       onMailboxesGone: mailboxes => changes.publish(mailboxes),
       onPasswordChanged: (account, now) => log.info("account password changed", { account, now }),
     }),
     messages: createMessageAdmin(db),
+    stages: createStageAdmin({ db, onChange: () => directory.invalidate() }),
     directory,
     blobs,
     adder: createMessageAdder(adding),

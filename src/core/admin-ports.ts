@@ -39,6 +39,8 @@ export interface DomainRecord {
   readonly accounts: AccountPolicy;
   /** Of each account; 0: none. */
   readonly quotaBytes: number;
+  /** Next hop of the stages before `store`. */
+  readonly relayLmtp: string | undefined;
   readonly accountCount: number;
   readonly createdAt: Date;
 }
@@ -48,12 +50,19 @@ export interface NewDomain {
   readonly name: string;
   readonly accounts: AccountPolicy;
   readonly quotaBytes: number;
+  /** Its first one. */
+  readonly stage: Stage;
+  readonly relayLmtp?: string;
 }
 
 export interface AccountRecord {
   /** Canonical `local@domain`. */
   readonly address: string;
   readonly domain: string;
+  /** In effect. */
+  readonly stage: Stage;
+  /** Its own; undefined: the domain's. */
+  readonly ownStage: Stage | undefined;
   /** Its own; undefined: the domain's. */
   readonly quotaBytes: number | undefined;
   /** 0: none. */

@@ -18,7 +18,9 @@ import type { PluginKeys, TrustedKey } from "../core/ports/plugin-keys.ts";
 import type { PluginLifecycle } from "../core/ports/plugin-lifecycle.ts";
 import type { PluginReviews } from "../core/ports/plugin-review.ts";
 import type { PluginSettingsAdmin } from "../core/ports/plugin-settings.ts";
+import type { NextHops } from "../core/ports/relay.ts";
 import type { Scrub } from "../core/ports/scrub.ts";
+import type { StageAdmin } from "../core/ports/stages.ts";
 import type { BatchImporter, ImportStore, VerificationStore } from "../core/ports/transfer.ts";
 import type { UndoControl } from "../core/ports/undo.ts";
 import type { BodyReads } from "./body-reads.ts";
@@ -26,6 +28,8 @@ import type { BodyReads } from "./body-reads.ts";
 export interface ServicePorts {
   readonly accounts: AccountAdmin;
   readonly messages: MessageAdmin;
+  readonly stages: StageAdmin;
+  readonly nextHops: Pick<NextHops, "probe">;
   readonly jobs: JobAdmin;
   readonly holds: HoldAdmin;
   readonly releases: Releases;

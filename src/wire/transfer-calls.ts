@@ -120,6 +120,8 @@ export interface ImapLogin {
   readonly password: string;
   /** Whose mail, when that is not `user`: SASL authorization identity. */
   readonly authorize: string | undefined;
+  /** In place of the password: XOAUTH2 or OAUTHBEARER. */
+  readonly accessToken?: string | undefined;
 }
 
 export interface VerifyOptions {

@@ -19,6 +19,11 @@ const ELSEWHERE: ReadonlyArray<readonly [line: RegExp, why: string]> = [
   [/^npm ci && npm run demo$/u, "test/system/demo.test.ts, without the installation"],
   [/^npm ci && npm test$/u, "what runs this test"],
   [/^npx mairust held /u, "test/contract/api/held.test.ts: it has mail that is held"],
+  [
+    /^npx mairust stage set /u,
+    "test/contract/api/stages.test.ts: it has a next hop, and stand-ins for the servers of this host",
+  ],
+  [/^npx mairust import imap /u, "test/system/transfer-imap.test.ts: it needs another server"],
   [/^npx mairust verify /u, "test/system/transfer.test.ts: it needs another server"],
   [
     /^(?:apt-get|useradd|usermod|install) /u,
