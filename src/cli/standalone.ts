@@ -9,6 +9,7 @@ import type { TimedDeadline } from "../platform/deadline.ts";
 import type { TimelineBody } from "../wire/api/messages.ts";
 import type { AuthorTools } from "../wire/author-calls.ts";
 import type { PackageEngines } from "../wire/plugin-package-calls.ts";
+import type { SiteEngines } from "../wire/site-calls.ts";
 import type { TransferEngines } from "../wire/transfer-calls.ts";
 
 export interface Terminal {
@@ -112,6 +113,8 @@ export interface Standalone {
   signals(): Signals;
   /** Import, export, verify: they read and write files as the user of the command. */
   transfer(): Promise<TransferEngines>;
+  /** How Postfix and Dovecot are set up, and what a stage needs there. */
+  site(): Promise<SiteEngines>;
   /** For authors of plugins: a project, its tests, a call on trial. */
   author(): Promise<AuthorTools>;
   /** Make, sign and look at packages of plugins. */
