@@ -42,6 +42,11 @@ export async function readDovecot(file: string | undefined): Promise<DovecotFact
   const configFile = await resolved(named);
   const inImap = async (name: string) =>
     (await runCommand("doveconf", [...args, "-f", "protocol=imap", "-h", name])).trim();
+  const [plugins = "", capability = "", password] = await Promise.all([
+    inImap("mail_plugins"),
+    inImap("imap_capability"),
+    imapcPassword(args),
+  ]);
   const ourDir = join(dirname(configFile), OUR_DIR);
   return {
     version: asked.stdout.trim().split(" ")[0] ?? "",
@@ -50,9 +55,9 @@ export async function readDovecot(file: string | undefined): Promise<DovecotFact
     ourDir,
     main: (await readText(configFile)) ?? "",
     settings: parseDoveconf(shown),
-    imapPlugins: (await inImap("mail_plugins")).split(/\s+/u).filter(name => name !== ""),
-    imapCapability: await inImap("imap_capability"),
-    imapcPassword: await imapcPassword(args),
+    imapPlugins: plugins.split(/\s+/u).filter(name => name !== ""),
+    imapCapability: capability,
+    imapcPassword: password,
     ours: await ourFiles(ourDir),
   };
 }

@@ -94,8 +94,10 @@ async function readBoth(
   config: Config,
   places: SitePlaces,
 ): Promise<{ readonly postfix: PostfixFacts | undefined; readonly dovecot: DovecotInput | undefined }> {
-  const postfix = await readPostfix(places.postfixDir);
-  const facts = await readDovecot(places.dovecotConfig);
+  const [postfix, facts] = await Promise.all([
+    readPostfix(places.postfixDir),
+    readDovecot(places.dovecotConfig),
+  ]);
   if (facts === undefined) return { postfix, dovecot: undefined };
   const shipped = new Map<string, string>();
   for (const name of [...SHIPPED, "account-mirror.json", "account-store.json"])

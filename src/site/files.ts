@@ -9,12 +9,15 @@ import {
   rm,
   rmdir,
   stat,
+  utimes,
   writeFile,
 } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 /** Folders that we make; readable for the mail processes. */
 const FOLDER_MODE = 0o755;
+/** Age that a new file pretends to have. */
+const SETTLED_MS = 5_000;
 
 function isMissing(error: unknown): boolean {
   return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
@@ -56,6 +59,9 @@ export async function putText(path: string, text: string | undefined, mode: numb
     await writeFile(temporary, text, { mode });
     await chmod(temporary, before === undefined ? mode : before.mode & 0o7777);
     if (before !== undefined) await chown(temporary, before.uid, before.gid);
+    // Postfix waits until what it reads is more than a second old, for somebody may be writing it; this is whole when it appears.
+    const settled = new Date(Date.now() - SETTLED_MS);
+    await utimes(temporary, settled, settled);
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });

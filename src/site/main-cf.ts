@@ -44,11 +44,17 @@ export function rawParameter(text: string, name: string): string | undefined {
   return entry === undefined ? undefined : text.slice(entry.start, entry.end);
 }
 
+/** Lines in place of others. A file without a line break at its end stays one. */
+export function splice(text: string, start: number, end: number, raw: string): string {
+  const ended = (part: string) => (part === "" || part.endsWith("\n") ? part : `${part}\n`);
+  const whole = `${ended(text.slice(0, start))}${ended(raw)}${text.slice(end)}`;
+  return text === "" || text.endsWith("\n") ? whole : whole.replace(/\n$/u, "");
+}
+
 /** The definition that counts gets these bytes; without one they come at the end. */
 export function putParameter(text: string, name: string, raw: string): string {
   const entry = entriesOf(text).findLast(one => one.name === name);
-  if (entry !== undefined) return text.slice(0, entry.start) + raw + text.slice(entry.end);
-  return `${text}${text === "" || text.endsWith("\n") ? "" : "\n"}${raw}`;
+  return splice(text, entry?.start ?? text.length, entry?.end ?? text.length, raw);
 }
 
 export function setParameter(text: string, name: string, value: string): string {
@@ -57,7 +63,7 @@ export function setParameter(text: string, name: string, value: string): string 
 
 export function removeParameter(text: string, name: string): string {
   const entry = entriesOf(text).findLast(one => one.name === name);
-  return entry === undefined ? text : text.slice(0, entry.start) + text.slice(entry.end);
+  return entry === undefined ? text : splice(text, entry.start, entry.end, "");
 }
 
 /** As `postconf -n` prints them: `name = value`, one line each. */

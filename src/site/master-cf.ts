@@ -2,7 +2,7 @@
  * The text of Postfix's `master.cf`, changed service by service so that every other byte stays. Pure.
  * Source: master(5): eight columns, then arguments; `-o name=value`, `-o { name = value }`.
  */
-import { logicalLines } from "./main-cf.ts";
+import { logicalLines, splice } from "./main-cf.ts";
 
 export interface MasterService {
   readonly name: string;
@@ -69,13 +69,12 @@ export function rawService(text: string, name: string, type: string): string | u
 /** The service gets these bytes; without one they come at the end. */
 export function putService(text: string, name: string, type: string, raw: string): string {
   const service = findService(text, name, type);
-  if (service !== undefined) return text.slice(0, service.start) + raw + text.slice(service.end);
-  return `${text}${text === "" || text.endsWith("\n") ? "" : "\n"}${raw}`;
+  return splice(text, service?.start ?? text.length, service?.end ?? text.length, raw);
 }
 
 export function removeService(text: string, name: string, type: string): string {
   const service = findService(text, name, type);
-  return service === undefined ? text : text.slice(0, service.start) + text.slice(service.end);
+  return service === undefined ? text : splice(text, service.start, service.end, "");
 }
 
 /** A service with one more `-o` at its end: of several of one name the last counts. */

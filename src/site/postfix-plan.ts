@@ -194,7 +194,7 @@ function masterChanges(
 
 function tableChanges(facts: PostfixFacts, before: PostfixFiles, after: PostfixFiles): readonly SiteChange[] {
   const linesOf = (text: string | undefined) => [
-    ...routesOf(text ?? "").map(({ key, value }) => `${key}\t${value}`),
+    ...routesOf(text ?? "").map(({ key, value }) => `${key} ${value}`),
     ...observedOf(text ?? "").map(key => `#observe ${key}`),
   ];
   const [was, now] = [linesOf(before.table), linesOf(after.table)];
@@ -202,13 +202,14 @@ function tableChanges(facts: PostfixFacts, before: PostfixFiles, after: PostfixF
   const gone = was.filter(line => !now.includes(line));
   if (lines.length + gone.length === 0) return [];
   const file = facts.tableFile;
-  const pattern = (line: string) => line.replace(/[\\.*[\]^$/]/gu, "\\$&").replace("\t", "[[:space:]]");
+  const pattern = (line: string) =>
+    line.replace(/[\\.*[\]^$/{}()|?+]/gu, "\\$&").replace(" ", "[[:space:]]+");
   return [
     {
       server: "postfix",
       file,
       commands: [
-        ...gone.map(line => `sed -i ${quoted(`/^${pattern(line)}$/d`)} ${file}`),
+        ...gone.map(line => `sed -i -E ${quoted(`/^${pattern(line)}$/d`)} ${file}`),
         ...lines.map(line => `printf '%s\\n' ${quoted(line)} >>${file}`),
       ],
       lines,

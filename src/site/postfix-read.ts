@@ -34,6 +34,7 @@ export interface PostfixFiles {
   readonly undoIds: string | undefined;
 }
 
+const NONE: ReadonlyMap<string, string> = new Map();
 export const TABLE = "mairust-transport";
 export const UNDO_FILES = {
   undoRoute: "mairust-undo.cf",
@@ -51,8 +52,9 @@ export async function readPostfix(dir: string | undefined): Promise<PostfixFacts
   if (asked === undefined) return undefined;
   if (asked.code !== 0) await runCommand("postconf", ["-h", "config_directory"], env);
   const [configDir = "", version = ""] = asked.stdout.split("\n");
-  const own = parsePostconf(await runCommand("postconf", ["-n"], env));
-  const effective = parsePostconf(await runCommand("postconf", ["-x"], env));
+  const [own = NONE, effective = NONE] = (
+    await Promise.all([runCommand("postconf", ["-n"], env), runCommand("postconf", ["-x"], env)])
+  ).map(parsePostconf);
   const mainFile = await resolved(join(configDir, "main.cf"));
   const masterFile = await resolved(join(configDir, "master.cf"));
   const read = (name: string) => readText(join(configDir, name));

@@ -40,7 +40,7 @@ export function withoutScope(text: string, key: string): string {
 
 export function withRoute(text: string, key: string, value: string): string {
   if (routesOf(text).some(route => route.key === key && route.value === value)) return text;
-  return `${ended(withoutScope(text, key))}${key}\t${value}\n`;
+  return `${ended(withoutScope(text, key))}${key} ${value}\n`;
 }
 
 export function withObserved(text: string, key: string): string {
