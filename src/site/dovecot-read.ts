@@ -63,7 +63,7 @@ export async function readDovecot(file: string | undefined): Promise<DovecotFact
 }
 
 async function imapcPassword(args: readonly string[]): Promise<string | undefined> {
-  const shown = await tryCommand("doveconf", [...args, "-P", "-h", "imapc_password"]);
+  const shown = await tryCommand("doveconf", [...args, "-x", "-P", "-h", "imapc_password"]);
   // doveconf ends the value with a line break of its own.
   return shown === undefined || shown.code !== 0 ? undefined : shown.stdout.replace(/\n$/u, "");
 }
