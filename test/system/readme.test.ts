@@ -19,6 +19,10 @@ const ELSEWHERE: ReadonlyArray<readonly [line: RegExp, why: string]> = [
   [/^npm ci && npm run demo$/u, "test/system/demo.test.ts, without the installation"],
   [/^npm ci && npm test$/u, "what runs this test"],
   [/^npx mairust held /u, "test/contract/api/held.test.ts: it has mail that is held"],
+  [
+    /^npx mairust (?:setup|doctor|selftest .*--through)/u,
+    "test/system/site-live.test.ts: they need a Postfix and a Dovecot",
+  ],
   [/^npx mairust verify /u, "test/system/transfer.test.ts: it needs another server"],
   [
     /^(?:apt-get|useradd|usermod|install) /u,

@@ -11,6 +11,7 @@ import { type Dovecot, startDovecot } from "../../src/mailhost/dovecot.ts";
 import { type Postfix, startPostfix } from "../../src/mailhost/postfix.ts";
 import { makeScratch } from "../../src/mailhost/scratch.ts";
 import { deadlineAfter } from "../../src/platform/deadline.ts";
+import { commandLines, readmeSection } from "../lib/readme.ts";
 import { type Sidecar, startSidecar } from "../lib/sidecar.ts";
 
 const TARO = "taro@a.test";
@@ -198,4 +199,23 @@ test("the way back shows the account what Dovecot has kept, and mail goes there 
   assert.equal(await inboxOf(asUser(TARO)), 3);
   assert.deepEqual(await folders(HANA), ["INBOX"]);
   assert.ok(!(await postfix.run("postconf", ["-n"])).includes("mairust_"));
+});
+
+test("the commands of the README that concern Postfix and Dovecot work as written, in their order", async () => {
+  const lines = commandLines(readmeSection("Beside a live Postfix and Dovecot")).filter(line =>
+    /^npx mairust (?:setup|doctor|selftest .*--through)/u.test(line),
+  );
+  assert.ok(lines.length >= 6, lines.join("\n"));
+  const places = ["--postfix-dir", postfix.configDir, "--dovecot-config", dovecot.configFile];
+  for (const line of lines) {
+    const args = line
+      .replaceAll("example.com", "a.test")
+      .replace("@127.0.0.1", `@127.0.0.1:${dovecot.imapPort}`)
+      .replace("password.txt", passwordFile)
+      .split(" ")
+      .slice(2);
+    const more = args[0] === "selftest" ? [] : places;
+    const backup = args.includes("--apply") ? ["--backup", join(scratch.dir, "backup")] : [];
+    await mairust(...args, ...more, ...backup);
+  }
 });
