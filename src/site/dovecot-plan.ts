@@ -64,8 +64,7 @@ export function planDovecot(input: DovecotInput, target: SiteTarget): PartPlan {
     if (fields === undefined) users.delete(path);
     else users.set(path, fields);
   }
-  const isNeeded = target.stage === "mirror" || target.stage === "store" || users.size > 0;
-  return planTo(input, users, isNeeded, target);
+  return planTo(input, users, users.size > 0, target);
 }
 
 export function planDovecotUndo(input: DovecotInput, scope: string): PartPlan {
@@ -79,19 +78,25 @@ const usersOf = (facts: DovecotFacts) => [...facts.ours].filter(([path]) => path
 /** Undefined: no file. `{}` takes an account out of its domain's. */
 function fieldsFor(
   { facts, shipped }: DovecotInput,
-  { scope, stage }: SiteTarget,
+  { scope, stage, showCopy = false }: SiteTarget,
   users: ReadonlyMap<string, string>,
 ): string | undefined {
-  if (stage === "mirror") return placed(facts, shipped.get("account-mirror.json") ?? "");
+  const own = users.get(`users/imap/${scope}`);
+  if (stage === "mirror") {
+    const isShown = showCopy || stateFor(facts, scope) !== "own";
+    return isShown ? placed(facts, shipped.get("account-mirror.json") ?? "") : own;
+  }
   if (stage === "store") {
     const inbox = inboxNamespace(facts.settings)?.title ?? "inbox";
     const text = placed(facts, shipped.get("account-store.json") ?? "");
     const words = facts.imapCapability.split(/\s+/u).filter(word => !/^THREAD=REF/u.test(word));
-    const own =
+    const capability =
       facts.imapCapability === "" || facts.imapCapability.startsWith("+") ? undefined : words.join(" ");
     return text
       .replace("namespace/inbox/", `namespace/${inbox}/`)
-      .replace(/("imap_capability": ")[^"]*/u, (all, key: string) => (own === undefined ? all : key + own));
+      .replace(/("imap_capability": ")[^"]*/u, (all, key: string) =>
+        capability === undefined ? all : key + capability,
+      );
   }
   const domain = scope.slice(scope.lastIndexOf("@") + 1);
   return domain !== scope && users.has(`users/imap/${domain}`) ? "{}\n" : undefined;

@@ -115,7 +115,7 @@ async function readSecretText(config: Config): Promise<string | undefined> {
 }
 
 function obstaclesOf(
-  { stage }: SiteTarget,
+  { stage, showCopy = false }: SiteTarget,
   postfix: PostfixFacts | undefined,
   dovecot: DovecotFacts | undefined,
 ): readonly SiteFinding[] {
@@ -130,7 +130,7 @@ function obstaclesOf(
     ...(postfix === undefined
       ? [missing("postfix_missing", "Postfix", "run it where Postfix is, or set it up by postfix/README.md")]
       : []),
-    ...(dovecot === undefined && (stage === "mirror" || stage === "store")
+    ...(dovecot === undefined && (stage === "store" || (stage === "mirror" && showCopy))
       ? [missing("dovecot_missing", "Dovecot", "run it where Dovecot is, or set it up by dovecot/README.md")]
       : []),
   ];

@@ -58,6 +58,8 @@ export interface SiteFinding {
 export interface SiteTarget {
   readonly scope: string;
   readonly stage: StageName;
+  /** In stage `mirror`: Dovecot is to show the copy. Without it the step from `hooks` and back needs no change outside. */
+  readonly showCopy?: boolean;
 }
 
 /** One change: lines of main.cf, a service of master.cf, a line of a table, a file. */

@@ -67,7 +67,7 @@ function tools({ config, places, dir }: SiteHost) {
   const backup = join(dir, "backup");
   return {
     set: async (scope: string, stage: StageName): Promise<SitePlan> => {
-      const plan = await siteEngines.plan(config, places, { scope, stage });
+      const plan = await siteEngines.plan(config, places, { scope, stage, showCopy: true });
       await siteEngines.apply(config, places, plan, backup);
       return plan;
     },
@@ -115,6 +115,12 @@ test("domains and single addresses are in different stages on one host, and each
     const { set, undo, targets } = tools(host);
     await set("a.test", "store");
     await set("b.test", "hooks");
+    const mirror = await siteEngines.plan(host.config, host.places, { scope: "b.test", stage: "mirror" });
+    assert.deepEqual(
+      mirror.files,
+      [],
+      "hooks to mirror needs nothing outside, unless the copy is to be shown",
+    );
     await set("c.test", "observe");
     await set("ann@a.test", "hooks");
     await set("bob@b.test", "mirror");

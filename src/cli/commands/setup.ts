@@ -59,7 +59,7 @@ export async function setup({
   const results: object[] = [];
   const asText = format === "table" || format === "tab";
   for (const scope of scopes) {
-    const target = { scope, stage };
+    const target = { scope, stage, showCopy: true };
     const plan = undoing
       ? await engines.planUndo(config, places, target)
       : await engines.plan(config, places, target);
