@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { loadConfig } from "../../../src/platform/config/load.ts";
 import { packageRoot } from "../../../src/platform/package-root.ts";
+import { databaseFindings } from "../../../src/site/checks/host-checks.ts";
 import { parseDoveconf } from "../../../src/site/dovecot-conf.ts";
 import { parsePostconf, setParameter } from "../../../src/site/main-cf.ts";
 import { findService } from "../../../src/site/master-cf.ts";
@@ -116,4 +117,13 @@ test("the fields of stage store announce what dovecot/stage-store.conf does, and
   const namespaces = new Map(accounts?.blocks.map(block => [block.title, block]));
   for (const key of Object.keys(fields).filter(name => name.startsWith("namespace/mairust")))
     assert.equal(namespaces.get(key.split("/")[1] ?? "")?.settings.get("disabled"), "yes", key);
+});
+
+test("doctor names a PostgreSQL that does not keep what it commits, and a clock that is off", () => {
+  const good = { fsync: "on", fullPageWrites: "on", synchronousCommit: "on", skewMs: 900 };
+  const codes = (change: object) => databaseFindings({ ...good, ...change }).map(one => one.code);
+  assert.deepEqual(codes({}), []);
+  assert.deepEqual(codes({ fsync: "off" }), ["postgres_fsync"]);
+  assert.deepEqual(codes({ fullPageWrites: "off" }), ["postgres_full_page_writes"]);
+  assert.deepEqual(codes({ skewMs: -90_000 }), ["clock_skew"]);
 });
