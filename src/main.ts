@@ -72,9 +72,7 @@ const exitCode = await runCommandLine(process.argv.slice(2), {
     signals,
     packages: async () => (await import("./compose/packages.ts")).packageEngines,
     transfer: async () => (await import("./compose/transfer.ts")).transferEngines,
-    site: async () => {
-      throw new Error("looking at Postfix and Dovecot is not built in this version: --sidecar-only");
-    },
+    site: async () => (await import("./compose/site.ts")).siteEngines,
     author: async () => (await import("./compose/author.ts")).authorTools,
   },
 });

@@ -8,6 +8,7 @@ import { HOOK_COMMANDS } from "./hook-commands.ts";
 import { PLUGIN_COMMANDS } from "./plugin-commands.ts";
 import { PLUGIN_LIMITS_COMMANDS } from "./plugin-limits-commands.ts";
 import { AUDIT_COMMANDS, CONSENT_COMMANDS } from "./plugin-review-commands.ts";
+import { SITE_COMMANDS } from "./site-commands.ts";
 import { STAGE_COMMANDS } from "./stage-commands.ts";
 import { TRANSFER_COMMANDS } from "./transfer-commands.ts";
 
@@ -75,16 +76,6 @@ const SERVICE: readonly CommandSpec[] = [
     ],
     examples: ["readyz", "readyz --wait --timeout 30"],
     load: system(m => m.readyz),
-  },
-  {
-    usage: "selftest",
-    summary: "send one message through the LMTP listener and show what became of it",
-    options: [
-      { flags: "--to <address>", description: "receiver; default: the first account" },
-      { flags: "--timeout <seconds>", description: "how long to wait; default 30" },
-    ],
-    examples: ["selftest", "selftest --to taro@example.test"],
-    load: async () => (await import("./commands/selftest.ts")).selftest,
   },
   {
     usage: "scrub",
@@ -341,6 +332,7 @@ const JOBS: readonly CommandSpec[] = [
 
 export const COMMANDS: readonly CommandSpec[] = [
   ...SERVICE,
+  ...SITE_COMMANDS,
   ...CONFIG,
   ...ACCOUNTS,
   ...STAGE_COMMANDS,

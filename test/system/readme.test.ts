@@ -24,6 +24,10 @@ const ELSEWHERE: ReadonlyArray<readonly [line: RegExp, why: string]> = [
     "test/contract/api/stages.test.ts: it has a next hop, and stand-ins for the servers of this host",
   ],
   [/^npx mairust import imap /u, "test/system/transfer-imap.test.ts: it needs another server"],
+  [
+    /^npx mairust (?:setup|doctor|selftest .*--through)/u,
+    "test/system/site-live.test.ts: they need a Postfix and a Dovecot",
+  ],
   [/^npx mairust verify /u, "test/system/transfer.test.ts: it needs another server"],
   [
     /^(?:apt-get|useradd|usermod|install) /u,
