@@ -90,7 +90,8 @@ class RelayCrashRun {
   readonly #killsByName = new Map<string, number>();
   readonly #unreached: string[] = [];
   #kills = 0;
-  #windows = 0;
+  /** Relay to its recipients. */
+  readonly #windows = new Map<string, number>();
 
   constructor(site: RelaySite, options: RelayCrashOptions) {
     const { sidecar, postfix } = site;
@@ -144,29 +145,34 @@ class RelayCrashRun {
     const name = killName(kill);
     const started = performance.now();
     const { reached } = await this.#killer.kill(kill);
-    if (!this.#site.sidecar.running()) this.#windows += this.#openRelays();
+    if (!this.#site.sidecar.running()) this.#noteOpenRelays();
     this.#options.onKill?.(name, reached, Math.round(performance.now() - started));
     if (!reached) this.#unreached.push(name);
     this.#killsByName.set(name, (this.#killsByName.get(name) ?? 0) + 1);
     this.#kills += 1;
   }
 
-  /** Recipients of relays that this process left open: those of earlier ones carry another process's number. */
-  #openRelays(): number {
+  /** Relays that a process left open: this one, or one before it, whose lines the journal keeps until the mail came again. */
+  #noteOpenRelays(): void {
     const open = new Map<string, number>();
+    const before: string[] = [];
     for (const text of readFileSync(join(this.#dataDir, "relay", "journal"), "utf8").split("\n")) {
       if (!text.endsWith("}")) continue;
-      const line = JSON.parse(text) as { k: string; id: string; r?: string[]; left?: string[] };
-      if (!line.id.startsWith(`${this.#site.sidecar.pid}-`)) continue;
+      const line = JSON.parse(text) as { k: string; id: string; r?: string[] };
       if (line.k === "sent") open.set(line.id, line.r?.length ?? 0);
-      if (line.k === "over") open.set(line.id, line.left?.length ?? 0);
+      const isOwn = line.id.startsWith(`${this.#site.sidecar.pid}-`);
+      if (line.k === "sent" && !isOwn) before.push(line.id);
+      if (line.k === "over" && isOwn) open.delete(line.id);
     }
-    return [...open.values()].reduce((sum, n) => sum + n, 0);
+    for (const [id, recipients] of open)
+      if (before.includes(id) || !this.#site.sidecar.running())
+        this.#windows.set(id, Math.max(recipients, this.#windows.get(id) ?? 0));
   }
 
   async #calm(): Promise<void> {
     const { postfix } = this.#site;
     await this.#killer.start();
+    this.#noteOpenRelays();
     await this.#load.settle();
     const end = deadlineAfter(QUEUE_MS);
     try {
@@ -195,7 +201,7 @@ class RelayCrashRun {
       failedStarts: this.#killer.failedStarts,
       dovecot,
       twice: dovecot.duplicates.reduce((sum, text) => sum + excess(text), 0),
-      windows: this.#windows,
+      windows: [...this.#windows.values()].reduce((sum, n) => sum + n, 0),
       counted: sidecar.logText().split("relayed perhaps a second time").length - 1,
       mirror: await this.#promises.check(true),
     };
