@@ -33,6 +33,7 @@ import { pluginRoutesOf } from "./routes/plugins.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
 import { systemRoutesOf } from "./routes/system.ts";
 import { transferRoutesOf } from "./routes/transfer.ts";
+import { exportRoutesOf } from "./routes/exports.ts";
 import { undoRoutesOf } from "./routes/undo.ts";
 import { discardRest } from "./upload.ts";
 
@@ -106,6 +107,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   jobRoutesOf(app, options.ports);
   heldRoutesOf(app, options.ports);
   transferRoutesOf(app, options.ports);
+  exportRoutesOf(app, options.ports);
   pluginRoutesOf(app, options.ports);
   pluginReviewRoutesOf(app, options.ports);
   pluginSettingsRoutesOf(app, options.ports);

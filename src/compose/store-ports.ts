@@ -13,6 +13,7 @@ import { createAccountAdmin, createMessageAdmin } from "../store/admin.ts";
 import type { MailboxChanges } from "../store/changes.ts";
 import type { Db } from "../store/db.ts";
 import { createScrub } from "../store/scrub.ts";
+import { createExportStore } from "../store/export.ts";
 import { createVerificationStore } from "../store/verify-results.ts";
 import { MAX_BATCH_MESSAGES } from "../wire/transfer.ts";
 import type { Arrival } from "./mail-path.ts";
@@ -41,6 +42,7 @@ export type StorePorts = Pick<
   | "adder"
   | "mailboxes"
   | "imports"
+  | "exports"
   | "batches"
   | "verifications"
   | "maxMessageBytes"
@@ -64,6 +66,7 @@ export function storePorts(parts: StorePortParts): StorePorts {
     adder: createMessageAdder(adding),
     mailboxes: parts.reader,
     imports,
+    exports: createExportStore(db),
     batches: createBatchImporter({ ...adding, store: imports, maxBatch: MAX_BATCH_MESSAGES }),
     verifications: createVerificationStore(db),
     maxMessageBytes,

@@ -19,7 +19,7 @@ import type { PluginLifecycle } from "../core/ports/plugin-lifecycle.ts";
 import type { PluginReviews } from "../core/ports/plugin-review.ts";
 import type { PluginSettingsAdmin } from "../core/ports/plugin-settings.ts";
 import type { Scrub } from "../core/ports/scrub.ts";
-import type { BatchImporter, ImportStore, VerificationStore } from "../core/ports/transfer.ts";
+import type { BatchImporter, ExportStore, ImportStore, VerificationStore } from "../core/ports/transfer.ts";
 import type { UndoControl } from "../core/ports/undo.ts";
 
 export interface ServicePorts {
@@ -42,6 +42,7 @@ export interface ServicePorts {
   readonly adder: MessageAdder;
   readonly mailboxes: MailboxReader;
   readonly imports: ImportStore;
+  readonly exports: ExportStore;
   readonly batches: BatchImporter;
   readonly verifications: VerificationStore;
   readonly system: SystemControl;

@@ -6,7 +6,8 @@ import type { VerifyDifference, VerifyMailbox, VerifyResult } from "../wire/api/
 import type { VerifyOptions } from "../wire/transfer-calls.ts";
 import { compareMailboxes } from "./compare-mailboxes.ts";
 import { planFolders } from "./folder-names.ts";
-import { type ImapMailbox, ImapSide } from "./imap-side.ts";
+import type { ImapMailbox } from "./imap-login.ts";
+import { ImapSide } from "./imap-side.ts";
 
 /** @throws {MairustError} `auth_failed`, `store_unavailable`, `too_many` */
 export async function verify(options: VerifyOptions): Promise<VerifyResult> {

@@ -76,7 +76,7 @@ async function imported(key: string, text: string): Promise<ImportMessage> {
 }
 
 test("a batch is stored with its keys in one transaction; a key that is known is stored once", async () => {
-  const { id } = await store.start(account, "somewhere", false);
+  const { id } = await store.start(account, { kind: "maildir", source: "somewhere" }, false);
   const batch = [await imported("k1", "Subject: 1\r\n\r\n"), await imported("k2", "Subject: 2\r\n\r\n")];
   const first = await store.add(account, "INBOX", id, undefined, batch);
   assert.deepEqual(first, [
@@ -110,7 +110,7 @@ async function withClaimed(name: string) {
 }
 
 test("a blob that the collector has claimed is taken back when its file is there", async () => {
-  const { id } = await store.start(account, "somewhere", false);
+  const { id } = await store.start(account, { kind: "maildir", source: "somewhere" }, false);
   const { batch, claimed } = await withClaimed("c");
   const stored = await store.add(account, "INBOX", id, undefined, batch);
   assert.deepEqual(
@@ -123,7 +123,7 @@ test("a blob that the collector has claimed is taken back when its file is there
 });
 
 test("a blob whose file the collector has removed refuses the batch, and nothing of it is stored", async () => {
-  const { id } = await store.start(account, "somewhere", false);
+  const { id } = await store.start(account, { kind: "maildir", source: "somewhere" }, false);
   const { batch, claimed } = await withClaimed("d");
   await mail.blobs.delete(claimed);
   await assert.rejects(store.add(account, "INBOX", id, undefined, batch), {
