@@ -18,6 +18,7 @@ import { convertQuery } from "./query.ts";
 import { accountRoutesOf } from "./routes/accounts.ts";
 import { auditRoutesOf } from "./routes/audit.ts";
 import { domainRoutesOf } from "./routes/domains.ts";
+import { exportRoutesOf } from "./routes/exports.ts";
 import { heldRoutesOf } from "./routes/held.ts";
 import { hookModeRoutesOf } from "./routes/hook-modes.ts";
 import { hookRoutesOf } from "./routes/hooks.ts";
@@ -33,7 +34,6 @@ import { pluginRoutesOf } from "./routes/plugins.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
 import { systemRoutesOf } from "./routes/system.ts";
 import { transferRoutesOf } from "./routes/transfer.ts";
-import { exportRoutesOf } from "./routes/exports.ts";
 import { undoRoutesOf } from "./routes/undo.ts";
 import { discardRest } from "./upload.ts";
 

@@ -15,8 +15,7 @@ export function createExportStore(db: Db): ExportStore {
   return {
     start: (account, target) => db.begin(tx => start(tx, account, pgText(target))),
     get: id => get(db, id),
-    openMailbox: (account, id, name, folder) =>
-      db.begin(tx => openMailbox(tx, account, id, name, folder)),
+    openMailbox: (account, id, name, folder) => db.begin(tx => openMailbox(tx, account, id, name, folder)),
     known: (account, id, name, page) => known(db, account, id, name, page),
     record: (account, id, name, progress) => db.begin(tx => record(tx, account, id, name, progress)),
     finish: (id, state, report) => finish(db, id, state, report),
@@ -169,7 +168,8 @@ async function record(
 
 async function finish(db: Db, id: number, state: ExportState, report: unknown): Promise<ExportRecord> {
   await db.query`
-    update exports set state = ${state}, finished_at = now(), report = ${jsonText(report)}::text::jsonb
+    update exports set state = ${state}, finished_at = now(), report = ${jsonText(report)}::text::jsonb,
+      appending_to = null, appending_at = null
     where id = ${id}::bigint and state = 'running'`;
   return get(db, id);
 }

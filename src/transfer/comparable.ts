@@ -52,7 +52,8 @@ export async function comparableOf(
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
 ): Promise<{ readonly key: string; readonly digest: string }> {
   const comparable = new ComparableDigest();
-  for await (const chunk of chunks) comparable.update(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length));
+  for await (const chunk of chunks)
+    comparable.update(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length));
   return comparable.result();
 }
 

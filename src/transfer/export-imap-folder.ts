@@ -5,11 +5,7 @@
 import { messageOf } from "../core/errors.ts";
 import type { MailboxBody } from "../wire/api/accounts.ts";
 import type { MailboxMessageBody } from "../wire/api/transfer.ts";
-import type {
-  ImapExportMailboxReport,
-  ImapExportOptions,
-  RateLimit,
-} from "../wire/transfer-calls.ts";
+import type { ImapExportMailboxReport, ImapExportOptions, RateLimit } from "../wire/transfer-calls.ts";
 import { FlagCarrier } from "./export-imap-flags.ts";
 import { type FolderState, KnownThere, type Recognized } from "./export-imap-known.ts";
 import { type Loaded, loadMessages } from "./export-imap-load.ts";
@@ -32,8 +28,6 @@ export interface ExportRun {
   readonly notes: string[];
   /** 0: a dry run. */
   readonly id: number;
-  /** Folder in which a killed export was busy. */
-  readonly unsettled: string | undefined;
   /** Made with the first message that is sent. */
   sender: AppendConnection | undefined;
   closeSender(): void;
@@ -81,10 +75,9 @@ class FolderExport {
   }
 
   async run(isNew: boolean): Promise<void> {
-    const { options, session, target, unsettled } = this.#run;
+    const { options, session, target } = this.#run;
     const { dryRun } = options;
     if (dryRun && isNew) return this.#planAll();
-    if (unsettled === this.#path) await target.settle(this.#path);
     this.#there = await session.open(this.#path, dryRun);
     const known = new KnownThere(this.#run, this.#mailbox.name, target);
     this.#known = known;
@@ -96,8 +89,7 @@ class FolderExport {
   }
 
   async #planAll(): Promise<void> {
-    for await (const page of this.#pages())
-      for (const message of page) this.#countCopied(message.size_bytes);
+    for await (const page of this.#pages()) for (const message of page) this.#countCopied(message.size_bytes);
   }
 
   #open(uidValidity: number): Promise<void> {
@@ -145,7 +137,7 @@ class FolderExport {
 
   /** Recognise, then send the rest; what has no answer because the connection broke is looked for again. */
   async #group(group: readonly Loaded[], known: KnownThere): Promise<void> {
-    let left = group.filter(one => this.#isReadable(one));
+    let left: readonly Loaded[] = group.filter(one => this.#isReadable(one));
     while (left.length > 0) {
       const found = await known.recognize(left);
       for (const match of found.values()) this.#recognized(match);
@@ -231,7 +223,7 @@ class FolderExport {
   }
 
   async #sender(): Promise<AppendConnection> {
-    const { run } = { run: this.#run };
+    const run = this.#run;
     if (run.sender?.isLost === true) run.closeSender();
     run.sender ??= await AppendConnection.connect(run.options.there, run.rate);
     return run.sender;
@@ -278,7 +270,7 @@ class FolderExport {
     const isNothing = this.#rows.length === 0 && forget.length === 0 && this.#copied === 0;
     if (isNothing && this.#isAnnounced === (appendingTo !== null)) return;
     await options.calls.record(id, {
-      ...{ account: options.account, mailbox: this.#mailbox.name, messages: this.#rows, forget },
+      ...{ account: options.account, mailbox: this.#mailbox.name, messages: this.#rows, forget: [...forget] },
       ...{ appending_to: appendingTo, ...progress },
     });
     this.#isAnnounced = appendingTo !== null;
@@ -305,7 +297,8 @@ class FolderExport {
     const leftOut = [...(this.#flags?.leftOut ?? [])];
     if (leftOut.length > 0)
       notes.push(`${this.#mailbox.name}: the server does not keep these flags: ${leftOut.sort().join(" ")}`);
-    if (this.#flags?.refused === true) notes.push(`${this.#mailbox.name}: the server refused changes of flags`);
+    if (this.#flags?.refused === true)
+      notes.push(`${this.#mailbox.name}: the server refused changes of flags`);
   }
 }
 

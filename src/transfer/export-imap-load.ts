@@ -63,7 +63,11 @@ async function loadGroup(
   return loaded;
 }
 
-async function whole(options: ImapExportOptions, mailbox: string, message: MailboxMessageBody): Promise<Loaded> {
+async function whole(
+  options: ImapExportOptions,
+  mailbox: string,
+  message: MailboxMessageBody,
+): Promise<Loaded> {
   const { calls, account } = options;
   try {
     const chunks: Uint8Array[] = [];
@@ -87,7 +91,15 @@ async function whole(options: ImapExportOptions, mailbox: string, message: Mailb
 
 function streamed(options: ImapExportOptions, mailbox: string, message: MailboxMessageBody): Loaded {
   const raw = () => options.calls.raw(options.account, mailbox, message.uid);
-  const summed = once(async () => comparableOf(await raw()));
+  const summed = once(async () => {
+    try {
+      return await comparableOf(await raw());
+    } catch (error) {
+      if (options.calls.failureOf(error) === "fatal") throw error;
+      // Nothing is equal to it: what is wrong with it shows when it is sent.
+      return { key: "", digest: "" };
+    }
+  });
   return {
     ...{ message, sizeBytes: message.size_bytes, failure: undefined },
     key: async () => (await summed()).key,

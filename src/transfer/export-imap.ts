@@ -11,20 +11,28 @@ import type { MailboxBody } from "../wire/api/accounts.ts";
 import type { ImapExportMailboxReport, ImapExportOptions, ImapExportReport } from "../wire/transfer-calls.ts";
 import { type ExportRun, exportImapFolder } from "./export-imap-folder.ts";
 import { ExportTally } from "./export-tally.ts";
-import { replyOf, sourceName } from "./imap-login.ts";
+import { explainImap, replyOf, sourceName } from "./imap-login.ts";
 import { isReply } from "./imap-pages.ts";
-import { ImapSession } from "./imap-session.ts";
+import { ConnectionLost, ImapSession } from "./imap-session.ts";
 import { ImapTarget, planTargets } from "./imap-target.ts";
 
 /** Every account has these; empty ones are not made there. */
-const DEFAULT_MAILBOXES: ReadonlySet<string> = new Set(["INBOX", "Junk", "Sent", "Archive", "Trash", "Drafts"]);
+const DEFAULT_MAILBOXES: ReadonlySet<string> = new Set([
+  "INBOX",
+  "Junk",
+  "Sent",
+  "Archive",
+  "Trash",
+  "Drafts",
+]);
 
 /** @throws {MairustError} `auth_failed`, `store_unavailable`: the target; `invalid_state`: another export took over; and what the calls throw */
 export async function exportImap(options: ImapExportOptions): Promise<ImapExportReport> {
   const started = performance.now();
   const session = await ImapSession.connect(options.there);
-  const run = await beginRun(options, session);
+  let run: ExportRun | undefined;
   try {
+    run = await beginRun(options, session);
     const reports = await exportAll(run, options);
     const report = {
       mailboxes: reports,
@@ -37,29 +45,36 @@ export async function exportImap(options: ImapExportOptions): Promise<ImapExport
     const state = failed ? "failed" : report.changed ? "changed" : "done";
     if (!options.dryRun) await options.calls.finish(run.id, { state, report });
     return report;
+  } catch (error) {
+    if (isReply(error) || error instanceof ConnectionLost) throw explainImap(error, options.there, "export");
+    throw error;
   } finally {
-    run.closeSender();
+    run?.closeSender();
     await session.close();
   }
 }
 
 async function beginRun(options: ImapExportOptions, session: ImapSession): Promise<ExportRun> {
-  const target = sourceName(options.there);
-  const begun = options.dryRun ? undefined : await options.calls.start({ account: options.account, target });
+  const name = sourceName(options.there);
+  const target = new ImapTarget(session);
+  const begun = options.dryRun
+    ? undefined
+    : await options.calls.start({ account: options.account, target: name });
+  // Before anything is sent: what a killed export had sent must be there, or be gone.
+  if (begun !== undefined && begun.appending_to !== null) await target.settle(begun.appending_to);
   const mailboxes = await options.calls.mailboxes(options.account);
   const total = mailboxes.reduce((sum, mailbox) => sum + mailbox.messages, 0);
-  return {
-    ...{ options, session, mailboxes, notes: [], sender: undefined },
+  const run: ExportRun = {
+    ...{ options, session, target, mailboxes, notes: [], sender: undefined },
     id: begun?.id ?? 0,
-    target: new ImapTarget(session),
     tally: new ExportTally(total, options.onProgress),
     rate: options.rate ?? rateLimit(options.bytesPerSecond),
-    unsettled: begun?.appending_to ?? undefined,
     closeSender() {
-      this.sender?.close();
-      this.sender = undefined;
+      run.sender?.close();
+      run.sender = undefined;
     },
   };
+  return run;
 }
 
 async function exportAll(run: ExportRun, options: ImapExportOptions): Promise<ImapExportMailboxReport[]> {
@@ -76,7 +91,9 @@ async function exportAll(run: ExportRun, options: ImapExportOptions): Promise<Im
     if (!isThere && mailbox.messages === 0 && DEFAULT_MAILBOXES.has(mailbox.name)) continue;
     const isNew = !isThere && mailbox.name !== "INBOX";
     if (clash) {
-      reports.push(refused(run, mailbox, path, `another mailbox goes to "${path}" already: --map says where to`));
+      reports.push(
+        refused(run, mailbox, path, `another mailbox goes to "${path}" already: --map says where to`),
+      );
       continue;
     }
     reports.push(await exportOne(run, mailbox, path, isNew, subscribed));

@@ -98,7 +98,8 @@ export class AppendConnection {
     const go = isAsking ? this.#continuation() : undefined;
     await this.#write(Buffer.from(`${command} {${message.sizeBytes}${isAsking ? "" : "+"}}\r\n`, "latin1"));
     // Without asking first the server may refuse before it has seen the bytes.
-    const isRefused = go !== undefined && (await this.#answerOf(Promise.race([go, waiting.answer]))) !== undefined;
+    const isRefused =
+      go !== undefined && (await this.#answerOf(Promise.race([go, waiting.answer]))) !== undefined;
     if (!isRefused) await this.#content(message);
     return { answer: this.#answerOf(waiting.answer) };
   }
@@ -193,7 +194,10 @@ export class AppendConnection {
   #take(chunk: Buffer): void {
     const skipped = Math.min(this.#skip, chunk.length);
     this.#skip -= skipped;
-    let rest = this.#line.length === 0 ? chunk.subarray(skipped) : Buffer.concat([this.#line, chunk.subarray(skipped)]);
+    let rest =
+      this.#line.length === 0
+        ? chunk.subarray(skipped)
+        : Buffer.concat([this.#line, chunk.subarray(skipped)]);
     for (let end = rest.indexOf("\r\n"); end >= 0; end = rest.indexOf("\r\n")) {
       const line = rest.subarray(0, end).toString("latin1");
       rest = rest.subarray(end + 2);

@@ -40,7 +40,8 @@ export interface ImapMailbox {
 export const serverName = (login: ImapLogin): string => `${login.host}:${login.port}`;
 
 /** Whose mail, where: for people, and by which a later pass knows the server again. */
-export const sourceName = (login: ImapLogin): string => `${login.authorize ?? login.user}@${serverName(login)}`;
+export const sourceName = (login: ImapLogin): string =>
+  `${login.authorize ?? login.user}@${serverName(login)}`;
 
 /** @throws {MairustError} `auth_failed`, `store_unavailable` naming the server */
 export async function connectImap(login: ImapLogin, more: ImapFlowOptions = {}): Promise<ImapFlow> {

@@ -6,9 +6,9 @@
  */
 import type { FetchMessageObject } from "imapflow";
 import type { RateLimit } from "../wire/transfer-calls.ts";
+import { type ReadFlags, readFlags } from "./imap-flags.ts";
 import { replyOf } from "./imap-login.ts";
 import { ConnectionLost, type ImapSession } from "./imap-session.ts";
-import { type ReadFlags, readFlags } from "./imap-flags.ts";
 import { FileChanged, type LoadedFile } from "./message-file.ts";
 
 /** Fetched whole up to this size. */

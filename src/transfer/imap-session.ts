@@ -6,7 +6,14 @@ import type { ImapFlow, MailboxObject } from "imapflow";
 import { MairustError } from "../core/errors.ts";
 import { sleep } from "../platform/deadline.ts";
 import type { ImapLogin } from "../wire/transfer-calls.ts";
-import { closeImap, connectImap, explainImap, type ImapMailbox, listMailboxes, serverName } from "./imap-login.ts";
+import {
+  closeImap,
+  connectImap,
+  explainImap,
+  type ImapMailbox,
+  listMailboxes,
+  serverName,
+} from "./imap-login.ts";
 
 /** Connections that are tried one after the other, and the wait before the second; it doubles. */
 const MAX_TRIES = 6;

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import type { FetchMessageObject, ImapFlow } from "imapflow";
 import type { ImapLogin } from "../wire/transfer-calls.ts";
+import { ComparableDigest } from "./comparable.ts";
 import { closeImap, connectImap, explainImap, type ImapMailbox, listMailboxes } from "./imap-login.ts";
 
 /** Messages whose bytes one FETCH asks for. */
@@ -30,6 +31,7 @@ export interface OpenedImapMailbox {
 export class ImapSide {
   readonly #client: ImapFlow;
   readonly #login: ImapLogin;
+  #newDigest: () => MessageDigest = () => new ExactDigest();
 
   private constructor(client: ImapFlow, login: ImapLogin) {
     this.#client = client;
@@ -52,15 +54,18 @@ export class ImapSide {
 
   /**
    * Every message of a mailbox with its digest.
-   * @param onMessage  after each digest, with the octets that were read
+   * @param ignoreTrace  leave out of the digests what a server puts on top of each message
+   * @param onMessage    after each digest, with the octets that were read
    */
   async read(
     path: string,
     mode: "headers" | "full",
+    ignoreTrace: boolean,
     onMessage: (bytes: number) => void,
   ): Promise<OpenedImapMailbox> {
     return this.#do(`read "${path}"`, async () => {
       const opened = await this.#client.mailboxOpen(path, { readOnly: true });
+      this.#newDigest = () => (ignoreTrace ? new TracelessDigest() : new ExactDigest());
       const messages = opened.exists === 0 ? [] : await this.#overview();
       if (mode === "headers") await this.#digestHeaders(messages, onMessage);
       else await this.#digestBodies(messages, onMessage);
@@ -88,7 +93,7 @@ export class ImapSide {
 
   async #digestHeaders(messages: readonly ImapMessage[], onMessage: (bytes: number) => void): Promise<void> {
     await this.#fetchEach(messages, { uid: true, headers: true }, (message, found) => {
-      message.digest = digestOf([found.headers ?? Buffer.alloc(0)]);
+      message.digest = this.#digestOf(found.headers);
       onMessage(found.headers?.length ?? 0);
     });
   }
@@ -96,7 +101,7 @@ export class ImapSide {
   async #digestBodies(messages: readonly ImapMessage[], onMessage: (bytes: number) => void): Promise<void> {
     const small = messages.filter(message => message.sizeBytes <= PIECE_BYTES);
     await this.#fetchEach(small, { uid: true, source: true }, (message, found) => {
-      message.digest = digestOf([found.source ?? Buffer.alloc(0)]);
+      message.digest = this.#digestOf(found.source);
       onMessage(found.source?.length ?? 0);
     });
     for (const message of messages.filter(one => one.sizeBytes > PIECE_BYTES)) {
@@ -120,17 +125,23 @@ export class ImapSide {
   }
 
   async #digestInPieces(message: ImapMessage): Promise<string> {
-    const hash = createHash("sha256");
+    const digest = this.#newDigest();
     for (let start = 0; ; ) {
       const source = { start, maxLength: PIECE_BYTES };
       const found = await this.#client.fetchOne(String(message.uid), { uid: true, source }, { uid: true });
       const piece = found === false || found === undefined ? undefined : found.source;
       if (piece === undefined || piece.length === 0) break;
-      hash.update(withoutNul(piece));
+      digest.update(piece);
       start += piece.length;
       if (piece.length < PIECE_BYTES) break;
     }
-    return hash.digest("hex");
+    return digest.end();
+  }
+
+  #digestOf(bytes: Buffer = Buffer.alloc(0)): string {
+    const digest = this.#newDigest();
+    digest.update(bytes);
+    return digest.end();
   }
 
   async #do<T>(what: string, work: () => Promise<T>): Promise<T> {
@@ -149,10 +160,33 @@ const flagText = (flags: ReadonlySet<string> | undefined): string =>
     .sort()
     .join(" ");
 
-function digestOf(pieces: readonly Buffer[]): string {
-  const hash = createHash("sha256");
-  for (const piece of pieces) hash.update(withoutNul(piece));
-  return hash.digest("hex");
+interface MessageDigest {
+  update(piece: Buffer): void;
+  end(): string;
+}
+
+class ExactDigest implements MessageDigest {
+  readonly #hash = createHash("sha256");
+
+  update(piece: Buffer): void {
+    this.#hash.update(withoutNul(piece));
+  }
+
+  end(): string {
+    return this.#hash.digest("hex");
+  }
+}
+
+class TracelessDigest implements MessageDigest {
+  readonly #comparable = new ComparableDigest();
+
+  update(piece: Buffer): void {
+    this.#comparable.update(piece);
+  }
+
+  end(): string {
+    return this.#comparable.result().digest;
+  }
 }
 
 function withoutNul(bytes: Buffer): Buffer {

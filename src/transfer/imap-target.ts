@@ -74,10 +74,14 @@ export class ImapTarget {
   /** As the server writes names: its prefix, its separator. A separator within a level becomes `_`. */
   pathsOf(): Promise<(name: string) => string> {
     return this.session.run("ask for the namespace", async client => {
-      const { prefix = "", delimiter = "/" } = client.namespace || {};
+      const { prefix: before, delimiter: between } = client.namespace || {};
+      const prefix = before ?? "";
+      const delimiter = between || "/";
       return name => {
         if (name === "INBOX") return name;
-        const levels = name.split("/").map(level => (delimiter === "/" ? level : level.replaceAll(delimiter, "_")));
+        const levels = name
+          .split("/")
+          .map(level => (delimiter === "/" ? level : level.replaceAll(delimiter, "_")));
         return `${prefix}${levels.join(delimiter)}`;
       };
     });
@@ -113,9 +117,11 @@ export class ImapTarget {
     let last = "";
     let quietSince = performance.now();
     while (performance.now() < end && performance.now() - quietSince < QUIET_MS) {
-      const status = await this.session.run(`look at "${path}"`, client =>
-        client.status(path, { messages: true, uidNext: true }),
-      );
+      const status = await this.session.run(`look at "${path}"`, async client => {
+        // Of an opened folder the server tells only what it has told before.
+        await client.noop();
+        return client.status(path, { messages: true, uidNext: true });
+      });
       const now = status === false ? "" : `${status.messages} ${status.uidNext}`;
       if (now !== last) quietSince = performance.now();
       last = now;

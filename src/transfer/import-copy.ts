@@ -1,7 +1,13 @@
 /** New messages of one folder of a source on their way into one mailbox, counted. */
 import type { BatchResult } from "../wire/api/transfer.ts";
 import type { ImportCalls } from "../wire/transfer-calls.ts";
-import { type BatchEntry, type BatchSender, type PendingMessage, type Sent, sendMessages } from "./import-batches.ts";
+import {
+  type BatchEntry,
+  type BatchSender,
+  type PendingMessage,
+  type Sent,
+  sendMessages,
+} from "./import-batches.ts";
 import type { ImportTally, MailboxTally } from "./import-tally.ts";
 import type { LoadedFile } from "./message-file.ts";
 

@@ -39,10 +39,17 @@ export async function importImapFolder(run: ImapImportRun, folder: ImapFolderPla
   const there = await session.open(box.path, true);
   const keepable = options.uids === "keep" && !plan.shared;
   const source = keepable ? { uid_validity: there.uidValidity, uid_next: there.uidNext } : null;
-  const seen = there.modseq === undefined ? {} : { folder: { source: where, uid_validity: there.uidValidity } };
+  const seen =
+    there.modseq === undefined ? {} : { folder: { source: where, uid_validity: there.uidValidity } };
   const opened = await options.calls.open(
     run.id,
-    { account, name: plan.target, subscribe: box.subscribed || box.name === "INBOX", source_uids: source, ...seen },
+    {
+      account,
+      name: plan.target,
+      subscribe: box.subscribed || box.name === "INBOX",
+      source_uids: source,
+      ...seen,
+    },
     options.dryRun,
   );
   tally.counts.uids = opened.uids;
@@ -112,8 +119,7 @@ class FolderPass {
       const page = this.#uids.slice(at, at + MAX_KNOWN_ITEMS);
       const items = page.map(uid => {
         const found = this.#flags.get(uid);
-        const flags =
-          found === undefined ? {} : { flags: [...found.flags], keywords: [...found.keywords] };
+        const flags = found === undefined ? {} : { flags: [...found.flags], keywords: [...found.keywords] };
         return { key: this.#key(uid), ...flags };
       });
       const answer = await options.calls.compare(id, { account, mailbox, items }, options.dryRun);

@@ -11,9 +11,9 @@ import { rateLimit } from "../platform/rate.ts";
 import type { ImportReport } from "../wire/api/transfer.ts";
 import type { ImapImportOptions } from "../wire/transfer-calls.ts";
 import { planFolders } from "./folder-names.ts";
-import { type ImapMailbox, replyOf, sourceName } from "./imap-login.ts";
+import { explainImap, type ImapMailbox, replyOf, sourceName } from "./imap-login.ts";
 import { isReply } from "./imap-pages.ts";
-import { ImapSession } from "./imap-session.ts";
+import { ConnectionLost, ImapSession } from "./imap-session.ts";
 import { stateOf } from "./import.ts";
 import { type ImapFolderPlan, type ImapImportRun, importImapFolder } from "./import-imap-folder.ts";
 import { ImportTally } from "./import-tally.ts";
@@ -37,15 +37,15 @@ export async function importImap(options: ImapImportOptions): Promise<ImportRepo
     const report = tally.report((performance.now() - started) / 1000);
     if (!options.dryRun) await options.calls.finish(run.id, { state: stateOf(report), report });
     return report;
+  } catch (error) {
+    if (isReply(error) || error instanceof ConnectionLost) throw explainImap(error, options.there, "import");
+    throw error;
   } finally {
     await session.close();
   }
 }
 
-function planBoxes(
-  boxes: readonly ImapMailbox[],
-  options: ImapImportOptions,
-): readonly ImapFolderPlan[] {
+function planBoxes(boxes: readonly ImapMailbox[], options: ImapImportOptions): readonly ImapFolderPlan[] {
   const uses = new Map(boxes.flatMap(box => (box.use === undefined ? [] : [[box.name, box.use] as const])));
   const names = boxes.map(box => box.name);
   const plans = planFolders(names, options.maps, uses);
@@ -53,7 +53,9 @@ function planBoxes(
     const plan = plans[i];
     if (plan === undefined) return [];
     // Names differ in each of these, and a source's key has to fit.
-    const where = createHash("sha256").update(`${sourceName(options.there)}\0${box.path}`).digest("hex");
+    const where = createHash("sha256")
+      .update(`${sourceName(options.there)}\0${box.path}`)
+      .digest("hex");
     return [{ box, plan, where: where.slice(0, 24) }];
   });
 }

@@ -88,14 +88,14 @@ class Verification {
     if (there === undefined && ours.messages.length === 0) return;
     if (here === undefined) this.#differs(mailbox, "mailbox_missing", `"${there?.name}" is not here`);
     if (there === undefined) this.#differs(mailbox, "mailbox_extra", "it is only here");
-    const { ignoreUids, ignoreDates } = this.#options;
-    const rules = { ignoreUids: ignoreUids || here === undefined, ignoreDates };
+    const { ignoreUids, ignoreDates, ignoreTrace = false } = this.#options;
+    const rules = { ignoreUids: ignoreUids || here === undefined, ignoreDates, ignoreTrace };
     const names = { mailbox, there: there?.name ?? "" };
     this.#mailboxes.push(compareMailboxes(names, ours, theirs, rules, difference => this.#add(difference)));
   }
 
   #read(side: ImapSide, path: string, mailbox: string) {
-    return side.read(path, this.#options.mode, bytes => {
+    return side.read(path, this.#options.mode, this.#options.ignoreTrace === true, bytes => {
       this.#done += 1;
       this.#bytes += bytes;
       this.#options.onProgress({ mailbox, done: this.#done, total: this.#done, bytes: this.#bytes });

@@ -37,6 +37,10 @@ export interface TransferProgress {
   readonly done: number;
   readonly total: number;
   readonly bytes: number;
+  /** Of many accounts: the one that stepped, how many there are, and how many have ended. */
+  readonly account?: string;
+  readonly accounts?: number;
+  readonly accounts_done?: number;
 }
 
 export type OnProgress = (progress: TransferProgress) => void;

@@ -27,7 +27,9 @@ export const exportBody = Type.Object(
     started_at: timestamp,
     finished_at: nullable(timestamp),
     appending_to: nullable(
-      Type.String({ description: "folder there to which a killed export was sending: wait until it is quiet" }),
+      Type.String({
+        description: "folder there to which a killed export was sending: wait until it is quiet",
+      }),
     ),
     copied: count,
     copied_bytes: count,
