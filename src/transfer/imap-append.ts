@@ -59,6 +59,8 @@ export class AppendConnection {
     socket.on("data", chunk => this.#take(chunk));
     socket.on("error", error => this.#end(error.message));
     socket.on("close", () => this.#end("closed"));
+    // A message is several small writes, and each of them would wait for the answer to the one before.
+    socket.setNoDelay(true);
     socket.resume();
   }
 
