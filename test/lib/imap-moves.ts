@@ -89,8 +89,7 @@ export function fillSources({ dovecot, accounts }: Moves, messages: number, seed
     const own: string[] = [home, root];
     const count = Math.floor(messages / accounts.length) + (i < messages % accounts.length ? 1 : 0);
     for (const folder of FOLDERS) {
-      const dir =
-        folder === "INBOX" ? root : join(root, `.${folder.split("/").map(encodeModifiedUtf7).join(".")}`);
+      const dir = folderUnder(root, folder);
       mkdirSync(dir, { recursive: true });
       for (const sub of ["cur", "new", "tmp"]) mkdirSync(join(dir, sub));
       writeFileSync(join(dir, "dovecot-keywords"), KEYWORDS.map((word, n) => `${n} ${word}\n`).join(""));
@@ -112,8 +111,7 @@ export function fillSources({ dovecot, accounts }: Moves, messages: number, seed
 function writeMade(root: string, n: number, account: string, random: SeededRandom): string {
   // More than half of all mail is in the INBOX.
   const folder = random.chance(0.55) ? "INBOX" : random.pick(FOLDERS);
-  const dir =
-    folder === "INBOX" ? root : join(root, `.${folder.split("/").map(encodeModifiedUtf7).join(".")}`);
+  const dir = folderUnder(root, folder);
   const letters = [...random.pick(["", "S", "FS", "RS", "Sa", "DST", "RSab", "Fb"])].sort().join("");
   const seconds = 1_500_000_000 + n * 60;
   const path = join(dir, "cur", `${seconds}.M${n}P1.made:2,${letters}`);
@@ -145,6 +143,14 @@ function contentOf(n: number, account: string, random: SeededRandom): Buffer {
   }
 }
 
+/** Of a folder of an account at Dovecot. */
+export function folderDir({ dovecot }: Moves, account: string, folder: string): string {
+  return folderUnder(join(dovecot.home(account), "Maildir"), folder);
+}
+
+const folderUnder = (root: string, folder: string): string =>
+  folder === "INBOX" ? root : join(root, `.${folder.split("/").map(encodeModifiedUtf7).join(".")}`);
+
 export interface MoveResult {
   readonly runs: number;
   readonly kills: number;
@@ -160,7 +166,7 @@ interface AccountReport {
 
 /**
  * Run a command until it ended by itself with 0, after that many kills: of the command, or of the service.
- * @param withinMs  each kill comes at a random time up to this after the start
+ * @param withinMs  each kill comes at a random time up to this after the first message, or, one in five, after the start
  */
 export async function moveUnderKills(
   { sidecar }: Moves,
@@ -172,19 +178,29 @@ export async function moveUnderKills(
   const started = performance.now();
   let done = 0;
   for (let runs = 1; runs <= MAX_RUNS; runs += 1) {
-    const child = spawn(process.execPath, [MAIN, "--config", sidecar.configFile, ...args, "-f", "json"], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    const child = spawn(
+      process.execPath,
+      [MAIN, "--config", sidecar.configFile, ...args, "-f", "json", "--progress=json"],
+      {
+        stdio: ["ignore", "pipe", "pipe"],
+      },
+    );
     const texts = { out: "", err: "" };
     child.stdout.on("data", chunk => {
       texts.out += chunk;
     });
+    let progressed: () => void = () => undefined;
+    const first = new Promise<void>(resolve => {
+      progressed = resolve;
+    });
     child.stderr.on("data", chunk => {
       texts.err += chunk;
+      if (texts.err.includes('"progress"')) progressed();
     });
     const closed = once(child, "close") as Promise<[number | null]>;
     if (done < kills) {
       done += 1;
+      if (!random.chance(0.2)) await Promise.race([first, closed]);
       const wait = deadlineAfter(random.whole(1, withinMs));
       const timedOut = new Promise<undefined>(resolve =>
         wait.signal.addEventListener("abort", () => resolve(undefined)),

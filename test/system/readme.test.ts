@@ -19,7 +19,10 @@ const ELSEWHERE: ReadonlyArray<readonly [line: RegExp, why: string]> = [
   [/^npm ci && npm run demo$/u, "test/system/demo.test.ts, without the installation"],
   [/^npm ci && npm test$/u, "what runs this test"],
   [/^npx mairust held /u, "test/contract/api/held.test.ts: it has mail that is held"],
-  [/^npx mairust verify /u, "test/system/transfer.test.ts: it needs another server"],
+  [
+    /^npx mairust (?:verify|import imap|export imap) /u,
+    "test/system/transfer.test.ts, test/system/transfer-imap.test.ts: they need another server",
+  ],
   [
     /^(?:apt-get|useradd|usermod|install) /u,
     "changes users and folders of the host: docker-compose.yml and postfix/ tests do the same in their own",
