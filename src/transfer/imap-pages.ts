@@ -109,7 +109,8 @@ export class ImapPages<M extends FolderMessage> {
           if (one !== false && one !== undefined) keep(found, one);
           if (found.size > 0) return true;
           const uids = await client.search({ uid: String(message.uid) }, { uid: true });
-          return Array.isArray(uids) && uids.length > 0;
+          // No list is no proof that it is gone.
+          return !Array.isArray(uids) || uids.length > 0;
         },
         TRIES,
       );

@@ -42,6 +42,8 @@ export class ImapSession {
   readonly login: ImapLogin;
   #client: ImapFlow;
   #opened: Opened | undefined;
+  /** The work before: one at a time, so that what breaks the connection breaks nothing else. */
+  #last: Promise<unknown> = Promise.resolve();
 
   private constructor(login: ImapLogin, client: ImapFlow) {
     this.login = login;
@@ -72,15 +74,23 @@ export class ImapSession {
   }
 
   /**
-   * One piece of work, again when the connection broke: it must bear that.
+   * One piece of work, after those before, again when the connection broke: it must bear that.
    * @param tries  fewer than usual: the work itself may be what breaks it
    * @throws what the server answered; {MairustError} `store_unavailable`; {ConnectionLost} after fewer tries than usual
    */
-  async run<T>(what: string, work: (client: ImapFlow) => Promise<T>, tries = MAX_TRIES): Promise<T> {
+  run<T>(what: string, work: (client: ImapFlow) => Promise<T>, tries = MAX_TRIES): Promise<T> {
+    const done = this.#last.then(() => this.#run(what, work, tries));
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+
+  async #run<T>(what: string, work: (client: ImapFlow) => Promise<T>, tries: number): Promise<T> {
     for (let tried = 1; ; tried += 1) {
       try {
         if (!this.#client.usable) await this.#reconnect();
-        return await work(this.#client);
+        const result = await work(this.#client);
+        this.#checkWhole();
+        return result;
       } catch (error) {
         const isHopeless = error instanceof MairustError && error.code !== "store_unavailable";
         if (isHopeless || (this.#client.usable && !(error instanceof MairustError))) throw error;
@@ -89,6 +99,14 @@ export class ImapSession {
         await sleep(FIRST_WAIT_MS * 2 ** (tried - 1));
       }
     }
+  }
+
+  /** Without a connection, or a mailbox, the library answers some calls with nothing: that must not be taken for "there is nothing". */
+  #checkWhole(): void {
+    const isOpen = this.#opened === undefined || this.#client.mailbox !== false;
+    if (this.#client.usable && isOpen) return;
+    this.#client.close();
+    throw new ConnectionLost("the connection broke");
   }
 
   async #reconnect(): Promise<void> {
