@@ -15,8 +15,8 @@ import { allFlags, keptFlags } from "./imap-flags.ts";
 import { ConnectionLost, type ImapSession, type OpenedFolder } from "./imap-session.ts";
 import type { ImapTarget } from "./imap-target.ts";
 
-/** Connections that may break in a row before the export ends. */
-const MAX_LOST = 5;
+/** Connections that one message may cost. */
+const MAX_LOST = 3;
 
 export interface ExportRun {
   readonly options: ImapExportOptions;
@@ -60,7 +60,6 @@ class FolderExport {
   #copied = 0;
   #copiedBytes = 0;
   #isAnnounced = false;
-  #lost = 0;
   /** The server has no room: what it said. */
   #full = "";
 
@@ -135,9 +134,14 @@ class FolderExport {
     await this.#record(this.#isAnnounced ? this.#path : null);
   }
 
-  /** Recognise, then send the rest; what has no answer because the connection broke is looked for again. */
+  /**
+   * Recognise, then send the rest; what has no answer because the connection broke is looked for again. From then on one is sent at a
+   * time, so that a message over which the server closes the connection is found out.
+   */
   async #group(group: readonly Loaded[], known: KnownThere): Promise<void> {
     let left: readonly Loaded[] = group.filter(one => this.#isReadable(one));
+    let atOnce = left.length;
+    let lost = 0;
     while (left.length > 0) {
       const found = await known.recognize(left);
       for (const match of found.values()) this.#recognized(match);
@@ -148,8 +152,16 @@ class FolderExport {
       }
       if (left.length === 0) return;
       if (!this.#isAnnounced || this.#rows.length > 0) await this.#record(this.#path);
-      left = await this.#send(left);
-      if (left.length === 0) return;
+      const unknown = await this.#send(left.slice(0, atOnce));
+      left = [...unknown, ...left.slice(atOnce)];
+      lost = unknown.length === 0 ? 0 : lost + 1;
+      const [first] = unknown;
+      if (first === undefined) continue;
+      if (atOnce === 1 && lost >= MAX_LOST) {
+        this.#fail(first, "the server closes the connection over it");
+        left = left.slice(1);
+      }
+      atOnce = 1;
       // The server may still be busy with them.
       await this.#run.target.settle(this.#path);
       await known.refresh();
@@ -195,15 +207,15 @@ class FolderExport {
         unknown.push(loaded);
       }
     }
-    if (unknown.length === 0) this.#lost = 0;
     return unknown;
   }
 
   /** @returns undefined: it failed by itself, and nothing of it is there */
   async #sendOne(loaded: Loaded): Promise<{ readonly answer: Promise<Appended> } | "unknown" | undefined> {
     const { message } = loaded;
+    // A server that cannot be reached at all is no matter of this message.
+    const sender = await this.#sender();
     try {
-      const sender = await this.#sender();
       return await sender.send(this.#path, {
         flags: this.#keptFlags(message),
         date: new Date(message.internal_date),
@@ -211,12 +223,9 @@ class FolderExport {
         content: await loaded.content(),
       });
     } catch (error) {
-      if (error instanceof ConnectionLost) {
-        if (++this.#lost > MAX_LOST) throw error;
-        return "unknown";
-      }
+      if (error instanceof ConnectionLost) return "unknown";
       const { calls } = this.#run.options;
-      if (!this.#run.sender?.isLost && calls.failureOf(error) === "fatal") throw error;
+      if (calls.failureOf(error) === "fatal") throw error;
       this.#fail(loaded, messageOf(error), calls.failureOf(error) === "gone");
       return undefined;
     }

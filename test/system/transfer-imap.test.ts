@@ -4,7 +4,10 @@ import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ImapFlow } from "imapflow";
+import { Client } from "../../src/cli/client.ts";
+import { exportCalls } from "../../src/cli/transfer-client.ts";
 import { makeScratch } from "../../src/mailhost/scratch.ts";
+import { exportImap } from "../../src/transfer/export-imap.ts";
 import type { ImportReport } from "../../src/wire/api/transfer.ts";
 import type { ImapExportMailboxReport, ImapExportReport } from "../../src/wire/transfer-calls.ts";
 import {
@@ -74,6 +77,26 @@ async function transfer<T>(
 const take = (...more: string[]) => transfer<ImportReport>("import", USER, USER, ...more);
 const give = (...more: string[]) => transfer<ImapExportReport>("export", TARGET, USER, ...more);
 
+/** With the service as it is, but for one message of a mailbox that seems to be gone. */
+function giveWithout(uid: number): Promise<ImapExportReport> {
+  const calls = exportCalls(new Client(moves.sidecar.apiSocket));
+  const { imapPort: port } = moves.dovecot;
+  const login = { user: TARGET, password: "secret", authorize: undefined };
+  return exportImap({
+    ...{ account: USER, maps: [], bytesPerSecond: undefined, dryRun: false, onProgress: () => undefined },
+    there: { host: "127.0.0.1", port, secure: false, verifyCertificate: true, ...login },
+    expunge: true,
+    calls: {
+      ...calls,
+      async messages(account, mailbox, cursor) {
+        const page = await calls.messages(account, mailbox, cursor);
+        if (mailbox !== WORK) return page;
+        return { ...page, items: page.items.filter(message => message.uid !== uid) };
+      },
+    },
+  });
+}
+
 const sum = <M>(report: { readonly mailboxes: readonly M[] }, of: (mailbox: M) => number): number =>
   report.mailboxes.reduce((total, mailbox) => total + of(mailbox), 0);
 const copied = (report: ImapExportReport | ImportReport) =>
@@ -142,6 +165,10 @@ test("a second export carries over what is new, flags that changed, and by --del
   assert.equal(removed.code, 0, removed.err);
   assert.equal(total(removed.report, "removed_there"), 1, "what was removed there does not come back");
   assert.equal(copied(removed.report), 0);
+  const before = (await readAccount(moves, TARGET)).get(WORK)?.length ?? 0;
+  const report = await giveWithout(1);
+  assert.equal(total(report, "expunged"), 1);
+  assert.equal((await readAccount(moves, TARGET)).get(WORK)?.length, before - 1);
 });
 
 test("a target that holds the mail already gets only what is new, even when what was written down is lost", async () => {
