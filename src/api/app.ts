@@ -18,6 +18,7 @@ import { convertQuery } from "./query.ts";
 import { accountRoutesOf } from "./routes/accounts.ts";
 import { auditRoutesOf } from "./routes/audit.ts";
 import { domainRoutesOf } from "./routes/domains.ts";
+import { exportRoutesOf } from "./routes/exports.ts";
 import { heldRoutesOf } from "./routes/held.ts";
 import { hookModeRoutesOf } from "./routes/hook-modes.ts";
 import { hookRoutesOf } from "./routes/hooks.ts";
@@ -108,6 +109,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   jobRoutesOf(app, options.ports);
   heldRoutesOf(app, options.ports);
   transferRoutesOf(app, options.ports);
+  exportRoutesOf(app, options.ports);
   pluginRoutesOf(app, options.ports);
   pluginReviewRoutesOf(app, options.ports);
   pluginSettingsRoutesOf(app, options.ports);

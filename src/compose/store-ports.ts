@@ -12,6 +12,7 @@ import type { ServicePorts } from "../services/ports.ts";
 import { createAccountAdmin, createMessageAdmin } from "../store/admin.ts";
 import type { MailboxChanges } from "../store/changes.ts";
 import type { Db } from "../store/db.ts";
+import { createExportStore } from "../store/export.ts";
 import { createScrub } from "../store/scrub.ts";
 import { createStageAdmin } from "../store/stages.ts";
 import { createVerificationStore } from "../store/verify-results.ts";
@@ -44,6 +45,7 @@ export type StorePorts = Pick<
   | "adder"
   | "mailboxes"
   | "imports"
+  | "exports"
   | "batches"
   | "verifications"
   | "maxMessageBytes"
@@ -69,6 +71,7 @@ export function storePorts(parts: StorePortParts): StorePorts {
     adder: createMessageAdder(adding),
     mailboxes: parts.reader,
     imports,
+    exports: createExportStore(db),
     batches: createBatchImporter({ ...adding, store: imports, maxBatch: MAX_BATCH_MESSAGES }),
     verifications: createVerificationStore(db),
     maxMessageBytes,

@@ -21,7 +21,7 @@ import type { PluginSettingsAdmin } from "../core/ports/plugin-settings.ts";
 import type { NextHops } from "../core/ports/relay.ts";
 import type { Scrub } from "../core/ports/scrub.ts";
 import type { StageAdmin } from "../core/ports/stages.ts";
-import type { BatchImporter, ImportStore, VerificationStore } from "../core/ports/transfer.ts";
+import type { BatchImporter, ExportStore, ImportStore, VerificationStore } from "../core/ports/transfer.ts";
 import type { UndoControl } from "../core/ports/undo.ts";
 import type { BodyReads } from "./body-reads.ts";
 
@@ -49,6 +49,7 @@ export interface ServicePorts {
   readonly adder: MessageAdder;
   readonly mailboxes: MailboxReader;
   readonly imports: ImportStore;
+  readonly exports: ExportStore;
   readonly batches: BatchImporter;
   readonly verifications: VerificationStore;
   readonly system: SystemControl;

@@ -23,12 +23,14 @@ const ELSEWHERE: ReadonlyArray<readonly [line: RegExp, why: string]> = [
     /^npx mairust stage set /u,
     "test/contract/api/stages.test.ts: it has a next hop, and stand-ins for the servers of this host",
   ],
-  [/^npx mairust import imap /u, "test/system/transfer-imap.test.ts: it needs another server"],
   [
     /^npx mairust (?:setup|doctor|selftest .*--through)/u,
     "test/system/site-live.test.ts: they need a Postfix and a Dovecot",
   ],
-  [/^npx mairust verify /u, "test/system/transfer.test.ts: it needs another server"],
+  [
+    /^npx mairust (?:verify|import imap|export imap) /u,
+    "test/system/transfer.test.ts, test/system/transfer-imap.test.ts: they need another server",
+  ],
   [
     /^(?:apt-get|useradd|usermod|install) /u,
     "changes users and folders of the host: docker-compose.yml and postfix/ tests do the same in their own",
