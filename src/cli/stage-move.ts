@@ -195,7 +195,9 @@ export class StageMove {
     }
   }
 
-  async #serversDown({ step, site, plan }: Ready): Promise<void> {
+  /** Looked at anew: carrying mail back may have taken hours. */
+  async #serversDown({ before, step, site }: Ready): Promise<void> {
+    const plan = await site?.plan({ scope: before.scope, stage: step.to }, this.#asked.stage === "domain");
     if (site === undefined || plan === undefined || plan.changes.length === 0) return;
     const isApplied = this.#context.options.has("apply");
     const heading = isApplied
