@@ -1,6 +1,6 @@
 /**
  * By what a message is known again on another server: its bytes without what each server adds on top (Return-Path, Delivered-To, the
- * first Received), with CRLF line ends and NUL as Dovecot shows it (0x80). Two digests: one of the beginning, cheap to get for many
+ * Received in front), with CRLF line ends and NUL as Dovecot shows it (0x80). Two digests: one of the beginning, cheap to get for many
  * messages, and one of all. Only the second one decides. Pure but for the digest.
  */
 import { createHash, type Hash } from "node:crypto";
@@ -11,7 +11,8 @@ export const HEAD_BYTES = 8192;
 /** Of it without these fields, so much counts. */
 const KEY_BYTES = 1024;
 
-const ON_TOP: ReadonlySet<string> = new Set(["return-path", "delivered-to"]);
+/** All Received in front: mail that was relayed has one more there than its copy here. */
+const ON_TOP: ReadonlySet<string> = new Set(["return-path", "delivered-to", "received"]);
 const CR = 0x0d;
 const LF = 0x0a;
 
@@ -60,15 +61,12 @@ export async function comparableOf(
 /** @param head  the beginning of a message, CRLF; a field that does not end in it stays */
 export function withoutTop(head: Buffer): Buffer {
   let at = 0;
-  let isReceivedSeen = false;
   while (at < head.length) {
     const end = fieldEnd(head, at);
     const colon = head.indexOf(0x3a, at);
     if (end === undefined || colon < 0 || colon >= end) break;
     const name = head.subarray(at, colon).toString("latin1").trimEnd().toLowerCase();
-    const isFirstReceived: boolean = name === "received" && !isReceivedSeen;
-    if (!isFirstReceived && !ON_TOP.has(name)) break;
-    isReceivedSeen ||= isFirstReceived;
+    if (!ON_TOP.has(name)) break;
     at = end;
   }
   return head.subarray(at);

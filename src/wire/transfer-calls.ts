@@ -145,7 +145,7 @@ export interface VerifyOptions {
   /** UIDs and UIDVALIDITY may differ. */
   readonly ignoreUids: boolean;
   readonly ignoreDates: boolean;
-  /** Return-Path, Delivered-To and the first Received on top may differ: mail that both sides were given, each by its own way. */
+  /** Return-Path, Delivered-To and the Received on top may differ: mail that both sides were given, each by its own way. */
   readonly ignoreTrace?: boolean;
   /** Differences that are listed one by one. */
   readonly listed: number;
