@@ -8,6 +8,7 @@
  *
  * Sources: RFC 6376 §3.4, §3.5 (`c=`, `l=`), §5.4.2; RFC 8617 §4.1.2, §4.1.3
  */
+import { tagList } from "./dkim-tags.ts";
 import { headerFields, unfold } from "./mime/header.ts";
 
 export interface HeaderAndBodyEdit {
@@ -48,7 +49,7 @@ export function signaturesOf(header: Uint8Array): readonly Signature[] {
   for (const { name, value } of headerFields(header)) {
     const field = NAMES.get(name);
     if (field === undefined) continue;
-    found.push(signatureOf(field, tagsOf(unfold(value))));
+    found.push(signatureOf(field, tagList(unfold(value)).tags));
     if (found.length > MAX_SIGNATURES) break;
   }
   return found;
@@ -85,15 +86,4 @@ function coveredBytes(tags: ReadonlyMap<string, string>): number {
   return length !== undefined && /^\d{1,15}$/.test(length) && body.trim().toLowerCase() === "simple"
     ? Number(length)
     : Number.POSITIVE_INFINITY;
-}
-
-/** RFC 6376 §3.2; of a tag that stands there twice the first. */
-function tagsOf(value: string): ReadonlyMap<string, string> {
-  const tags = new Map<string, string>();
-  for (const item of value.split(";")) {
-    const at = item.indexOf("=");
-    const name = item.slice(0, Math.max(at, 0)).trim().toLowerCase();
-    if (name !== "" && !tags.has(name)) tags.set(name, item.slice(at + 1).replace(/\s/g, ""));
-  }
-  return tags;
 }
