@@ -198,7 +198,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     ledger: ledger.ledger,
     lateAnswers: jobs.lateAnswers,
   });
-  const { decider, intake, heldMail } = mailPath({
+  const { decider, intake, heldMail, senderAuth } = mailPath({
     ...common,
     ...{ db, changes, directory, arrival, master, mimeLimits },
     hooks: hooks.runner,
@@ -293,7 +293,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   }
   if (config.roles.includes("api")) listeners.push(apiComponent(common, ports));
   if (config.roles.includes("lmtp")) listeners.push(lmtpComponent(common, intake));
-  if (config.roles.includes("milter")) listeners.push(milterComponent(common, decider));
+  if (config.roles.includes("milter")) listeners.push(milterComponent(common, decider, senderAuth));
   for (const listener of listeners) registry.register(listener.component);
   const addresses = () =>
     listeners.flatMap(({ component, addresses: open }) =>

@@ -9,6 +9,7 @@ import type { MessageStore } from "../core/ports/store.ts";
 import { Intake } from "../delivery/intake.ts";
 import { EDIT_ROOM_BYTES, type EditRules } from "../delivery/message-edits.ts";
 import { HookDecider } from "../delivery/milter-decider.ts";
+import { LibrarySenderAuth } from "../delivery/sender-auth.ts";
 import { TraceFields } from "../delivery/trace-field.ts";
 import type { DeliveryStep } from "../delivery/transaction.ts";
 import { PayloadRoom } from "../hooks/payload-room.ts";
@@ -50,6 +51,8 @@ export interface MailPath {
   /** For the LMTP listener. */
   readonly intake: Intake;
   readonly heldMail: HeldMail;
+  /** Its threads end with the milter listener. */
+  readonly senderAuth: { stop(): Promise<void> };
 }
 
 export function mailPath(parts: MailPathParts): MailPath {
@@ -62,6 +65,14 @@ export function mailPath(parts: MailPathParts): MailPath {
   };
   const { blobs, store } = arrival;
   const heldMail = heldMailOf({ settings, log, db, blobs, store, changes, directory, hooks, edits });
+  const { sender_auth: auth, hostname } = settings.config;
+  const senderAuth = new LibrarySenderAuth({
+    checks: auth.checks,
+    resolver: auth.resolver,
+    authservId: auth.authserv_id || hostname,
+    log,
+    observe: (method, result) => metrics.senderAuth.inc({ method, result }),
+  });
   const judging = {
     ...arrival,
     directory,
@@ -73,6 +84,7 @@ export function mailPath(parts: MailPathParts): MailPath {
   };
   const decider = new HookDecider({
     ...judging,
+    senderAuth,
     submissions: heldMail.submissions,
     edits,
     limits: () => ({ messageBytes: settings.config.limits.message_bytes, mime: mimeLimits() }),
@@ -85,5 +97,5 @@ export function mailPath(parts: MailPathParts): MailPath {
     detailFolder: () => settings.config.lmtp.detail_folder,
     ...(parts.onDeliveryStep === undefined ? {} : { onStep: parts.onDeliveryStep }),
   });
-  return { decider, intake, heldMail };
+  return { decider, intake, heldMail, senderAuth };
 }

@@ -4,9 +4,11 @@ import type { BlobRecord } from "../core/ports/blobs.ts";
 import type { Account, Domain, ResolvedRecipient } from "../core/ports/directory.ts";
 import type { HeldMessage } from "../core/ports/holds.ts";
 import type { HookDecision, MessageFacts } from "../core/ports/hooks.ts";
+import type { AuthFacts } from "../core/ports/sender-auth.ts";
 import type { Delivery, DeliveryTarget, FlagSet } from "../core/ports/store.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import type { CarriedVerdict } from "../core/ports/verdicts.ts";
+import { authenticatedEvent } from "./milter-auth.ts";
 import { deliveryPrefix } from "./prefix.ts";
 import { messageColumns, type ReceivedMessage } from "./received-message.ts";
 
@@ -16,6 +18,8 @@ export interface ArrivedMessage {
   readonly envelope: Envelope;
   /** "" when nobody told it. */
   readonly queueId: string;
+  /** What the milter found out about the sender. */
+  readonly senderAuth?: AuthFacts;
 }
 
 /** What pre_receive came to for one account. */
@@ -51,8 +55,9 @@ export function accountDeliveries(
 }
 
 /** What both points are told of a message. */
-function commonFacts(message: ReceivedMessage, envelope: Envelope, queueId: string) {
+function commonFacts({ message, envelope, queueId, senderAuth }: ArrivedMessage) {
   return {
+    ...(senderAuth === undefined ? {} : { senderAuth }),
     messageId: message.id,
     receivedAt: message.receivedAt,
     sizeBytes: message.staged.sizeBytes,
@@ -81,7 +86,7 @@ export function messageFacts(
   tags: readonly string[],
 ): MessageFacts {
   return {
-    ...commonFacts(arrived.message, arrived.envelope, arrived.queueId),
+    ...commonFacts(arrived),
     stage: delivery.domain.stage,
     recipients: [delivery.account.address],
     observed: new Set(),
@@ -95,7 +100,7 @@ export function messageFacts(
 export function receiveFacts(arrived: ArrivedMessage, deliveries: readonly AccountDelivery[]): MessageFacts {
   const inObserve = deliveries.filter(({ domain }) => domain.stage === "observe");
   return {
-    ...commonFacts(arrived.message, arrived.envelope, arrived.queueId),
+    ...commonFacts(arrived),
     stage: deliveries[0]?.domain.stage ?? "observe",
     recipients: deliveries.map(({ account }) => account.address),
     observed: new Set(inObserve.map(({ account }) => account.address)),
@@ -138,8 +143,15 @@ export function heldMessage(facts: DeliveryFacts): HeldMessage {
     ...messageColumns(facts.message, facts.blob),
     queueId: facts.queueId,
     mailFrom: facts.envelope.mailFrom.raw,
-    events: [receivedEvent(facts)],
+    events: arrivalEvents(facts),
   };
+}
+
+/** Of the message, whoever it is for: that it came, and what is known of its sender. */
+export function arrivalEvents(facts: DeliveryFacts): readonly TimelineEvent[] {
+  const { senderAuth, message } = facts;
+  const checked = senderAuth === undefined ? [] : [authenticatedEvent(senderAuth, message.receivedAt)];
+  return [receivedEvent(facts), ...checked];
 }
 
 function receivedEvent({ message, envelope, blob, traceId }: DeliveryFacts): TimelineEvent {

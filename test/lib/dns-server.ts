@@ -190,7 +190,8 @@ function pieces(text: Buffer): readonly Buffer[] {
 function ipv6Bytes(address: string): Buffer {
   if (!isIPv6(address)) throw new Error(`no IPv6 address: ${address}`);
   const [head = "", tail] = address.split("::");
-  const groups = (text: string) => (text === "" ? [] : text.split(":").map(group => Number.parseInt(group, 16)));
+  const groups = (text: string) =>
+    text === "" ? [] : text.split(":").map(group => Number.parseInt(group, 16));
   const [before, after] = [groups(head), groups(tail ?? "")];
   const zeros = tail === undefined ? 0 : 8 - before.length - after.length;
   return Buffer.from([...before, ...Array<number>(zeros).fill(0), ...after].flatMap(g => [g >> 8, g & 255]));

@@ -14,7 +14,6 @@ const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> =
     ["api", "listen"],
     ["inet:127.0.0.1:1", "tls:0.0.0.0:443"],
   ],
-  [["sender_auth", "checks"], ["spf"]],
   [["queue", "driver"], "nats"],
   [["domains", "a.example", "stage"], "mirror"],
   [["domains", "a.example", "relay", "lmtp"], "unix:/l"],
