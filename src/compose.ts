@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { createAlerts } from "./compose/alerts.ts";
 import { cell } from "./compose/cell.ts";
 import { configuredDomains, databaseComponent } from "./compose/database.ts";
+import { dkim } from "./compose/dkim.ts";
 import { egressProxies } from "./compose/egress.ts";
 import { hookControl } from "./compose/hook-control.ts";
 import { hookGuard } from "./compose/hook-guard.ts";
@@ -258,6 +259,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     auditRecords: audit,
     alerts,
     keys: keyAdmin(resealing),
+    dkim: dkim(db, master, settings).admin,
     pluginReviews: pluginReviews({ settings, hooks, installed }),
     pluginSettings: pluginSettingsAdmin({ settings, hooks, store: pluginSettings, turns }),
     plugins: pluginAdmin(hooks, secrets, () => settings.config.log_dir),

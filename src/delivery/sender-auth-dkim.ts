@@ -12,6 +12,7 @@ import { createHash, verify } from "node:crypto";
 import { tagList } from "../core/dkim-tags.ts";
 import { type HeaderField, unfold } from "../core/mime/header.ts";
 import type { AuthResult } from "../core/ports/sender-auth.ts";
+import { fieldText, signedHeader } from "./sender-auth-canonical.ts";
 import type { SignatureFinding } from "./sender-auth-findings.ts";
 
 /** Of the sender's clock. */
@@ -158,7 +159,8 @@ function holds(
   { publicKey }: LibrarySignature,
 ): boolean {
   if (publicKey === undefined) return false;
-  const data = signedHeader(header, fields, field, tags);
+  const isRelaxed = (tags.get("c") ?? "").toLowerCase().split("/")[0] === "relaxed";
+  const data = signedHeader(header, fields, namesOf(tags), fieldText(header, field), isRelaxed);
   const signature = Buffer.from(tags.get("b") ?? "", "base64");
   try {
     return tags.get("a")?.toLowerCase() === "ed25519-sha256"
@@ -167,53 +169,4 @@ function holds(
   } catch {
     return false;
   }
-}
-
-/** RFC 6376 §3.4.1, §3.4.2, §5.4.2: of fields of one name the last is taken first. */
-function signedHeader(
-  header: Uint8Array,
-  fields: readonly HeaderField[],
-  own: HeaderField,
-  tags: Tags,
-): Buffer {
-  const isRelaxed = (tags.get("c") ?? "").toLowerCase().split("/")[0] === "relaxed";
-  const left = [...fields];
-  const parts: string[] = [];
-  for (const name of namesOf(tags)) {
-    const at = left.findLastIndex(one => one.name === name);
-    const [one] = at < 0 ? [] : left.splice(at, 1);
-    if (one !== undefined) parts.push(`${canonical(header, one, isRelaxed)}\r\n`);
-  }
-  const text = latin1(header.subarray(own.start, own.end)).replace(/\r\n$/u, "");
-  const colon = text.indexOf(":") + 1;
-  const items = text
-    .slice(colon)
-    .split(";")
-    .map(item => (/^\s*b\s*=/iu.test(item) ? `${item.slice(0, item.indexOf("=") + 1)}` : item));
-  const emptied = text.slice(0, colon) + items.join(";");
-  parts.push(isRelaxed ? relaxed(emptied) : emptied);
-  return Buffer.from(parts.join(""), "latin1");
-}
-
-function canonical(header: Uint8Array, field: HeaderField, isRelaxed: boolean): string {
-  const text = latin1(header.subarray(field.start, field.end)).replace(/\r\n$/u, "");
-  return isRelaxed ? relaxed(text) : text;
-}
-
-function relaxed(text: string): string {
-  const colon = text.indexOf(":");
-  const name = text
-    .slice(0, colon)
-    .toLowerCase()
-    .replace(/[ \t]+$/u, "");
-  const value = text
-    .slice(colon + 1)
-    .replaceAll("\r\n", "")
-    .replace(/[ \t]+/gu, " ")
-    .replace(/^ | $/gu, "");
-  return `${name}:${value}`;
-}
-
-function latin1(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
 }
