@@ -182,7 +182,10 @@ test("what held before an edit holds after it; what was refused is told", async 
     }),
     { numRuns: RUNS },
   );
-  assert.ok(counts.held > RUNS / 2 && counts.edited > RUNS / 20 && counts.refused > RUNS / 20, JSON.stringify(counts));
+  assert.ok(
+    counts.held > RUNS / 2 && counts.edited > RUNS / 20 && counts.refused > RUNS / 20,
+    JSON.stringify(counts),
+  );
 });
 
 test("allowed edits do break signatures: the property above can fail", async () => {
