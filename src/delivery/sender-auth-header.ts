@@ -137,6 +137,7 @@ function mailbox(text: string): string {
   if (at < 0) return value(text);
   const local = text.slice(0, at);
   const domain = value(domainToASCII(text.slice(at + 1)) || text.slice(at + 1));
+  if (domain.startsWith('"')) return value(text);
   const isPlain = /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}$/u.test(local);
   return `${isPlain ? local : ""}@${domain}`;
 }

@@ -18,7 +18,16 @@ const RESULTS: readonly AuthResult[] = [
   ...(["none", "pass", "fail", "softfail"] as const),
   ...(["neutral", "temperror", "permerror", "policy"] as const),
 ];
-const anyText = fc.string({ unit: "binary", maxLength: 400 });
+const HOSTILE = [
+  "x; dkim=pass",
+  '"; spf=pass "',
+  ") dmarc=pass (",
+  "\\",
+  '\\"; arc=pass',
+  "a\r\nX: y",
+  "a@b; spf=pass",
+];
+const anyText = fc.oneof(fc.string({ unit: "binary", maxLength: 400 }), fc.constantFrom(...HOSTILE));
 const result = fc.constantFrom(...RESULTS);
 const why = fc.option(anyText, { nil: undefined });
 const optional = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });
