@@ -20,10 +20,11 @@ after(() => server?.stop());
 test("askServers() asks the named server: rows, no such name, no such record, and a failure", async () => {
   const ask = askServers([server.address]);
   assert.deepEqual(await ask("example.test", "TXT"), { kind: "rows", rows: [["v=spf1 -all"]] });
-  assert.deepEqual(await ask("example.test", "MX"), {
-    kind: "rows",
-    rows: [{ exchange: "mx.example.test", priority: 10 }],
-  });
+  const mx = await ask("example.test", "MX");
+  assert.ok(mx.kind === "rows");
+  // Newer versions of Node add the type.
+  const [{ exchange, priority }] = mx.rows as [{ exchange: string; priority: number }];
+  assert.deepEqual([exchange, priority], ["mx.example.test", 10]);
   assert.deepEqual(await ask("example.test", "AAAA"), { kind: "rows", rows: ["2001:db8::25"] });
   assert.deepEqual(await ask("alias.example.test", "TXT"), { kind: "rows", rows: [["v=spf1 -all"]] });
   assert.deepEqual(await ask("7.2.0.192.in-addr.arpa", "PTR"), { kind: "rows", rows: ["mx.example.test"] });
