@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { createAlerts } from "./compose/alerts.ts";
 import { cell } from "./compose/cell.ts";
 import { configuredDomains, databaseComponent } from "./compose/database.ts";
+import { dkim } from "./compose/dkim.ts";
 import { egressProxies } from "./compose/egress.ts";
 import { hookControl } from "./compose/hook-control.ts";
 import { hookGuard } from "./compose/hook-guard.ts";
@@ -203,7 +204,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     lateAnswers: jobs.lateAnswers,
   });
   const relay = relayOf({ ...common, db, blobs, changes, master });
-  const { decider, intake, heldMail } = mailPath({
+  const { decider, intake, heldMail, senderAuth } = mailPath({
     ...common,
     ...{ db, changes, directory, arrival, master, mimeLimits, relay },
     hooks: hooks.runner,
@@ -267,6 +268,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     bodyReads: new BodyReads(audit),
     alerts,
     keys: keyAdmin(resealing),
+    dkim: dkim(db, master, settings).admin,
     pluginReviews: pluginReviews({ settings, hooks, installed }),
     pluginSettings: pluginSettingsAdmin({ settings, hooks, store: pluginSettings, turns }),
     plugins: pluginAdmin(hooks, secrets, () => settings.config.log_dir),
@@ -303,7 +305,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   }
   if (config.roles.includes("api")) listeners.push(apiComponent(common, ports));
   if (config.roles.includes("lmtp")) listeners.push(lmtpComponent(common, intake));
-  if (config.roles.includes("milter")) listeners.push(milterComponent(common, decider));
+  if (config.roles.includes("milter")) listeners.push(milterComponent(common, decider, senderAuth));
   for (const listener of listeners) registry.register(listener.component);
   const addresses = () =>
     listeners.flatMap(({ component, addresses: open }) =>

@@ -17,6 +17,7 @@ import { problemOf } from "./problem.ts";
 import { convertQuery } from "./query.ts";
 import { accountRoutesOf } from "./routes/accounts.ts";
 import { auditRoutesOf } from "./routes/audit.ts";
+import { dkimRoutesOf } from "./routes/dkim.ts";
 import { domainRoutesOf } from "./routes/domains.ts";
 import { exportRoutesOf } from "./routes/exports.ts";
 import { heldRoutesOf } from "./routes/held.ts";
@@ -96,6 +97,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     return sendProblem(options, new MairustError("not_found", text, { publicText: text }), request, reply);
   });
   domainRoutesOf(app, options.ports);
+  dkimRoutesOf(app, options.ports);
   accountRoutesOf(app, options.ports);
   stageRoutesOf(app, options.ports);
   messageRoutesOf(app, options.ports);

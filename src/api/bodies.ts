@@ -85,6 +85,7 @@ export const messageBodyOf = (message: MessageRecord): MessageBody => ({
   thread_key: message.threadKey ?? null,
   blob_digest: message.digest,
   received_at: message.receivedAt.toISOString(),
+  auth: message.senderAuth === undefined ? null : { ...message.senderAuth },
   places: message.places.map(placeBodyOf),
   places_total: message.placesTotal,
 });

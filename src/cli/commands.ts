@@ -3,6 +3,7 @@
  * called: `--help` loads this file and commander only.
  */
 import type { CommandSpec, Handler, OptionSpec } from "./command.ts";
+import { DKIM_COMMANDS } from "./dkim-commands.ts";
 import { HELD_COMMANDS } from "./held-commands.ts";
 import { HOOK_COMMANDS } from "./hook-commands.ts";
 import { PLUGIN_COMMANDS } from "./plugin-commands.ts";
@@ -337,6 +338,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...ACCOUNTS,
   ...STAGE_COMMANDS,
   ...MESSAGES,
+  ...DKIM_COMMANDS,
   ...HELD_COMMANDS,
   ...HOOK_COMMANDS,
   ...JOBS,

@@ -17,6 +17,7 @@ const GROUPS: Readonly<Record<string, string>> = {
   config: "the configuration",
   domain: "our domains",
   export: "mail of an account into files",
+  dkim: "keys that mail we send is signed with",
   held: "mail that waits for a decision",
   key: "the key that secrets are kept with",
   hook: "who is called where in the mail path",

@@ -29,6 +29,7 @@ type Form = (data: Data) => string | undefined;
 
 const FORMS: Readonly<Record<string, Form>> = {
   received: receivedText,
+  authenticated: authenticatedText,
   hook_call: data => (typeof data.hook === "string" ? hookCallText(data) : undefined),
   decision: decisionText,
   stored: ({ mailbox, uid, ...rest }) =>
@@ -71,6 +72,17 @@ function receivedText(data: Data): string {
     `client ${shown(client ?? peer ?? "unknown")}`,
   ];
   return `${parts.join(", ")}${more(rest)}`;
+}
+
+/** `SPF pass (a@example.org), DKIM fail (example.org s=mail: body hash did not verify), DMARC fail (example.org p=reject)` */
+function authenticatedText(data: Data): string | undefined {
+  const { spf, dkim, dmarc, arc, ...rest } = data;
+  const parts = Object.entries({ SPF: spf, DKIM: dkim, DMARC: dmarc, ARC: arc }).flatMap(([name, fact]) => {
+    const [result, detail] = [member(fact, "result"), member(fact, "detail")];
+    if (isEmpty(result) || (result === "none" && isEmpty(detail))) return [];
+    return [`${name} ${shown(result)}${isEmpty(detail) ? "" : ` (${shown(detail)})`}`];
+  });
+  return `${parts.length === 0 ? "nothing to check" : parts.join(", ")}${more(rest)}`;
 }
 
 /** `hello (enforce): deliver in 2.8 ms, sent 1.2 KiB of headers envelope, tags invoice, folder Invoices: the subject holds "invoice"` */

@@ -113,7 +113,8 @@ export const TRANSFER_COMMANDS: readonly CommandSpec[] = [
       { flags: "--ignore-dates", description: "dates of arrival may differ" },
       {
         flags: "--ignore-trace",
-        description: "Return-Path, Delivered-To and the Received in front may differ: mail that came two ways",
+        description:
+          "Return-Path, Delivered-To and the Received in front may differ: mail that came two ways",
       },
       PARALLEL,
       { flags: "--limit <n>", description: "differences that are shown; default 20" },

@@ -94,7 +94,12 @@ export function lmtpComponent(parts: ListenerParts, intake: DrainableIntake): Li
 /** `drain`: what goes on after the answers. */
 type DrainableDecider = MilterDecider & { drain(deadline: Deadline): Promise<void> };
 
-export function milterComponent(parts: ListenerParts, decider: DrainableDecider): ListenerComponent {
+/** @param senderAuth  ends with it */
+export function milterComponent(
+  parts: ListenerParts,
+  decider: DrainableDecider,
+  senderAuth: { stop(): Promise<void> },
+): ListenerComponent {
   const { settings, log, metrics, version } = parts;
   const server = cell<MilterServer>("milter");
   const listeners = cell<ListenerSet>("milter.listen");
@@ -150,6 +155,7 @@ export function milterComponent(parts: ListenerParts, decider: DrainableDecider)
       async stop() {
         await server.peek()?.close();
         await listeners.peek()?.close();
+        await senderAuth.stop();
       },
     }),
   };

@@ -10,6 +10,7 @@ import { Intake } from "../delivery/intake.ts";
 import type { DeliveryStep } from "../delivery/intake-options.ts";
 import { EDIT_ROOM_BYTES, type EditRules } from "../delivery/message-edits.ts";
 import { HookDecider } from "../delivery/milter-decider.ts";
+import { LibrarySenderAuth } from "../delivery/sender-auth.ts";
 import { TraceFields } from "../delivery/trace-field.ts";
 import { PayloadRoom } from "../hooks/payload-room.ts";
 import type { RootLog } from "../platform/log.ts";
@@ -52,6 +53,8 @@ export interface MailPath {
   /** For the LMTP listener. */
   readonly intake: Intake;
   readonly heldMail: HeldMail;
+  /** Its threads end with the milter listener. */
+  readonly senderAuth: { stop(): Promise<void> };
 }
 
 export function mailPath(parts: MailPathParts): MailPath {
@@ -76,6 +79,14 @@ export function mailPath(parts: MailPathParts): MailPath {
     edits,
     relay: { hops, folderSecret },
   });
+  const { sender_auth: auth, hostname } = settings.config;
+  const senderAuth = new LibrarySenderAuth({
+    checks: auth.checks,
+    resolver: auth.resolver,
+    authservId: auth.authserv_id || hostname,
+    log,
+    observe: (method, result) => metrics.senderAuth.inc({ method, result }),
+  });
   const judging = {
     ...arrival,
     directory,
@@ -87,6 +98,7 @@ export function mailPath(parts: MailPathParts): MailPath {
   };
   const decider = new HookDecider({
     ...judging,
+    senderAuth,
     submissions: heldMail.submissions,
     edits,
     limits: () => ({ messageBytes: settings.config.limits.message_bytes, mime: mimeLimits() }),
@@ -100,5 +112,5 @@ export function mailPath(parts: MailPathParts): MailPath {
     detailFolder: () => settings.config.lmtp.detail_folder,
     ...(parts.onDeliveryStep === undefined ? {} : { onStep: parts.onDeliveryStep }),
   });
-  return { decider, intake, heldMail };
+  return { decider, intake, heldMail, senderAuth };
 }

@@ -4,6 +4,7 @@
  */
 import type { BlobDigest, MessageId } from "./ids.ts";
 import type { Stage } from "./ports/directory.ts";
+import type { AuthFacts } from "./ports/sender-auth.ts";
 import type { TimelineEvent } from "./ports/timeline.ts";
 import type { MessageQuery } from "./search-grammar.ts";
 
@@ -174,6 +175,8 @@ export interface MessageRecord {
   readonly threadKey: string | undefined;
   readonly digest: BlobDigest;
   readonly receivedAt: Date;
+  /** What our own checks said of the sender; undefined: nothing was checked. */
+  readonly senderAuth: AuthFacts | undefined;
   /** At most {@link MAX_PLACES}, oldest first. */
   readonly places: readonly Place[];
   readonly placesTotal: number;

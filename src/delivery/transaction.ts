@@ -61,8 +61,8 @@ export class Transaction {
     this.#inFlight = inFlight;
     this.#resolved = resolved;
     const queueId = envelope.client.ident ?? message.structure.receivedId ?? "";
-    this.#arrived = { message, envelope, queueId };
-    this.#preReceive = new PreReceive(options, this.#arrived);
+    this.#preReceive = new PreReceive(options, { message, envelope, queueId });
+    this.#arrived = this.#preReceive.arrived;
     this.#outcomes = new Outcomes({ ...options, message, queueId });
     this.#relay = new RelayPart({ ...options, ...options.relay }, this.#arrived, this.#outcomes);
   }

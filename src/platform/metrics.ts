@@ -108,6 +108,11 @@ function pluginMetrics(register: Registrar) {
     pluginDuration: register.histogram("plugin_duration_seconds", "calls of a plugin", ["plugin"]),
     pluginErrors: register.counter("plugin_errors_total", "failed calls of a plugin", ["plugin", "kind"]),
     /** 0 closed, 1 half-open, 2 open. */
+    /** `method`: spf, dkim, dmarc, arc; `result`: RFC 8601 §2.7. */
+    senderAuth: register.counter("sender_auth_total", "results of our checks of senders", [
+      "method",
+      "result",
+    ]),
     pluginCircuitState: register.gauge("plugin_circuit_state", "0 closed, 1 half-open, 2 open", ["plugin"]),
     /** `item`: the name of the answer's item; `reason`: `cap`, or none for what the grant does not have. */
     pluginDeniedActions: register.counter("plugin_denied_actions_total", "items beyond the grant or a cap", [

@@ -4,6 +4,7 @@ import type { AdminAlerts } from "../core/ports/alerts.ts";
 import type { Audit, AuditRecords } from "../core/ports/audit.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { Directory } from "../core/ports/directory.ts";
+import type { DkimAdmin } from "../core/ports/dkim.ts";
 import type { HoldAdmin, Releases } from "../core/ports/hold-admin.ts";
 import type { HookControl } from "../core/ports/hook-admin.ts";
 import type { GuardAdmin } from "../core/ports/hook-guard.ts";
@@ -44,6 +45,7 @@ export interface ServicePorts {
   readonly bodyReads: BodyReads;
   readonly alerts: AdminAlerts;
   readonly keys: KeyAdmin;
+  readonly dkim: DkimAdmin;
   readonly directory: Directory;
   readonly blobs: BlobStore;
   readonly adder: MessageAdder;

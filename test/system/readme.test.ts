@@ -18,6 +18,7 @@ import { MAIN, type Sidecar, startSidecar } from "../lib/sidecar.ts";
 const ELSEWHERE: ReadonlyArray<readonly [line: RegExp, why: string]> = [
   [/^npm ci && npm run demo$/u, "test/system/demo.test.ts, without the installation"],
   [/^npm ci && npm test$/u, "what runs this test"],
+  [/^npx mairust dkim /u, "test/contract/api/dkim.test.ts: it has a DNS server"],
   [/^npx mairust held /u, "test/contract/api/held.test.ts: it has mail that is held"],
   [
     /^npx mairust stage set /u,

@@ -12,6 +12,8 @@ export interface TimelineEvent {
 
 export type EventKind =
   | "received"
+  /** What our own checks say of the sender. */
+  | "authenticated"
   | "hook_call"
   | "decision"
   | "stored"

@@ -18,9 +18,9 @@ import type { DecidedDelivery } from "../account-delivery.ts";
 import {
   type AccountDelivery,
   type ArrivedMessage,
+  arrivalEvents,
   type DeliveryFacts,
   heldMessage,
-  receivedEvent,
 } from "../account-delivery.ts";
 import type { Outcomes } from "../outcomes.ts";
 import type { RelayOptions } from "./relay-options.ts";
@@ -99,7 +99,7 @@ export class RelayPart {
       const facts = withReceived || !given.hasFollowUp ? given : this.#asMessageOfItsOwn(given);
       const members = await planRelay(this.#options, facts, accepted, deadline);
       const ready = await this.#prepared(members, facts);
-      const first = withReceived || facts !== given ? [receivedEvent(facts)] : [];
+      const first = withReceived || facts !== given ? arrivalEvents(facts) : [];
       const groups = groupsOf(ready);
       await Promise.all(
         groups.map((group, i) => this.#relay(group, i === 0 ? first : [], facts.hasFollowUp, deadline)),

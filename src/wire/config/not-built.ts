@@ -51,7 +51,6 @@ export const NOT_BUILT: readonly NotBuilt[] = [
   { key: ["api", "trust_proxy"], refused: words(true), missing: "trust in a proxy in front" },
   { key: ["metrics", "listen"], refused: tls, missing: "TLS on listeners" },
   { key: ["tls", "*"], refused: nonEmpty, missing: "TLS on listeners" },
-  { key: ["sender_auth", "*"], refused: any, missing: "sender authentication" },
   { key: ["queue", "driver"], refused: words("nats"), missing: "the NATS job queue" },
   { key: ["queue", "nats_url"], refused: nonEmpty, missing: "the NATS job queue" },
   ...grants({

@@ -14,7 +14,6 @@ const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> =
     ["api", "listen"],
     ["inet:127.0.0.1:1", "tls:0.0.0.0:443"],
   ],
-  [["sender_auth", "checks"], ["spf"]],
   [["queue", "driver"], "nats"],
   [["otel", "enabled"], true],
   [["alerts", "mail_to"], ["a@b"]],
