@@ -119,7 +119,7 @@ async function claimKeys(
 }
 
 /** As `store_deliveries` does: a claimed blob's file may be gone. */
-async function putBlob(tx: Tx, { blob }: HeldMessage): Promise<void> {
+export async function putBlob(tx: Tx, { blob }: Pick<HeldMessage, "blob">): Promise<void> {
   const rows = await tx.run`
     insert into blobs as k (digest, size_bytes, stored_bytes, codec)
     values (decode(${blob.digest}, 'hex'), ${blob.sizeBytes}, ${blob.storedBytes}, ${blob.codec})
@@ -133,7 +133,7 @@ async function putBlob(tx: Tx, { blob }: HeldMessage): Promise<void> {
 }
 
 /** It may be there: stored for other accounts of the same transaction. */
-async function putMessage(tx: Tx, m: HeldMessage): Promise<void> {
+export async function putMessage(tx: Tx, m: HeldMessage): Promise<void> {
   await tx.query`
     insert into messages (message_id, blob_digest, size_bytes, header_bytes, structure, header, message_id_header, subject, from_text,
                           thread_key, attachments, queue_id, mail_from, received_at)
