@@ -359,7 +359,7 @@ function decisionOf(each: ReadonlyMap<string, HookDecision>, address: string | u
   return decision;
 }
 
-function refusal({ action, reply }: HookDecision): MilterDecision {
+export function refusal({ action, reply }: HookDecision): MilterDecision {
   const { code, enhanced, text } = reply ?? {
     ...(action === "reject" ? { code: 550, enhanced: "5.7.1" } : { code: 451, enhanced: "4.7.1" }),
     text: "not accepted",

@@ -8,9 +8,11 @@ import { MAX_OWN_MAIL_BYTES } from "../core/ports/outbox.ts";
 import { encodeHeaderValue, rfc5322Date } from "./prefix.ts";
 
 /** Octets of the message's header that go with it. */
-const MAX_HEADER_BYTES = MAX_OWN_MAIL_BYTES / 4;
-/** Recipients of one report: more than that makes a mail that is too large. */
+const MAX_HEADER_BYTES = MAX_OWN_MAIL_BYTES / 16;
+/** Recipients of one report: as many as a mail of the outbox has, and few enough for {@link MAX_OWN_MAIL_BYTES}. */
 const MAX_RECIPIENTS = 500;
+/** Characters of one line of text: addresses and replies come from others. */
+const MAX_LINE = 400;
 
 export interface ReportedRecipient {
   readonly recipient: string;
@@ -58,7 +60,7 @@ export function reportMail(report: Report): Buffer {
     "Content-Type: text/plain; charset=utf-8",
     "Content-Transfer-Encoding: 8bit",
     "",
-    ...text.map(oneLine),
+    ...text.map(line => oneLine(line).slice(0, MAX_LINE)),
     "",
     `--${boundary}`,
     "Content-Type: message/delivery-status",

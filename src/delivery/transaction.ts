@@ -14,6 +14,7 @@ import type { HookRunner } from "../core/ports/hooks.ts";
 import type { RecipientOutcome } from "../core/ports/intake.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { MessageStore, TargetResult } from "../core/ports/store.ts";
+import type { SuccessNotices } from "../core/ports/success-notices.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import type { Verdicts } from "../core/ports/verdicts.ts";
 import { within } from "../platform/deadline.ts";
@@ -35,6 +36,7 @@ import { Outcomes } from "./outcomes.ts";
 import { PreReceive } from "./pre-receive.ts";
 import type { ReceivedMessage } from "./received-message.ts";
 import { type LateReject, type Ruling, rulingOf } from "./ruling.ts";
+import { type StoredCopy, tellSuccess } from "./tell-success.ts";
 import type { TraceFields } from "./trace-field.ts";
 
 /**
@@ -52,6 +54,8 @@ export interface IntakeOptions {
   readonly verdicts: Verdicts;
   readonly trace: TraceFields;
   readonly holds: Holds;
+  /** Absent: DSN is not announced. */
+  readonly successNotices?: SuccessNotices;
   /** `lmtp.late_reject`. */
   readonly lateReject: () => LateReject;
   readonly log: Log;
@@ -196,10 +200,15 @@ export class Transaction {
       this.#arrived.message.staged.digest,
       deliveries.map(d => d.account.id),
     );
+    const known = deliveries.flatMap(delivery => {
+      const id = stored.get(delivery.account.id);
+      return id === undefined ? [] : [{ delivery, id }];
+    });
+    await this.#tellSuccess(known);
     return deliveries.filter(({ account }) => {
       const id = stored.get(account.id);
       if (id === undefined) return true;
-      this.#outcomes.stored(account.address, id, true, {});
+      if (!this.#outcomes.has(account.address)) this.#outcomes.stored(account.address, id, true, {});
       const at = this.#options.now();
       const event = { at, kind: "duplicate", recipient: account.address, data: { stored_as: id } } as const;
       this.#options.store.recordEvents(id, this.queueId, [event]);
@@ -294,7 +303,19 @@ export class Transaction {
     if (accepted.length === 0) return;
     const results = await this.#options.store.deliver(buildDelivery(facts, accepted));
     this.#options.onStep?.("committed");
-    for (const [i, { delivery }] of accepted.entries()) this.#settle(delivery, results[i]);
+    await this.#tellSuccess(
+      accepted.flatMap(({ delivery }, i) => storedCopy(delivery, results[i], this.#arrived.message.id)),
+    );
+    for (const [i, { delivery }] of accepted.entries()) {
+      if (!this.#outcomes.has(delivery.account.address)) this.#settle(delivery, results[i]);
+    }
+  }
+
+  /** Who could not be told of now is answered 4xx: it comes again, is stored already, and its sender is told then. */
+  async #tellSuccess(copies: readonly StoredCopy[]): Promise<void> {
+    const { successNotices, log } = this.#options;
+    const failed = await tellSuccess({ successNotices, log }, this.#arrived, copies);
+    for (const [address, error] of failed) this.#outcomes.failed(address, error);
   }
 
   async #holdCopies(facts: DeliveryFacts, kept: readonly Kept[]): Promise<void> {
@@ -343,6 +364,15 @@ export class Transaction {
       if (!this.#outcomes.has(address)) this.#outcomes.failed(address, error);
     }
   }
+}
+
+function storedCopy(
+  delivery: AccountDelivery,
+  result: TargetResult | undefined,
+  id: MessageId,
+): readonly StoredCopy[] {
+  if (result?.kind === "stored") return [{ delivery, id }];
+  return result?.kind === "duplicate" ? [{ delivery, id: result.messageId }] : [];
 }
 
 function undecided(delivery: AccountDelivery, received?: Judgement): DecidedDelivery {

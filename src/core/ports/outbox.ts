@@ -16,7 +16,7 @@ export type OutgoingContent =
   /** Its blob is durable, and stays until the mail is done. `top`: header fields to put on top when it is sent, with CRLF. */
   | { readonly kind: "message"; readonly message: HeldMessage; readonly top: string };
 
-export const MAX_OWN_MAIL_BYTES = 256 * 1024;
+export const MAX_OWN_MAIL_BYTES = 1024 * 1024;
 /** Recipients of one mail: below what Postfix takes in one transaction (`smtpd_recipient_limit`). */
 export const MAX_OUTGOING_RECIPIENTS = 500;
 

@@ -1,0 +1,42 @@
+/**
+ * After a commit and before the MTA's answer: whose senders asked to be told of success (message path, step 7). Mostly nobody did, and
+ * nothing happens here.
+ */
+import { isTransient, type MairustError, toMairustError } from "../core/errors.ts";
+import type { MessageId } from "../core/ids.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { SuccessNotices } from "../core/ports/success-notices.ts";
+import type { AccountDelivery, ArrivedMessage } from "./account-delivery.ts";
+
+export interface StoredCopy {
+  readonly delivery: AccountDelivery;
+  /** As which message it is stored: of the first delivery, when it came again. */
+  readonly id: MessageId;
+}
+
+/** @returns the accounts whose notice could not be queued now, and may be later */
+export async function tellSuccess(
+  { successNotices, log }: { readonly successNotices: SuccessNotices | undefined; readonly log: Log },
+  { message, envelope }: ArrivedMessage,
+  copies: readonly StoredCopy[],
+): Promise<ReadonlyMap<string, MairustError>> {
+  const failed = new Map<string, MairustError>();
+  if (successNotices === undefined) return failed;
+  for (const { delivery, id } of copies) {
+    const { account, recipients } = delivery;
+    if (!recipients.some(({ notify }) => notify?.includes("SUCCESS"))) continue;
+    try {
+      await successNotices.tell({
+        ...{ messageId: id, receivedAt: message.receivedAt, mailFrom: envelope.mailFrom.raw, dsn: envelope.dsn },
+        ...{ account: account.address, recipients, action: "delivered" },
+        header: message.structure.headerBytes ?? message.structure.headerHead,
+      });
+    } catch (error) {
+      const failure = toMairustError(error, "tell the sender");
+      log.warn("sender not told", { id, to: account.address, error: failure });
+      // One that never works must not keep mail that is stored in the MTA's queue.
+      if (isTransient(failure) && failure.code !== "internal") failed.set(account.address, failure);
+    }
+  }
+  return failed;
+}
