@@ -26,6 +26,7 @@ import {
   milterComponent,
 } from "./compose/listeners.ts";
 import { mailPath } from "./compose/mail-path.ts";
+import { mailSenderOf, NO_SIGNER, outgoingMails } from "./compose/outbound.ts";
 import { pluginAdmin } from "./compose/plugin-admin.ts";
 import { pluginCare } from "./compose/plugin-care.ts";
 import { pluginLifecycle } from "./compose/plugin-lifecycle.ts";
@@ -119,10 +120,11 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     components: () => registry.list(),
     jobs: () => jobs.admin.counts(),
     held: () => heldMail.admin.countOpen(),
+    outbox: () => outgoing.outbox.countQueued(),
     network: () => egress.traffic(),
   });
   const common = { settings, log, metrics, version };
-  const alerts = createAlerts(log, metrics);
+  const alerts = createAlerts(log, metrics, alert => outgoing.alertMail.add(alert));
   const egress = egressProxies({ settings, log, listening: () => addresses() });
 
   // The store over a database and a blob folder that open later.
@@ -145,7 +147,9 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const store = createMessageStore({ db, changes, log, redeliveryWindowS, confirmBlob, onCommit });
   const imports = createImportStore({ db, changes, confirmBlob, onCommit });
 
+  const outgoing = outgoingMails({ ...common, db, blobs, changes, onQueued: () => jobs.wake() });
   const jobs = jobsOf({
+    sendMail: outgoing.handler,
     ...common,
     db,
     blobs,
@@ -198,7 +202,8 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     ledger: ledger.ledger,
     lateAnswers: jobs.lateAnswers,
   });
-  const { decider, intake, heldMail } = mailPath({
+  const { decider, intake, heldMail, edits } = mailPath({
+    successNotices: outgoing.successNotices,
     ...common,
     ...{ db, changes, directory, arrival, master, mimeLimits },
     hooks: hooks.runner,
@@ -250,6 +255,11 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     jobs: jobs.admin,
     holds: heldMail.admin,
     releases: heldMail.releases,
+    outbox: outgoing.outbox,
+    sender: mailSenderOf({
+      ...{ ...common, db, directory, ...arrival, edits, mimeLimits },
+      ...{ hooks: hooks.runner, holds: heldMail.holds, outbox: outgoing.outbox, signer: NO_SIGNER },
+    }),
     hooks: commands.control,
     guard: guard.admin,
     ledger: ledger.records,
@@ -278,8 +288,10 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   registry.register(hooks.component);
   registry.register(commands.component);
   registry.register(care.component);
-  if (config.roles.includes("worker")) registry.register(workerComponent(common, db, blobs, heldMail));
+  if (config.roles.includes("worker"))
+    registry.register(workerComponent(common, db, blobs, heldMail, outgoing));
   if (config.roles.includes("worker")) registry.register(jobs.component);
+  registry.register(outgoing.component);
   const listeners: ListenerComponent[] = [];
   if (config.roles.includes("imap")) {
     const authenticator = createAuthenticator({

@@ -31,6 +31,7 @@ import { pluginReviewRoutesOf } from "./routes/plugin-review.ts";
 import { pluginSettingsRoutesOf } from "./routes/plugin-settings.ts";
 import { pluginRoutesOf } from "./routes/plugins.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
+import { sendRoutesOf } from "./routes/send.ts";
 import { systemRoutesOf } from "./routes/system.ts";
 import { transferRoutesOf } from "./routes/transfer.ts";
 import { undoRoutesOf } from "./routes/undo.ts";
@@ -105,6 +106,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   keyRoutesOf(app, options.ports);
   jobRoutesOf(app, options.ports);
   heldRoutesOf(app, options.ports);
+  sendRoutesOf(app, options.ports);
   transferRoutesOf(app, options.ports);
   pluginRoutesOf(app, options.ports);
   pluginReviewRoutesOf(app, options.ports);

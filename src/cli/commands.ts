@@ -8,6 +8,7 @@ import { HOOK_COMMANDS } from "./hook-commands.ts";
 import { PLUGIN_COMMANDS } from "./plugin-commands.ts";
 import { PLUGIN_LIMITS_COMMANDS } from "./plugin-limits-commands.ts";
 import { AUDIT_COMMANDS, CONSENT_COMMANDS } from "./plugin-review-commands.ts";
+import { SEND_COMMANDS } from "./send-commands.ts";
 import { TRANSFER_COMMANDS } from "./transfer-commands.ts";
 
 const DRY_RUN: OptionSpec = { flags: "--dry-run", description: "say what would happen, change nothing" };
@@ -338,6 +339,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...ACCOUNTS,
   ...MESSAGES,
   ...HELD_COMMANDS,
+  ...SEND_COMMANDS,
   ...HOOK_COMMANDS,
   ...JOBS,
   ...PLUGIN_COMMANDS,

@@ -6,6 +6,7 @@ import type { MimeLimits } from "../core/mime/limits.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { HookRunner } from "../core/ports/hooks.ts";
 import type { MessageStore } from "../core/ports/store.ts";
+import type { SuccessNotices } from "../core/ports/success-notices.ts";
 import { Intake } from "../delivery/intake.ts";
 import { EDIT_ROOM_BYTES, type EditRules } from "../delivery/message-edits.ts";
 import { HookDecider } from "../delivery/milter-decider.ts";
@@ -41,6 +42,8 @@ export interface MailPathParts {
   readonly hooks: HookRunner;
   readonly master: MasterKey;
   readonly mimeLimits: () => MimeLimits;
+  /** With DSN announced at LMTP. */
+  readonly successNotices: SuccessNotices;
   readonly onDeliveryStep: ((step: DeliveryStep) => void) | undefined;
 }
 
@@ -50,6 +53,8 @@ export interface MailPath {
   /** For the LMTP listener. */
   readonly intake: Intake;
   readonly heldMail: HeldMail;
+  /** What may be changed of mail; one room for all of it. */
+  readonly edits: EditRules;
 }
 
 export function mailPath(parts: MailPathParts): MailPath {
@@ -79,11 +84,12 @@ export function mailPath(parts: MailPathParts): MailPath {
   });
   const intake = new Intake({
     ...judging,
+    successNotices: parts.successNotices,
     lateReject: () => settings.config.lmtp.late_reject,
     hostname: settings.config.hostname,
     limits: () => ({ receivedHeaders: settings.config.limits.received_headers, mime: mimeLimits() }),
     detailFolder: () => settings.config.lmtp.detail_folder,
     ...(parts.onDeliveryStep === undefined ? {} : { onStep: parts.onDeliveryStep }),
   });
-  return { decider, intake, heldMail };
+  return { decider, intake, heldMail, edits };
 }

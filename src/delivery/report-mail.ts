@@ -86,14 +86,16 @@ function statusLines({ hostname, envid, arrivedAt, recipients }: Report): readon
     `Reporting-MTA: dns; ${hostname}`,
     ...(envid === undefined ? [] : [`Original-Envelope-Id: ${oneLine(envid).slice(0, 200)}`]),
     `Arrival-Date: ${rfc5322Date(arrivedAt)}`,
-    ...recipients.slice(0, MAX_RECIPIENTS).flatMap(({ recipient, orcpt, action, status, diagnostic }) => [
-      "",
-      ...(orcpt === undefined ? [] : [`Original-Recipient: ${oneLine(orcpt).replace(";", "; ")}`]),
-      `Final-Recipient: rfc822; ${oneLine(recipient)}`,
-      `Action: ${action}`,
-      `Status: ${status}`,
-      ...(diagnostic === undefined ? [] : [`Diagnostic-Code: smtp; ${oneLine(diagnostic).slice(0, 200)}`]),
-    ]),
+    ...recipients
+      .slice(0, MAX_RECIPIENTS)
+      .flatMap(({ recipient, orcpt, action, status, diagnostic }) => [
+        "",
+        ...(orcpt === undefined ? [] : [`Original-Recipient: ${oneLine(orcpt).replace(";", "; ")}`]),
+        `Final-Recipient: rfc822; ${oneLine(recipient)}`,
+        `Action: ${action}`,
+        `Status: ${status}`,
+        ...(diagnostic === undefined ? [] : [`Diagnostic-Code: smtp; ${oneLine(diagnostic).slice(0, 200)}`]),
+      ]),
   ];
 }
 

@@ -12,7 +12,8 @@ const MAX_ADDRESS_BYTES = 254;
 /** Characters of a display name. */
 const MAX_NAME_CHARS = 200;
 /** No quoted local parts: nobody sends to them, and every parser reads them in its own way. */
-const ADDRESS = /^[^\s<>()[\]\\,;:"@\p{Cc}\p{Cs}\u2028\u2029]+@[^\s<>()[\]\\,;:"@\p{Cc}\p{Cs}\u2028\u2029]+$/u;
+const ADDRESS =
+  /^[^\s<>()[\]\\,;:"@\p{Cc}\p{Cs}\u2028\u2029]+@[^\s<>()[\]\\,;:"@\p{Cc}\p{Cs}\u2028\u2029]+$/u;
 const LINE_BREAKS = /[\p{Cc}\u2028\u2029]/u;
 
 export interface Mailbox {

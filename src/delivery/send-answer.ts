@@ -23,6 +23,10 @@ export function sentAnswerOf(answer: unknown): SentMail {
 
 function isKept(answer: unknown): answer is Kept {
   return (
-    typeof answer === "object" && answer !== null && "messageId" in answer && "results" in answer && "createdAt" in answer
+    typeof answer === "object" &&
+    answer !== null &&
+    "messageId" in answer &&
+    "results" in answer &&
+    "createdAt" in answer
   );
 }

@@ -32,8 +32,7 @@ export async function composeMail(mail: ComposedMail, id: MessageId, now: Date):
   const from = parseMailbox(mail.from, "from");
   const list = (name: "to" | "cc" | "bcc" | "replyTo") => mail[name].map(one => parseMailbox(one, name));
   const [to, cc, bcc, replyTo] = [list("to"), list("cc"), list("bcc"), list("replyTo")];
-  const field = (all: readonly Mailbox[]) =>
-    all.map(({ name, address }) => ({ name, address: address.raw }));
+  const field = (all: readonly Mailbox[]) => all.map(({ name, address }) => ({ name, address: address.raw }));
   const composer = new MailComposer({
     from: { name: from.name, address: from.address.raw },
     ...(to.length === 0 ? {} : { to: field(to) }),
@@ -81,7 +80,9 @@ function checkTexts({ subject, text, html, attachments, references }: ComposedMa
         `attachments: ${JSON.stringify(filename.slice(0, MAX_FILENAME_CHARS))} cannot be a file name`,
       );
     if (contentType !== undefined && !MEDIA_TYPE.test(contentType))
-      throw refused(`attachments: ${JSON.stringify(contentType.slice(0, 100))} is no type such as text/plain`);
+      throw refused(
+        `attachments: ${JSON.stringify(contentType.slice(0, 100))} is no type such as text/plain`,
+      );
   }
 }
 

@@ -53,14 +53,21 @@ export async function takeContent(
   deadline: Deadline,
 ): Promise<SentContent> {
   const now = parts.now();
-  const bytes = mail.kind === "raw" ? await within(readRaw(mail, id, now), deadline) : await composed(mail, id, now);
+  const bytes =
+    mail.kind === "raw" ? await within(readRaw(mail, id, now), deadline) : await composed(mail, id, now);
   const recipients = distinct(bytes.recipients.map(one => one.address));
   assertRecipients(recipients.length);
   const digest = createHash("sha256");
   // Without what was added: Date and Message-ID are others each time.
   if (mail.kind === "raw") digest.update(JSON.stringify([mail.from ?? "", mail.to]));
   digest.update(bytes.original);
-  const message = await stage(parts, id, now, chunksOf(bytes, chunk => digest.update(chunk)), deadline);
+  const message = await stage(
+    parts,
+    id,
+    now,
+    chunksOf(bytes, chunk => digest.update(chunk)),
+    deadline,
+  );
   return {
     message,
     from: bytes.from.address,

@@ -275,7 +275,17 @@ function checked({ message, from, recipients }: SentContent): SentMail {
 
 function queuedMail(record: OutgoingRecord, id: MessageId, sizeBytes: number): SentMail {
   const { state, mailFrom, results, sentCopy, createdAt } = record;
-  return { id: record.id, messageId: id, state, hold: undefined, mailFrom, results, sentCopy, sizeBytes, createdAt };
+  return {
+    id: record.id,
+    messageId: id,
+    state,
+    hold: undefined,
+    mailFrom,
+    results,
+    sentCopy,
+    sizeBytes,
+    createdAt,
+  };
 }
 
 function heldMail(

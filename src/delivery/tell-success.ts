@@ -27,7 +27,12 @@ export async function tellSuccess(
     if (!recipients.some(({ notify }) => notify?.includes("SUCCESS"))) continue;
     try {
       await successNotices.tell({
-        ...{ messageId: id, receivedAt: message.receivedAt, mailFrom: envelope.mailFrom.raw, dsn: envelope.dsn },
+        ...{
+          messageId: id,
+          receivedAt: message.receivedAt,
+          mailFrom: envelope.mailFrom.raw,
+          dsn: envelope.dsn,
+        },
         ...{ account: account.address, recipients, action: "delivered" },
         header: message.structure.headerBytes ?? message.structure.headerHead,
       });

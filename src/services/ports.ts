@@ -13,12 +13,14 @@ import type { LedgerRecords } from "../core/ports/ledger.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { MailboxReader } from "../core/ports/mailboxes.ts";
 import type { MessageAdder } from "../core/ports/message-adder.ts";
+import type { Outbox } from "../core/ports/outbox.ts";
 import type { PluginAdmin } from "../core/ports/plugin-admin.ts";
 import type { PluginKeys, TrustedKey } from "../core/ports/plugin-keys.ts";
 import type { PluginLifecycle } from "../core/ports/plugin-lifecycle.ts";
 import type { PluginReviews } from "../core/ports/plugin-review.ts";
 import type { PluginSettingsAdmin } from "../core/ports/plugin-settings.ts";
 import type { Scrub } from "../core/ports/scrub.ts";
+import type { MailSender } from "../core/ports/sending.ts";
 import type { BatchImporter, ImportStore, VerificationStore } from "../core/ports/transfer.ts";
 import type { UndoControl } from "../core/ports/undo.ts";
 
@@ -28,6 +30,8 @@ export interface ServicePorts {
   readonly jobs: JobAdmin;
   readonly holds: HoldAdmin;
   readonly releases: Releases;
+  readonly outbox: Outbox;
+  readonly sender: MailSender;
   readonly hooks: HookControl;
   readonly guard: GuardAdmin;
   readonly ledger: LedgerRecords;

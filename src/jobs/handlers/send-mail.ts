@@ -104,7 +104,10 @@ async function settleInterrupted(
   return mail;
 }
 
-function tellUnknown({ log, onUnknown }: SendMailOptions, { id, purpose, interrupted }: OutgoingAttempt): void {
+function tellUnknown(
+  { log, onUnknown }: SendMailOptions,
+  { id, purpose, interrupted }: OutgoingAttempt,
+): void {
   onUnknown(purpose);
   log.warn("mail may be sent twice", { outbox: id, purpose, queue_id: interrupted?.queueId });
 }

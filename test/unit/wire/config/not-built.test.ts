@@ -20,7 +20,6 @@ const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> =
   [["domains", "a.example", "relay", "lmtp"], "unix:/l"],
   [["defaults", "stage"], "observe"],
   [["otel", "enabled"], true],
-  [["alerts", "mail_to"], ["a@b"]],
   [["api", "public_url"], "http://127.0.0.1:8025"],
   [["api", "trust_proxy"], true],
   ...["send_mail"].map(name => [["plugin", "com.example.x", "grants", name], true] as const),
