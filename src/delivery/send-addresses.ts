@@ -9,11 +9,16 @@ import { MairustError } from "../core/errors.ts";
 
 /** Octets: RFC 5321 §4.5.3.1.3, without the angle brackets. */
 const MAX_ADDRESS_BYTES = 254;
+/** Characters of an address with its name and a comment. */
+const MAX_TEXT_CHARS = 1000;
 /** Characters of a display name. */
 const MAX_NAME_CHARS = 200;
 /** No quoted local parts: nobody sends to them, and every parser reads them in its own way. */
 const ADDRESS =
   /^[^\s<>()[\]\\,;:"@\p{Cc}\p{Cs}\u2028\u2029]+@[^\s<>()[\]\\,;:"@\p{Cc}\p{Cs}\u2028\u2029]+$/u;
+/** `taro@x`, `Taro <taro@x>`, `"Yamada, Taro" <taro@x> (comment)`: what every parser reads in the same way. */
+const ONE_MAILBOX =
+  /^\s*(?:(?:"(?:[^"\\]|\\.)*"|[^"<>@,;:()\\])*<([^<>\s]+)>|([^\s<>"(),;:]+))\s*(?:\([^()\\]*\)\s*)?$/u;
 const LINE_BREAKS = /[\p{Cc}\u2028\u2029]/u;
 
 export interface Mailbox {
@@ -23,8 +28,10 @@ export interface Mailbox {
 
 /** One address, with or without a name. @param what  for the error: "to". @throws {MairustError} `address_syntax` */
 export function parseMailbox(text: string, what: string): Mailbox {
-  const [one, ...more] = LINE_BREAKS.test(text) ? [] : addressparser(text, { flatten: true });
-  if (one === undefined || more.length > 0) throw noAddress(text, what);
+  const found = LINE_BREAKS.test(text) || text.length > MAX_TEXT_CHARS ? null : ONE_MAILBOX.exec(text);
+  const [one, ...more] = found === null ? [] : addressparser(text, { flatten: true });
+  const isSame = one !== undefined && more.length === 0 && one.address === (found?.[1] ?? found?.[2]);
+  if (!isSame) throw noAddress(text, what);
   return mailbox(one, text, what);
 }
 
@@ -55,7 +62,11 @@ function noAddress(text: string, what: string): MairustError {
 
 /** Each once, the first spelling stays. */
 export function distinct(addresses: readonly MailAddress[]): readonly MailAddress[] {
-  return [
-    ...new Map(addresses.map(address => [address.raw.toLowerCase(), address] as const).reverse()).values(),
-  ].reverse();
+  const seen = new Set<string>();
+  return addresses.filter(({ raw }) => {
+    const key = raw.toLowerCase();
+    const isNew = !seen.has(key);
+    seen.add(key);
+    return isNew;
+  });
 }

@@ -35,10 +35,7 @@ export async function readRaw(mail: RawMail, id: MessageId, now: Date): Promise<
   const { block, body } = await splitHeader(mail.content);
   const fields = fieldsOf(block);
   const given = mail.from === undefined ? undefined : parseMailbox(mail.from, "from");
-  const inHeader = addressesOf(fields, "from");
-  if (inHeader.length > 1 || named(fields, "from").length > 1)
-    throw invalid("From must be one field with one address");
-  const from = inHeader[0] ?? given;
+  const from = whoseOf(fields, "from") ?? given;
   if (from === undefined) throw invalid("it has no From field");
   if (given !== undefined && given.address.raw.toLowerCase() !== from.address.raw.toLowerCase())
     throw notPermitted(`the From field says ${from.address.raw}, not ${given.address.raw}`);
@@ -47,7 +44,7 @@ export async function readRaw(mail: RawMail, id: MessageId, now: Date): Promise<
       ? mail.to.map(one => parseMailbox(one, "to"))
       : [...RECIPIENT_FIELDS].flatMap(name => addressesOf(fields, name));
   const missing = [
-    ...(inHeader.length === 0 ? [`From: ${from.address.raw}`] : []),
+    ...(named(fields, "from").length === 0 ? [`From: ${from.address.raw}`] : []),
     ...(named(fields, "date").length === 0 ? [`Date: ${rfc5322Date(now)}`] : []),
     ...(named(fields, "message-id").length === 0 ? [`Message-ID: <${id}@${from.address.domain}>`] : []),
   ];
@@ -57,7 +54,7 @@ export async function readRaw(mail: RawMail, id: MessageId, now: Date): Promise<
     ...kept,
     Buffer.from("\r\n"),
   ]);
-  return { from, sender: addressesOf(fields, "sender")[0], recipients, header, original: block, body };
+  return { from, sender: whoseOf(fields, "sender"), recipients, header, original: block, body };
 }
 
 interface Field {
@@ -93,11 +90,17 @@ function mboxLineEnd(block: Buffer): number {
 
 const named = (fields: readonly Field[], name: string) => fields.filter(one => one.name === name);
 
+const textOf = ({ value }: Field) => Buffer.from(unfold(value), "latin1").toString("utf8").trim();
+
 /** Names stay as they are written: nobody reads them here. */
-function addressesOf(fields: readonly Field[], name: string): readonly Mailbox[] {
-  return named(fields, name).flatMap(({ value }) =>
-    parseField(Buffer.from(unfold(value), "latin1").toString("utf8"), name),
-  );
+const addressesOf = (fields: readonly Field[], name: string): readonly Mailbox[] =>
+  named(fields, name).flatMap(field => parseField(textOf(field), name));
+
+/** From or Sender: one address, that nobody reads in another way. @throws {MairustError} `data_invalid`, `address_syntax` */
+function whoseOf(fields: readonly Field[], name: "from" | "sender"): Mailbox | undefined {
+  const [one, ...more] = named(fields, name);
+  if (more.length > 0) throw invalid(`it has more than one ${name === "from" ? "From" : "Sender"} field`);
+  return one === undefined ? undefined : parseMailbox(textOf(one), name);
 }
 
 /** Lines of the block end in CRLF. @throws {MairustError} `message_too_large`: the header does not end; `data_invalid`: it is empty */
@@ -105,31 +108,34 @@ async function splitHeader(
   content: AsyncIterable<Uint8Array>,
 ): Promise<{ readonly block: Buffer; readonly body: AsyncIterable<Uint8Array> }> {
   const iterator = content[Symbol.asyncIterator]();
-  let head = Buffer.alloc(0);
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  // As if an empty line could follow the start: then the header is empty.
+  let tail = "\n";
   let end = -1;
   while (end < 0) {
     const next = await iterator.next();
     if (next.done === true) break;
-    head = Buffer.concat([head, next.value]);
-    end = emptyLineEnd(head);
-    if (end < 0 && head.length > MAX_HEADER_BYTES) {
-      const text = `the header has more than ${MAX_HEADER_BYTES} octets`;
-      throw new MairustError("message_too_large", `Cannot send: ${text}`, { publicText: text });
-    }
+    chunks.push(next.value);
+    // Only what is new: a header may come octet by octet.
+    const text = tail + Buffer.from(next.value).toString("latin1");
+    const found = /\n\r?\n/u.exec(text);
+    if (found !== null) end = size - tail.length + found.index + found[0].length;
+    tail = text.slice(-2);
+    size += next.value.length;
+    if (end < 0 && size > MAX_HEADER_BYTES) throw headerTooLarge();
   }
-  if (head.length === 0) throw invalid("it is empty");
+  if (size === 0) throw invalid("it is empty");
+  const head = Buffer.concat(chunks);
   const block = end < 0 ? head : head.subarray(0, end);
-  const rest = end < 0 ? Buffer.alloc(0) : head.subarray(end);
   const lines = block.toString("latin1").replace(/\r?\n/gu, "\r\n");
+  const rest = head.subarray(block.length);
   return { block: Buffer.from(lines, "latin1"), body: bodyOf(rest, iterator) };
 }
 
-/** Where the body begins: behind the first empty line. */
-function emptyLineEnd(bytes: Buffer): number {
-  if (bytes[0] === 0x0a) return 1;
-  if (bytes[0] === 0x0d && bytes[1] === 0x0a) return 2;
-  const found = /\n\r?\n/u.exec(bytes.toString("latin1"));
-  return found === null ? -1 : found.index + found[0].length;
+function headerTooLarge(): MairustError {
+  const text = `the header has more than ${MAX_HEADER_BYTES} octets`;
+  return new MairustError("message_too_large", `Cannot send: ${text}`, { publicText: text });
 }
 
 async function* bodyOf(first: Buffer, iterator: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
+import { get } from "node:http";
 import { join } from "node:path";
+import { json } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { makeScratch } from "../../src/mailhost/scratch.ts";
 import { deadlineAfter, sleep } from "../../src/platform/deadline.ts";
@@ -58,8 +60,14 @@ async function send(...args: string[]): Promise<SentBody> {
   return JSON.parse(await mairust(["send", "--from", TARO, ...args, "-f", "json"]));
 }
 
-const shown = async (id: string | null): Promise<OutgoingBody> =>
-  JSON.parse(await mairust(["send", "show", id ?? "", "-f", "json"]));
+/** Without a process for each look. */
+const shown = (id: string | null): Promise<OutgoingBody> =>
+  new Promise((resolve, reject) => {
+    const path = `/api/v1/send/${id}`;
+    get({ socketPath: site.sidecar.apiSocket, path, agent: false }, answer => {
+      json(answer).then(body => resolve(body as OutgoingBody), reject);
+    }).on("error", reject);
+  });
 
 async function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
   const deadline = deadlineAfter(WAIT_MS);
