@@ -19,6 +19,7 @@ const ELSEWHERE: ReadonlyArray<readonly [line: RegExp, why: string]> = [
   [/^npm ci && npm run demo$/u, "test/system/demo.test.ts, without the installation"],
   [/^npm ci && npm test$/u, "what runs this test"],
   [/^npx mairust held /u, "test/contract/api/held.test.ts: it has mail that is held"],
+  [/^npx mairust send show /u, "test/system/send.test.ts: it has mail that was sent"],
   [/^npx mairust verify /u, "test/system/transfer.test.ts: it needs another server"],
   [
     /^(?:apt-get|useradd|usermod|install) /u,
@@ -63,6 +64,9 @@ const SHOWN: ReadonlyArray<readonly [line: RegExp, shown: RegExp]> = [
   [/plugin logs/u, /^$/u],
   [/undo .*--dry-run/u, /^\d+\t1\t1\t\tnothing done$/mu],
   [/undo .*--yes/u, /^\d+\t1\t1\t\d+\tdone$/mu],
+  [/send --from .* Hello/u, /^[0-9a-f-]{36}\tqueued\t\t\d+\tstored\t/mu],
+  [/send --from .*--dry-run/u, /^\tchecked\t\t/mu],
+  [/send list/u, /\tsend\tqueued\ttaro@example\.com\thanako@example\.org\t/u],
   [/ledger/u, /com\.example\.mairust\.hello-world/u],
 ];
 
@@ -81,7 +85,8 @@ before(async () => {
   mkdirSync(dir);
   // The hook of the README's example.
   const [, plugin = ""] = blocks(README, "toml");
-  const toml = plugin.replace("/opt/mairust", packageRoot());
+  // What it sends goes nowhere: nobody listens there.
+  const toml = `[outbound]\nsmtp = "inet:127.0.0.1:1"\n${plugin.replace("/opt/mairust", packageRoot())}`;
   sidecar = await startSidecar({ dir, domain: "example.com", toml });
   writeFileSync(join(scratch.dir, "message.eml"), "Subject: from a file\r\n\r\nbody\r\n");
   writeFileSync(join(scratch.dir, "password.txt"), "a secret of many words\n");
