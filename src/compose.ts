@@ -288,10 +288,10 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   registry.register(hooks.component);
   registry.register(commands.component);
   registry.register(care.component);
+  registry.register(outgoing.component);
   if (config.roles.includes("worker"))
     registry.register(workerComponent(common, db, blobs, heldMail, outgoing));
   if (config.roles.includes("worker")) registry.register(jobs.component);
-  registry.register(outgoing.component);
   const listeners: ListenerComponent[] = [];
   if (config.roles.includes("imap")) {
     const authenticator = createAuthenticator({

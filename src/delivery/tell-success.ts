@@ -2,7 +2,7 @@
  * After a commit and before the MTA's answer: whose senders asked to be told of success (message path, step 7). Mostly nobody did, and
  * nothing happens here.
  */
-import { isTransient, type MairustError, toMairustError } from "../core/errors.ts";
+import { type MairustError, toMairustError } from "../core/errors.ts";
 import type { MessageId } from "../core/ids.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { SuccessNotices } from "../core/ports/success-notices.ts";
@@ -39,8 +39,8 @@ export async function tellSuccess(
     } catch (error) {
       const failure = toMairustError(error, "tell the sender");
       log.warn("sender not told", { id, to: account.address, error: failure });
-      // One that never works must not keep mail that is stored in the MTA's queue.
-      if (isTransient(failure) && failure.code !== "internal") failed.set(account.address, failure);
+      // The database is away: the MTA keeps the mail a moment longer. Nothing else may do that to mail that is stored.
+      if (failure.code === "store_unavailable") failed.set(account.address, failure);
     }
   }
   return failed;
