@@ -135,6 +135,7 @@ test("a whole message that could be read in two ways is refused", async () => {
     ["From: g: taro@example.test;\n\nx", "address_syntax"],
     [`${own}Sender: taro@example.test\nSender: boss@elsewhere.test\n\nx`, "data_invalid"],
     [`Subject: x\nno field\n${own}\nx`, "data_invalid"],
+    [`${own}no field\nSubject: x\n\nx`, "data_invalid"],
     [` folded first\n${own}\nx`, "data_invalid"],
     [`Subject: x\rFrom: boss@elsewhere.test\n${own}\nx`, "data_invalid"],
     [`Subject: \0\n${own}\nx`, "data_invalid"],
