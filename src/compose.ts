@@ -27,6 +27,7 @@ import {
   milterComponent,
 } from "./compose/listeners.ts";
 import { mailPath } from "./compose/mail-path.ts";
+import { mailSenderOf, outgoingMails } from "./compose/outbound.ts";
 import { pluginAdmin } from "./compose/plugin-admin.ts";
 import { pluginCare } from "./compose/plugin-care.ts";
 import { pluginLifecycle } from "./compose/plugin-lifecycle.ts";
@@ -123,10 +124,11 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     components: () => registry.list(),
     jobs: () => jobs.admin.counts(),
     held: () => heldMail.admin.countOpen(),
+    outbox: () => outgoing.outbox.countQueued(),
     network: () => egress.traffic(),
   });
   const common = { settings, log, metrics, version };
-  const alerts = createAlerts(log, metrics);
+  const alerts = createAlerts(log, metrics, alert => outgoing.alertMail.add(alert));
   const egress = egressProxies({ settings, log, listening: () => addresses() });
 
   // The store over a database and a blob folder that open later.
@@ -150,7 +152,9 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const store = createMessageStore({ db, changes, log, redeliveryWindowS, confirmBlob, onCommit });
   const imports = createImportStore({ db, changes, confirmBlob, onCommit });
 
+  const outgoing = outgoingMails({ ...common, db, blobs, changes, onQueued: () => jobs.wake() });
   const jobs = jobsOf({
+    sendMail: outgoing.handler,
     ...common,
     db,
     blobs,
@@ -204,7 +208,8 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     lateAnswers: jobs.lateAnswers,
   });
   const relay = relayOf({ ...common, db, blobs, changes, master });
-  const { decider, intake, heldMail, senderAuth } = mailPath({
+  const { decider, intake, heldMail, senderAuth, edits } = mailPath({
+    successNotices: outgoing.successNotices,
     ...common,
     ...{ db, changes, directory, arrival, master, mimeLimits, relay },
     hooks: hooks.runner,
@@ -251,6 +256,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     ...{ health: care.health, verify: care.verify },
     purge: id => purgePlugin(id, settings.config.plugins.dir, config.log_dir),
   });
+  const dkimKeys = dkim(db, master, settings);
   const ports: ServicePorts = {
     ...storePorts({
       ...{ ...common, db, blobs, changes, directory, directoryChanges, reader, imports, arrival, mimeLimits },
@@ -259,6 +265,11 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     jobs: jobs.admin,
     holds: heldMail.admin,
     releases: heldMail.releases,
+    outbox: outgoing.outbox,
+    sender: mailSenderOf({
+      ...{ ...common, db, directory, ...arrival, edits, mimeLimits },
+      ...{ hooks: hooks.runner, holds: heldMail.holds, outbox: outgoing.outbox, signer: dkimKeys.signer },
+    }),
     hooks: commands.control,
     guard: guard.admin,
     ledger: ledger.records,
@@ -268,7 +279,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     bodyReads: new BodyReads(audit),
     alerts,
     keys: keyAdmin(resealing),
-    dkim: dkim(db, master, settings).admin,
+    dkim: dkimKeys.admin,
     pluginReviews: pluginReviews({ settings, hooks, installed }),
     pluginSettings: pluginSettingsAdmin({ settings, hooks, store: pluginSettings, turns }),
     plugins: pluginAdmin(hooks, secrets, () => settings.config.log_dir),
@@ -290,7 +301,9 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   registry.register(hooks.component);
   registry.register(commands.component);
   registry.register(care.component);
-  if (config.roles.includes("worker")) registry.register(workerComponent(common, db, blobs, heldMail));
+  registry.register(outgoing.component);
+  if (config.roles.includes("worker"))
+    registry.register(workerComponent(common, db, blobs, heldMail, outgoing));
   if (config.roles.includes("worker")) registry.register(jobs.component);
   const listeners: ListenerComponent[] = [];
   if (config.roles.includes("imap")) {

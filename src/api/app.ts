@@ -33,6 +33,7 @@ import { pluginReviewRoutesOf } from "./routes/plugin-review.ts";
 import { pluginSettingsRoutesOf } from "./routes/plugin-settings.ts";
 import { pluginRoutesOf } from "./routes/plugins.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
+import { sendRoutesOf } from "./routes/send.ts";
 import { stageRoutesOf } from "./routes/stages.ts";
 import { systemRoutesOf } from "./routes/system.ts";
 import { transferRoutesOf } from "./routes/transfer.ts";
@@ -110,6 +111,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   keyRoutesOf(app, options.ports);
   jobRoutesOf(app, options.ports);
   heldRoutesOf(app, options.ports);
+  sendRoutesOf(app, options.ports);
   transferRoutesOf(app, options.ports);
   exportRoutesOf(app, options.ports);
   pluginRoutesOf(app, options.ports);

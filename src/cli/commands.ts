@@ -9,6 +9,7 @@ import { HOOK_COMMANDS } from "./hook-commands.ts";
 import { PLUGIN_COMMANDS } from "./plugin-commands.ts";
 import { PLUGIN_LIMITS_COMMANDS } from "./plugin-limits-commands.ts";
 import { AUDIT_COMMANDS, CONSENT_COMMANDS } from "./plugin-review-commands.ts";
+import { SEND_COMMANDS } from "./send-commands.ts";
 import { SITE_COMMANDS } from "./site-commands.ts";
 import { STAGE_COMMANDS } from "./stage-commands.ts";
 import { TRANSFER_COMMANDS } from "./transfer-commands.ts";
@@ -340,6 +341,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...MESSAGES,
   ...DKIM_COMMANDS,
   ...HELD_COMMANDS,
+  ...SEND_COMMANDS,
   ...HOOK_COMMANDS,
   ...JOBS,
   ...PLUGIN_COMMANDS,

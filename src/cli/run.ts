@@ -126,6 +126,7 @@ function addCommand(
   const args = words.filter(word => /^[<[]/u.test(word));
   const names = words.filter(word => !args.includes(word));
   const parent = groupOf(groups, names.slice(0, -1));
+  // A command may be a group too: `send`, and `send list`.
   const command = parent.command([names.at(-1) ?? "", ...args].join(" ")).summary(spec.summary);
   command.description(`${spec.summary[0]?.toUpperCase()}${spec.summary.slice(1)}.`);
   for (const { flags, description, repeats } of spec.options ?? []) {
@@ -133,6 +134,7 @@ function addCommand(
     else command.option(flags, description);
   }
   command.addHelpText("after", examplesText(spec.examples));
+  if (args.length === 0) groups.set(names.join(" "), command);
   command.action(async () => {
     const all: Record<string, unknown> = command.optsWithGlobals();
     const format = typeof all.format === "string" ? all.format : undefined;

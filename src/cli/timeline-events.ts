@@ -47,6 +47,12 @@ const FORMS: Readonly<Record<string, Form>> = {
     `${hold === undefined ? "" : `hold ${shown(hold)} `}released${byText(by)}${countText(recipients)}${why(reply)}${more(rest)}`,
   hold_ended: ({ hold, as, by, reason, ...rest }) =>
     `hold ${shown(hold)} ended: ${shown(as)}${byText(by)}${why(reason)}${more(rest)}`,
+  queued: ({ outbox, purpose, recipients, sent_copy: copy, ...rest }) =>
+    isEmpty(outbox)
+      ? undefined
+      : `to be sent${purpose === "send" ? "" : ` (${shown(purpose)})`}${countText(recipients)}${isEmpty(copy) ? "" : `, copy in Sent: ${shown(copy)}`}, as ${shown(outbox)}${more(rest)}`,
+  sent: ({ outbox, reply, ...rest }) =>
+    isEmpty(outbox) ? undefined : `taken by the mail server: ${shown(reply)}${more(rest)}`,
   changed: changedText,
   job: jobText,
 };
@@ -157,6 +163,8 @@ function notDoneText(notDone: unknown): string {
 /** `550 Message rejected by policy, by keywords at pre_receive` */
 function refusalText(data: Data): string | undefined {
   const { point, action, code, text, hook, reason, ...rest } = data;
+  const { outbox, reply, ...other } = rest;
+  if (!isEmpty(outbox)) return `by the mail server: ${shown(reply)}${more(other)}`;
   if (isEmpty(code)) return undefined;
   const parts = [
     `${shown(code)} ${shown(text ?? "")}`.trimEnd(),

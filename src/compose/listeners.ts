@@ -51,6 +51,8 @@ export function lmtpComponent(parts: ListenerParts, intake: DrainableIntake): Li
             hostname,
             connections: lmtp.connections,
             xforwardFrom: lmtp.xforward_from,
+            // Notices of success are ours from here on: `delivery/success-notices.ts`.
+            dsn: true,
             // Read at each transaction, so that a reload counts from the next one on.
             get chainTimeoutMs() {
               return settings.config.lmtp.chain_timeout_ms;

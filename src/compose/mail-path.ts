@@ -6,6 +6,7 @@ import type { MimeLimits } from "../core/mime/limits.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { HookRunner } from "../core/ports/hooks.ts";
 import type { MessageStore } from "../core/ports/store.ts";
+import type { SuccessNotices } from "../core/ports/success-notices.ts";
 import { Intake } from "../delivery/intake.ts";
 import type { DeliveryStep } from "../delivery/intake-options.ts";
 import { EDIT_ROOM_BYTES, type EditRules } from "../delivery/message-edits.ts";
@@ -44,6 +45,8 @@ export interface MailPathParts {
   readonly master: MasterKey;
   readonly mimeLimits: () => MimeLimits;
   readonly relay: Relay;
+  /** With DSN announced at LMTP. */
+  readonly successNotices: SuccessNotices;
   readonly onDeliveryStep: ((step: DeliveryStep) => void) | undefined;
 }
 
@@ -55,6 +58,8 @@ export interface MailPath {
   readonly heldMail: HeldMail;
   /** Its threads end with the milter listener. */
   readonly senderAuth: { stop(): Promise<void> };
+  /** What may be changed of mail; one room for all of it. */
+  readonly edits: EditRules;
 }
 
 export function mailPath(parts: MailPathParts): MailPath {
@@ -106,11 +111,12 @@ export function mailPath(parts: MailPathParts): MailPath {
   const intake = new Intake({
     ...judging,
     relay: { hops, records, edits, folderSecret, onMaybeTwice: () => metrics.relayMaybeTwice.inc() },
+    successNotices: parts.successNotices,
     lateReject: () => settings.config.lmtp.late_reject,
     hostname: settings.config.hostname,
     limits: () => ({ receivedHeaders: settings.config.limits.received_headers, mime: mimeLimits() }),
     detailFolder: () => settings.config.lmtp.detail_folder,
     ...(parts.onDeliveryStep === undefined ? {} : { onStep: parts.onDeliveryStep }),
   });
-  return { decider, intake, heldMail, senderAuth };
+  return { decider, intake, heldMail, senderAuth, edits };
 }

@@ -143,7 +143,9 @@ export class DecidedMessage implements MilterMessage {
     const tokens = reserved.filter(([name]) => name.toLowerCase() === SUBMIT_FIELD);
     const [token] = tokens;
     if (token === undefined || tokens.length > 1) return undefined;
-    const taken = await this.#options.submissions.take(token[1].trim(), this.#envelope.queueId);
+    const { queueId, recipients } = this.#envelope;
+    const addresses = recipients.map(({ address }) => address.raw);
+    const taken = await this.#options.submissions.take(token[1].trim(), queueId, addresses);
     if (taken === undefined) return undefined;
     const { point, verdicts } = taken;
     // What its release could do to it is done: text is appended, and no field breaks a signature.

@@ -157,7 +157,8 @@ async function removeEntries(tx: Tx, mailboxes: readonly number[]): Promise<bool
   await tx.query`
     delete from messages m where m.message_id = any(${ids}::uuid[])
       and not exists (select 1 from entries e where e.message_id = m.message_id)
-      and not exists (select 1 from holds h where h.open_message_id = m.message_id)`;
+      and not exists (select 1 from holds h where h.open_message_id = m.message_id)
+      and not exists (select 1 from outbox o where o.open_message_id = m.message_id)`;
   return true;
 }
 

@@ -32,6 +32,7 @@ const ELSEWHERE: ReadonlyArray<readonly [line: RegExp, why: string]> = [
     /^npx mairust (?:verify|import imap|export imap) /u,
     "test/system/transfer.test.ts, test/system/transfer-imap.test.ts: they need another server",
   ],
+  [/^npx mairust send show /u, "test/system/send.test.ts: it has mail that was sent"],
   [
     /^(?:apt-get|useradd|usermod|install) /u,
     "changes users and folders of the host: docker-compose.yml and postfix/ tests do the same in their own",
@@ -75,6 +76,9 @@ const SHOWN: ReadonlyArray<readonly [line: RegExp, shown: RegExp]> = [
   [/plugin logs/u, /^$/u],
   [/undo .*--dry-run/u, /^\d+\t1\t1\t\tnothing done$/mu],
   [/undo .*--yes/u, /^\d+\t1\t1\t\d+\tdone$/mu],
+  [/send --from .* Hello/u, /^[0-9a-f-]{36}\tqueued\t\t\d+\tstored\t/mu],
+  [/send --from .*--dry-run/u, /^\tchecked\t\t/mu],
+  [/send list/u, /\tsend\tqueued\ttaro@example\.com\thanako@example\.org\t/u],
   [/ledger/u, /com\.example\.mairust\.hello-world/u],
 ];
 
@@ -93,7 +97,8 @@ before(async () => {
   mkdirSync(dir);
   // The hook of the README's example.
   const [, plugin = ""] = blocks(README, "toml");
-  const toml = plugin.replace("/opt/mairust", packageRoot());
+  // What it sends goes nowhere: nobody listens there.
+  const toml = `[outbound]\nsmtp = "inet:127.0.0.1:1"\n${plugin.replace("/opt/mairust", packageRoot())}`;
   sidecar = await startSidecar({ dir, domain: "example.com", toml });
   writeFileSync(join(scratch.dir, "message.eml"), "Subject: from a file\r\n\r\nbody\r\n");
   writeFileSync(join(scratch.dir, "password.txt"), "a secret of many words\n");

@@ -27,5 +27,9 @@ export type EventKind =
   | "held"
   | "released"
   | "hold_ended"
+  /** Given to the outbox: it will be sent. */
+  | "queued"
+  /** Handed to the MTA. */
+  | "sent"
   /** Something of the stored message was changed: by a job's result, a late answer. */
   | "changed";

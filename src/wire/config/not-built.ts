@@ -56,7 +56,6 @@ export const NOT_BUILT: readonly NotBuilt[] = [
   ...grants({
     send_mail: words(true),
   }),
-  { key: ["alerts", "mail_to"], refused: nonEmpty, missing: "alerts by mail" },
   { key: ["otel", "enabled"], refused: words(true), missing: "the export of traces" },
 ];
 

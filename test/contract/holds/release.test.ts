@@ -226,7 +226,7 @@ test("mail held at the milter is submitted with a one-time id on top, to those w
   assert.deepEqual([mail?.from, mail?.to], ["a@example.org", ["a@example.test", "b@example.test"]]);
   const found = /^X-MaiRust-Submit: (\S+)\r\n(X-N: \d+\r\nFrom[\s\S]*)$/u.exec(mail?.text ?? "");
   assert.match(found?.[2] ?? "", /\r\n\r\n\.dot\r\nbody\r\n$/u);
-  const taken = await rig.submissions.take(found?.[1] ?? "", "4NEW");
+  const taken = await rig.submissions.take(found?.[1] ?? "", "4NEW", []);
   assert.deepEqual(
     taken?.verdicts.map(one => [one.recipient, one.orcpt, one.decision.action, one.decision.tags]),
     [

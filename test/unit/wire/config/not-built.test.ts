@@ -16,7 +16,6 @@ const refused: ReadonlyArray<readonly [readonly (string | number)[], unknown]> =
   ],
   [["queue", "driver"], "nats"],
   [["otel", "enabled"], true],
-  [["alerts", "mail_to"], ["a@b"]],
   [["api", "public_url"], "http://127.0.0.1:8025"],
   [["api", "trust_proxy"], true],
   ...["send_mail"].map(name => [["plugin", "com.example.x", "grants", name], true] as const),
