@@ -18,9 +18,12 @@ function* spansIn(text) {
     const gap = at - end <= MAX_GAP ? GAP.exec(text.slice(end, at)) : null;
     end = at + digits.length;
     const isLine = gap?.[1] !== undefined;
-    // One digit alone is a count, unless the line ended there.
-    if (gap === null || digits.length > MAX_DIGITS || !(isLine || digits.length > 1)) groups = [];
-    if (digits.length <= MAX_DIGITS) groups.push({ digits, at, isLine });
+    // One or two digits are a count, unless the line ended there, or ends.
+    const isCount = digits.length < 3 && !isLine && !/^[- \t]{0,2}[\r\n]/u.test(text.slice(end, end + 3));
+    const isOther = isCount || digits.length > MAX_DIGITS;
+    if (gap === null || isOther) groups = [];
+    if (isOther) continue;
+    groups.push({ digits, at, isLine });
     if (groups.length > MAX_DIGITS) groups.shift();
     let all = "";
     for (let first = groups.length - 1, lines = 0; first >= 0 && lines < 2; first--) {
