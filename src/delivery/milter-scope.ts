@@ -36,10 +36,24 @@ export async function scopeOf(directory: Directory, envelope: MilterEnvelope): P
     const observed = new Set(addresses.filter((_, i) => !isBeyondObserve(domains[i])));
     return { addresses, observed, stage: furthest(domains), hasOurs };
   }
-  const domain = await directory.findDomain(envelope.mailFrom.domain);
+  const domain = await senderDomain(directory, envelope);
   if (domain === undefined) return undefined;
   const observed = new Set(isBeyondObserve(domain) ? [] : addresses);
   return { addresses, observed, stage: domain.stage, hasOurs };
+}
+
+/**
+ * Whose mail it is that is sent. A sender's address of elsewhere, or none (`<>`), must not take mail of one of our users past the hooks: then
+ * the address that they logged in with says it.
+ */
+async function senderDomain(
+  directory: Directory,
+  { mailFrom, auth }: MilterEnvelope,
+): Promise<Domain | undefined> {
+  const domain = mailFrom.domain === "" ? undefined : await directory.findDomain(mailFrom.domain);
+  const login = auth?.user ?? "";
+  if (domain !== undefined || !login.includes("@")) return domain;
+  return directory.findDomain(login.slice(login.lastIndexOf("@") + 1));
 }
 
 /** A recipient is in a domain of ours beyond `observe`. @throws {MairustError} `store_unavailable` */
