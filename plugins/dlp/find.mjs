@@ -169,6 +169,7 @@ export function* secretsIn(text) {
 
 /** Words of Latin letters stand alone; others are looked for everywhere, also over the end of a line. @param {string[]} words */
 export function* wordsIn(text, words) {
+  if (words.length === 0) return;
   const lower = text.toLowerCase();
   const spaced = lower.replace(/\s+/gu, " ");
   const dense = lower.replace(/[\s>|]+/gu, "");

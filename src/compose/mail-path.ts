@@ -5,6 +5,7 @@ import type { MessageId } from "../core/ids.ts";
 import type { MimeLimits } from "../core/mime/limits.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { HookRunner } from "../core/ports/hooks.ts";
+import type { Outbox } from "../core/ports/outbox.ts";
 import type { MessageStore } from "../core/ports/store.ts";
 import { Intake } from "../delivery/intake.ts";
 import { EDIT_ROOM_BYTES, type EditRules } from "../delivery/message-edits.ts";
@@ -41,6 +42,8 @@ export interface MailPathParts {
   readonly hooks: HookRunner;
   readonly master: MasterKey;
   readonly mimeLimits: () => MimeLimits;
+  /** For notices about held mail. */
+  readonly outbox?: Outbox;
   readonly onDeliveryStep: ((step: DeliveryStep) => void) | undefined;
 }
 
@@ -61,7 +64,8 @@ export function mailPath(parts: MailPathParts): MailPath {
     denied: (plugin, item) => metrics.pluginDeniedActions.inc({ plugin, item }),
   };
   const { blobs, store } = arrival;
-  const heldMail = heldMailOf({ settings, log, db, blobs, store, changes, directory, hooks, edits });
+  const outbox = parts.outbox === undefined ? {} : { outbox: parts.outbox };
+  const heldMail = heldMailOf({ settings, log, db, blobs, store, changes, directory, hooks, edits, ...outbox });
   const judging = {
     ...arrival,
     directory,
