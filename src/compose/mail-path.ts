@@ -65,7 +65,18 @@ export function mailPath(parts: MailPathParts): MailPath {
   };
   const { blobs, store } = arrival;
   const outbox = parts.outbox === undefined ? {} : { outbox: parts.outbox };
-  const heldMail = heldMailOf({ settings, log, db, blobs, store, changes, directory, hooks, edits, ...outbox });
+  const heldMail = heldMailOf({
+    settings,
+    log,
+    db,
+    blobs,
+    store,
+    changes,
+    directory,
+    hooks,
+    edits,
+    ...outbox,
+  });
   const judging = {
     ...arrival,
     directory,

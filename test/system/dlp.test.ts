@@ -19,7 +19,8 @@ before(async () => {
   const toml = blocks(readmeSection("Stop data from leaving"), "toml").find(block =>
     block.includes('name = "dlp"'),
   );
-  assert.ok(toml !== undefined && toml.includes(HOOK));
+  assert.ok(toml !== undefined);
+  assert.ok(toml.includes(HOOK));
   site = await startMailSite({
     users: [],
     milterStage: "store",
