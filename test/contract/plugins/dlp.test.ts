@@ -11,8 +11,8 @@ import { payloadOf, pluginFolder, readFixtures, readManifest } from "../../lib/p
 const NAME = "dlp";
 const MESSAGES = 500;
 const SEED = 20_261_121;
-/** Long enough for every machine; what is not linear takes hours. */
-const PATIENT_MS = 600_000;
+/** Long enough for every machine; what is not linear takes many times that. */
+const PATIENT_MS = 60_000;
 const manifest = await readManifest(NAME);
 const envelope = { mail_from: "taro@example.com", rcpt_to: ["hanako@example.org"], auth_user: "taro" };
 
@@ -79,7 +79,7 @@ test("text that is made to take time takes none: every search is linear", async 
         "カ",
       ].map(text => many(text)),
     )
-    .concat([`a${many("\u0301\u0316")}`, `${many("eyJaaaaaaaaaaaa")}.x`, `<${many("a ")}`]);
+    .concat([`a${many("\u0301\u0316", 3_000_000)}`, `${many("eyJaaaaaaaaaaaa")}.x`, `<${many("a ")}`]);
   const payloads = texts.map(text => ({
     api: "mairust.hook/1",
     call_id: "hostile",
