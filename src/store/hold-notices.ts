@@ -76,7 +76,7 @@ export async function noteExpired(tx: Tx, holds: readonly string[]): Promise<voi
 async function dropEnded(db: Db): Promise<void> {
   await db.run`
     delete from hold_notices n using holds h
-    where h.id = n.hold_id and n.digest is null and n.kind = 'held' and h.state not in ('held', 'releasing', 'expired')`;
+    where h.id = n.hold_id and n.digest is null and n.kind = 'held' and h.state not in ('held', 'releasing')`;
   await db.run`delete from hold_digests where queued_at < now() - make_interval(secs => ${KEEP_S}::float8)`;
 }
 
