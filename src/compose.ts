@@ -210,6 +210,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const relay = relayOf({ ...common, db, blobs, changes, master });
   const { decider, intake, heldMail, senderAuth, edits } = mailPath({
     successNotices: outgoing.successNotices,
+    outbox: outgoing.outbox,
     ...common,
     ...{ db, changes, directory, arrival, master, mimeLimits, relay },
     hooks: hooks.runner,

@@ -5,6 +5,7 @@ import type { MessageId } from "../core/ids.ts";
 import type { MimeLimits } from "../core/mime/limits.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { HookRunner } from "../core/ports/hooks.ts";
+import type { Outbox } from "../core/ports/outbox.ts";
 import type { MessageStore } from "../core/ports/store.ts";
 import type { SuccessNotices } from "../core/ports/success-notices.ts";
 import { Intake } from "../delivery/intake.ts";
@@ -47,6 +48,8 @@ export interface MailPathParts {
   readonly relay: Relay;
   /** With DSN announced at LMTP. */
   readonly successNotices: SuccessNotices;
+  /** For notices about held mail. */
+  readonly outbox: Outbox;
   readonly onDeliveryStep: ((step: DeliveryStep) => void) | undefined;
 }
 
@@ -83,6 +86,7 @@ export function mailPath(parts: MailPathParts): MailPath {
     hooks,
     edits,
     relay: { hops, folderSecret },
+    outbox: parts.outbox,
   });
   const { sender_auth: auth, hostname } = settings.config;
   const senderAuth = new LibrarySenderAuth({

@@ -5,7 +5,7 @@
  *
  * Source: mail-path.md §1; product.md, stages
  */
-import type { MailAddress } from "../core/envelope.ts";
+import { type MailAddress, parseMailAddress } from "../core/envelope.ts";
 import type { Directory, Domain, Stage } from "../core/ports/directory.ts";
 import type { MilterEnvelope } from "../core/ports/milter.ts";
 
@@ -40,12 +40,28 @@ export async function scopeOf(directory: Directory, envelope: MilterEnvelope): P
     const observed = new Set(addresses.filter((_, i) => !isBeyondObserve(stages[i])));
     return { addresses, observed, stage: furthest(stages), hasOurs };
   }
-  const { mailFrom } = envelope;
-  const domain = await directory.findDomain(mailFrom.domain);
-  if (domain === undefined) return undefined;
-  const stage = (await stageOf(directory, mailFrom, domain)) ?? domain.stage;
+  const sender = await senderOf(directory, envelope);
+  if (sender === undefined) return undefined;
+  const { address: from, domain } = sender;
+  const stage = (await stageOf(directory, from, domain)) ?? domain.stage;
   const observed = new Set(isBeyondObserve(stage) ? [] : addresses);
   return { addresses, observed, stage, hasOurs };
+}
+
+/**
+ * Whose mail it is that is sent. A sender's address of elsewhere, or none (`<>`), must not take mail of one of our users past the hooks: then
+ * the address that they logged in with says it.
+ */
+async function senderOf(
+  directory: Directory,
+  { mailFrom, auth }: MilterEnvelope,
+): Promise<{ readonly address: MailAddress; readonly domain: Domain } | undefined> {
+  const login = parseMailAddress(auth?.user ?? "");
+  for (const address of [mailFrom, login]) {
+    const domain = address.domain === "" ? undefined : await directory.findDomain(address.domain);
+    if (domain !== undefined) return { address, domain };
+  }
+  return undefined;
 }
 
 /** A recipient is ours and beyond `observe`. @throws {MairustError} `store_unavailable` */

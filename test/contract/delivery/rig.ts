@@ -120,6 +120,8 @@ export class MemoryHolds implements Holds {
 export const KEY = Buffer.alloc(32, 7);
 
 export interface Sent {
+  /** Of mail that is sent; default `taro`. */
+  readonly login?: string;
   readonly to: readonly (string | { readonly address: string; readonly orcpt: string })[];
   readonly from?: string;
   readonly text?: string;
@@ -317,7 +319,7 @@ export function milterEnvelope(sent: Sent): MilterEnvelope {
     dsn: {},
     body8bit: false,
     smtpUtf8: false,
-    ...(sent.direction === "outbound" ? { auth: { user: "taro" } } : {}),
+    ...(sent.direction === "outbound" ? { auth: { user: sent.login ?? "taro" } } : {}),
   };
 }
 

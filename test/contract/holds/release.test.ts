@@ -354,6 +354,9 @@ test("outbound mail is never released or rejected by its sender; rejected by ano
   const sender = { name: "user", user: "user@example.test" };
   await assert.rejects(releases.release({ ...ask(id), by: sender }), { code: "not_permitted" });
   await assert.rejects(releases.reject(id, sender, { dryRun: false }), { code: "not_permitted" });
+  // The same person, as a user of the host.
+  const local = { name: "administrator", user: "User" };
+  await assert.rejects(releases.release({ ...ask(id), by: local }), { code: "not_permitted" });
   const record = await releases.reject(id, ADMIN, { dryRun: false });
   assert.equal(record.state, "rejected");
   const [bounce] = mta.taken;

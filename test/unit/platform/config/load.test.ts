@@ -175,14 +175,14 @@ test("rules between keys are checked", async t => {
 test("what is not built is refused by name when it is set, whatever sets it", async t => {
   const loading = loadText(
     t,
-    '[alerts]\nmail_to = ["a@b.example"]\n[imap]\nwritable = "none"\n[tls]\ncert_file = ""',
+    '[queue]\nnats_url = "nats://b.example"\n[imap]\nwritable = "none"\n[tls]\ncert_file = ""',
     {
       env: { MAIRUST_OTEL__ENABLED: "true" },
       overrides: ['domains."a.example".stage=mirror'],
     },
   );
   assert.deepEqual(await problemsOf(loading), [
-    "mairust.toml:2:1 alerts.mail_to: found a list: alerts by mail is not built in this version",
+    'mairust.toml:2:1 queue.nats_url: found "nats://b.example": the NATS job queue is not built in this version',
     "environment MAIRUST_OTEL__ENABLED otel.enabled: found true: the export of traces is not built in this version",
     '-o domains."a.example".stage domains."a.example".stage: found "mirror"; allowed only with relay.lmtp of the domain, as "unix:/run/dovecot/lmtp": where its mail goes on',
   ]);
