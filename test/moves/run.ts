@@ -1,7 +1,7 @@
 /**
  * Accounts from Dovecot into the service and on into Dovecot, under kills: `npm run moves -- [--accounts 20] [--messages 20000]
  * [--kills 50] [--within 3000] [--seed N]`. Needs root and Dovecot. Prints one JSON line per step; exit code 1 when a message is lost,
- * twice or different. The short form is `test/system/transfer-imap.test.ts`.
+ * twice or different. The short form is `test/system/patient/transfer-imap.test.ts`.
  */
 import { parseArgs } from "node:util";
 import { makeScratch } from "../../src/mailhost/scratch.ts";

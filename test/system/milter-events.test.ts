@@ -73,7 +73,7 @@ const ELSEWHERE: ReadonlyArray<readonly [event: string, file: string, text: stri
   ],
   [
     "the same at any time, with many messages",
-    "test/system/crash.test.ts",
+    "test/system/patient/crash.test.ts",
     "every message that was accepted is there, once and byte for byte",
   ],
   [

@@ -30,7 +30,7 @@ const ELSEWHERE: ReadonlyArray<readonly [line: RegExp, why: string]> = [
   ],
   [
     /^npx mairust (?:verify|import imap|export imap) /u,
-    "test/system/transfer.test.ts, test/system/transfer-imap.test.ts: they need another server",
+    "test/system/patient/transfer.test.ts, test/system/patient/transfer-imap.test.ts: they need another server",
   ],
   [/^npx mairust send show /u, "test/system/send.test.ts: it has mail that was sent"],
   [

@@ -20,6 +20,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   mairust_outbox_submit_duration_seconds: "nothing is sent",
   mairust_outbox_unknown_total: "a process has to be killed while it sends",
   mairust_hook_diffs_total: "a hook has to be in shadow",
+  mairust_relay_maybe_twice_total: "the service has to be killed between the next hop and its own record",
   mairust_plugin_network_bytes: "the sample plugin has no network",
   mairust_plugin_tokens_total: "the sample plugin uses none",
   mairust_plugin_cost_usd_total: "the sample plugin costs nothing",

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { type Kill, stepKills } from "../lib/crash-plan.ts";
-import { type RelayCrashReport, relayCrashRun } from "../lib/crash-relay-run.ts";
-import { CRASH_STEPS, RELAY_STEP_NAMES } from "../lib/crash-steps.ts";
-import { SeededRandom } from "../lib/random.ts";
+import { type Kill, stepKills } from "../../lib/crash-plan.ts";
+import { type RelayCrashReport, relayCrashRun } from "../../lib/crash-relay-run.ts";
+import { CRASH_STEPS, RELAY_STEP_NAMES } from "../../lib/crash-steps.ts";
+import { SeededRandom } from "../../lib/random.ts";
 
 /** The short form of `npm run crash -- --relay`: one kill at each step of a relay, and one of PostgreSQL alone. */
 const SEED = 11;

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { otherKills, stepKills } from "../lib/crash-plan.ts";
-import { type CrashRunReport, crashRun } from "../lib/crash-run.ts";
-import { CRASH_STEP_NAMES } from "../lib/crash-steps.ts";
-import { SeededRandom } from "../lib/random.ts";
+import { otherKills, stepKills } from "../../lib/crash-plan.ts";
+import { type CrashRunReport, crashRun } from "../../lib/crash-run.ts";
+import { CRASH_STEP_NAMES } from "../../lib/crash-steps.ts";
+import { SeededRandom } from "../../lib/random.ts";
 
 /** The short form of `npm run crash`: two kills at each step, and some at any time, during a start, and of PostgreSQL alone. */
 const SEED = 3;

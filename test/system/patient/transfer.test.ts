@@ -14,13 +14,13 @@ import {
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ImapFlow } from "imapflow";
-import { type Dovecot, startDovecot } from "../../src/mailhost/dovecot.ts";
-import { MAIL_UID } from "../../src/mailhost/dovecot-config.ts";
-import { makeScratch } from "../../src/mailhost/scratch.ts";
-import { deadlineAfter } from "../../src/platform/deadline.ts";
-import type { ImportReport } from "../../src/wire/api/transfer.ts";
-import { corpusThere, readCorpus } from "../lib/corpus.ts";
-import { type Sidecar, startSidecar } from "../lib/sidecar.ts";
+import { type Dovecot, startDovecot } from "../../../src/mailhost/dovecot.ts";
+import { MAIL_UID } from "../../../src/mailhost/dovecot-config.ts";
+import { makeScratch } from "../../../src/mailhost/scratch.ts";
+import { deadlineAfter } from "../../../src/platform/deadline.ts";
+import type { ImportReport } from "../../../src/wire/api/transfer.ts";
+import { corpusThere, readCorpus } from "../../lib/corpus.ts";
+import { type Sidecar, startSidecar } from "../../lib/sidecar.ts";
 
 const START_MS = 90_000;
 const USER = "taro@example.test";

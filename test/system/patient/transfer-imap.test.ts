@@ -4,12 +4,12 @@ import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ImapFlow } from "imapflow";
-import { Client } from "../../src/cli/client.ts";
-import { exportCalls } from "../../src/cli/transfer-client.ts";
-import { makeScratch } from "../../src/mailhost/scratch.ts";
-import { exportImap } from "../../src/transfer/export-imap.ts";
-import type { ImportReport } from "../../src/wire/api/transfer.ts";
-import type { ImapExportMailboxReport, ImapExportReport } from "../../src/wire/transfer-calls.ts";
+import { Client } from "../../../src/cli/client.ts";
+import { exportCalls } from "../../../src/cli/transfer-client.ts";
+import { makeScratch } from "../../../src/mailhost/scratch.ts";
+import { exportImap } from "../../../src/transfer/export-imap.ts";
+import type { ImportReport } from "../../../src/wire/api/transfer.ts";
+import type { ImapExportMailboxReport, ImapExportReport } from "../../../src/wire/transfer-calls.ts";
 import {
   assertMoved,
   exportArgs,
@@ -22,8 +22,8 @@ import {
   readAccount,
   startMoves,
   verifyArgs,
-} from "../lib/imap-moves.ts";
-import { SeededRandom } from "../lib/random.ts";
+} from "../../lib/imap-moves.ts";
+import { SeededRandom } from "../../lib/random.ts";
 
 const ACCOUNTS = 3;
 const MESSAGES = 300;

@@ -8,9 +8,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { ImapFlow } from "imapflow";
-import { makeScratch } from "../../src/mailhost/scratch.ts";
-import { TestMaildir } from "../lib/maildir.ts";
-import { MAIN, type Sidecar, startSidecar } from "../lib/sidecar.ts";
+import { makeScratch } from "../../../src/mailhost/scratch.ts";
+import { TestMaildir } from "../../lib/maildir.ts";
+import { MAIN, type Sidecar, startSidecar } from "../../lib/sidecar.ts";
 
 const USER = "taro@example.test";
 const MESSAGES = 3000;
