@@ -15,6 +15,7 @@ import { TEST_PAYLOAD_BYTES, testHook } from "./compose/hook-test.ts";
 import { hooksComponent, pluginsInUse } from "./compose/hooks.ts";
 import { jobsOf } from "./compose/jobs.ts";
 import { keyAdmin } from "./compose/key-admin.ts";
+import { killSwitch } from "./compose/kill-switch.ts";
 import { lateBlobs, lateDb } from "./compose/late.ts";
 import { ledgerComponent } from "./compose/ledger.ts";
 import type { LifecycleStep } from "./compose/lifecycle-change.ts";
@@ -41,7 +42,6 @@ import { createTurns } from "./compose/turns.ts";
 import { callId, messageId } from "./core/ids.ts";
 import type { BlobStore } from "./core/ports/blobs.ts";
 import { TRACE_LIFETIME_S } from "./delivery/trace-field.ts";
-import type { DeliveryStep } from "./delivery/transaction.ts";
 import { PayloadRoom } from "./hooks/payload-room.ts";
 import type { LoadedConfig } from "./platform/config/load.ts";
 import { deadlineAfter, type TimedDeadline } from "./platform/deadline.ts";
@@ -76,6 +76,7 @@ import { createPluginSettings } from "./store/plugin-settings.ts";
 import { SECRETS_PURPOSE, SETTINGS_PURPOSE, settleMasterKey } from "./store/reseal.ts";
 import { syncDomains } from "./store/sync-domains.ts";
 import { createTallies } from "./store/tallies.ts";
+import type { DeliveryStep } from "./wire/delivery-steps.ts";
 
 export interface ComposeOptions {
   /** Reads the configuration again, from where the first one came. */
@@ -198,11 +199,15 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     ledger: ledger.ledger,
     lateAnswers: jobs.lateAnswers,
   });
+  const ending = killSwitch({ allowed: () => settings.config.loss_proof.allow_kill, now: () => new Date() });
   const { decider, intake, heldMail } = mailPath({
     ...common,
     ...{ db, changes, directory, arrival, master, mimeLimits },
     hooks: hooks.runner,
-    onDeliveryStep: options.onDeliveryStep,
+    onDeliveryStep: step => {
+      options.onDeliveryStep?.(step);
+      ending.reached(step);
+    },
   });
 
   // What the API offers.
@@ -258,6 +263,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     auditRecords: audit,
     alerts,
     keys: keyAdmin(resealing),
+    killSwitch: ending,
     pluginReviews: pluginReviews({ settings, hooks, installed }),
     pluginSettings: pluginSettingsAdmin({ settings, hooks, store: pluginSettings, turns }),
     plugins: pluginAdmin(hooks, secrets, () => settings.config.log_dir),

@@ -24,6 +24,7 @@ import { hookRoutesOf } from "./routes/hooks.ts";
 import { jobRoutesOf } from "./routes/jobs.ts";
 import { keyRoutesOf } from "./routes/keys.ts";
 import { ledgerRoutesOf } from "./routes/ledger.ts";
+import { lossProofRoutesOf } from "./routes/loss-proof.ts";
 import { messageRoutesOf } from "./routes/messages.ts";
 import { pluginKeyRoutesOf } from "./routes/plugin-keys.ts";
 import { lifecycleRoutesOf } from "./routes/plugin-lifecycle.ts";
@@ -97,6 +98,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   accountRoutesOf(app, options.ports);
   messageRoutesOf(app, options.ports);
   scrubRoutesOf(app, options.ports, options.log);
+  lossProofRoutesOf(app, options.ports);
   hookRoutesOf(app, options.ports);
   hookModeRoutesOf(app, options.ports);
   ledgerRoutesOf(app, options.ports);

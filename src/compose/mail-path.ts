@@ -10,7 +10,6 @@ import { Intake } from "../delivery/intake.ts";
 import { EDIT_ROOM_BYTES, type EditRules } from "../delivery/message-edits.ts";
 import { HookDecider } from "../delivery/milter-decider.ts";
 import { TraceFields } from "../delivery/trace-field.ts";
-import type { DeliveryStep } from "../delivery/transaction.ts";
 import { PayloadRoom } from "../hooks/payload-room.ts";
 import type { RootLog } from "../platform/log.ts";
 import type { MasterKey } from "../platform/master-key.ts";
@@ -19,6 +18,7 @@ import type { MailboxChanges } from "../store/changes.ts";
 import type { Db } from "../store/db.ts";
 import type { StoreDirectory } from "../store/directory.ts";
 import { createVerdicts } from "../store/verdicts.ts";
+import type { DeliveryStep } from "../wire/delivery-steps.ts";
 import { type HeldMail, heldMailOf } from "./holds.ts";
 import type { Settings } from "./settings.ts";
 
@@ -41,7 +41,7 @@ export interface MailPathParts {
   readonly hooks: HookRunner;
   readonly master: MasterKey;
   readonly mimeLimits: () => MimeLimits;
-  readonly onDeliveryStep: ((step: DeliveryStep) => void) | undefined;
+  readonly onDeliveryStep: (step: DeliveryStep) => void;
 }
 
 export interface MailPath {
@@ -83,7 +83,7 @@ export function mailPath(parts: MailPathParts): MailPath {
     hostname: settings.config.hostname,
     limits: () => ({ receivedHeaders: settings.config.limits.received_headers, mime: mimeLimits() }),
     detailFolder: () => settings.config.lmtp.detail_folder,
-    ...(parts.onDeliveryStep === undefined ? {} : { onStep: parts.onDeliveryStep }),
+    onStep: parts.onDeliveryStep,
   });
   return { decider, intake, heldMail };
 }

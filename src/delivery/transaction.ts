@@ -17,6 +17,7 @@ import type { MessageStore, TargetResult } from "../core/ports/store.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import type { Verdicts } from "../core/ports/verdicts.ts";
 import { within } from "../platform/deadline.ts";
+import type { DeliveryStep } from "../wire/delivery-steps.ts";
 import {
   type AccountDelivery,
   type ArrivedMessage,
@@ -37,12 +38,6 @@ import type { ReceivedMessage } from "./received-message.ts";
 import { type LateReject, type Ruling, rulingOf } from "./ruling.ts";
 import type { TraceFields } from "./trace-field.ts";
 
-/**
- * Named steps of a delivery, in their order. `received`: all bytes are here, nothing is durable. `decided`: hooks have run.
- * `persisted`: the blob is durable. `committed`: the rows are, and nobody was answered yet.
- */
-export type DeliveryStep = "received" | "decided" | "persisted" | "committed";
-
 export interface IntakeOptions {
   readonly blobs: BlobStore;
   readonly store: MessageStore;
@@ -61,7 +56,7 @@ export interface IntakeOptions {
   readonly limits: () => { readonly receivedHeaders: number; readonly mime: MimeLimits };
   /** `user+detail@` selects an existing folder. */
   readonly detailFolder: () => boolean;
-  /** Told of each step as it is done: crash tests end the process there. */
+  /** Told of each step as it is done: crash tests and the loss proof end the process there. */
   readonly onStep?: (step: DeliveryStep) => void;
 }
 

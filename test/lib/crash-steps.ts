@@ -5,7 +5,7 @@
  * outside by `crash-probe.ts`: blob files, bytes to and from PostgreSQL, replies to the LMTP client. So the service has no switch for
  * them, and a step that the code no longer passes shows as one that was never reached.
  */
-import type { DeliveryStep } from "../../src/delivery/transaction.ts";
+import type { DeliveryStep } from "../../src/wire/delivery-steps.ts";
 
 export type CrashStep =
   | DeliveryStep

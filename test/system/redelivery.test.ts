@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import type { DeliveryStep } from "../../src/delivery/transaction.ts";
+import { DELIVERY_STEPS, type DeliveryStep } from "../../src/wire/delivery-steps.ts";
+import type { LossRow } from "../../src/wire/loss-calls.ts";
 import { type MailSite, startMailSite } from "../lib/mail-site.ts";
 
 const USER = "taro@example.test";
 let site: MailSite;
 
 before(async () => {
-  site = await startMailSite({ users: [USER] });
+  site = await startMailSite({ users: [USER], toml: "[loss_proof]\nallow_kill = true\n" });
 });
 after(() => site?.stop());
 
@@ -62,4 +63,44 @@ test("mail that arrives while the sidecar is down waits in Postfix's queue and i
   await site.sidecar.restart();
   await site.drainQueue();
   assert.equal((await subjects("dovecot")).filter(subject => subject === "down").length, 1);
+});
+
+/** Somebody who starts the service again whenever it ended, as systemd does. */
+function supervise(): () => Promise<void> {
+  const running = { on: true };
+  const loop = (async () => {
+    while (running.on) {
+      await site.sidecar.ended();
+      if (running.on) await site.sidecar.restart();
+    }
+  })();
+  return async () => {
+    running.on = false;
+    await site.sidecar.kill();
+    await loop;
+    await site.sidecar.restart();
+  };
+}
+
+function verifyNoLoss(...args: readonly string[]) {
+  const { postfix, sidecar } = site;
+  const where = ["--postfix", postfix.configDir, "--through", `inet:127.0.0.1:${postfix.smtpPort}`];
+  return sidecar.mairust(["verify-no-loss", ...where, ...args, "-f", "json"]);
+}
+
+test("verify-no-loss kills the service at every step while its canaries pass, finds all of them, and leaves none", async () => {
+  const stopSupervising = supervise();
+  const { code, stdout, stderr } = await verifyNoLoss(
+    ...["--domain", "example.test", "--kill", "all", "--messages", "40", "--rate", "40", "--yes"],
+  );
+  await stopSupervising();
+  assert.equal(code, 0, stderr);
+  const { steps, total } = JSON.parse(stdout.toString());
+  assert.deepEqual(
+    steps.map((row: LossRow) => [row.step, row.kills, row.found]),
+    [...DELIVERY_STEPS, "random"].map(step => [step, 1, 8]),
+  );
+  assert.deepEqual([total.accepted, total.lost, total.doubles, total.altered], [40, 0, 0, 0], stderr);
+  const { stdout: accounts } = await site.sidecar.mairust(["account", "list", "-f", "json"]);
+  assert.doesNotMatch(accounts.toString(), /mairust-canary/u);
 });

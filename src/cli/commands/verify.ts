@@ -70,10 +70,15 @@ export async function verify(context: CommandContext): Promise<ExitCode> {
 }
 
 /** @throws {CommandError} 64 */
-function loginThere(against: string, account: string, { options }: CommandContext): ImapLogin {
+export function loginThere(
+  against: string,
+  account: string,
+  { options }: CommandContext,
+  option = "--against",
+): ImapLogin {
   const url = URL.canParse(against) ? new URL(against) : undefined;
   if (url === undefined || !["imap:", "imaps:"].includes(url.protocol) || url.hostname === "")
-    throw usageError(`--against takes imap://user@host:port or imaps://…, not "${printable(against)}"`);
+    throw usageError(`${option} takes imap://user@host:port or imaps://…, not "${printable(against)}"`);
   if (url.password !== "")
     throw usageError("a password does not belong on the command line: use --password-file");
   const secure = url.protocol === "imaps:";
