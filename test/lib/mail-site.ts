@@ -22,6 +22,8 @@ export interface MailSiteOptions extends Omit<SidecarOptions, "dir"> {
   readonly milterStage?: "observe" | "store";
   /** main.cf parameters of Postfix that are set last. */
   readonly postfixSettings?: Readonly<Record<string, string>>;
+  /** Called with the sidecar's folder before it starts. @returns more TOML */
+  readonly beforeSidecar?: (dir: string) => Promise<string>;
   /** The sidecar submits its own mail to this Postfix. */
   readonly submits?: boolean;
 }
@@ -46,6 +48,7 @@ export async function startMailSite(options: MailSiteOptions): Promise<MailSite>
     postfixSettings = {},
     milterStage,
     submits = false,
+    beforeSidecar,
     domain = "example.test",
     ...rest
   } = options;
@@ -66,13 +69,17 @@ export async function startMailSite(options: MailSiteOptions): Promise<MailSite>
     deadline,
   );
   const socket = `unix:${postfix.lmtpSocket}`;
+  const dir = await folder("s");
+  const toml = [
+    submits ? `[outbound]\nsmtp = "inet:127.0.0.1:${postfix.smtpPort}"\n` : "",
+    (await beforeSidecar?.(dir)) ?? "",
+    rest.toml ?? "",
+  ].join("");
   const sidecar = await startSidecar({
     ...rest,
-    ...(submits
-      ? { toml: `[outbound]\nsmtp = "inet:127.0.0.1:${postfix.smtpPort}"\n${rest.toml ?? ""}` }
-      : {}),
+    toml,
     domain,
-    dir: await folder("s"),
+    dir,
     lmtpListen: [socket],
     lmtp: `socket_group = "postfix"\n${rest.lmtp ?? ""}`,
     ...(milterStage === undefined
