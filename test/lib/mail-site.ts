@@ -22,8 +22,10 @@ export interface MailSiteOptions extends Omit<SidecarOptions, "dir"> {
   readonly milterStage?: "observe" | "store";
   /** main.cf parameters of Postfix that are set last. */
   readonly postfixSettings?: Readonly<Record<string, string>>;
-  /** Called with the sidecar's folder before it starts. @returns more TOML */
-  readonly beforeSidecar?: (dir: string) => Promise<string>;
+  /** Called with the sidecar's folder before it starts. @returns more of its options; `toml` is added */
+  readonly beforeSidecar?: (dir: string) => Promise<Partial<Omit<SidecarOptions, "dir" | "lmtp">>>;
+  /** Called when it has stopped, before its folder is removed. */
+  readonly afterSidecar?: () => Promise<void>;
   /** The sidecar submits its own mail to this Postfix. */
   readonly submits?: boolean;
 }
@@ -49,6 +51,7 @@ export async function startMailSite(options: MailSiteOptions): Promise<MailSite>
     milterStage,
     submits = false,
     beforeSidecar,
+    afterSidecar,
     domain = "example.test",
     ...rest
   } = options;
@@ -70,13 +73,15 @@ export async function startMailSite(options: MailSiteOptions): Promise<MailSite>
   );
   const socket = `unix:${postfix.lmtpSocket}`;
   const dir = await folder("s");
+  const prepared = (await beforeSidecar?.(dir)) ?? {};
   const toml = [
     submits ? `[outbound]\nsmtp = "inet:127.0.0.1:${postfix.smtpPort}"\n` : "",
-    (await beforeSidecar?.(dir)) ?? "",
+    prepared.toml ?? "",
     rest.toml ?? "",
   ].join("");
   const sidecar = await startSidecar({
     ...rest,
+    ...prepared,
     toml,
     domain,
     dir,
@@ -142,6 +147,7 @@ export async function startMailSite(options: MailSiteOptions): Promise<MailSite>
       await dovecot.stop();
       await postfix.stop();
       await sidecar.stop();
+      await afterSidecar?.();
       await scratch.remove();
     },
   };

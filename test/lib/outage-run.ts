@@ -8,7 +8,9 @@ import { EmbeddedPostgres } from "../../src/store/embedded.ts";
 import { CrashLedger } from "./crash-ledger.ts";
 import { CrashLoad, type LoadCounts } from "./crash-load.ts";
 import { silentLog } from "./database.ts";
+import { DeliveryProbe } from "./delivery-probe.ts";
 import { type MailSite, startMailSite } from "./mail-site.ts";
+import { DISK_OUTAGES, type DiskOutage, OutageDisks } from "./outage-disks.ts";
 import { killPostgres } from "./postgres-kill.ts";
 import { CUTS, type Cut, type PostgresProxy, startPostgresProxy } from "./postgres-proxy.ts";
 import { Promises, type PromisesReport } from "./promises.ts";
@@ -31,15 +33,25 @@ export const OUTAGES = [
   "read_only",
   "network",
   ...CUTS.map(cut => `cut_${cut}` as const),
+  ...DISK_OUTAGES,
 ] as const;
 export type Outage = (typeof OUTAGES)[number];
 
+export function isDiskOutage(outage: Outage): outage is DiskOutage {
+  return DISK_OUTAGES.some(one => one === outage);
+}
+
+export interface OutageResult {
+  readonly outage: Outage;
+  /** Replies 4xx to the load meanwhile. */
+  readonly refused: number;
+  /** What single deliveries were answered while a disk was full. */
+  readonly replies: readonly string[];
+  readonly recoveryMs: number;
+}
+
 export interface OutageReport {
-  readonly outages: readonly {
-    readonly outage: Outage;
-    readonly refused: number;
-    readonly recoveryMs: number;
-  }[];
+  readonly outages: readonly OutageResult[];
   readonly load: LoadCounts;
   /** Replies that no client may get, and mail that Postfix returned to its sender. */
   readonly violations: readonly string[];
@@ -51,12 +63,13 @@ export interface OutageReport {
 export interface OutageOptions {
   readonly outages: readonly Outage[];
   readonly seed: number;
-  readonly onOutage?: (outage: Outage, refused: number, recoveryMs: number) => void;
+  readonly onOutage?: (result: OutageResult) => void;
 }
 
 export async function outageRun(options: OutageOptions): Promise<OutageReport> {
   const server = new OwnPostgres();
   const proxy = await startPostgresProxy(() => server.socket());
+  const own: { disks: OutageDisks | undefined } = { disks: undefined };
   const site = await startMailSite({
     users: ACCOUNTS,
     domain: DOMAIN,
@@ -66,18 +79,26 @@ export async function outageRun(options: OutageOptions): Promise<OutageReport> {
       queue_run_delay: "1s",
       transport_retry_time: "1s",
     },
-    logLevel: "warn",
     async beforeSidecar(dir) {
+      if (options.outages.some(isDiskOutage)) own.disks = new OutageDisks(dir);
       await server.start(join(dir, "data"));
-      return `[database]\nurl = "postgres://mairust@127.0.0.1:${proxy.port}/mairust?sslmode=disable"\n`;
+      const url = `postgres://mairust@127.0.0.1:${proxy.port}/mairust?sslmode=disable`;
+      return {
+        toml: `[database]\nurl = "${url}"\n`,
+        minFreeDiskMb: 0,
+        ...(own.disks === undefined ? {} : { logFile: own.disks.logFile }),
+      };
+    },
+    async afterSidecar() {
+      await server.stop();
+      own.disks?.unmount();
     },
   });
   try {
-    return await new OutageRun(site, server, proxy, options).run();
+    return await new OutageRun(site, { server, proxy, disks: own.disks }, options).run();
   } finally {
     await site.stop();
     await proxy.close();
-    await server.stop();
   }
 }
 
@@ -124,21 +145,31 @@ class OwnPostgres {
   }
 }
 
+interface Surroundings {
+  readonly server: OwnPostgres;
+  readonly proxy: PostgresProxy;
+  readonly disks: OutageDisks | undefined;
+}
+
 class OutageRun {
   readonly #site: MailSite;
   readonly #server: OwnPostgres;
   readonly #proxy: PostgresProxy;
+  readonly #disks: OutageDisks | undefined;
+  readonly #probe: DeliveryProbe;
   readonly #options: OutageOptions;
   readonly #load: CrashLoad;
   readonly #promises: Promises;
   readonly #pid: number;
 
-  constructor(site: MailSite, server: OwnPostgres, proxy: PostgresProxy, options: OutageOptions) {
+  constructor(site: MailSite, { server, proxy, disks }: Surroundings, options: OutageOptions) {
     const { sidecar, postfix } = site;
     const ledger = new CrashLedger(join(sidecar.dir, "ledger.jsonl"));
     this.#site = site;
     this.#server = server;
     this.#proxy = proxy;
+    this.#disks = disks;
+    this.#probe = new DeliveryProbe(ledger, sidecar.lmtpPort, ACCOUNTS[0] ?? "");
     this.#options = options;
     this.#pid = sidecar.pid;
     this.#load = new CrashLoad({
@@ -162,18 +193,14 @@ class OutageRun {
   }
 
   async run(): Promise<OutageReport> {
-    const outages: OutageReport["outages"][number][] = [];
+    const outages: OutageResult[] = [];
     this.#load.start();
     await this.#load.warmUp();
     try {
       for (const outage of this.#options.outages) {
-        const before = this.#refused();
-        this.#load.feed("mixed", BUDGET);
-        await this.#happen(outage);
-        const refused = this.#refused() - before;
-        const recoveryMs = await this.#recovered();
-        this.#options.onOutage?.(outage, refused, recoveryMs);
-        outages.push({ outage, refused, recoveryMs });
+        const result = await this.#one(outage);
+        this.#options.onOutage?.(result);
+        outages.push(result);
       }
       await this.#load.settle();
       await this.#drain();
@@ -190,7 +217,16 @@ class OutageRun {
     };
   }
 
-  async #happen(outage: Outage): Promise<void> {
+  async #one(outage: Outage): Promise<OutageResult> {
+    const before = this.#refused();
+    this.#load.feed("mixed", BUDGET);
+    const replies = isDiskOutage(outage) ? ((await this.#disks?.happen(outage, this.#probe)) ?? []) : [];
+    if (!isDiskOutage(outage)) await this.#happen(outage);
+    const refused = this.#refused() - before;
+    return { outage, refused, replies, recoveryMs: await this.#recovered() };
+  }
+
+  async #happen(outage: Exclude<Outage, DiskOutage>): Promise<void> {
     switch (outage) {
       case "stopped":
         await this.#server.stop();

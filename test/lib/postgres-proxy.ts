@@ -113,15 +113,15 @@ class Connection {
   }
 
   #cut(pending: Pending, whole: Buffer): void {
-    if (pending.how === "unsent") return this.#end(pending);
-    if (pending.how === "torn") {
+    if (pending.how === "unsent") this.#end(pending);
+    else if (pending.how === "torn")
       this.#upstream.write(whole.subarray(0, Math.ceil(whole.length / 2)), () => this.#end(pending));
-      return;
+    else {
+      this.#muted = pending;
+      this.#upstream.write(whole, () => {
+        if (pending.how === "running") setTimeout(() => this.#end(pending), Math.random() * RUNNING_MS);
+      });
     }
-    this.#muted = pending;
-    this.#upstream.write(whole, () => {
-      if (pending.how === "running") setTimeout(() => this.#end(pending), Math.random() * RUNNING_MS);
-    });
   }
 
   #received(chunk: Buffer): void {
