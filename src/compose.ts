@@ -33,6 +33,7 @@ import { pluginLifecycle } from "./compose/plugin-lifecycle.ts";
 import { purgePlugin } from "./compose/plugin-purge.ts";
 import { pluginReviews } from "./compose/plugin-review.ts";
 import { pluginSettingsAdmin } from "./compose/plugin-settings.ts";
+import { relayOf } from "./compose/relay.ts";
 import { reloader } from "./compose/reload.ts";
 import { createSettings } from "./compose/settings.ts";
 import { blobsComponent, storeComponent, workerComponent } from "./compose/storage.ts";
@@ -41,6 +42,7 @@ import { systemControl } from "./compose/system-control.ts";
 import { createTurns } from "./compose/turns.ts";
 import { callId, messageId } from "./core/ids.ts";
 import type { BlobStore } from "./core/ports/blobs.ts";
+import type { DeliveryStep } from "./delivery/intake-options.ts";
 import { TRACE_LIFETIME_S } from "./delivery/trace-field.ts";
 import { PayloadRoom } from "./hooks/payload-room.ts";
 import type { LoadedConfig } from "./platform/config/load.ts";
@@ -76,7 +78,6 @@ import { createPluginSettings } from "./store/plugin-settings.ts";
 import { SECRETS_PURPOSE, SETTINGS_PURPOSE, settleMasterKey } from "./store/reseal.ts";
 import { syncDomains } from "./store/sync-domains.ts";
 import { createTallies } from "./store/tallies.ts";
-import type { DeliveryStep } from "./wire/delivery-steps.ts";
 
 export interface ComposeOptions {
   /** Reads the configuration again, from where the first one came. */
@@ -200,9 +201,10 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     lateAnswers: jobs.lateAnswers,
   });
   const ending = killSwitch({ allowed: () => settings.config.loss_proof.allow_kill, now: () => new Date() });
+  const relay = relayOf({ ...common, db, blobs, changes, master });
   const { decider, intake, heldMail } = mailPath({
     ...common,
-    ...{ db, changes, directory, arrival, master, mimeLimits },
+    ...{ db, changes, directory, arrival, master, mimeLimits, relay },
     hooks: hooks.runner,
     onDeliveryStep: step => {
       options.onDeliveryStep?.(step);
@@ -279,6 +281,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const settleKeys = () => settleMasterKey(resealing);
   const listening = [secrets, pluginKeys];
   registry.register(storeComponent(common, { changes, hub, listening, store, settleKeys }));
+  registry.register(relay.component);
   registry.register(ledger.component);
   registry.register(guard.component);
   registry.register(hooks.component);

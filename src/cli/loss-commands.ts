@@ -20,7 +20,7 @@ export const LOSS_COMMANDS: readonly CommandSpec[] = [
       {
         flags: "--kill <where>",
         description:
-          "end the service (SIGKILL) at a step of a delivery: received, decided, persisted, committed; random: at any time; all; none (default); may be repeated",
+          "end the service (SIGKILL) at a step of a delivery: received, decided, persisted, committed; random: at any time; all: at each step and at any time; none (default); may be repeated. With --dovecot: received, decided, relay_open, relay_sent, relayed, relay_recorded",
         repeats: true,
       },
       { flags: "--kills <n>", description: "how often at each; default 1" },

@@ -37,6 +37,10 @@ const FORMS: Readonly<Record<string, Form>> = {
     isEmpty(id) ? undefined : `already stored as ${shown(id)}${more(rest)}`,
   refused: refusalText,
   deferred: refusalText,
+  relayed: ({ server, reply, maybe_twice: twice, ...rest }) =>
+    isEmpty(server)
+      ? undefined
+      : `to ${shown(server)}${twice === true ? ", perhaps a second time" : ""}${why(reply)}${more(rest)}`,
   held: heldText,
   released: ({ hold, by, recipients, reply, ...rest }) =>
     `${hold === undefined ? "" : `hold ${shown(hold)} `}released${byText(by)}${countText(recipients)}${why(reply)}${more(rest)}`,

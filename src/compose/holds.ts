@@ -9,6 +9,7 @@ import type { HookRunner } from "../core/ports/hooks.ts";
 import type { MessageStore } from "../core/ports/store.ts";
 import type { Submissions } from "../core/ports/submissions.ts";
 import type { EditRules } from "../delivery/message-edits.ts";
+import type { ReleaseRelay } from "../delivery/relay/release-relay.ts";
 import { createReleases } from "../delivery/release.ts";
 import type { RootLog } from "../platform/log.ts";
 import { uuid7Generator } from "../platform/uuid7.ts";
@@ -31,6 +32,7 @@ export interface HoldParts {
   readonly directory: Directory;
   readonly hooks: HookRunner;
   readonly edits: EditRules;
+  readonly relay: ReleaseRelay;
 }
 
 export interface HeldMail {
@@ -65,6 +67,7 @@ export function heldMailOf(parts: HoldParts): HeldMail {
     recordEvents: (id, queueId, events) => parts.store.recordEvents(id, queueId, events),
     canonical,
     hostname: settings.config.hostname,
+    relay: parts.relay,
     server: () => settings.config.outbound.smtp,
     log,
     now: () => new Date(),

@@ -3,7 +3,7 @@
  * allows it, asked again at the step itself; armed for one kill, and for a bounded time.
  */
 import type { KillSwitch, KillSwitchState } from "../core/ports/kill-switch.ts";
-import type { DeliveryStep } from "../wire/delivery-steps.ts";
+import type { KillStep } from "../wire/kill-steps.ts";
 
 export interface KillSwitchParts {
   /** `loss_proof.allow_kill` now in effect. */
@@ -16,7 +16,7 @@ export interface KillSwitchParts {
 export class StepKillSwitch implements KillSwitch {
   readonly #parts: KillSwitchParts;
   readonly #startedAt: Date;
-  #armed: { readonly step: DeliveryStep; readonly until: Date } | undefined;
+  #armed: { readonly step: KillStep; readonly until: Date } | undefined;
 
   constructor(parts: KillSwitchParts) {
     this.#parts = parts;
@@ -33,7 +33,7 @@ export class StepKillSwitch implements KillSwitch {
     };
   }
 
-  arm(step: DeliveryStep, withinMs: number): void {
+  arm(step: KillStep, withinMs: number): void {
     this.#armed = { step, until: new Date(this.#parts.now().getTime() + withinMs) };
   }
 
@@ -41,7 +41,7 @@ export class StepKillSwitch implements KillSwitch {
     this.#armed = undefined;
   }
 
-  reached(step: DeliveryStep): void {
+  reached(step: KillStep): void {
     if (this.#armed?.step !== step) return;
     const { allowed, armed } = this.state();
     this.#armed = undefined;

@@ -7,6 +7,7 @@ import type { BlobStore } from "../core/ports/blobs.ts";
 import type { HookRunner } from "../core/ports/hooks.ts";
 import type { MessageStore } from "../core/ports/store.ts";
 import { Intake } from "../delivery/intake.ts";
+import type { DeliveryStep } from "../delivery/intake-options.ts";
 import { EDIT_ROOM_BYTES, type EditRules } from "../delivery/message-edits.ts";
 import { HookDecider } from "../delivery/milter-decider.ts";
 import { TraceFields } from "../delivery/trace-field.ts";
@@ -18,8 +19,8 @@ import type { MailboxChanges } from "../store/changes.ts";
 import type { Db } from "../store/db.ts";
 import type { StoreDirectory } from "../store/directory.ts";
 import { createVerdicts } from "../store/verdicts.ts";
-import type { DeliveryStep } from "../wire/delivery-steps.ts";
 import { type HeldMail, heldMailOf } from "./holds.ts";
+import type { Relay } from "./relay.ts";
 import type { Settings } from "./settings.ts";
 
 /** What everything that takes in messages works on. */
@@ -41,7 +42,8 @@ export interface MailPathParts {
   readonly hooks: HookRunner;
   readonly master: MasterKey;
   readonly mimeLimits: () => MimeLimits;
-  readonly onDeliveryStep: (step: DeliveryStep) => void;
+  readonly relay: Relay;
+  readonly onDeliveryStep: ((step: DeliveryStep) => void) | undefined;
 }
 
 export interface MailPath {
@@ -54,6 +56,7 @@ export interface MailPath {
 
 export function mailPath(parts: MailPathParts): MailPath {
   const { settings, log, metrics, db, changes, directory, arrival, hooks, master, mimeLimits } = parts;
+  const { hops, records, folderSecret } = parts.relay;
   const editRoom = new PayloadRoom(EDIT_ROOM_BYTES);
   const edits: EditRules = {
     signedMail: () => settings.config.edits.signed_mail,
@@ -61,7 +64,18 @@ export function mailPath(parts: MailPathParts): MailPath {
     denied: (plugin, item) => metrics.pluginDeniedActions.inc({ plugin, item }),
   };
   const { blobs, store } = arrival;
-  const heldMail = heldMailOf({ settings, log, db, blobs, store, changes, directory, hooks, edits });
+  const heldMail = heldMailOf({
+    settings,
+    log,
+    db,
+    blobs,
+    store,
+    changes,
+    directory,
+    hooks,
+    edits,
+    relay: { hops, folderSecret },
+  });
   const judging = {
     ...arrival,
     directory,
@@ -79,11 +93,12 @@ export function mailPath(parts: MailPathParts): MailPath {
   });
   const intake = new Intake({
     ...judging,
+    relay: { hops, records, edits, folderSecret, onMaybeTwice: () => metrics.relayMaybeTwice.inc() },
     lateReject: () => settings.config.lmtp.late_reject,
     hostname: settings.config.hostname,
     limits: () => ({ receivedHeaders: settings.config.limits.received_headers, mime: mimeLimits() }),
     detailFolder: () => settings.config.lmtp.detail_folder,
-    onStep: parts.onDeliveryStep,
+    ...(parts.onDeliveryStep === undefined ? {} : { onStep: parts.onDeliveryStep }),
   });
   return { decider, intake, heldMail };
 }

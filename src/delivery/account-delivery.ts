@@ -1,7 +1,7 @@
 /** Pure steps between an envelope and what the store gets: recipients by account, facts for hooks, rows for the commit. */
 import type { Envelope, EnvelopeRecipient } from "../core/envelope.ts";
 import type { BlobRecord } from "../core/ports/blobs.ts";
-import type { Account, Domain, ResolvedRecipient } from "../core/ports/directory.ts";
+import type { Account, Domain, ResolvedRecipient, Stage } from "../core/ports/directory.ts";
 import type { HeldMessage } from "../core/ports/holds.ts";
 import type { HookDecision, MessageFacts } from "../core/ports/hooks.ts";
 import type { Delivery, DeliveryTarget, FlagSet } from "../core/ports/store.ts";
@@ -30,25 +30,37 @@ export interface Judgement {
 export interface AccountDelivery {
   readonly account: Account;
   readonly domain: Domain;
+  /** The one that counts. */
+  readonly stage: Stage;
   readonly detail: string | undefined;
   /** The RCPTs that meant this account, at least one. */
   readonly recipients: readonly EnvelopeRecipient[];
+  /** Theirs among all RCPTs. */
+  readonly places: readonly number[];
 }
 
-/** Accounts in the order of their first RCPT. */
+/** Accounts in the order of their first RCPT. One that is meant by ways of different stages counts for each. */
 export function accountDeliveries(
   envelope: Envelope,
   resolved: readonly ResolvedRecipient[],
 ): readonly AccountDelivery[] {
   const byAccount = new Map<string, AccountDelivery>();
-  resolved.forEach(({ account, domain, detail }, i) => {
+  resolved.forEach(({ account, domain, stage, detail }, i) => {
     const recipient = envelope.recipients[i];
     if (recipient === undefined) return;
-    const known = byAccount.get(account.address) ?? { account, domain, detail, recipients: [] };
-    byAccount.set(account.address, { ...known, recipients: [...known.recipients, recipient] });
+    const key = `${account.address}\0${stage}\0${stage === "store" ? "" : domain.relayLmtp}`;
+    const known = byAccount.get(key) ?? { account, domain, stage, detail, recipients: [], places: [] };
+    byAccount.set(key, {
+      ...known,
+      recipients: [...known.recipients, recipient],
+      places: [...known.places, i],
+    });
   });
   return [...byAccount.values()];
 }
+
+/** Nothing that a hook says is applied, and nothing that fails here may hold up its mail. */
+export const isObserved = ({ stage }: AccountDelivery) => stage === "observe";
 
 /** What both points are told of a message. */
 function commonFacts(message: ReceivedMessage, envelope: Envelope, queueId: string) {
@@ -82,9 +94,9 @@ export function messageFacts(
 ): MessageFacts {
   return {
     ...commonFacts(arrived.message, arrived.envelope, arrived.queueId),
-    stage: delivery.domain.stage,
+    stage: delivery.stage,
     recipients: [delivery.account.address],
-    observed: new Set(),
+    observed: new Set(isObserved(delivery) ? [delivery.account.address] : []),
     domainRecipients: all.filter(d => d.domain.name === delivery.domain.name).map(d => d.account.address),
     account: delivery.account.address,
     tags,
@@ -93,10 +105,10 @@ export function messageFacts(
 
 /** For pre_receive at LMTP: all accounts at once, at least one. */
 export function receiveFacts(arrived: ArrivedMessage, deliveries: readonly AccountDelivery[]): MessageFacts {
-  const inObserve = deliveries.filter(({ domain }) => domain.stage === "observe");
+  const inObserve = deliveries.filter(isObserved);
   return {
     ...commonFacts(arrived.message, arrived.envelope, arrived.queueId),
-    stage: deliveries[0]?.domain.stage ?? "observe",
+    stage: deliveries[0]?.stage ?? "observe",
     recipients: deliveries.map(({ account }) => account.address),
     observed: new Set(inObserve.map(({ account }) => account.address)),
     account: undefined,
@@ -142,14 +154,18 @@ export function heldMessage(facts: DeliveryFacts): HeldMessage {
   };
 }
 
-function receivedEvent({ message, envelope, blob, traceId }: DeliveryFacts): TimelineEvent {
+export function receivedEvent({
+  message,
+  envelope,
+  traceId,
+}: Pick<DeliveryFacts, "message" | "envelope" | "traceId">): TimelineEvent {
   return {
     at: message.receivedAt,
     kind: "received",
     data: {
       mail_from: envelope.mailFrom.raw,
       recipients: envelope.recipients.length,
-      size_bytes: blob.sizeBytes,
+      size_bytes: message.staged.sizeBytes,
       peer: envelope.peer,
       ...(envelope.client.address === undefined ? {} : { client_ip: envelope.client.address }),
       ...(envelope.client.name === undefined ? {} : { client_name: envelope.client.name }),
@@ -159,7 +175,12 @@ function receivedEvent({ message, envelope, blob, traceId }: DeliveryFacts): Tim
   };
 }
 
-function deliveryTarget(facts: DeliveryFacts, decided: DecidedDelivery): DeliveryTarget {
+/** @param headers  default: all that hooks wanted */
+export function deliveryTarget(
+  facts: Omit<DeliveryFacts, "blob">,
+  decided: DecidedDelivery,
+  headers: HookDecision["headers"] = addedHeaders(decided),
+): DeliveryTarget {
   const { delivery, received, decision, events } = decided;
   const detail = facts.detailFolder && decision?.folder === undefined ? delivery.detail : undefined;
   return {
@@ -169,15 +190,16 @@ function deliveryTarget(facts: DeliveryFacts, decided: DecidedDelivery): Deliver
     ifMissing: detail === undefined ? "create" : "inbox",
     flags: entryFlags(received?.decision, decision),
     internalDate: facts.message.receivedAt,
-    prefix: entryPrefix(facts, delivery, [
-      ...(received?.decision.headers ?? []),
-      ...(decision?.headers ?? []),
-    ]),
+    prefix: entryPrefix(facts, delivery, headers),
     metadata: { ...received?.decision.metadata, ...decision?.metadata },
     exactlyOnce: true,
     ...wishesOf(received?.decision, decision),
     events,
   };
+}
+
+function addedHeaders({ received, decision }: DecidedDelivery): HookDecision["headers"] {
+  return [...(received?.decision.headers ?? []), ...(decision?.headers ?? [])];
 }
 
 export function entryPrefix(

@@ -12,8 +12,9 @@ import type { ResolvedRecipient } from "../core/ports/directory.ts";
 import type { IntakeStream, MessageIntake, RecipientOutcome } from "../core/ports/intake.ts";
 import { within } from "../platform/deadline.ts";
 import { InFlightDeliveries } from "./in-flight.ts";
+import type { IntakeOptions } from "./intake-options.ts";
 import { MessageReceiver } from "./received-message.ts";
-import { type IntakeOptions, Transaction } from "./transaction.ts";
+import { Transaction } from "./transaction.ts";
 
 export class Intake implements MessageIntake {
   readonly #options: IntakeOptions;
@@ -27,17 +28,16 @@ export class Intake implements MessageIntake {
 
   async checkRecipient(recipient: EnvelopeRecipient, _mailFrom: MailAddress): Promise<ResolvedRecipient> {
     const resolved = await this.#options.directory.resolveRecipient(recipient.address);
-    const { account, domain } = resolved;
-    if (domain.stage !== "store") {
-      // A newer node, or a restored database: mail must wait, not be kept from its real store.
-      throw new MairustError(
-        "not_built",
-        `Cannot deliver to "${account.address}": stage "${domain.stage}" is not built`,
-        {
-          retry: "later",
-          publicText: "not available in this version",
-        },
-      );
+    const { account, domain, stage } = resolved;
+    if (stage !== "store") {
+      // The next hop has its own quotas.
+      if (domain.relayLmtp !== undefined) return resolved;
+      const text = `domain "${domain.name}" is in stage ${stage} and has no relay.lmtp`;
+      this.#options.log.error("no next hop", { to: recipient.address.raw, domain: domain.name, stage });
+      throw new MairustError("config_invalid", `Cannot relay mail for "${account.address}": ${text}`, {
+        retry: "later",
+        publicText: "no next hop is configured for this domain",
+      });
     }
     // The exact check is at commit, under lock; this one only saves the transfer.
     if (account.quotaBytes > 0 && account.usedBytes >= account.quotaBytes) {

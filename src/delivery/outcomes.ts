@@ -1,15 +1,21 @@
 /**
- * What a transaction answers for each of its accounts (message path, steps 6 and 7), with the line in the log and the event that go
- * with it. Who has no outcome in the end has failed: nothing is answered `stored` by default.
+ * What a transaction answers for each RCPT (message path, steps 6 and 7), with the line in the log and the event that go with it: mostly
+ * one answer for all RCPTs of an account; the next hop of a relay stage has one for each. Who has no outcome in the end has failed:
+ * nothing is answered `stored` by default.
  */
 import { MairustError } from "../core/errors.ts";
 import type { MessageId } from "../core/ids.ts";
 import type { FinalAction } from "../core/ports/hooks.ts";
 import type { RecipientOutcome } from "../core/ports/intake.ts";
 import type { Log, LogFields } from "../core/ports/log.ts";
+import type { RelayReply } from "../core/ports/relay.ts";
 import type { MessageStore } from "../core/ports/store.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
+import type { AccountDelivery } from "./account-delivery.ts";
 import type { ReceivedMessage } from "./received-message.ts";
+
+/** Whom an outcome is about. */
+export type Answered = Pick<AccountDelivery, "account" | "places">;
 
 export interface OutcomeParts {
   readonly message: ReceivedMessage;
@@ -29,7 +35,7 @@ export interface Refusal {
 
 export class Outcomes {
   readonly #parts: OutcomeParts;
-  readonly #byAddress = new Map<string, RecipientOutcome>();
+  readonly #byPlace = new Map<number, RecipientOutcome>();
   /** The peer has its answers. */
   #answered = false;
 
@@ -37,13 +43,14 @@ export class Outcomes {
     this.#parts = parts;
   }
 
-  has(address: string): boolean {
-    return this.#byAddress.has(address);
+  /** All of its RCPTs have theirs. */
+  has({ places }: Answered): boolean {
+    return places.every(place => this.#byPlace.has(place));
   }
 
-  /** The answers, from now on unchanged for the peer. @param addresses  of the accounts, one for each RCPT */
-  answer(addresses: readonly string[]): readonly RecipientOutcome[] {
-    const outcomes = addresses.map(address => this.#byAddress.get(address) ?? this.#missing());
+  /** The answers, from now on unchanged for the peer. @param count  of RCPTs */
+  answer(count: number): readonly RecipientOutcome[] {
+    const outcomes = Array.from({ length: count }, (_, place) => this.#byPlace.get(place) ?? this.#missing());
     this.#answered = true;
     return outcomes;
   }
@@ -52,24 +59,50 @@ export class Outcomes {
     return this.#answered;
   }
 
-  stored(address: string, id: MessageId, already: boolean, place: LogFields): void {
-    this.#byAddress.set(address, { kind: "stored", already, id });
-    this.#taken(address, id, already ? "already stored" : "stored", place);
+  stored(to: Answered, id: MessageId, already: boolean, place: LogFields): void {
+    this.#set(to, { kind: "stored", already, id });
+    this.#taken(to.account.address, id, already ? "already stored" : "stored", place);
   }
 
-  held(address: string, already: MessageId | undefined, fields: LogFields): void {
+  held(to: Answered, already: MessageId | undefined, fields: LogFields): void {
     const id = already ?? this.#parts.message.id;
-    this.#byAddress.set(address, { kind: "held", already: already !== undefined, id });
-    this.#taken(address, id, already === undefined ? "held" : "already held", fields);
+    this.#set(to, { kind: "held", already: already !== undefined, id });
+    this.#taken(to.account.address, id, already === undefined ? "held" : "already held", fields);
   }
 
-  refused(
-    address: string,
-    { action, code, enhanced, text }: Refusal,
-    events: readonly TimelineEvent[],
+  /** Told to the timeline by whoever recorded it. @param place  of one RCPT. @param raw  its address */
+  relayed(
+    place: number,
+    raw: string,
+    id: MessageId,
+    server: string,
+    { code, enhanced, text }: RelayReply,
   ): void {
+    this.#byPlace.set(place, { kind: "relayed", code, enhanced, text, id });
+    const reply = `${code} ${enhanced} ${text}`.replace("  ", " ");
+    if (code < 300) {
+      this.#taken(raw, id, "relayed", { relay: server, reply });
+      return;
+    }
+    this.#parts.log.info("not relayed", {
+      queue_id: this.#parts.queueId,
+      id,
+      to: raw,
+      relay: server,
+      reply,
+      status: code < 500 ? "deferred" : "bounced",
+    });
+  }
+
+  relayedBefore(to: Answered, raw: string, id: MessageId): void {
+    this.#set(to, { kind: "relayed_before", id });
+    this.#taken(raw, id, "already relayed", {});
+  }
+
+  refused(to: Answered, { action, code, enhanced, text }: Refusal, events: readonly TimelineEvent[]): void {
     const { id } = this.#parts.message;
-    this.#byAddress.set(address, { kind: "refused", id, code, enhanced, text });
+    const { address } = to.account;
+    this.#set(to, { kind: "refused", id, code, enhanced, text });
     this.#parts.log.info("refused", {
       queue_id: this.#parts.queueId,
       id,
@@ -80,10 +113,13 @@ export class Outcomes {
     this.#record([...events, { at: this.#parts.now(), kind: "refused", recipient: address, data }]);
   }
 
-  failed(address: string, error: MairustError): void {
+  /** Those of its RCPTs that have no outcome yet have failed. */
+  failed(to: Answered, error: MairustError): void {
     const { id } = this.#parts.message;
+    const { address } = to.account;
     const isPassing = error.retry === "later";
-    this.#byAddress.set(address, { kind: "failed", error, id });
+    for (const place of to.places)
+      if (!this.#byPlace.has(place)) this.#byPlace.set(place, { kind: "failed", error, id });
     this.#parts.log.warn("not stored", {
       queue_id: this.#parts.queueId,
       id,
@@ -94,6 +130,10 @@ export class Outcomes {
     const data = { reason: error.code };
     const kind = isPassing ? "deferred" : "refused";
     this.#record([{ at: this.#parts.now(), kind, recipient: address, data }]);
+  }
+
+  #set({ places }: Answered, outcome: RecipientOutcome): void {
+    for (const place of places) this.#byPlace.set(place, outcome);
   }
 
   #taken(address: string, id: MessageId, event: string, fields: LogFields): void {

@@ -24,11 +24,30 @@ export function deliveryPrefix(facts: PrefixFacts): Uint8Array {
   const lines = [
     `Return-Path: <${oneLine(envelope.mailFrom.raw)}>`,
     `Delivered-To: ${oneLine(facts.recipient)}`,
-    `Received: from ${oneLine(envelope.peerHelo) || "unknown"} (${oneLine(envelope.peer)})`,
-    `\tby ${facts.hostname} with ${envelope.smtpUtf8 ? "UTF8LMTP" : "LMTP"} id ${facts.messageId}`,
-    `\tfor <${oneLine(facts.recipient)}>; ${rfc5322Date(facts.receivedAt)}`,
   ];
-  return Buffer.from(`${lines.join("\r\n")}\r\n${headerFieldLines(facts.headers)}`, "utf8");
+  const received = receivedLines(facts, facts.recipient);
+  return Buffer.from(`${lines.join("\r\n")}\r\n${received}${headerFieldLines(facts.headers)}`, "utf8");
+}
+
+/** Our Received field. @param recipient  left out: it stands for several (RFC 5321 §4.4) */
+export function receivedLines(
+  {
+    envelope,
+    hostname,
+    messageId,
+    receivedAt,
+  }: Pick<PrefixFacts, "hostname" | "messageId" | "receivedAt"> & {
+    readonly envelope: Pick<Envelope, "peer" | "peerHelo" | "smtpUtf8">;
+  },
+  recipient?: string,
+): string {
+  const to = recipient === undefined ? "" : `for <${oneLine(recipient)}>`;
+  const lines = [
+    `Received: from ${oneLine(envelope.peerHelo) || "unknown"} (${oneLine(envelope.peer)})`,
+    `\tby ${hostname} with ${envelope.smtpUtf8 ? "UTF8LMTP" : "LMTP"} id ${messageId}${to === "" ? ";" : ""}`,
+    `\t${to === "" ? "" : `${to}; `}${rfc5322Date(receivedAt)}`,
+  ];
+  return `${lines.join("\r\n")}\r\n`;
 }
 
 /** @returns fields fit for the wire, each with its CRLF */

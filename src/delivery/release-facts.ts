@@ -46,7 +46,7 @@ export function heldFacts(taken: HoldTaken, point: HookPoint, parts: FactsParts)
     sizeBytes: message.blob.sizeBytes,
     queueId: message.queueId,
     direction: point === "pre_send" ? "outbound" : "inbound",
-    stage: target?.domain.stage ?? "store",
+    stage: target?.stage ?? "store",
     mailFrom: message.mailFrom,
     recipients: parts.recipients,
     observed: new Set(),

@@ -1,6 +1,6 @@
 /**
  * Releases held mail (message path, step 6, later): runs the hooks that stand behind the one that held it, and then does what would have
- * happened without the hold: mail held at LMTP is stored for its account, mail held at the milter is submitted to the MTA with a
+ * happened without the hold: mail held at LMTP is stored for its account, or relayed where that is its stage; mail held at the milter is submitted to the MTA with a
  * one-time id on top, so that it is not judged again. Or it is stored for one account that somebody names.
  *
  * It runs within the request that asks for it; nothing is queued. A hold is `releasing` for as long and under a lease; whatever fails
@@ -10,7 +10,7 @@ import type { Deadline } from "../core/deadline.ts";
 import { parseMailAddress } from "../core/envelope.ts";
 import { MairustError, messageOf } from "../core/errors.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
-import type { Directory, ResolvedRecipient } from "../core/ports/directory.ts";
+import { type Directory, NO_ACCOUNT, type ResolvedRecipient } from "../core/ports/directory.ts";
 import type {
   Approver,
   HeldRecord,
@@ -29,6 +29,7 @@ import type { TimelineEvent } from "../core/ports/timeline.ts";
 import { deadlineAfter } from "../platform/deadline.ts";
 import { type Bounced, submitBounce } from "./bounce.ts";
 import type { EditRules } from "./message-edits.ts";
+import { type ReleaseRelay, relayReleased } from "./relay/release-relay.ts";
 import { type Decided, type DecidedRecipient, ReleaseChain, refusalText } from "./release-chain.ts";
 import { readyForRelease } from "./release-edits.ts";
 import { releaseTarget } from "./release-facts.ts";
@@ -51,6 +52,8 @@ export interface ReleaseOptions {
   /** An address as hooks see it; what has no canonical form stays as it is. */
   readonly canonical: (raw: string) => string;
   readonly hostname: string;
+  /** For accounts in a relay stage. */
+  readonly relay: ReleaseRelay;
   /** `outbound.smtp` now in effect. */
   readonly server: () => string;
   readonly log: Log;
@@ -80,7 +83,7 @@ class ReleaseEngine {
     const before = await admin.get(id);
     refuseSender(before, by);
     const address = to ?? before.account;
-    const target = address === undefined ? undefined : await this.#account(address);
+    const target = address === undefined ? undefined : await this.#account(address, to === undefined);
     if (dryRun) return { hold: before, ...this.#plan(before, target) };
     const taken = await holds.take(id);
     const done = await this.#orKeep(taken, () =>
@@ -132,16 +135,20 @@ class ReleaseEngine {
     }
   }
 
-  /** @throws {MairustError} `unknown_account`, `not_built` */
-  async #account(address: string): Promise<ResolvedRecipient> {
-    const found = await this.#options.directory.findAccount(parseMailAddress(address));
+  /**
+   * @param isOwn  mail was held for it: in a relay stage perhaps only the next hop knows it
+   * @throws {MairustError} `unknown_account`
+   */
+  async #account(address: string, isOwn: boolean): Promise<ResolvedRecipient> {
+    const { directory } = this.#options;
+    const parsed = parseMailAddress(address);
+    const found =
+      (await directory.findAccount(parsed)) ?? (isOwn ? await directory.resolveRecipient(parsed) : undefined);
     if (found === undefined) {
       const text = `no such account "${address}"`;
       throw new MairustError("unknown_account", `Cannot release: ${text}`, { publicText: text });
     }
-    if (found.domain.stage === "store") return found;
-    const text = `domain "${found.domain.name}" is in stage ${found.domain.stage}`;
-    throw new MairustError("not_built", `Cannot release to "${address}": ${text}`, { publicText: text });
+    return found;
   }
 
   #plan(record: HeldRecord, target: ResolvedRecipient | undefined): Done {
@@ -155,7 +162,12 @@ class ReleaseEngine {
             recipient: address.raw,
             text: `submitted to ${this.#options.server()}, if no further hook objects`,
           }))
-        : [{ recipient: target.account.address, text: "stored, if no further hook objects" }];
+        : [
+            {
+              recipient: target.account.address,
+              text: `${target.stage === "store" ? "stored" : `relayed to ${target.domain.relayLmtp}`}, if no further hook objects`,
+            },
+          ];
     return { released, kept: [] };
   }
 
@@ -180,14 +192,23 @@ class ReleaseEngine {
       target: releaseTarget(taken, target, decided.decision, hostname, now()),
       ...(hooks.has("post_receive") ? { followUp: "post_receive" as const } : {}),
     };
-    const event: TimelineEvent = {
-      at: now(),
-      kind: "released",
-      recipient: address,
-      data: { hold: taken.record.id, by },
-    };
+    const relayed = await this.#relay(taken, target, decided.decision);
+    const data = { hold: taken.record.id, by, ...(relayed === undefined ? {} : { reply: relayed }) };
+    const event: TimelineEvent = { at: now(), kind: "released", recipient: address, data };
+    if (relayed !== undefined && (target.stage !== "mirror" || target.account.id === NO_ACCOUNT)) {
+      await this.#end(taken, by, [...chain.events, event]);
+      return { released: [{ recipient: address, text: relayed }], kept: [] };
+    }
     const place = await holds.store(taken, entry, by, [...chain.events, event]);
     return { released: [{ recipient: address, text: `${place.mailbox}/${place.uid}` }], kept: [] };
+  }
+
+  /** @returns the next hop's reply; undefined: it is stored here */
+  #relay(taken: HoldTaken, target: ResolvedRecipient, decision: HookDecision): Promise<string> | undefined {
+    if (target.stage === "store") return undefined;
+    const { relay, blobs, hostname, now } = this.#options;
+    const release = { taken, target, decision, hostname, now: now() };
+    return withDeadline(SMTP_MS, deadline => relayReleased(relay, blobs, release, deadline));
   }
 
   async #submit(taken: HoldTaken, by: string): Promise<Done> {

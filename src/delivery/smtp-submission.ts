@@ -7,17 +7,12 @@
  * `context.unknown` the message's end had been sent and nobody knows whether it was taken.
  * Sources: RFC 5321 §3.3, §4.5.2 (transparency), RFC 3461 §4 (DSN), RFC 6531 §3.4 (SMTPUTF8).
  */
-import { once } from "node:events";
-import { connect, type Socket } from "node:net";
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError, messageOf } from "../core/errors.ts";
 import type { HeldRecipient, HeldSession } from "../core/ports/holds.ts";
 import { within } from "../platform/deadline.ts";
-import { parseListenSpec } from "../platform/listen-spec.ts";
-
-/** Octets of one reply, all its lines. */
-const MAX_REPLY_BYTES = 65_536;
-const WHOLE_REPLY = /^(?:\d{3}-[^\n]*\n)*(\d{3})(?: [^\n]*)?\r?\n/u;
+import { type Extensions, extensionsOf, inCommand, rcptCommand, xtext } from "./mail-commands.ts";
+import { MailSocket } from "./mail-socket.ts";
 
 export interface SmtpServer {
   /** `outbound.smtp`: `inet:host:port` or `unix:/path`. */
@@ -74,29 +69,12 @@ export async function submitBySmtp(
 }
 
 class Session {
-  readonly #socket: Socket;
-  readonly #broken: Promise<never>;
-  #text = "";
-  #wake: () => void = () => undefined;
+  readonly #socket: MailSocket;
   /** The final dot has been sent, and no reply to it has come. */
   isEndSent = false;
 
   constructor(server: string) {
-    const address = parseListenSpec(server);
-    this.#socket =
-      address.kind === "unix"
-        ? connect({ path: address.path })
-        : connect({ host: address.host, port: address.port, noDelay: true });
-    this.#broken = new Promise<never>((_, reject) => {
-      this.#socket.on("error", reject);
-      this.#socket.on("close", () => reject(new Error("the connection was closed")));
-    });
-    this.#broken.catch(() => undefined);
-    this.#socket.on("data", chunk => {
-      this.#text += chunk.toString("latin1");
-      if (this.#text.length > MAX_REPLY_BYTES) this.#socket.destroy(new Error("a reply without end"));
-      this.#wake();
-    });
+    this.#socket = new MailSocket(server);
   }
 
   async send(hostname: string, message: SmtpMessage): Promise<readonly SmtpReply[]> {
@@ -105,9 +83,7 @@ class Session {
     if (!greeting.taken) return all(greeting);
     const offered = await this.#command(`EHLO ${hostname}`);
     if (!offered.taken) return all(offered);
-    const extensions = new Set(
-      offered.text.split("\n").map(line => line.slice(4).split(" ")[0]?.toUpperCase()),
-    );
+    const extensions = extensionsOf(offered.text.split("\n").map(line => line.slice(4)));
     const mail = await this.#command(mailCommand(message, extensions));
     if (!mail.taken) return all(mail);
     const replies: SmtpReply[] = [];
@@ -117,57 +93,37 @@ class Session {
     const data = await this.#command("DATA");
     // Whatever else it says, it has not got the message.
     const end = data.text.startsWith("354") ? await this.#content(message) : { ...data, taken: false };
-    this.#socket.end("QUIT\r\n");
+    this.#socket.end();
     return replies.map(reply => (reply.taken ? end : reply));
   }
 
   close(): void {
-    this.#socket.destroy();
+    this.#socket.close();
   }
 
   async #content(message: SmtpMessage): Promise<SmtpReply> {
     const stuffer = new DotStuffer();
-    await this.#write(stuffer.chunk(Buffer.from(message.top, "utf8")));
-    for await (const chunk of message.content) await this.#write(stuffer.chunk(chunk));
+    await this.#socket.write(stuffer.chunk(Buffer.from(message.top, "utf8")));
+    for await (const chunk of message.content) await this.#socket.write(stuffer.chunk(chunk));
     this.isEndSent = true;
-    await this.#write(stuffer.end());
+    await this.#socket.write(stuffer.end());
     const reply = await this.#reply();
     this.isEndSent = false;
     return reply;
   }
 
-  async #write(bytes: Buffer): Promise<void> {
-    if (this.#socket.destroyed) throw new Error("the connection was closed");
-    if (!this.#socket.write(bytes)) await Promise.race([once(this.#socket, "drain"), this.#broken]);
-  }
-
   async #command(line: string): Promise<SmtpReply> {
-    await this.#write(Buffer.from(`${line}\r\n`, "utf8"));
+    await this.#socket.write(`${line}\r\n`);
     return this.#reply();
   }
 
   async #reply(): Promise<SmtpReply> {
-    for (;;) {
-      const found = WHOLE_REPLY.exec(this.#text);
-      if (found !== null) {
-        this.#text = this.#text.slice(found[0].length);
-        const text = found[0].replace(/\r/gu, "").trimEnd();
-        return { taken: found[1]?.startsWith("2") === true, text };
-      }
-      await Promise.race([
-        new Promise<void>(resolve => {
-          this.#wake = resolve;
-        }),
-        this.#broken,
-      ]);
-    }
+    const { code, lines } = await this.#socket.reply();
+    return { taken: code >= 200 && code < 300, text: lines.join("\n") };
   }
 }
 
-function mailCommand(
-  { mailFrom, recipients, dsn }: SmtpMessage,
-  extensions: ReadonlySet<string | undefined>,
-): string {
+function mailCommand({ mailFrom, recipients, dsn }: SmtpMessage, extensions: Extensions): string {
   const isAscii = [mailFrom, ...recipients.map(one => one.address.raw)].every(text =>
     /^[\x20-\x7e]*$/u.test(text),
   );
@@ -179,35 +135,6 @@ function mailCommand(
     ...(extensions.has("DSN") && dsn?.ret !== undefined ? [`RET=${dsn.ret}`] : []),
     ...(extensions.has("DSN") && dsn?.envid !== undefined ? [`ENVID=${xtext(dsn.envid)}`] : []),
   ].join(" ");
-}
-
-function rcptCommand({ address, orcpt, notify }: HeldRecipient, dsn: boolean): string {
-  return [
-    `RCPT TO:<${inCommand(address.raw)}>`,
-    ...(dsn && notify !== undefined && notify.length > 0 ? [`NOTIFY=${notify.join(",")}`] : []),
-    ...(dsn && orcpt?.includes(";") ? [`ORCPT=${orcptText(orcpt)}`] : []),
-  ].join(" ");
-}
-
-/** @throws {MairustError} `address_syntax`: it would end the command */
-function inCommand(raw: string): string {
-  if (!/[\r\n\0]/u.test(raw)) return raw;
-  throw new MairustError("address_syntax", `Cannot submit for ${JSON.stringify(raw)}: it has a line break`);
-}
-
-/** `rfc822;user@host`: the type stays as it is. */
-function orcptText(orcpt: string): string {
-  const at = orcpt.indexOf(";");
-  return `${orcpt.slice(0, at).replace(/[^A-Za-z0-9-]/gu, "")};${xtext(orcpt.slice(at + 1))}`;
-}
-
-/** RFC 3461 §4: octets outside "!".."~", and "+" and "=", as +HH. */
-function xtext(text: string): string {
-  return Array.from(Buffer.from(text, "utf8"), octet =>
-    octet < 0x21 || octet > 0x7e || octet === 0x2b || octet === 0x3d
-      ? `+${octet.toString(16).toUpperCase().padStart(2, "0")}`
-      : String.fromCharCode(octet),
-  ).join("");
 }
 
 const CR = 0x0d;

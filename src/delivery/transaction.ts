@@ -5,19 +5,11 @@
 import type { Deadline } from "../core/deadline.ts";
 import type { Envelope } from "../core/envelope.ts";
 import { MairustError, toMairustError } from "../core/errors.ts";
-import type { MessageId } from "../core/ids.ts";
-import type { MimeLimits } from "../core/mime/limits.ts";
-import type { BlobRecord, BlobStore } from "../core/ports/blobs.ts";
-import type { Directory, ResolvedRecipient } from "../core/ports/directory.ts";
-import type { Holds } from "../core/ports/holds.ts";
-import type { HookRunner } from "../core/ports/hooks.ts";
+import type { ResolvedRecipient } from "../core/ports/directory.ts";
 import type { RecipientOutcome } from "../core/ports/intake.ts";
-import type { Log } from "../core/ports/log.ts";
-import type { MessageStore, TargetResult } from "../core/ports/store.ts";
+import type { TargetResult } from "../core/ports/store.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
-import type { Verdicts } from "../core/ports/verdicts.ts";
 import { within } from "../platform/deadline.ts";
-import type { DeliveryStep } from "../wire/delivery-steps.ts";
 import {
   type AccountDelivery,
   type ArrivedMessage,
@@ -26,39 +18,20 @@ import {
   type DecidedDelivery,
   type DeliveryFacts,
   heldMessage,
+  isObserved,
   type Judgement,
   messageFacts,
 } from "./account-delivery.ts";
 import { newHold } from "./hold-copy.ts";
 import { hooksDeadline } from "./hooks-time.ts";
 import type { InFlightDeliveries } from "./in-flight.ts";
+import type { IntakeOptions } from "./intake-options.ts";
+import { loopOf } from "./loops.ts";
 import { Outcomes } from "./outcomes.ts";
 import { PreReceive } from "./pre-receive.ts";
 import type { ReceivedMessage } from "./received-message.ts";
-import { type LateReject, type Ruling, rulingOf } from "./ruling.ts";
-import type { TraceFields } from "./trace-field.ts";
-
-export interface IntakeOptions {
-  readonly blobs: BlobStore;
-  readonly store: MessageStore;
-  readonly directory: Directory;
-  readonly hooks: HookRunner;
-  /** What the milter left for LMTP. */
-  readonly verdicts: Verdicts;
-  readonly trace: TraceFields;
-  readonly holds: Holds;
-  /** `lmtp.late_reject`. */
-  readonly lateReject: () => LateReject;
-  readonly log: Log;
-  readonly hostname: string;
-  readonly newMessageId: () => MessageId;
-  readonly now: () => Date;
-  readonly limits: () => { readonly receivedHeaders: number; readonly mime: MimeLimits };
-  /** `user+detail@` selects an existing folder. */
-  readonly detailFolder: () => boolean;
-  /** Told of each step as it is done: crash tests and the loss proof end the process there. */
-  readonly onStep?: (step: DeliveryStep) => void;
-}
+import { RelayPart } from "./relay/relay-part.ts";
+import { type Ruling, rulingOf } from "./ruling.ts";
 
 /** Who is neither refused nor failed. */
 interface Kept {
@@ -74,6 +47,7 @@ export class Transaction {
   readonly #arrived: ArrivedMessage;
   readonly #preReceive: PreReceive;
   readonly #outcomes: Outcomes;
+  readonly #relay: RelayPart;
   readonly #background: Promise<void>[] = [];
 
   constructor(
@@ -90,6 +64,7 @@ export class Transaction {
     this.#arrived = { message, envelope, queueId };
     this.#preReceive = new PreReceive(options, this.#arrived);
     this.#outcomes = new Outcomes({ ...options, message, queueId });
+    this.#relay = new RelayPart({ ...options, ...options.relay }, this.#arrived, this.#outcomes);
   }
 
   /** Postfix's queue id: from XFORWARD, else from the newest Received field; "" when neither has one. */
@@ -107,40 +82,90 @@ export class Transaction {
 
   /** Never rejects. Resolves at the deadline at the latest; who is not finished then gets a `deadline` failure. */
   async run(deadline: Deadline): Promise<readonly RecipientOutcome[]> {
-    const addresses = this.#resolved.map(r => r.account.address);
+    const all = accountDeliveries(this.#arrived.envelope, this.#resolved);
     try {
+      const addresses = all.map(({ account }) => account.address);
       const release = await this.#inFlight.claim(this.queueId, [...new Set(addresses)], deadline);
       try {
-        await this.#deliver(deadline);
+        await this.#deliver(all, deadline);
       } finally {
-        // The same delivery must not run again while this one may still be stored.
+        // The same delivery must not run again while this one may still be stored, or taken by the next hop.
         void this.settled.then(release);
       }
     } catch (error) {
-      this.#failRest(toMairustError(error, "deliver the message"));
+      this.#failRest(all, toMairustError(error, "deliver the message"));
     }
-    return this.#outcomes.answer(addresses);
+    return this.#outcomes.answer(this.#resolved.length);
   }
 
-  async #deliver(deadline: Deadline): Promise<void> {
+  async #deliver(all: readonly AccountDelivery[], deadline: Deadline): Promise<void> {
     this.#options.onStep?.("received");
-    const pending = this.#withoutLoops(accountDeliveries(this.#arrived.envelope, this.#resolved));
-    const fresh = await within(this.#withoutStored(pending), deadline);
+    const pending = this.#withoutLoops(all);
+    const fresh = await within(this.#withoutDone(pending), deadline);
     const decided = await this.#decideAll(fresh, deadline);
     this.#options.onStep?.("decided");
     const kept = await this.#applyRulings(decided, deadline);
     if (kept.length === 0) return;
     if (deadline.signal.aborted) throw deadline.signal.reason;
-    const stored = this.#store(kept);
-    this.#background.push(
-      stored.catch(error => {
-        if (this.#outcomes.isAnswered) this.#failedAfterAnswer(error);
-      }),
-    );
-    await within(stored, deadline);
+    const isRelayed = ({ decided: { delivery }, ruling }: Kept) =>
+      delivery.stage !== "store" && ruling.kind === "store";
+    const work = [
+      this.#storeOrFail(kept.filter(one => !isRelayed(one))),
+      this.#relayOn(kept, kept.filter(isRelayed), deadline),
+    ];
+    this.#background.push(...work);
+    await within(Promise.all(work), deadline);
   }
 
+  /** Never rejects. */
+  async #storeOrFail(kept: readonly Kept[]): Promise<void> {
+    if (kept.length === 0) return;
+    try {
+      await this.#store(kept);
+    } catch (error) {
+      if (this.#outcomes.isAnswered) this.#failedAfterAnswer(error);
+      const deliveries = kept.map(({ decided }) => decided.delivery);
+      this.#failRest(deliveries, toMairustError(error, "store the message"));
+    }
+  }
+
+  /** Never rejects. */
+  async #relayOn(all: readonly Kept[], relayed: readonly Kept[], deadline: Deadline): Promise<void> {
+    if (relayed.length === 0) return;
+    const accepted = relayed.map(({ decided }) => decided);
+    await this.#relay.deliver(accepted, this.#facts(), relayed.length === all.length, deadline);
+  }
+
+  /** Who is left of them: neither stored, held nor relayed before. */
+  async #withoutDone(pending: readonly AccountDelivery[]): Promise<readonly AccountDelivery[]> {
+    const [stored, relayed] = await Promise.all([
+      this.#withoutStored(pending.filter(({ stage }) => stage === "store")),
+      this.#relay.withoutKnown(pending.filter(({ stage }) => stage !== "store")),
+    ]);
+    return [...stored, ...relayed];
+  }
+
+  /** What hooks cannot say does not hold up those whose mail only passes by. */
   async #decideAll(
+    fresh: readonly AccountDelivery[],
+    deadline: Deadline,
+  ): Promise<readonly DecidedDelivery[]> {
+    try {
+      return await this.#judgeAll(fresh, deadline);
+    } catch (error) {
+      const observed = fresh.filter(isObserved);
+      if (observed.length === 0) throw error;
+      const failure = toMairustError(error, "run the hooks");
+      this.#failRest(
+        fresh.filter(one => !isObserved(one)),
+        failure,
+      );
+      this.#options.log.warn("hooks in shadow not run", { queue_id: this.queueId, error: failure });
+      return observed.map(delivery => undecided(delivery));
+    }
+  }
+
+  async #judgeAll(
     fresh: readonly AccountDelivery[],
     deadline: Deadline,
   ): Promise<readonly DecidedDelivery[]> {
@@ -152,7 +177,8 @@ export class Transaction {
       const judged = await within(judging, deadline);
       const decided = fresh.map(delivery => undecided(delivery, judged.get(delivery.account.address)));
       const delivered = decided.filter(
-        ({ received }) => (received?.decision.action ?? "deliver") === "deliver",
+        ({ delivery, received }) =>
+          isObserved(delivery) || (received?.decision.action ?? "deliver") === "deliver",
       );
       if (!hasChain) return decided;
       const all = delivered.map(({ delivery }) => delivery);
@@ -164,21 +190,13 @@ export class Transaction {
     }
   }
 
-  /** RFC 5321 §6.3: too many hops, or a message that was here for this mailbox before. */
   #withoutLoops(deliveries: readonly AccountDelivery[]): readonly AccountDelivery[] {
     const { structure } = this.#arrived.message;
-    const tooManyHops = structure.receivedCount > this.#options.limits().receivedHeaders;
-    const deliveredTo = structure.deliveredTo.map(value =>
-      Buffer.from(value, "latin1").toString("utf8").toLowerCase(),
-    );
-    return deliveries.filter(({ account }) => {
-      if (!tooManyHops && !deliveredTo.includes(account.address)) return true;
-      const text = tooManyHops ? "too many hops" : "mail forwarding loop";
-      const error = new MairustError("mail_loop", `Cannot deliver to "${account.address}": ${text}`, {
-        publicText: text,
-      });
-      this.#outcomes.failed(account.address, error);
-      return false;
+    const { receivedHeaders } = this.#options.limits();
+    return deliveries.filter(delivery => {
+      const error = loopOf(structure, delivery.account, receivedHeaders);
+      if (error !== undefined) this.#outcomes.failed(delivery, error);
+      return error === undefined;
     });
   }
 
@@ -191,10 +209,11 @@ export class Transaction {
       this.#arrived.message.staged.digest,
       deliveries.map(d => d.account.id),
     );
-    return deliveries.filter(({ account }) => {
+    return deliveries.filter(delivery => {
+      const { account } = delivery;
       const id = stored.get(account.id);
       if (id === undefined) return true;
-      this.#outcomes.stored(account.address, id, true, {});
+      this.#outcomes.stored(delivery, id, true, {});
       const at = this.#options.now();
       const event = { at, kind: "duplicate", recipient: account.address, data: { stored_as: id } } as const;
       this.#options.store.recordEvents(id, this.queueId, [event]);
@@ -217,7 +236,8 @@ export class Transaction {
       const decision = each.get(delivery.account.address);
       return [{ ...undecided, decision, events: [...undecided.events, ...events] }];
     } catch (error) {
-      this.#outcomes.failed(delivery.account.address, toMairustError(error, "run the hooks"));
+      if (isObserved(delivery)) return [undecided];
+      this.#outcomes.failed(delivery, toMairustError(error, "run the hooks"));
       return [];
     }
   }
@@ -235,7 +255,9 @@ export class Transaction {
     const kept: Kept[] = [];
     const forgotten: Promise<void>[] = [];
     for (const one of decided) {
-      const ruling = rulingOf(one, this.#options.lateReject());
+      const ruling: Ruling = isObserved(one.delivery)
+        ? { kind: "store" }
+        : rulingOf(one, this.#options.lateReject());
       if (ruling.kind !== "refuse") {
         kept.push({ decided: one, ruling });
         continue;
@@ -246,7 +268,7 @@ export class Transaction {
         const { recipient, orcpt } = carried.verdict;
         forgotten.push(this.#options.verdicts.forget(carried.traceId, recipient, orcpt));
       }
-      this.#outcomes.refused(one.delivery.account.address, ruling.refusal, one.events);
+      this.#outcomes.refused(one.delivery, ruling.refusal, one.events);
     }
     if (forgotten.length > 0) await within(Promise.all(forgotten), deadline);
     return kept;
@@ -264,7 +286,7 @@ export class Transaction {
   async #store(kept: readonly Kept[]): Promise<void> {
     const blob = await this.#arrived.message.staged.persist();
     this.#options.onStep?.("persisted");
-    const facts = this.#facts(blob);
+    const facts = { ...this.#facts(), blob };
     const accepted = kept.flatMap(({ decided, ruling }) => (ruling.kind === "store" ? [decided] : []));
     try {
       await this.#storeCopies(facts, accepted);
@@ -274,10 +296,9 @@ export class Transaction {
     }
   }
 
-  #facts(blob: BlobRecord): DeliveryFacts {
+  #facts(): Omit<DeliveryFacts, "blob"> {
     return {
       ...this.#arrived,
-      blob,
       hostname: this.#options.hostname,
       detailFolder: this.#options.detailFolder(),
       traceId: this.#preReceive.trace?.id,
@@ -303,24 +324,25 @@ export class Transaction {
     );
     for (const [i, { decided, hold }] of holds.entries()) {
       const fields = { hook: hold.by?.name, held_id: results[i]?.heldId };
-      this.#outcomes.held(decided.delivery.account.address, results[i]?.already, fields);
+      this.#outcomes.held(decided.delivery, results[i]?.already, fields);
     }
   }
 
-  #settle({ account: { address } }: AccountDelivery, result: TargetResult | undefined): void {
+  #settle(delivery: AccountDelivery, result: TargetResult | undefined): void {
+    const { address } = delivery.account;
     switch (result?.kind) {
       case "stored": {
         const place = { mailbox: result.mailbox, uid: result.uid };
-        this.#outcomes.stored(address, this.#arrived.message.id, false, place);
+        this.#outcomes.stored(delivery, this.#arrived.message.id, false, place);
         break;
       }
       case "duplicate":
-        this.#outcomes.stored(address, result.messageId, true, {});
+        this.#outcomes.stored(delivery, result.messageId, true, {});
         break;
       case "over_quota": {
         const text = `Cannot store for "${address}": the quota is used up`;
         this.#outcomes.failed(
-          address,
+          delivery,
           new MairustError("over_quota", text, { publicText: "mailbox is full" }),
         );
         break;
@@ -328,15 +350,14 @@ export class Transaction {
       default: {
         // Removed since RCPT: the next try gets its 550 there.
         const text = `Cannot store for "${address}": the account is gone`;
-        this.#outcomes.failed(address, new MairustError("store_unavailable", text));
+        this.#outcomes.failed(delivery, new MairustError("store_unavailable", text));
       }
     }
   }
 
-  #failRest(error: MairustError): void {
-    for (const address of new Set(this.#resolved.map(r => r.account.address))) {
-      if (!this.#outcomes.has(address)) this.#outcomes.failed(address, error);
-    }
+  #failRest(deliveries: readonly AccountDelivery[], error: MairustError): void {
+    for (const delivery of deliveries)
+      if (!this.#outcomes.has(delivery)) this.#outcomes.failed(delivery, error);
   }
 }
 

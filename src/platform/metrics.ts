@@ -61,8 +61,13 @@ export function createMetrics(options: MetricsOptions = {}) {
 
 function mailMetrics(register: Registrar) {
   return {
-    /** `result`: stored, duplicate, refused, deferred. One per recipient answer. */
+    /** `result`: stored, relayed, duplicate, refused, deferred. One per recipient answer. */
     lmtpMessages: register.counter("lmtp_messages_total", "recipients answered after DATA", ["result"]),
+    relayMaybeTwice: register.counter(
+      "relay_maybe_twice_total",
+      "recipients for whom mail was relayed again because nobody knew of the first time",
+      [],
+    ),
     lmtpDuration: register.histogram("lmtp_duration_seconds", "from DATA to the replies", []),
     imapCommands: register.counter("imap_commands_total", "IMAP commands", ["command", "result"]),
     imapDuration: register.histogram("imap_duration_seconds", "from an IMAP command to its tagged reply", [

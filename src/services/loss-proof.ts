@@ -1,7 +1,7 @@
 /** Use cases of the loss proof: may the service be ended in the middle of a delivery, and do it at the next one. */
 import { MairustError } from "../core/errors.ts";
 import type { KillSwitchState } from "../core/ports/kill-switch.ts";
-import type { DeliveryStep } from "../wire/delivery-steps.ts";
+import type { KillStep } from "../wire/kill-steps.ts";
 import type { Actor } from "./audit.ts";
 import type { ServicePorts } from "./ports.ts";
 
@@ -12,7 +12,7 @@ export function killSwitchState(ports: ServicePorts): KillSwitchState {
 /** @throws {MairustError} `not_permitted` the configuration does not allow it, `store_unavailable` it cannot be recorded */
 export async function armKill(
   ports: ServicePorts,
-  { step, withinMs, who }: { readonly step: DeliveryStep; readonly withinMs: number } & Actor,
+  { step, withinMs, who }: { readonly step: KillStep; readonly withinMs: number } & Actor,
 ): Promise<KillSwitchState> {
   if (!ports.killSwitch.state().allowed) {
     const publicText =

@@ -105,7 +105,7 @@ export async function collectBlobs(options: CollectorOptions, signal?: AbortSign
   };
 }
 
-/** Step 1, page by page in digest order: messages that are in no mailbox and not held go, then blobs without messages are claimed. */
+/** Step 1, page by page in digest order: messages that are in no mailbox, not held and no copy of relayed mail go, then blobs without messages are claimed. */
 async function claimUnused(
   { db, unusedS }: Ages,
   signal: AbortSignal | undefined,
@@ -138,6 +138,7 @@ async function claimPage(tx: Queryable, after: string, unusedS: number): Promise
            claimed_at is null and touched_at < now() - make_interval(secs => ${unusedS}::float8)
              and not exists (select from messages m join entries e using (message_id) where m.blob_digest = b.digest)
              and not exists (select from messages m join holds h on h.open_message_id = m.message_id where m.blob_digest = b.digest)
+             and not exists (select from messages m join relay_copies c using (message_id) where m.blob_digest = b.digest)
              as unused
     from blobs b where digest > decode(${after}, 'hex') order by digest limit ${PAGE}`;
   const last = rows.length < PAGE ? undefined : rows.at(-1)?.digest;
@@ -152,7 +153,8 @@ async function claimPage(tx: Queryable, after: string, unusedS: number): Promise
   const messages = await tx.run`
     delete from messages m where m.blob_digest = any(${digests}::bytea[])
       and not exists (select from entries e where e.message_id = m.message_id)
-      and not exists (select from holds h where h.open_message_id = m.message_id)`;
+      and not exists (select from holds h where h.open_message_id = m.message_id)
+      and not exists (select from relay_copies c where c.message_id = m.message_id)`;
   const claimed = await tx.run`
     update blobs b set claimed_at = now()
     where b.digest = any(${digests}::bytea[]) and not exists (select from messages m where m.blob_digest = b.digest)`;

@@ -30,6 +30,9 @@ const INBOX = "INBOX";
 /** The recipient's part of a redelivery key. By id: an account that was removed and made again is another one. */
 export const recipientKey = (account: AccountId) => `account:${account}`;
 
+/** The same where mail is relayed: as the MTA gave it, because each RCPT has a reply of its own. */
+export const rcptKey = (raw: string) => `rcpt:${raw}`;
+
 export interface StoreCall {
   readonly batch: readonly Delivery[];
   /** How long it may wait for a lock. */

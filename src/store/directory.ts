@@ -23,6 +23,11 @@ import type { Db } from "./db.ts";
 const CACHE_SIZE = 10_000;
 /** How long: bounds how late another node's change of an account is seen here. */
 const CACHE_MS = 3_000;
+/**
+ * How long a remembered answer serves when the database is away: only for mail that is handed on, which needs nothing else of it.
+ * Bounds how long a node that is cut off from the database misses that another one moved a domain to another stage.
+ */
+const STALE_MS = 24 * 3_600_000;
 /** Addresses per query. */
 const MAX_BATCH = 200;
 /** Addresses that may wait. */
@@ -64,6 +69,9 @@ export class StoreDirectory implements Directory {
   /** By name as received: the canonical form costs more than the look. That a domain is not ours is remembered too. */
   readonly #domains = new Map<string, { readonly found: Domain | undefined; readonly until: number }>();
 
+  /** Domains in the stages that keep nothing here, with the moment they were last heard of. */
+  readonly #seen = new Map<string, { readonly domain: Domain; readonly at: number }>();
+
   constructor(db: Db, now: () => number = Date.now) {
     this.#db = db;
     this.#now = now;
@@ -74,6 +82,7 @@ export class StoreDirectory implements Directory {
   invalidate(): void {
     this.#cache.clear();
     this.#domains.clear();
+    this.#seen.clear();
   }
 
   async findDomain(name: string): Promise<Domain | undefined> {
@@ -136,9 +145,34 @@ export class StoreDirectory implements Directory {
         ? { domain: found.domain }
         : { found, domain: found.domain };
     }
-    const { account, domain, stage, detail } = await this.#lookups.add(address);
+    let hit: Lookup;
+    try {
+      hit = await this.#lookups.add(address);
+    } catch (error) {
+      const stale = isAway(error) ? this.#whileAway(address, cached?.found, withUnlisted) : undefined;
+      if (stale === undefined) throw error;
+      return { found: this.#keep(address.raw, stale), domain: stale.domain };
+    }
+    const { account, domain, stage, detail } = hit;
     if (account === undefined || domain === undefined) return { domain };
     return { found: this.#remember(address.raw, account, domain, stage, detail), domain };
+  }
+
+  /** The database is away. Of stages that keep nothing here: the next hop knows who is there. */
+  #whileAway(
+    address: MailAddress,
+    remembered: ResolvedRecipient | undefined,
+    withUnlisted: boolean,
+  ): ResolvedRecipient | undefined {
+    const name = canonicalDomain(address.domain);
+    const seen = name === undefined ? undefined : this.#seen.get(name);
+    if (seen === undefined || seen.at + STALE_MS < this.#now()) return undefined;
+    const { domain } = seen;
+    if (remembered !== undefined && remembered.account.id !== NO_ACCOUNT)
+      return isPassing(remembered.stage) ? { ...remembered, domain } : undefined;
+    // Somebody with a stage of his own may be meant.
+    if (domain.hasAccountStages || !withUnlisted) return undefined;
+    return { account: unlisted(address, domain), domain, stage: domain.stage };
   }
 
   #remember(
@@ -148,7 +182,14 @@ export class StoreDirectory implements Directory {
     stage: Stage,
     detail: string | undefined,
   ): ResolvedRecipient {
-    const found = { account, domain, stage, ...(detail === undefined ? {} : { detail }) };
+    if (isPassing(domain.stage)) {
+      if (this.#seen.size >= CACHE_SIZE) this.#seen.clear();
+      this.#seen.set(domain.name, { domain, at: this.#now() });
+    } else this.#seen.delete(domain.name);
+    return this.#keep(key, { account, domain, stage, ...(detail === undefined ? {} : { detail }) });
+  }
+
+  #keep(key: string, found: ResolvedRecipient): ResolvedRecipient {
     if (this.#cache.size >= CACHE_SIZE) {
       const [oldest] = this.#cache.keys();
       if (oldest !== undefined) this.#cache.delete(oldest);
@@ -158,6 +199,11 @@ export class StoreDirectory implements Directory {
     return found;
   }
 }
+
+const isAway = (error: unknown) => error instanceof MairustError && error.code === "store_unavailable";
+
+/** Mail of these stages is handed on, and nothing of it stays. */
+const isPassing = (stage: Stage) => stage === "observe" || stage === "hooks";
 
 /** A recipient that only the next hop knows. */
 function unlisted(address: MailAddress, domain: Domain): Account {

@@ -8,12 +8,13 @@
  */
 import { MairustError } from "../core/errors.ts";
 import { type MessageId, messageId } from "../core/ids.ts";
+import { NO_ACCOUNT } from "../core/ports/directory.ts";
 import type { HeldMessage, HeldRecipient, HoldResult, Holds, NewHold } from "../core/ports/holds.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import { type ConfirmBlob, withRevival } from "./blob-revive.ts";
 import { type Db, jsonText, pgText, type Tx } from "./db.ts";
-import { BLOB_CLAIMED, insertEvents, recipientKey } from "./deliver-rows.ts";
+import { BLOB_CLAIMED, insertEvents, rcptKey, recipientKey } from "./deliver-rows.ts";
 import { refuseOldPut } from "./put-age.ts";
 
 /** How long a hold waits for an account that somebody holds (its removal). */
@@ -79,7 +80,11 @@ async function holdAll(
 /** Accounts first, as deliveries and removals lock them. @throws {MairustError} `store_unavailable`: one is gone since RCPT */
 async function lockAccounts(tx: Tx, holds: readonly NewHold[]): Promise<void> {
   const ids = [
-    ...new Set(holds.flatMap(({ account }) => (account === undefined ? [] : [account.id as number]))),
+    ...new Set(
+      holds.flatMap(({ account }) =>
+        account === undefined || account.id === NO_ACCOUNT ? [] : [account.id as number],
+      ),
+    ),
   ];
   if (ids.length === 0) return;
   const rows = await tx.query`
@@ -89,7 +94,11 @@ async function lockAccounts(tx: Tx, holds: readonly NewHold[]): Promise<void> {
     throw new MairustError("store_unavailable", "Cannot hold the message: an account is gone");
 }
 
-const keyOf = ({ account }: NewHold) => (account === undefined ? MILTER_KEY : recipientKey(account.id));
+const keyOf = ({ account, recipients }: NewHold) => {
+  if (account === undefined) return MILTER_KEY;
+  // Whom only the next hop knows.
+  return account.id === NO_ACCOUNT ? rcptKey(recipients[0]?.address.raw ?? "") : recipientKey(account.id);
+};
 
 /** @returns who holds the key of those that were delivered or held before; a key past the window no longer counts */
 async function claimKeys(
@@ -119,7 +128,7 @@ async function claimKeys(
 }
 
 /** As `store_deliveries` does: a claimed blob's file may be gone. */
-async function putBlob(tx: Tx, { blob }: HeldMessage): Promise<void> {
+export async function putBlob(tx: Tx, { blob }: HeldMessage): Promise<void> {
   const rows = await tx.run`
     insert into blobs as k (digest, size_bytes, stored_bytes, codec)
     values (decode(${blob.digest}, 'hex'), ${blob.sizeBytes}, ${blob.storedBytes}, ${blob.codec})
@@ -133,7 +142,7 @@ async function putBlob(tx: Tx, { blob }: HeldMessage): Promise<void> {
 }
 
 /** It may be there: stored for other accounts of the same transaction. */
-async function putMessage(tx: Tx, m: HeldMessage): Promise<void> {
+export async function putMessage(tx: Tx, m: HeldMessage): Promise<void> {
   await tx.query`
     insert into messages (message_id, blob_digest, size_bytes, header_bytes, structure, header, message_id_header, subject, from_text,
                           thread_key, attachments, queue_id, mail_from, received_at)
@@ -156,7 +165,7 @@ async function insertHold(
                        account_id, account, decision, prefix, client, auth_user, expires_at)
     values (${id}::uuid, ${message.messageId}::uuid, ${hold.point}, ${by?.priority ?? null}::int, ${textOrNull(by?.name)},
             ${textOrNull(by?.pluginId)}, ${pgText(hold.reason)}, ${pgText(message.queueId)}, ${pgText(message.mailFrom)},
-            ${jsonText(recipientRows(hold.recipients))}::text::jsonb, ${account?.id ?? null}::bigint,
+            ${jsonText(recipientRows(hold.recipients))}::text::jsonb, ${idOrNull(account)}::bigint,
             ${textOrNull(account?.address)}, ${jsonText(hold.decision)}::text::jsonb, ${hold.prefix},
             ${jsonText(hold.session ?? {})}::text::jsonb, ${textOrNull(hold.authUser)},
             now() + make_interval(days => ${options.expireDays()}::int))`;
@@ -175,7 +184,7 @@ export function recipientRows(recipients: readonly HeldRecipient[]): readonly ob
 /** Of several at the milter the one with the same recipients, if there is one. */
 async function findHold(tx: Tx, owner: MessageId, { account, recipients }: NewHold): Promise<string> {
   const [row] = await tx.query<{ id: string }>`
-    select id from holds where message_id = ${owner}::uuid and account_id is not distinct from ${account?.id ?? null}::bigint
+    select id from holds where message_id = ${owner}::uuid and account_id is not distinct from ${idOrNull(account)}::bigint
     order by recipients = ${jsonText(recipientRows(recipients))}::text::jsonb desc, id desc limit 1`;
   return row?.id ?? "";
 }
@@ -207,4 +216,6 @@ function logHold(log: Log, message: HeldMessage, hold: NewHold, result: HoldResu
   });
 }
 
+const idOrNull = (account: NewHold["account"]) =>
+  account === undefined || account.id === NO_ACCOUNT ? null : account.id;
 const textOrNull = (text: string | undefined) => (text === undefined ? null : pgText(text));

@@ -24,7 +24,7 @@ import { type Db, jsonText, type Tx } from "./db.ts";
 import { changeEntry, type EntryState } from "./entry-changes.ts";
 import { insertJournal, type JournalRow } from "./journal-rows.ts";
 import { createMailboxes, normalizeMailboxName } from "./mailbox-names.ts";
-import { accountsOf, findByQueueId, findStored } from "./stored-messages.ts";
+import { accountsOf, dropRelayed, findByQueueId, findStored } from "./stored-messages.ts";
 
 /** How long a change waits for an account or a mailbox that somebody holds: its own locks hold up deliveries. */
 const LOCK_MS = 2_000;
@@ -38,6 +38,7 @@ export function createStoredMessages({ db, changes }: StoredMessagesOptions): St
   return {
     find: id => findStored(db, id),
     findByQueueId: (queueId, since, limit) => findByQueueId(db, queueId, since, limit),
+    dropRelayed: copies => dropRelayed(db, copies),
     accountsOf: id => accountsOf(db, id),
     async apply(request) {
       if (request.accounts.length > MAX_CHANGE_ACCOUNTS)

@@ -39,7 +39,7 @@ export async function findStored(db: Db, id: MessageId): Promise<StoredMessage |
     headerBytes: row.header_bytes,
     threadKey: row.thread_key ?? undefined,
     client: clientOf(row.received ?? {}),
-    copies: await copiesOf(db, id),
+    copies: [...(await copiesOf(db, id)), ...(await relayedCopiesOf(db, id))],
   };
 }
 
@@ -63,13 +63,24 @@ interface CopyRow {
 
 async function copiesOf(db: Db, id: MessageId): Promise<readonly StoredCopy[]> {
   const rows = await db.query<CopyRow>`
-    select a.id, a.local_part || '@' || a.domain as address, a.domain, d.stage,
+    select a.id, a.local_part || '@' || a.domain as address, a.domain, coalesce(a.stage, d.stage) as stage,
            coalesce(array_agg(distinct k.word) filter (where k.word is not null), '{}') as keywords
     from entries e join mailboxes b on b.id = e.mailbox_id join accounts a on a.id = b.account_id
       join domains d on d.name = a.domain left join lateral unnest(e.keywords) as k(word) on true
     where e.message_id = ${id}::uuid
     group by a.id, d.name order by a.id`;
   return rows.map(({ id: account, ...copy }) => ({ account: accountId(account), ...copy }));
+}
+
+async function relayedCopiesOf(db: Db, id: MessageId): Promise<readonly StoredCopy[]> {
+  const rows = await db.query<CopyRow & { readonly relayed: number }>`
+    select c.id as relayed, coalesce(c.account_id, 0) as id, c.address, c.domain, 'hooks' as stage, c.keywords
+    from relay_copies c where c.message_id = ${id}::uuid and c.state = 'kept' order by c.id`;
+  return rows.map(({ id: account, ...copy }) => ({ account: accountId(account), ...copy }));
+}
+
+export async function dropRelayed(db: Db, copies: readonly number[]): Promise<void> {
+  await db.run`delete from relay_copies where id = any(${copies}::bigint[]) and state = 'kept'`;
 }
 
 export async function accountsOf(db: Db, id: MessageId): Promise<readonly AccountId[]> {

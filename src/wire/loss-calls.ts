@@ -2,11 +2,11 @@
  * What the loss proof asks of the running service, and what the command asks of the proof. The engine (`loss/`) runs in the command's
  * process: it must outlive the service. Types only.
  */
-import type { DeliveryStep } from "./delivery-steps.ts";
+import type { KillStep } from "./kill-steps.ts";
 import type { ImapLogin } from "./transfer-calls.ts";
 
 /** Where the service is ended: at a step of a delivery, or at any time. */
-export type KillPoint = DeliveryStep | "random";
+export type KillPoint = KillStep | "random";
 
 export interface ServiceState {
   readonly pid: number;
@@ -23,7 +23,7 @@ export interface FoundCopy {
 export interface LossCalls {
   /** undefined: away, or not ready. */
   state(): Promise<ServiceState | undefined>;
-  arm(step: DeliveryStep, withinS: number): Promise<void>;
+  arm(step: KillStep, withinS: number): Promise<void>;
   /** Never rejects. */
   disarm(): Promise<void>;
   /** All copies in the mailboxes of an account. */

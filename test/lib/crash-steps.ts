@@ -5,7 +5,7 @@
  * outside by `crash-probe.ts`: blob files, bytes to and from PostgreSQL, replies to the LMTP client. So the service has no switch for
  * them, and a step that the code no longer passes shows as one that was never reached.
  */
-import type { DeliveryStep } from "../../src/wire/delivery-steps.ts";
+import type { DeliveryStep } from "../../src/delivery/intake-options.ts";
 
 export type CrashStep =
   | DeliveryStep
@@ -40,6 +40,8 @@ export interface StepFacts {
   readonly redeliveriesOnly?: true;
   /** Not every message gets there: it is killed at the first that does. */
   readonly rare?: true;
+  /** Only mail of the relay stages gets there. Default: of stage `store`. */
+  readonly path?: "relay";
 }
 
 export const CRASH_STEPS: Readonly<Record<CrashStep, StepFacts>> = {
@@ -75,6 +77,19 @@ export const CRASH_STEPS: Readonly<Record<CrashStep, StepFacts>> = {
     rare: true,
   },
   committed: { what: "the rows are durable, nobody was answered", withoutPostgres: true },
+  pending: { what: "the mirror's copy waits in the database", withoutPostgres: true, path: "relay" },
+  relay_open: {
+    what: "it is written down that the end is about to be sent to the next hop",
+    withoutPostgres: true,
+    path: "relay",
+  },
+  relay_sent: { what: "the end was sent to the next hop", withoutPostgres: true, path: "relay" },
+  relayed: { what: "the next hop has answered, nothing is recorded", withoutPostgres: true, path: "relay" },
+  relay_recorded: {
+    what: "its answer is durable, nobody was answered",
+    withoutPostgres: true,
+    path: "relay",
+  },
   reply_unsent: { what: "the replies are about to be sent", withoutPostgres: false },
   reply_torn: {
     what: "the first of several recipients' replies was sent",

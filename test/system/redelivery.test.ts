@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { DELIVERY_STEPS, type DeliveryStep } from "../../src/wire/delivery-steps.ts";
+import type { DeliveryStep } from "../../src/delivery/intake-options.ts";
+import { STEPS_OF_STORE } from "../../src/wire/kill-steps.ts";
 import type { LossRow } from "../../src/wire/loss-calls.ts";
 import { type MailSite, startMailSite } from "../lib/mail-site.ts";
 
@@ -98,7 +99,7 @@ test("verify-no-loss kills the service at every step while its canaries pass, fi
   const { steps, total } = JSON.parse(stdout.toString());
   assert.deepEqual(
     steps.map((row: LossRow) => [row.step, row.kills, row.found]),
-    [...DELIVERY_STEPS, "random"].map(step => [step, 1, 8]),
+    [...STEPS_OF_STORE, "random"].map(step => [step, 1, 8]),
   );
   assert.deepEqual([total.accepted, total.lost, total.doubles, total.altered], [40, 0, 0, 0], stderr);
   const { stdout: accounts } = await site.sidecar.mairust(["account", "list", "-f", "json"]);

@@ -3,7 +3,7 @@ import type { KillSwitchState } from "../../core/ports/kill-switch.ts";
 import { armKill, disarmKill, killSwitchState } from "../../services/loss-proof.ts";
 import type { ServicePorts } from "../../services/ports.ts";
 import { type KillSwitchBody, lossProofRoutes as routes } from "../../wire/api/loss-proof.ts";
-import { DELIVERY_STEPS } from "../../wire/delivery-steps.ts";
+import { KILL_STEPS } from "../../wire/kill-steps.ts";
 import { actorOf } from "../actor.ts";
 import type { App } from "../app-type.ts";
 
@@ -21,7 +21,7 @@ export function lossProofRoutesOf(app: App, ports: ServicePorts): void {
 function bodyOf({ allowed, armed, pid, startedAt }: KillSwitchState): KillSwitchBody {
   return {
     allowed,
-    steps: [...DELIVERY_STEPS],
+    steps: [...KILL_STEPS],
     armed: armed === undefined ? null : { step: armed.step, until: armed.until.toISOString() },
     pid,
     started_at: startedAt.toISOString(),

@@ -6,9 +6,10 @@ import { randomBytes } from "node:crypto";
 import type { PageBody } from "../../wire/api/common.ts";
 import type { DomainBody } from "../../wire/api/domains.ts";
 import type { KillSwitchBody } from "../../wire/api/loss-proof.ts";
+import { STEPS_OF_RELAY, STEPS_OF_STORE } from "../../wire/kill-steps.ts";
 import type { KillPoint, LossOptions, LossProof, LossReport, LossRow } from "../../wire/loss-calls.ts";
 import { type Client, connect } from "../client.ts";
-import type { CommandContext } from "../command.ts";
+import type { CommandContext, Options } from "../command.ts";
 import { CommandError, EXIT, type ExitCode, usageError } from "../exit-codes.ts";
 import { killSwitch, lossCalls, makeAccount, removeAccount } from "../loss-client.ts";
 import { wholeOption } from "../numbers.ts";
@@ -51,7 +52,7 @@ export async function verifyNoLoss(context: CommandContext): Promise<ExitCode> {
   const { terminal, options, load, standalone } = context;
   const { client, loaded } = await connect(load);
   const state = await killSwitch(client);
-  const points = killPoints(options.texts("kill"), state);
+  const points = killPoints(options, state);
   const proof = await standalone.loss();
   const messages = wholeOption(options, "messages", 100, { min: 1, max: MAX_MESSAGES });
   const kills = wholeOption(options, "kills", 1, { min: 1, max: MAX_KILLS });
@@ -92,12 +93,13 @@ export async function verifyNoLoss(context: CommandContext): Promise<ExitCode> {
 }
 
 /** @throws {CommandError} 64, 77 */
-function killPoints(asked: readonly string[], state: KillSwitchBody): readonly KillPoint[] {
+function killPoints(options: Options, state: KillSwitchBody): readonly KillPoint[] {
   const points = new Set<KillPoint>();
-  for (const name of asked.flatMap(text => text.split(","))) {
+  const usual = options.text("dovecot") === undefined ? STEPS_OF_STORE : STEPS_OF_RELAY;
+  for (const name of options.texts("kill").flatMap(text => text.split(","))) {
     const step = state.steps.find(one => one === name);
     if (name === "none") continue;
-    if (name === "all") for (const one of state.steps) points.add(one);
+    if (name === "all") for (const one of usual) points.add(one);
     if (name === "all" || name === "random") points.add("random");
     else if (step !== undefined) points.add(step);
     else

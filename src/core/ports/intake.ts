@@ -10,6 +10,16 @@ export type RecipientOutcome =
   | { readonly kind: "stored"; readonly already: boolean; readonly id: MessageId }
   /** Taken, and kept from the mailbox until somebody decides. Answered like `stored`. */
   | { readonly kind: "held"; readonly already: boolean; readonly id: MessageId }
+  /** The next hop's answer: 2xx, taken for good, or its refusal. Passed on as it is. */
+  | {
+      readonly kind: "relayed";
+      readonly code: number;
+      readonly enhanced: string;
+      readonly text: string;
+      readonly id: MessageId;
+    }
+  /** Taken by the next hop when the same delivery came before. */
+  | { readonly kind: "relayed_before"; readonly id: MessageId }
   /** A verdict of a hook: code and text are checked already. */
   | {
       readonly kind: "refused";

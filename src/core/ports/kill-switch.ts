@@ -1,10 +1,10 @@
 /** Ends the service's own process with SIGKILL in the middle of a delivery, where the configuration allows it: the proof that nothing is lost by it. */
-import type { DeliveryStep } from "../../wire/delivery-steps.ts";
+import type { KillStep } from "../../wire/kill-steps.ts";
 
 export interface KillSwitchState {
   /** `loss_proof.allow_kill` now. */
   readonly allowed: boolean;
-  readonly armed: { readonly step: DeliveryStep; readonly until: Date } | undefined;
+  readonly armed: { readonly step: KillStep; readonly until: Date } | undefined;
   readonly pid: number;
   readonly startedAt: Date;
 }
@@ -12,8 +12,8 @@ export interface KillSwitchState {
 export interface KillSwitch {
   state(): KillSwitchState;
   /** The next delivery that gets to this step within the time ends the process there. What was armed before is not any more. */
-  arm(step: DeliveryStep, withinMs: number): void;
+  arm(step: KillStep, withinMs: number): void;
   disarm(): void;
   /** A delivery is there. Does not return when this is where the process ends. */
-  reached(step: DeliveryStep): void;
+  reached(step: KillStep): void;
 }

@@ -16,6 +16,8 @@ export interface StoredCopy {
   readonly stage: Stage;
   /** Tags among them. */
   readonly keywords: readonly string[];
+  /** It was relayed, and is here only for its job: nothing of it can be changed. The account is perhaps none of ours. */
+  readonly relayed?: number;
 }
 
 export interface StoredMessage {
@@ -69,6 +71,8 @@ export interface StoredMessages {
   find(id: MessageId): Promise<StoredMessage | undefined>;
   /** What was stored under a queue id since then, oldest first, at most `limit`; "" is no queue id. */
   findByQueueId(queueId: string, since: Date, limit: number): Promise<readonly MessageId[]>;
+  /** The job of relayed copies has ended: they go. */
+  dropRelayed(copies: readonly number[]): Promise<void>;
   /** Who has a copy, by id. */
   accountsOf(id: MessageId): Promise<readonly AccountId[]>;
   /**

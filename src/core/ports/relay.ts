@@ -4,7 +4,7 @@ import type { Envelope, EnvelopeRecipient } from "../envelope.ts";
 
 /** What the next hop said about one recipient. */
 export interface RelayReply {
-  /** 2xx: taken for good. */
+  /** 2xx: taken for good; else 4xx or 5xx. */
   readonly code: number;
   /** RFC 3463, "" when the server gave none. */
   readonly enhanced: string;
@@ -23,19 +23,30 @@ export interface RelayMessage {
   readonly smtpUtf8: boolean;
   /** Fields to put on top, with CRLF. */
   readonly top: Uint8Array;
+  /** Of `content`. */
   readonly sizeBytes: number;
   /** A new pass over the bytes. */
   content(): AsyncIterable<Uint8Array>;
+  /** Called at most once, before the octet goes out with which the server may have taken it. */
+  onEnd?(): void;
+  /** That octet was handed to the system. */
+  onSent?(): void;
 }
 
 export interface NextHops {
   /**
    * Hand a message over by one of the kept connections.
-   * @param server  `relay.lmtp` of the domain
-   * @returns one reply for each recipient, in order, also where the server refused at RCPT
-   * @throws {MairustError} `store_unavailable`, `deadline`: nobody has it; with `context.unknown` its end was sent and not answered
+   * @param server    `relay.lmtp` of the domain
+   * @param deadline  until the message's end is sent; the answer to that is waited for a while beyond it, because it decides
+   * @returns one reply for each recipient, in order, also where the server refused at RCPT; undefined: the message's end was sent and
+   *          no answer came for this one, so nobody knows
+   * @throws {MairustError} `store_unavailable`, `deadline`, `too_many`, and what reading the content threw: nobody has it
    */
-  deliver(server: string, message: RelayMessage, deadline: Deadline): Promise<readonly RelayReply[]>;
+  deliver(
+    server: string,
+    message: RelayMessage,
+    deadline: Deadline,
+  ): Promise<readonly (RelayReply | undefined)[]>;
   /** Connect and greet only. @returns the server's greeting. @throws {MairustError} `store_unavailable`, `deadline` */
   probe(server: string, deadline: Deadline): Promise<string>;
 }

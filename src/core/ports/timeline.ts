@@ -16,6 +16,8 @@ export type EventKind =
   | "decision"
   | "stored"
   | "duplicate"
+  /** The next hop took it; its reply. */
+  | "relayed"
   | "refused"
   | "deferred"
   | "added"

@@ -71,10 +71,20 @@ async function findMessage(
   return { ...message, header: Buffer.concat(chunks) };
 }
 
-/** A release names whose copy it made; other copies of the message had their hooks when they were stored. */
-function copiesFor({ copies }: StoredMessage, { accounts }: JobData): readonly StoredCopy[] {
-  return Array.isArray(accounts) ? copies.filter(({ account }) => accounts.includes(account)) : copies;
+/**
+ * A release and a relay name whose copies they made; other copies of the message had their hooks when they were stored. A copy that was
+ * relayed has a job of its own.
+ */
+function copiesFor({ copies }: StoredMessage, { accounts, relayed }: JobData): readonly StoredCopy[] {
+  return copies.filter(copy => {
+    if (copy.relayed !== undefined) return Array.isArray(relayed) && relayed.includes(copy.relayed);
+    return !Array.isArray(accounts) || accounts.includes(copy.account);
+  });
 }
+
+/** Of what is left to do. */
+const keyOf = ({ account, relayed }: StoredCopy) =>
+  relayed === undefined ? String(account) : `relayed:${relayed}`;
 
 /** What is left to do, by account id: these hooks, or nothing. An account that is not named had no run yet. */
 type Left = Map<string, readonly string[]>;
@@ -108,11 +118,13 @@ class MessageRun {
       await this.#endShadows();
     }
     if (this.#problems.size > 0) this.#again();
+    const relayed = this.#message.copies.flatMap(copy => copy.relayed ?? []);
+    if (relayed.length > 0) await this.#options.messages.dropRelayed(relayed);
   }
 
   async #accounts(): Promise<void> {
     const { signal } = this.#run;
-    const todo = this.#message.copies.filter(copy => this.#left.get(String(copy.account))?.length !== 0);
+    const todo = this.#message.copies.filter(copy => this.#left.get(keyOf(copy))?.length !== 0);
     for (let at = 0; at < todo.length; at += ACCOUNTS_AT_ONCE) {
       signal.throwIfAborted();
       const results = await Promise.allSettled(
@@ -147,7 +159,7 @@ class MessageRun {
 
   async #one(copy: StoredCopy): Promise<void> {
     const { job, signal } = this.#run;
-    const only = this.#left.get(String(copy.account));
+    const only = this.#left.get(keyOf(copy));
     const options: ChainOptions = {
       attempt: job.attempts,
       ...(only === undefined ? {} : { only: new Set(only) }),
@@ -160,7 +172,7 @@ class MessageRun {
       const failed = decisions.failed ?? [];
       for (const { hook, problem } of failed) this.#problems.set(hook, problem);
       this.#left.set(
-        String(copy.account),
+        keyOf(copy),
         failed.map(({ hook }) => hook),
       );
       if (decisions.late !== undefined)
@@ -174,19 +186,24 @@ class MessageRun {
     const decision = each.get(copy.address);
     const changes = decision === undefined ? undefined : changesOf(decision, tags);
     if (decision === undefined || changes === undefined) return this.#record(events);
+    if (copy.relayed !== undefined) {
+      const problems = ["the message was relayed: nothing of it is here to be changed"];
+      return this.#record([...events, this.#notApplicable(copy, decision.provenance, problems)]);
+    }
     const { wishes = [] } = decision;
     const request = { messageId: this.#message.messageId, accounts: [copy.account], changes, wishes, events };
     const by = decision.provenance;
     const [result] = await this.#options.messages.apply({ ...request, by, job: POST_RECEIVE_JOB });
-    if (result?.outcome !== "no_copy") return;
-    this.#record([
-      {
-        at: this.#options.now(),
-        kind: "job",
-        recipient: copy.address,
-        data: { job: POST_RECEIVE_JOB, by, result: "not_applicable", problems: ["the copy is gone"] },
-      },
-    ]);
+    if (result?.outcome === "no_copy") this.#record([this.#notApplicable(copy, by, ["the copy is gone"])]);
+  }
+
+  #notApplicable(
+    { address }: StoredCopy,
+    by: HookDecision["provenance"],
+    problems: readonly string[],
+  ): TimelineEvent {
+    const data = { job: POST_RECEIVE_JOB, by, result: "not_applicable", problems };
+    return { at: this.#options.now(), kind: "job", recipient: address, data };
   }
 
   #givenUp(): TimelineEvent {

@@ -24,6 +24,7 @@ export async function checkRules(
   await checkHookRules(config.hooks, report);
   checkPlainHttp(config, report);
   checkSharedListeners(config, report);
+  checkNextHops(config, report);
   if (config.roles.length === 0) report(["roles"], "found an empty list; allowed: at least one role");
   return problems;
 }
@@ -106,6 +107,16 @@ function checkPlainHttp(config: Config, report: Report): void {
         `found "${spec}", plain HTTP off loopback; allowed: a loopback address or a UNIX socket`,
       );
   }
+}
+
+/** Mail of a domain that is not stored here would wait for ever. */
+function checkNextHops(config: Config, report: Report): void {
+  for (const [name, { stage, relay }] of Object.entries(config.domains))
+    if (stage !== "store" && relay.lmtp === undefined)
+      report(
+        ["domains", name, "relay", "lmtp"],
+        `found nothing; in stage ${stage} it must name where mail goes on, as "unix:/run/dovecot/lmtp"`,
+      );
 }
 
 function checkSharedListeners(config: Config, report: Report): void {

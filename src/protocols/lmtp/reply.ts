@@ -100,6 +100,10 @@ export function outcomeReply(outcome: RecipientOutcome): Reply {
         : { code: 250, enhanced: "2.0.0", text: `stored id=${outcome.id}` };
     case "held":
       return { code: 250, enhanced: "2.0.0", text: `held id=${outcome.id}` };
+    case "relayed":
+      return relayedReply(outcome);
+    case "relayed_before":
+      return { code: 250, enhanced: "2.0.0", text: `id=${outcome.id} already relayed` };
     case "refused":
       return refusedReply(outcome);
     case "failed":
@@ -107,6 +111,13 @@ export function outcomeReply(outcome: RecipientOutcome): Reply {
     default:
       return assertNever(outcome);
   }
+}
+
+/** The next hop's own words: code, enhanced code and text. Only 421 would say something about this connection. */
+function relayedReply({ code, enhanced, text, id }: RecipientOutcome & { readonly kind: "relayed" }): Reply {
+  const isReply = (code >= 200 && code < 300) || (code >= 400 && code < 600);
+  if (!isReply || code === 421) return { code: 451, enhanced: "4.3.2", text: withId(text, id) };
+  return { code, enhanced: enhanced === "" ? `${Math.floor(code / 100)}.0.0` : enhanced, text };
 }
 
 /** A hook's verdict: its codes were checked, but a wrong one here would lose or bounce mail, so they are checked again. */

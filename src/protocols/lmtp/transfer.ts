@@ -23,7 +23,14 @@ export interface TransferOptions {
 }
 
 /** How a message ended for one recipient, for metrics. */
-export type RecipientResult = "stored" | "duplicate" | "refused" | "deferred" | "too_large" | "aborted";
+export type RecipientResult =
+  | "stored"
+  | "relayed"
+  | "duplicate"
+  | "refused"
+  | "deferred"
+  | "too_large"
+  | "aborted";
 
 export interface TransferEnd {
   /** One per accepted RCPT, in their order. */
@@ -161,5 +168,7 @@ export class Transfer {
 
 function resultOf(outcome: RecipientOutcome, reply: Reply | undefined): RecipientResult {
   if (outcome.kind === "stored") return outcome.already ? "duplicate" : "stored";
+  if (outcome.kind === "relayed_before") return "duplicate";
+  if (outcome.kind === "relayed" && reply !== undefined && reply.code < 300) return "relayed";
   return reply !== undefined && reply.code >= 500 ? "refused" : "deferred";
 }

@@ -1,12 +1,12 @@
 /** REST resource `/api/v1/admin/loss-proof`: end the service in the middle of a delivery, for `mairust verify-no-loss`. */
 import { type Static, Type } from "typebox";
-import { DELIVERY_STEPS } from "../delivery-steps.ts";
+import { KILL_STEPS } from "../kill-steps.ts";
 import { closed, nullable, timestamp } from "./common.ts";
 
 /** Longest time for which a kill stays armed: a command that was broken off leaves none behind. */
 export const MAX_ARMED_S = 300;
 
-const step = Type.Enum([...DELIVERY_STEPS]);
+const step = Type.Enum([...KILL_STEPS]);
 
 export const armRequest = Type.Object(
   { step, within_s: Type.Integer({ minimum: 1, maximum: MAX_ARMED_S }) },

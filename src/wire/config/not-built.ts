@@ -29,7 +29,6 @@ const any: Refusal = { kind: "any" };
 const nonEmpty: Refusal = { kind: "non_empty" };
 const tls: Refusal = { kind: "prefix", prefix: "tls:" };
 const words = (...list: readonly unknown[]): Refusal => ({ kind: "words", words: list });
-const otherThan = (...list: readonly unknown[]): Refusal => ({ kind: "other_than", words: list });
 
 /** Of `[plugin."…".grants]`: also asked when a plugin is enabled. */
 function grants(refused: Readonly<Partial<Record<PermissionName, Refusal>>>): readonly NotBuilt[] {
@@ -57,9 +56,6 @@ export const NOT_BUILT: readonly NotBuilt[] = [
   { key: ["sender_auth", "*"], refused: any, missing: "sender authentication" },
   { key: ["queue", "driver"], refused: words("nats"), missing: "the NATS job queue" },
   { key: ["queue", "nats_url"], refused: nonEmpty, missing: "the NATS job queue" },
-  { key: ["defaults", "stage"], refused: otherThan("store"), missing: "every stage but store" },
-  { key: ["domains", "*", "stage"], refused: otherThan("store"), missing: "every stage but store" },
-  { key: ["domains", "*", "relay", "*"], refused: any, missing: "relaying to a next hop" },
   ...grants({
     send_mail: words(true),
   }),

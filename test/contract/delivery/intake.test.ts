@@ -17,6 +17,7 @@ import { createMessageStore } from "../../../src/store/deliver.ts";
 import { StoreDirectory } from "../../../src/store/directory.ts";
 import { createVerdicts } from "../../../src/store/verdicts.ts";
 import { silentLog, startTestDatabase, type TestDatabase } from "../../lib/database.ts";
+import { NO_EDIT_RULES, NO_RELAY } from "../../lib/relay-parts.ts";
 
 const newId = uuid7Generator();
 let database: TestDatabase;
@@ -72,6 +73,7 @@ function newIntake(hooks: HookRunner): Intake {
     hooks,
     verdicts: createVerdicts(db),
     trace: new TraceFields(() => [Buffer.alloc(32)]),
+    relay: { ...NO_RELAY, edits: NO_EDIT_RULES },
     holds: { hold: () => Promise.reject(new Error("nothing is held here")) },
     lateReject: () => "hold",
     log: silentLog,

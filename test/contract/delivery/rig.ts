@@ -18,6 +18,7 @@ import type { RecipientOutcome } from "../../../src/core/ports/intake.ts";
 import type { MilterDecision, MilterEnvelope, ReservedField } from "../../../src/core/ports/milter.ts";
 import type { Submissions } from "../../../src/core/ports/submissions.ts";
 import { Intake } from "../../../src/delivery/intake.ts";
+import type { IntakeOptions } from "../../../src/delivery/intake-options.ts";
 import type { EditRules, SignedMail } from "../../../src/delivery/message-edits.ts";
 import { HookDecider } from "../../../src/delivery/milter-decider.ts";
 import { TraceFields } from "../../../src/delivery/trace-field.ts";
@@ -29,6 +30,7 @@ import { createMessageStore } from "../../../src/store/deliver.ts";
 import { StoreDirectory } from "../../../src/store/directory.ts";
 import { createVerdicts } from "../../../src/store/verdicts.ts";
 import { silentLog, startTestDatabase, type TestDatabase } from "../../lib/database.ts";
+import { NO_RELAY } from "../../lib/relay-parts.ts";
 
 /** The service has submitted nothing. */
 export const NO_SUBMISSIONS: Submissions = { take: async () => undefined };
@@ -122,7 +124,7 @@ export interface Sent {
 export class Rig {
   readonly database: TestDatabase;
   readonly blobs: FsBlobStore;
-  readonly directory: StoreDirectory;
+  directory: StoreDirectory;
   readonly hooks = new TestHooks();
   readonly holds = new MemoryHolds();
   readonly newId = uuid7Generator();
@@ -134,6 +136,9 @@ export class Rig {
   readonly denied: string[] = [];
   /** What LMTP holds goes here, when it is not the ones in memory. */
   realHolds: Holds | undefined;
+  /** Next hops and what is known of relayed mail; by default there are none. */
+  relay: Partial<IntakeOptions["relay"]> = {};
+  onStep: IntakeOptions["onStep"];
   /** The whole time of a message. */
   waitMs = 20_000;
 
@@ -213,6 +218,8 @@ export class Rig {
       ...this.#common,
       hostname: "mail.example.test",
       limits: () => ({ receivedHeaders: 5, mime: { depth: 300, parts: 3000 } }),
+      relay: { ...NO_RELAY, edits: this.edits, ...this.relay },
+      ...(this.onStep === undefined ? {} : { onStep: this.onStep }),
       ...(this.realHolds === undefined ? {} : { holds: this.realHolds }),
       detailFolder: () => true,
       lateReject: () => this.lateReject,

@@ -21,6 +21,7 @@ import { createHoldAdmin } from "../../../src/store/holds-admin.ts";
 import { createHoldReleases } from "../../../src/store/holds-release.ts";
 import { createSubmissions } from "../../../src/store/submissions.ts";
 import { silentLog } from "../../lib/database.ts";
+import { NO_RELAY } from "../../lib/relay-parts.ts";
 import { openStoredMail } from "../store/stored-mail.ts";
 
 export const BY = { priority: 100, name: "dlp", pluginId: "com.example.dlp", reason: "card number" };
@@ -65,6 +66,7 @@ export async function openHeldMail() {
         recordEvents: () => undefined,
         canonical: raw => raw.toLowerCase(),
         hostname: "mail.example.test",
+        relay: NO_RELAY,
         server: () => server,
         log: silentLog,
         now: () => new Date(),

@@ -1,0 +1,193 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { deadlineAfter, sleep } from "../../src/platform/deadline.ts";
+import { MailDialog } from "../lib/mail-dialog.ts";
+import { inboxOf, type RelaySite, startRelaySite } from "../lib/relay-site.ts";
+
+const NAMES = [
+  "a@observe.test",
+  "b@observe.test",
+  "a@hooks.test",
+  "b@hooks.test",
+  "a@mirror.test",
+  "b@mirror.test",
+];
+const WAIT_MS = 60_000;
+let site: RelaySite;
+let count = 0;
+
+before(async () => {
+  site = await startRelaySite({
+    stages: { "observe.test": "observe", "hooks.test": "hooks", "mirror.test": "mirror" },
+    users: NAMES,
+    aliases: { "both@hooks.test": ["a@hooks.test", "b@hooks.test"], "also@hooks.test": ["a@hooks.test"] },
+    postfixSettings: {
+      minimal_backoff_time: "1s",
+      maximal_backoff_time: "2s",
+      queue_run_delay: "1s",
+      transport_retry_time: "1s",
+      // RCPTs of one domain and of several come in one transaction.
+      lmtp_destination_recipient_limit: "50",
+    },
+    dovecot: `
+protocol lmtp {
+  mail_plugins = $mail_plugins quota
+}
+quota_full_tempfail = yes
+plugin {
+  quota = count:User quota
+  quota_vsizes = yes
+  quota_rule = *:bytes=1000000
+  quota_grace = 0
+}
+`,
+  });
+});
+after(async () => {
+  await site?.stop();
+});
+
+const body = (id: string) =>
+  `From: s@example.org\r\nTo: x@example.org\r\nDate: Mon, 1 Jan 2024 00:00:00 +0000\r\nMessage-ID: <${id}@example.org>\r\nSubject: ${id}\r\n\r\n.dots\r\n..\r\nM\xe4rz\r\n`;
+
+/** By LMTP to the sidecar, as Postfix would. */
+async function lmtp(to: readonly string[], id: string, text = body(id), queueId?: string) {
+  count += 1;
+  const dialog = await MailDialog.open(site.sidecar.lmtpPort, "lmtp");
+  const message = Buffer.from(text, "latin1");
+  const replies = await dialog.submit({
+    from: "s@example.org",
+    to,
+    message,
+    queueId: queueId ?? `Q${count}`,
+  });
+  dialog.close();
+  return replies;
+}
+
+async function send(to: readonly string[], id: string): Promise<void> {
+  const smtp = await MailDialog.open(site.postfix.smtpPort, "smtp");
+  const [reply] = await smtp.submit({ from: "s@example.org", to, message: Buffer.from(body(id), "latin1") });
+  smtp.close();
+  assert.match(reply ?? "", /^250/u);
+}
+
+const inbox = async (user: string, way: "dovecot" | "direct" = "dovecot", id = "") =>
+  (await site.withImap(user, way, inboxOf))
+    .map(one => one.toString("latin1"))
+    .filter(one => one.includes(id));
+
+async function until(what: string, done: () => Promise<boolean>): Promise<void> {
+  const end = deadlineAfter(WAIT_MS);
+  try {
+    while (!(await done())) await sleep(50, end.signal);
+  } catch (error) {
+    throw new Error(`not in time: ${what}`, { cause: error });
+  } finally {
+    end.dispose();
+  }
+}
+
+async function drained(): Promise<void> {
+  const end = deadlineAfter(WAIT_MS);
+  await site.postfix.flush();
+  await site.postfix.waitQueueEmpty(end);
+  end.dispose();
+}
+
+test("mail through Postfix lies in Dovecot byte for byte in each stage, and in mirror here too", async () => {
+  await send(NAMES, "first");
+  await drained();
+  for (const name of NAMES) {
+    const [found, ...more] = await inbox(name, "dovecot", "first");
+    assert.equal(more.length, 0, name);
+    assert.ok(found?.endsWith(body("first")), `${name}: ${found}`);
+    const ours = /^Received: from [^\r]+\r\n\tby mail\.store\.test with LMTP id [^\r]+;\r\n/mu.test(
+      found ?? "",
+    );
+    assert.equal(ours, !name.endsWith("@observe.test"), name);
+  }
+  const [mirrored] = await inbox("a@mirror.test", "direct", "first");
+  assert.ok(mirrored?.endsWith(body("first")));
+  assert.match(mirrored ?? "", /^Return-Path: <s@example\.org>\r\nDelivered-To: a@mirror\.test\r\n/u);
+});
+
+test("all stages in one transaction, with doubles: one reply of Dovecot for each RCPT, one copy for each mailbox", async () => {
+  const to = [
+    "a@observe.test",
+    "x@store.test",
+    "nobody@hooks.test",
+    "a@hooks.test",
+    "a@mirror.test",
+    "a@hooks.test",
+  ];
+  const replies = await lmtp(to, "mixed");
+  assert.match(replies[0] ?? "", /^250 2\.0\.0 <a@observe\.test> \S+ Saved/u);
+  assert.match(replies[1] ?? "", /^250 2\.0\.0 stored id=/u);
+  assert.match(replies[2] ?? "", /^550 5\.1\.1 <nobody@hooks\.test> User doesn't exist/u);
+  for (const i of [3, 4, 5]) assert.match(replies[i] ?? "", /^250 2\.0\.0 <a@\S+ \S+ Saved/u);
+  assert.equal(replies.length, to.length);
+  for (const name of ["a@observe.test", "a@hooks.test", "a@mirror.test"])
+    assert.equal((await inbox(name, "dovecot", "mixed")).length, 1, name);
+  assert.equal((await inbox("x@store.test", "direct", "mixed")).length, 1);
+  assert.equal((await inbox("a@mirror.test", "direct", "mixed")).length, 1);
+});
+
+test("a bare LF with a dot behind it ends nothing: the octets reach Dovecot as they were", async () => {
+  const text = `${body("smuggled")}x\n.\nMAIL FROM:<evil@example.org>\r\nend\r\n`;
+  const replies = await lmtp(["b@observe.test", "b@hooks.test"], "smuggled", text);
+  assert.deepEqual(
+    replies.map(reply => reply?.slice(0, 3)),
+    ["250", "250"],
+  );
+  for (const name of ["b@observe.test", "b@hooks.test"]) {
+    const [found] = await inbox(name, "dovecot", "smuggled");
+    // Dovecot keeps lines, not their ends.
+    assert.ok(found?.endsWith(text.replace(/\r?\n/gu, "\r\n")), found);
+  }
+});
+
+test("a recipient that Dovecot does not know bounces, one whose quota is used up waits", async () => {
+  const big = `${body("big")}${`${"x".repeat(70)}\r\n`.repeat(16_000)}`;
+  const [full] = await lmtp(["a@mirror.test"], "big", big);
+  assert.match(full ?? "", /^452 4\.2\.2 /u);
+  assert.equal((await inbox("a@mirror.test", "direct", "big")).length, 0);
+  await send(["unknown@hooks.test"], "bounced");
+  await drained();
+  const log = (await site.postfix.log()).join("\n");
+  assert.match(log, /to=<unknown@hooks\.test>.*status=bounced .*User doesn't exist/u);
+});
+
+test("Postfix's aliases: two ways to one mailbox come to one copy, one way to two mailboxes to two", async () => {
+  await send(["both@hooks.test", "also@hooks.test"], "aliased");
+  await drained();
+  for (const name of ["a@hooks.test", "b@hooks.test"])
+    assert.equal((await inbox(name, "dovecot", "aliased")).length, 1, name);
+});
+
+test("the same delivery again is not relayed again, and explain tells of the relay", async () => {
+  assert.match((await lmtp(["a@hooks.test"], "again", body("again"), "AGAIN"))[0] ?? "", /Saved/u);
+  assert.match(
+    (await lmtp(["a@hooks.test"], "again", body("again"), "AGAIN"))[0] ?? "",
+    /^250 2\.0\.0 id=\S+ already relayed/u,
+  );
+  assert.equal((await inbox("a@hooks.test", "dovecot", "again")).length, 1);
+  await until("the timeline", async () => {
+    const { stdout } = await site.sidecar.mairust(["explain", "AGAIN"]);
+    return /relayed .*to unix:\S+: 250 2\.0\.0 <a@hooks\.test> \S+ Saved/u.test(stdout.toString());
+  });
+});
+
+test("a next hop that restarts costs nothing, one that is down makes Postfix keep the mail", async () => {
+  await site.dovecot.doveadm(["reload"]);
+  assert.match((await lmtp(["a@hooks.test"], "reloaded"))[0] ?? "", /^250 .*Saved/u);
+  await site.stopDovecot();
+  await send(["b@hooks.test", "b@mirror.test", "b@observe.test"], "kept");
+  await until("a deferral", async () =>
+    (await site.postfix.log()).some(line => line.includes("status=deferred")),
+  );
+  const queue = await site.postfix.queue();
+  assert.equal(queue.length, 1);
+  assert.match((await site.postfix.log()).join("\n"), /451 4\.3\.0 the next hop cannot be reached/u);
+  assert.equal((await inbox("b@mirror.test", "direct", "kept")).length, 0);
+});
