@@ -66,7 +66,7 @@ export function makeCanary({ run, number, hostname, from, recipient, now }: Cana
     "This message was sent by mairust verify-no-loss. It may be deleted.",
     // Dots at the start of a line are doubled and taken off on the way (RFC 5321 §4.5.2).
     ".",
-    ..."..",
+    "..",
     ...body,
     "",
   ];

@@ -4,6 +4,7 @@ import type { DeliveryStep } from "../../src/delivery/intake-options.ts";
 import { STEPS_OF_STORE } from "../../src/wire/kill-steps.ts";
 import type { LossRow } from "../../src/wire/loss-calls.ts";
 import { type MailSite, startMailSite } from "../lib/mail-site.ts";
+import { supervise, verifyNoLoss } from "../lib/supervise.ts";
 
 const USER = "taro@example.test";
 let site: MailSite;
@@ -66,34 +67,11 @@ test("mail that arrives while the sidecar is down waits in Postfix's queue and i
   assert.equal((await subjects("dovecot")).filter(subject => subject === "down").length, 1);
 });
 
-/** Somebody who starts the service again whenever it ended, as systemd does. */
-function supervise(): () => Promise<void> {
-  const running = { on: true };
-  const loop = (async () => {
-    while (running.on) {
-      await site.sidecar.ended();
-      if (running.on) await site.sidecar.restart();
-    }
-  })();
-  return async () => {
-    running.on = false;
-    await site.sidecar.kill();
-    await loop;
-    await site.sidecar.restart();
-  };
-}
-
-function verifyNoLoss(...args: readonly string[]) {
-  const { postfix, sidecar } = site;
-  const where = ["--postfix", postfix.configDir, "--through", `inet:127.0.0.1:${postfix.smtpPort}`];
-  return sidecar.mairust(["verify-no-loss", ...where, ...args, "-f", "json"]);
-}
-
 test("verify-no-loss kills the service at every step while its canaries pass, finds all of them, and leaves none", async () => {
-  const stopSupervising = supervise();
-  const { code, stdout, stderr } = await verifyNoLoss(
+  const stopSupervising = supervise(site.sidecar);
+  const { code, stdout, stderr } = await verifyNoLoss(site, [
     ...["--domain", "example.test", "--kill", "all", "--messages", "40", "--rate", "40", "--yes"],
-  );
+  ]);
   await stopSupervising();
   assert.equal(code, 0, stderr);
   const { steps, total } = JSON.parse(stdout.toString());
