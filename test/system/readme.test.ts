@@ -19,6 +19,7 @@ const ELSEWHERE: ReadonlyArray<readonly [line: RegExp, why: string]> = [
   [/^npm ci && npm run demo$/u, "test/system/demo.test.ts, without the installation"],
   [/^npm ci && npm test$/u, "what runs this test"],
   [/^npx mairust held /u, "test/contract/api/held.test.ts: it has mail that is held"],
+  [/^npx mairust verify-no-loss /u, "test/system/redelivery.test.ts: it needs Postfix"],
   [/^npx mairust verify /u, "test/system/transfer.test.ts: it needs another server"],
   [
     /^(?:apt-get|useradd|usermod|install) /u,
