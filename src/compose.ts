@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { createAlerts } from "./compose/alerts.ts";
 import { cell } from "./compose/cell.ts";
 import { configuredDomains, databaseComponent } from "./compose/database.ts";
+import { dkim } from "./compose/dkim.ts";
 import { egressProxies } from "./compose/egress.ts";
 import { hookControl } from "./compose/hook-control.ts";
 import { hookGuard } from "./compose/hook-guard.ts";
@@ -27,6 +28,7 @@ import {
   milterComponent,
 } from "./compose/listeners.ts";
 import { mailPath } from "./compose/mail-path.ts";
+import { mailSenderOf, outgoingMails } from "./compose/outbound.ts";
 import { pluginAdmin } from "./compose/plugin-admin.ts";
 import { pluginCare } from "./compose/plugin-care.ts";
 import { pluginLifecycle } from "./compose/plugin-lifecycle.ts";
@@ -56,6 +58,7 @@ import { loadOrMakeSecret } from "./platform/secret-file.ts";
 import { uuid7Generator } from "./platform/uuid7.ts";
 import { InstalledPlugins } from "./plugins/installed.ts";
 import { readPublicKey } from "./plugins/package/keys.ts";
+import { BodyReads } from "./services/body-reads.ts";
 import type { ServicePorts } from "./services/ports.ts";
 import { recordReload } from "./services/system.ts";
 import { createAudit } from "./store/audit.ts";
@@ -64,6 +67,7 @@ import { MailboxChanges } from "./store/changes.ts";
 import type { Db } from "./store/db.ts";
 import { createMessageStore } from "./store/deliver.ts";
 import { StoreDirectory } from "./store/directory.ts";
+import { DirectoryChanges } from "./store/directory-changes.ts";
 import { createGuardRecords } from "./store/hook-guard.ts";
 import { createHookRows } from "./store/hook-rows.ts";
 import { createImportStore } from "./store/import.ts";
@@ -121,10 +125,11 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     components: () => registry.list(),
     jobs: () => jobs.admin.counts(),
     held: () => heldMail.admin.countOpen(),
+    outbox: () => outgoing.outbox.countQueued(),
     network: () => egress.traffic(),
   });
   const common = { settings, log, metrics, version };
-  const alerts = createAlerts(log, metrics);
+  const alerts = createAlerts(log, metrics, alert => outgoing.alertMail.add(alert));
   const egress = egressProxies({ settings, log, listening: () => addresses() });
 
   // The store over a database and a blob folder that open later.
@@ -137,6 +142,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const hub = new MailboxHub(db, changes, log);
   const reader = createMailboxReader(db, hub);
   const directory = new StoreDirectory(db);
+  const directoryChanges = new DirectoryChanges(db, log, directory);
   const onCommit = (seconds: number, messages: number, bytes: number) => {
     metrics.storeCommit.observe(seconds);
     metrics.storeMessages.inc(messages);
@@ -147,7 +153,9 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const store = createMessageStore({ db, changes, log, redeliveryWindowS, confirmBlob, onCommit });
   const imports = createImportStore({ db, changes, confirmBlob, onCommit });
 
+  const outgoing = outgoingMails({ ...common, db, blobs, changes, onQueued: () => jobs.wake() });
   const jobs = jobsOf({
+    sendMail: outgoing.handler,
     ...common,
     db,
     blobs,
@@ -202,7 +210,9 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   });
   const ending = killSwitch({ allowed: () => settings.config.loss_proof.allow_kill, now: () => new Date() });
   const relay = relayOf({ ...common, db, blobs, changes, master });
-  const { decider, intake, heldMail } = mailPath({
+  const { decider, intake, heldMail, senderAuth, edits } = mailPath({
+    successNotices: outgoing.successNotices,
+    outbox: outgoing.outbox,
     ...common,
     ...{ db, changes, directory, arrival, master, mimeLimits, relay },
     hooks: hooks.runner,
@@ -221,7 +231,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     turns,
     async syncDomains() {
       await syncDomains(db, configuredDomains(settings.config));
-      directory.invalidate();
+      directoryChanges.publish();
     },
   });
   const trial = {
@@ -238,7 +248,10 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     call: (row, inUse, message) => testHook(trial, row, inUse, message),
   });
   const onStep = options.onLifecycleStep;
-  const changing = { hooks, rows: hookRows, registry: registryOfPlugins, installed, audit, turns, onStep };
+  const changing = {
+    ...{ hooks, rows: hookRows, registry: registryOfPlugins, installed, audit, turns, onStep },
+    guard: guard.admin,
+  };
   const care = pluginCare({
     ...{ ...common, ...changing, alerts, keys: pluginKeys, reread: commands.reread },
     traffic: () => egress.traffic(),
@@ -247,25 +260,33 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const lifecycle = pluginLifecycle({
     ...{ ...changing, settings, version, keys: pluginKeys, samples },
     ...{ health: care.health, verify: care.verify },
-    async purge(id) {
-      await pluginSettings.purge(id);
-      await purgePlugin(id, config.log_dir);
-    },
+    purge: id => purgePlugin(id, settings.config.plugins.dir, config.log_dir),
   });
+  const dkimKeys = dkim(db, master, settings);
   const ports: ServicePorts = {
-    ...storePorts({ ...common, db, blobs, changes, directory, reader, imports, arrival, mimeLimits }),
+    ...storePorts({
+      ...{ ...common, db, blobs, changes, directory, directoryChanges, reader, imports, arrival, mimeLimits },
+    }),
+    nextHops: relay.hops,
     jobs: jobs.admin,
     holds: heldMail.admin,
     releases: heldMail.releases,
+    outbox: outgoing.outbox,
+    sender: mailSenderOf({
+      ...{ ...common, db, directory, ...arrival, edits, mimeLimits },
+      ...{ hooks: hooks.runner, holds: heldMail.holds, outbox: outgoing.outbox, signer: dkimKeys.signer },
+    }),
     hooks: commands.control,
     guard: guard.admin,
     ledger: ledger.records,
     log,
     audit,
     auditRecords: audit,
+    bodyReads: new BodyReads(audit),
     alerts,
     keys: keyAdmin(resealing),
     killSwitch: ending,
+    dkim: dkimKeys.admin,
     pluginReviews: pluginReviews({ settings, hooks, installed }),
     pluginSettings: pluginSettingsAdmin({ settings, hooks, store: pluginSettings, turns }),
     plugins: pluginAdmin(hooks, secrets, () => settings.config.log_dir),
@@ -279,7 +300,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   registry.register(databaseComponent({ ...common, db: dbCell }));
   registry.register(blobsComponent(common, blobCell));
   const settleKeys = () => settleMasterKey(resealing);
-  const listening = [secrets, pluginKeys];
+  const listening = [secrets, pluginKeys, directoryChanges];
   registry.register(storeComponent(common, { changes, hub, listening, store, settleKeys }));
   registry.register(relay.component);
   registry.register(ledger.component);
@@ -287,7 +308,9 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   registry.register(hooks.component);
   registry.register(commands.component);
   registry.register(care.component);
-  if (config.roles.includes("worker")) registry.register(workerComponent(common, db, blobs, heldMail));
+  registry.register(outgoing.component);
+  if (config.roles.includes("worker"))
+    registry.register(workerComponent(common, db, blobs, heldMail, outgoing));
   if (config.roles.includes("worker")) registry.register(jobs.component);
   const listeners: ListenerComponent[] = [];
   if (config.roles.includes("imap")) {
@@ -302,7 +325,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   }
   if (config.roles.includes("api")) listeners.push(apiComponent(common, ports));
   if (config.roles.includes("lmtp")) listeners.push(lmtpComponent(common, intake));
-  if (config.roles.includes("milter")) listeners.push(milterComponent(common, decider));
+  if (config.roles.includes("milter")) listeners.push(milterComponent(common, decider, senderAuth));
   for (const listener of listeners) registry.register(listener.component);
   const addresses = () =>
     listeners.flatMap(({ component, addresses: open }) =>

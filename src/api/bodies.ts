@@ -25,6 +25,7 @@ export const domainBodyOf = (domain: DomainRecord): DomainBody => ({
   stage: domain.stage,
   accounts: domain.accounts,
   quota_bytes: domain.quotaBytes,
+  relay_lmtp: domain.relayLmtp ?? null,
   account_count: domain.accountCount,
   created_at: domain.createdAt.toISOString(),
 });
@@ -32,6 +33,8 @@ export const domainBodyOf = (domain: DomainRecord): DomainBody => ({
 export const accountBodyOf = (account: AccountRecord): AccountBody => ({
   address: account.address,
   domain: account.domain,
+  stage: account.stage,
+  own_stage: account.ownStage ?? null,
   quota_bytes: account.quotaBytes ?? null,
   effective_quota_bytes: account.effectiveQuotaBytes,
   used_bytes: account.usedBytes,
@@ -82,6 +85,7 @@ export const messageBodyOf = (message: MessageRecord): MessageBody => ({
   thread_key: message.threadKey ?? null,
   blob_digest: message.digest,
   received_at: message.receivedAt.toISOString(),
+  auth: message.senderAuth === undefined ? null : { ...message.senderAuth },
   places: message.places.map(placeBodyOf),
   places_total: message.placesTotal,
 });

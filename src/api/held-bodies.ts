@@ -33,4 +33,10 @@ export const heldPreviewBodyOf = (preview: HeldPreview): HeldPreviewBody => ({
   text: preview.text ?? null,
   text_truncated: preview.textTruncated,
   from_html: preview.fromHtml,
+  attachments: preview.attachments.map(({ filename, contentType, sizeBytes }) => ({
+    filename: filename ?? null,
+    content_type: contentType,
+    size_bytes: sizeBytes,
+  })),
+  attachments_truncated: preview.attachmentsTruncated,
 });

@@ -2,7 +2,14 @@
  * Errors to problem documents (RFC 9457). The one table from error codes to HTTP: a new code does not compile without its line.
  * A 5xx shows its title and what is public, never internals; those go to the log with the same `trace_id`.
  */
-import { type ErrorCode, MairustError, NotFound, StaleVersion, toMairustError } from "../core/errors.ts";
+import {
+  type ErrorCode,
+  MairustError,
+  NotFound,
+  PreconditionFailed,
+  StaleVersion,
+  toMairustError,
+} from "../core/errors.ts";
 import { ConfigError, originText } from "../platform/config/problem.ts";
 import type { ApiErrorCode } from "../wire/api/codes.ts";
 import type { Problem } from "../wire/api/common.ts";
@@ -110,6 +117,8 @@ function details(error: unknown): NonNullable<Problem["errors"]> {
     return error.problems.map(p => ({ pointer: p.key, detail: `${originText(p.origin)}: ${p.text}` }));
   }
   if (error instanceof MairustError && error.code === "config_invalid") return reasons(error);
+  if (error instanceof PreconditionFailed)
+    return error.failures.map(({ code, text: detail }) => ({ pointer: code, detail }));
   if (!isHttpError(error) || error.validation === undefined) return [];
   const context = error.validationContext ?? "body";
   return error.validation.map(v => ({

@@ -3,12 +3,16 @@
  * called: `--help` loads this file and commander only.
  */
 import type { CommandSpec, Handler, OptionSpec } from "./command.ts";
+import { DKIM_COMMANDS } from "./dkim-commands.ts";
 import { HELD_COMMANDS } from "./held-commands.ts";
 import { HOOK_COMMANDS } from "./hook-commands.ts";
 import { LOSS_COMMANDS } from "./loss-commands.ts";
 import { PLUGIN_COMMANDS } from "./plugin-commands.ts";
 import { PLUGIN_LIMITS_COMMANDS } from "./plugin-limits-commands.ts";
 import { AUDIT_COMMANDS, CONSENT_COMMANDS } from "./plugin-review-commands.ts";
+import { SEND_COMMANDS } from "./send-commands.ts";
+import { SITE_COMMANDS } from "./site-commands.ts";
+import { STAGE_COMMANDS } from "./stage-commands.ts";
 import { TRANSFER_COMMANDS } from "./transfer-commands.ts";
 
 const DRY_RUN: OptionSpec = { flags: "--dry-run", description: "say what would happen, change nothing" };
@@ -75,16 +79,6 @@ const SERVICE: readonly CommandSpec[] = [
     ],
     examples: ["readyz", "readyz --wait --timeout 30"],
     load: system(m => m.readyz),
-  },
-  {
-    usage: "selftest",
-    summary: "send one message through the LMTP listener and show what became of it",
-    options: [
-      { flags: "--to <address>", description: "receiver; default: the first account" },
-      { flags: "--timeout <seconds>", description: "how long to wait; default 30" },
-    ],
-    examples: ["selftest", "selftest --to taro@example.test"],
-    load: async () => (await import("./commands/selftest.ts")).selftest,
   },
   {
     usage: "scrub",
@@ -155,9 +149,15 @@ const ACCOUNTS: readonly CommandSpec[] = [
     options: [
       { flags: "--auto", description: "the first mail to an address makes its account" },
       { flags: "--quota <size>", description: "of each account: 500M, 2G, none" },
+      { flags: "--stage <stage>", description: "its first one: observe, hooks, mirror; default store" },
+      { flags: "--relay-lmtp <where>", description: "next hop before store: unix:/path, inet:host:port" },
       DRY_RUN,
     ],
-    examples: ["domain add example.com", "domain add example.test --auto"],
+    examples: [
+      "domain add example.com",
+      "domain add example.test --auto",
+      "domain add example.com --stage observe --relay-lmtp unix:/run/dovecot/lmtp",
+    ],
     load: domain(m => m.add),
   },
   {
@@ -335,10 +335,14 @@ const JOBS: readonly CommandSpec[] = [
 
 export const COMMANDS: readonly CommandSpec[] = [
   ...SERVICE,
+  ...SITE_COMMANDS,
   ...CONFIG,
   ...ACCOUNTS,
+  ...STAGE_COMMANDS,
   ...MESSAGES,
+  ...DKIM_COMMANDS,
   ...HELD_COMMANDS,
+  ...SEND_COMMANDS,
   ...HOOK_COMMANDS,
   ...JOBS,
   ...PLUGIN_COMMANDS,

@@ -76,6 +76,13 @@ export class CommandError extends Error {
   }
 }
 
+/** What became of one of several pieces of work. */
+export function asCommandError(error: unknown): CommandError {
+  if (error instanceof CommandError) return error;
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return new CommandError(exitCodeOf(code), error instanceof Error ? error.message : String(error), error);
+}
+
 export function usageError(message: string): CommandError {
   return new CommandError(EXIT.usage, message);
 }

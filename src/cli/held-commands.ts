@@ -24,7 +24,7 @@ export const HELD_COMMANDS: readonly CommandSpec[] = [
   },
   {
     usage: "held show <id>",
-    summary: "one held message: why, until when, its header fields and its text",
+    summary: "one held message: why, until when, its header fields, text and attachments",
     examples: ["held show 019abcde-0000-7000-8000-000000000001"],
     load: held(m => m.show),
   },

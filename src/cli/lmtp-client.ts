@@ -1,5 +1,5 @@
 /**
- * Sends one message to one recipient by LMTP (RFC 2033), for `selftest`. The command line may not import the protocol folders, and a
+ * Sends one message to one recipient by LMTP (RFC 2033) or SMTP (RFC 5321), for `selftest`. The command line may not import the protocol folders, and a
  * client for one transaction needs no library.
  */
 import { connect, type Socket } from "node:net";
@@ -29,7 +29,16 @@ const MAX_REPLY_LINES = 100;
  * @returns the reply after the message: 2xx
  * @throws {CommandError} 69 nobody listens, 75 a 4xx reply or the time is over, 67 there is no such recipient, 1 another 5xx reply
  */
-export async function sendByLmtp(listener: string, message: LmtpMessage): Promise<string> {
+export function sendByLmtp(listener: string, message: LmtpMessage): Promise<string> {
+  return send(listener, message, "LHLO localhost");
+}
+
+/** As {@link sendByLmtp}, to an MTA. @param server  as `outbound.smtp` */
+export function sendBySmtp(server: string, message: LmtpMessage): Promise<string> {
+  return send(server, message, "EHLO localhost");
+}
+
+async function send(listener: string, message: LmtpMessage, hello: string): Promise<string> {
   const address = parseListenSpec(listener);
   const socket =
     address.kind === "unix"
@@ -37,7 +46,7 @@ export async function sendByLmtp(listener: string, message: LmtpMessage): Promis
       : connect({ host: address.host, port: address.port, noDelay: true });
   const deadline = deadlineAfter(message.timeoutMs);
   try {
-    return await within(transaction(socket, message), deadline);
+    return await within(transaction(socket, message, hello), deadline);
   } catch (error) {
     if (error instanceof CommandError) throw error;
     if (deadline.signal.aborted)
@@ -49,7 +58,7 @@ export async function sendByLmtp(listener: string, message: LmtpMessage): Promis
   }
 }
 
-async function transaction(socket: Socket, message: LmtpMessage): Promise<string> {
+async function transaction(socket: Socket, message: LmtpMessage, hello: string): Promise<string> {
   const broken = new Promise<never>((_, reject) => {
     socket.once("error", reject);
     socket.once("close", () => reject(new Error("the connection was closed")));
@@ -64,7 +73,7 @@ async function transaction(socket: Socket, message: LmtpMessage): Promise<string
     return expectPositive(line.split(":")[0] ?? "", await reply());
   };
   expectPositive("greeting", await reply());
-  await ask("LHLO localhost");
+  await ask(hello);
   await ask(`MAIL FROM:<${message.from}>`);
   await ask(`RCPT TO:<${message.to}>`);
   await ask("DATA");
@@ -88,5 +97,5 @@ async function readReply(lines: AsyncIterator<string>): Promise<string> {
 function expectPositive(step: string, reply: string): string {
   if (/^[23]\d\d/u.test(reply)) return reply;
   const exitCode = reply.startsWith("4") ? EXIT.tryLater : NO_USER.test(reply) ? EXIT.noUser : EXIT.failed;
-  throw new CommandError(exitCode, `the LMTP listener refused at ${step}: ${printable(reply)}`);
+  throw new CommandError(exitCode, `the server refused at ${step}: ${printable(reply)}`);
 }

@@ -93,7 +93,10 @@ export const PLUGIN_LIFECYCLE_COMMANDS: readonly CommandSpec[] = [
     usage: "plugin uninstall <id>",
     summary: "remove a plugin's files; settings, hooks and logs are kept",
     options: [
-      { flags: "--purge", description: "also its record, hooks by command, settings, secrets and logs" },
+      {
+        flags: "--purge",
+        description: "also its record, hooks by command, settings, secrets, kept files and logs",
+      },
       CASCADE,
       DRY_RUN,
       YES,

@@ -51,13 +51,9 @@ export function progressOf(terminal: Terminal, options: Options): Progress {
 }
 
 function eventOf(progress: TransferProgress, seconds: number) {
-  const { mailbox, done, total, bytes } = progress;
   return {
     event: "progress",
-    mailbox,
-    done,
-    total,
-    bytes,
+    ...progress,
     seconds: Number(seconds.toFixed(1)),
     eta: etaOf(progress, seconds),
   };
@@ -69,11 +65,11 @@ function etaOf({ done, total }: TransferProgress, seconds: number): number | nul
 }
 
 function bar(progress: TransferProgress, seconds: number, columns: number): string {
-  const { mailbox, done, total, bytes } = progress;
+  const { mailbox, done, total, bytes, account, accounts, accounts_done: ended } = progress;
   const part = total === 0 ? 1 : done / total;
   const full = Math.round(part * BAR_COLUMNS);
   const eta = etaOf(progress, seconds);
   const left = eta === null ? "" : ` ${Math.floor(eta / 60)}:${String(eta % 60).padStart(2, "0")} left`;
-  const text = `[${"#".repeat(full)}${"-".repeat(BAR_COLUMNS - full)}] ${Math.floor(part * 100)}% ${done}/${total} ${sizeText(bytes)}${left}`;
-  return `${text} ${fit(printable(mailbox), Math.max(0, columns - columnsOf(text) - 2))}`;
+  const text = `[${"#".repeat(full)}${"-".repeat(BAR_COLUMNS - full)}] ${Math.floor(part * 100)}% ${done}/${total} ${sizeText(bytes)}${left}${accounts === undefined ? "" : ` ${ended}/${accounts} accounts`}`;
+  return `${text} ${fit(printable(account === undefined ? mailbox : `${account} ${mailbox}`), Math.max(0, columns - columnsOf(text) - 2))}`;
 }

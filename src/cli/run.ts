@@ -17,6 +17,7 @@ const GROUPS: Readonly<Record<string, string>> = {
   config: "the configuration",
   domain: "our domains",
   export: "mail of an account into files",
+  dkim: "keys that mail we send is signed with",
   held: "mail that waits for a decision",
   key: "the key that secrets are kept with",
   hook: "who is called where in the mail path",
@@ -25,6 +26,7 @@ const GROUPS: Readonly<Record<string, string>> = {
   migrate: "database migrations",
   msg: "stored messages",
   plugin: "plugins: write, review, install and run them, and whom we trust",
+  stage: "how far a domain or an account has moved, and moving it",
   "plugin keys": "keys of people and marketplaces that we trust to vouch for plugins",
 };
 
@@ -124,6 +126,7 @@ function addCommand(
   const args = words.filter(word => /^[<[]/u.test(word));
   const names = words.filter(word => !args.includes(word));
   const parent = groupOf(groups, names.slice(0, -1));
+  // A command may be a group too: `send`, and `send list`.
   const command = parent.command([names.at(-1) ?? "", ...args].join(" ")).summary(spec.summary);
   command.description(`${spec.summary[0]?.toUpperCase()}${spec.summary.slice(1)}.`);
   for (const { flags, description, repeats } of spec.options ?? []) {
@@ -131,6 +134,7 @@ function addCommand(
     else command.option(flags, description);
   }
   command.addHelpText("after", examplesText(spec.examples));
+  if (args.length === 0) groups.set(names.join(" "), command);
   command.action(async () => {
     const all: Record<string, unknown> = command.optsWithGlobals();
     const format = typeof all.format === "string" ? all.format : undefined;

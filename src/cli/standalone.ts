@@ -10,6 +10,7 @@ import type { TimelineBody } from "../wire/api/messages.ts";
 import type { AuthorTools } from "../wire/author-calls.ts";
 import type { LossProof } from "../wire/loss-calls.ts";
 import type { PackageEngines } from "../wire/plugin-package-calls.ts";
+import type { SiteEngines } from "../wire/site-calls.ts";
 import type { TransferEngines } from "../wire/transfer-calls.ts";
 
 export interface Terminal {
@@ -115,6 +116,8 @@ export interface Standalone {
   transfer(): Promise<TransferEngines>;
   /** The proof that nothing is lost: it must outlive the service. */
   loss(): Promise<LossProof>;
+  /** How Postfix and Dovecot are set up, and what a stage needs there. */
+  site(): Promise<SiteEngines>;
   /** For authors of plugins: a project, its tests, a call on trial. */
   author(): Promise<AuthorTools>;
   /** Make, sign and look at packages of plugins. */

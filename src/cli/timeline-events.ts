@@ -29,6 +29,7 @@ type Form = (data: Data) => string | undefined;
 
 const FORMS: Readonly<Record<string, Form>> = {
   received: receivedText,
+  authenticated: authenticatedText,
   hook_call: data => (typeof data.hook === "string" ? hookCallText(data) : undefined),
   decision: decisionText,
   stored: ({ mailbox, uid, ...rest }) =>
@@ -46,6 +47,12 @@ const FORMS: Readonly<Record<string, Form>> = {
     `${hold === undefined ? "" : `hold ${shown(hold)} `}released${byText(by)}${countText(recipients)}${why(reply)}${more(rest)}`,
   hold_ended: ({ hold, as, by, reason, ...rest }) =>
     `hold ${shown(hold)} ended: ${shown(as)}${byText(by)}${why(reason)}${more(rest)}`,
+  queued: ({ outbox, purpose, recipients, sent_copy: copy, ...rest }) =>
+    isEmpty(outbox)
+      ? undefined
+      : `to be sent${purpose === "send" ? "" : ` (${shown(purpose)})`}${countText(recipients)}${isEmpty(copy) ? "" : `, copy in Sent: ${shown(copy)}`}, as ${shown(outbox)}${more(rest)}`,
+  sent: ({ outbox, reply, ...rest }) =>
+    isEmpty(outbox) ? undefined : `taken by the mail server: ${shown(reply)}${more(rest)}`,
   changed: changedText,
   job: jobText,
 };
@@ -71,6 +78,17 @@ function receivedText(data: Data): string {
     `client ${shown(client ?? peer ?? "unknown")}`,
   ];
   return `${parts.join(", ")}${more(rest)}`;
+}
+
+/** `SPF pass (a@example.org), DKIM fail (example.org s=mail: body hash did not verify), DMARC fail (example.org p=reject)` */
+function authenticatedText(data: Data): string | undefined {
+  const { spf, dkim, dmarc, arc, ...rest } = data;
+  const parts = Object.entries({ SPF: spf, DKIM: dkim, DMARC: dmarc, ARC: arc }).flatMap(([name, fact]) => {
+    const [result, detail] = [member(fact, "result"), member(fact, "detail")];
+    if (isEmpty(result) || (result === "none" && isEmpty(detail))) return [];
+    return [`${name} ${shown(result)}${isEmpty(detail) ? "" : ` (${shown(detail)})`}`];
+  });
+  return `${parts.length === 0 ? "nothing to check" : parts.join(", ")}${more(rest)}`;
 }
 
 /** `hello (enforce): deliver in 2.8 ms, sent 1.2 KiB of headers envelope, tags invoice, folder Invoices: the subject holds "invoice"` */
@@ -145,6 +163,8 @@ function notDoneText(notDone: unknown): string {
 /** `550 Message rejected by policy, by keywords at pre_receive` */
 function refusalText(data: Data): string | undefined {
   const { point, action, code, text, hook, reason, ...rest } = data;
+  const { outbox, reply, ...other } = rest;
+  if (!isEmpty(outbox)) return `by the mail server: ${shown(reply)}${more(other)}`;
   if (isEmpty(code)) return undefined;
   const parts = [
     `${shown(code)} ${shown(text ?? "")}`.trimEnd(),

@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import type { MailboxBody } from "../wire/api/accounts.ts";
 import { MAX_PAGE_ITEMS } from "../wire/api/codes.ts";
 import type { PageBody } from "../wire/api/common.ts";
+import type { ExportBody, ExportedBody } from "../wire/api/exports.ts";
 import type {
   BatchBody,
   ClosedMailboxBody,
@@ -13,11 +14,12 @@ import type {
   OpenedMailboxBody,
   VerifyBody,
 } from "../wire/api/transfer.ts";
-import type { ExportCalls, ImportCalls } from "../wire/transfer-calls.ts";
+import type { ImapExportCalls, ImportCalls } from "../wire/transfer-calls.ts";
 import { type Client, segment } from "./client.ts";
 import { CommandError, EXIT } from "./exit-codes.ts";
 
 const IMPORTS = "/api/v1/imports";
+const EXPORTS = "/api/v1/exports";
 /** What is wrong with a batch itself: one message of it may be the reason. */
 const POISON: ReadonlySet<number> = new Set([EXIT.usage, EXIT.badData, EXIT.bug]);
 
@@ -44,9 +46,15 @@ export function importCalls(client: Client): ImportCalls {
   };
 }
 
-export function exportCalls(client: Client): ExportCalls {
+export function exportCalls(client: Client): ImapExportCalls {
+  const of = (id: number, step: string) => `${EXPORTS}/${id}/${step}`;
   const mailboxes = (account: string) => `/api/v1/accounts/${segment(account)}/mailboxes`;
   return {
+    start: async body => (await client.post<ExportBody>(EXPORTS, { body })).body,
+    open: async (id, body) => void (await client.post(of(id, "open"), { body })),
+    known: async (id, body) => (await client.post<ExportedBody>(of(id, "known"), { body })).body,
+    record: async (id, body) => void (await client.post(of(id, "record"), { body })),
+    finish: async (id, body) => (await client.post<ExportBody>(of(id, "finish"), { body })).body,
     mailboxes: async account => (await client.get<PageBody<MailboxBody>>(mailboxes(account))).body.items,
     messages: async (account, mailbox, cursor) => {
       const query = { limit: MAX_PAGE_ITEMS, ...(cursor === null ? {} : { cursor }) };

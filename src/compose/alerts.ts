@@ -1,4 +1,4 @@
-/** Tells administrators: an error in the log for each kind and plugin or hook, and a count that monitoring can watch. */
+/** Tells administrators: an error in the log for each kind and plugin or hook, a count that monitoring can watch, and a mail. */
 import type { AdminAlert, AdminAlerts } from "../core/ports/alerts.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
@@ -10,7 +10,12 @@ const EACH_TEXT: ReadonlySet<AdminAlert["kind"]> = new Set(["revocation", "verif
 /** Alerts that are remembered; past it the oldest may be logged twice. */
 const MAX_REMEMBERED = 1000;
 
-export function createAlerts(log: Log, metrics: Pick<Metrics, "adminAlerts">): AdminAlerts {
+/** @param mail  takes each that is not a repetition */
+export function createAlerts(
+  log: Log,
+  metrics: Pick<Metrics, "adminAlerts">,
+  mail: (alert: AdminAlert) => void = () => undefined,
+): AdminAlerts {
   const told = new Map<string, number>();
   return {
     tell(alert: AdminAlert) {
@@ -28,6 +33,7 @@ export function createAlerts(log: Log, metrics: Pick<Metrics, "adminAlerts">): A
       }
       const named = { ...(plugin === "" ? {} : { plugin }), ...(hook === "" ? {} : { hook }) };
       log.error("admin_alert", { kind, text, ...named });
+      mail(alert);
     },
   };
 }

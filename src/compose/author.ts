@@ -2,6 +2,7 @@
  * The tools for authors of plugins, as `main.ts` hands them to the commands. Plugins are held in a sandbox as the service would hold them,
  * with nothing set but the defaults; or, when somebody asks for it, in none.
  */
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Host } from "../author/plugin-process.ts";
@@ -13,14 +14,26 @@ import { Sandbox } from "../runtimes/sandbox/sandbox.ts";
 import { TRIAL_UIDS } from "./sandbox.ts";
 import { createTransport, transportsIn } from "./transports.ts";
 
-/** Where a plugin keeps what it may keep. */
-const DIR = join(tmpdir(), "mairust-author", "plugins");
+/** What a plugin may keep is kept for one trial, in a folder that nobody can have put there: as root it is given to the plugin's user. */
+function keptFolder(): { readonly dir: string; readonly remove: () => void } {
+  const made: { folder?: string } = {};
+  return {
+    get dir() {
+      made.folder ??= mkdtempSync(join(tmpdir(), "mairust-author-"));
+      // The plugin's user has to go through it, and to find nothing.
+      chmodSync(made.folder, 0o711);
+      return join(made.folder, "plugins");
+    },
+    remove: () => void (made.folder && rmSync(made.folder, { recursive: true, force: true })),
+  };
+}
 
 function bareHost(): Host {
   return {
     create: createTransport,
     notes: () => [],
-    rules: pluginId => ({ allow_unsandboxed: [pluginId], dir: DIR, require_limits: [] }),
+    // Nothing is kept without a sandbox: no plugin has a folder there.
+    rules: pluginId => ({ allow_unsandboxed: [pluginId], dir: join(tmpdir(), "none"), require_limits: [] }),
     close: () => {},
   };
 }
@@ -28,14 +41,18 @@ function bareHost(): Host {
 function sandboxedHost(): Host {
   const sandbox = new Sandbox({ uidRange: TRIAL_UIDS });
   const create = transportsIn(sandbox);
+  const kept = keptFolder();
   return {
     create: spec => withHint(create(withoutNetwork(spec))),
     notes: ({ limits }) =>
       (limits?.network ?? "none") === "none"
         ? []
         : ["it has no network here: nothing is opened for a trial; --bare runs it without the sandbox"],
-    rules: () => ({ allow_unsandboxed: [], dir: DIR, require_limits: [] }),
-    close: () => sandbox.close(),
+    rules: () => ({ allow_unsandboxed: [], dir: kept.dir, require_limits: [] }),
+    close() {
+      sandbox.close();
+      kept.remove();
+    },
   };
 }
 

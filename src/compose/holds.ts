@@ -6,8 +6,10 @@ import type { Directory } from "../core/ports/directory.ts";
 import type { HoldAdmin, Releases } from "../core/ports/hold-admin.ts";
 import type { Holds } from "../core/ports/holds.ts";
 import type { HookRunner } from "../core/ports/hooks.ts";
+import type { Outbox } from "../core/ports/outbox.ts";
 import type { MessageStore } from "../core/ports/store.ts";
 import type { Submissions } from "../core/ports/submissions.ts";
+import { tellOfHolds } from "../delivery/hold-notices.ts";
 import type { EditRules } from "../delivery/message-edits.ts";
 import type { ReleaseRelay } from "../delivery/relay/release-relay.ts";
 import { createReleases } from "../delivery/release.ts";
@@ -16,6 +18,7 @@ import { uuid7Generator } from "../platform/uuid7.ts";
 import { addressText, canonicalAddress } from "../store/addresses.ts";
 import type { MailboxChanges } from "../store/changes.ts";
 import type { Db } from "../store/db.ts";
+import { createHoldNotices } from "../store/hold-notices.ts";
 import { createHolds } from "../store/holds.ts";
 import { createHoldAdmin, expireHolds, forgetHolds, recoverHolds } from "../store/holds-admin.ts";
 import { createHoldReleases } from "../store/holds-release.ts";
@@ -33,6 +36,8 @@ export interface HoldParts {
   readonly hooks: HookRunner;
   readonly edits: EditRules;
   readonly relay: ReleaseRelay;
+  /** For notices about held mail. */
+  readonly outbox: Outbox;
 }
 
 export interface HeldMail {
@@ -72,6 +77,7 @@ export function heldMailOf(parts: HoldParts): HeldMail {
     log,
     now: () => new Date(),
   });
+  const tell = noticesOf(parts);
   return {
     holds,
     submissions: createSubmissions(db),
@@ -85,8 +91,24 @@ export function heldMailOf(parts: HoldParts): HeldMail {
           log.info("held mail expired", { queue_id: queueId, id: messageId, hold: id });
       const forgotten = await forgetHolds(db, settings.config.retention.events_days);
       if (forgotten > 0) log.info("records of ended holds deleted", { holds: forgotten });
+      await tell();
     },
   };
+}
+
+function noticesOf({ settings, log, db, directory, outbox }: HoldParts): () => Promise<void> {
+  const options = {
+    notices: createHoldNotices({ db, newId: uuid7Generator() }),
+    outbox,
+    directory,
+    notifyOwner: () => settings.config.hold.notify_owner,
+    approvers: () => settings.config.hold.approvers,
+    canonical,
+    hostname: settings.config.hostname,
+    log,
+    now: () => new Date(),
+  };
+  return () => tellOfHolds(options);
 }
 
 /** As the directory looks addresses up; those of others may have no such form. */

@@ -3,6 +3,7 @@
  * can be refused is found out then), made durable, and put into effect. Other nodes read the rows again every half minute: no
  * notification can be missed, and the hooks of two nodes differ for that long at most.
  */
+import { isDeepStrictEqual } from "node:util";
 import { MairustError, messageOf, NotFound } from "../core/errors.ts";
 import type { HookControl, HookRows, HookTest, StoredHook, TestMessage } from "../core/ports/hook-admin.ts";
 import type { PluginRecord, PluginRegistry } from "../core/ports/plugin-registry.ts";
@@ -134,16 +135,19 @@ function used(hooks: HooksHandle): HooksInUse {
   throw new MairustError("draining", "Cannot look at the hooks: they are not started");
 }
 
-/** Times are the database's in one list and ours in the other; versions tell changes apart. */
-const rowMark = ({ name, version }: StoredHook): string => `${name} ${version}`;
-const recordMark = ({ id, rowVersion, state, version }: PluginRecord): string =>
-  `${id} ${rowVersion} ${state} ${version}`;
+/**
+ * Times are the database's in one list and ours in the other. Versions tell changes apart, but what is removed and made again has the
+ * versions of before: so the content counts too.
+ */
+const rowMark = ({ name, version, keys }: StoredHook) => [name, version, keys];
+const recordMark = ({ id, rowVersion, state, version, approval }: PluginRecord): string =>
+  [id, rowVersion, state, version, approval?.digest, approval?.at.toISOString()].join(" ");
 /** In one order, whichever was set first. */
-const settingsMarks = (stored: ReadonlyMap<string, StoredSettings>): readonly string[] =>
-  [...stored].map(([id, { version }]) => `${id} ${version}`).sort();
+const settingsMarks = (stored: ReadonlyMap<string, StoredSettings>) =>
+  [...stored].sort(([a], [b]) => (a < b ? -1 : 1)).map(([id, { version, values }]) => [id, version, values]);
 
-function areSame<T>(a: readonly T[], b: readonly T[], mark: (one: T) => string): boolean {
-  return a.length === b.length && a.every((one, i) => mark(one) === mark(b[i] as T));
+function areSame<T>(a: readonly T[], b: readonly T[], mark: (one: T) => unknown): boolean {
+  return isDeepStrictEqual(a.map(mark), b.map(mark));
 }
 
 async function countsByHook<L extends "outcome" | "field">(

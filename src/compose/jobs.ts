@@ -11,7 +11,7 @@ import { createLateAnswerHandler, createLateAnswers } from "../jobs/handlers/lat
 import { createPostReceiveHandler } from "../jobs/handlers/post-receive.ts";
 import { createSearchTextHandler, SEARCH_TEXT_JOB } from "../jobs/handlers/search-text.ts";
 import { createUndoHandler, enqueueUndo } from "../jobs/handlers/undo.ts";
-import { JobWorker } from "../jobs/worker.ts";
+import { type JobHandler, JobWorker } from "../jobs/worker.ts";
 import { type Component, component } from "../platform/component.ts";
 import { every } from "../platform/deadline.ts";
 import type { RootLog } from "../platform/log.ts";
@@ -40,6 +40,8 @@ export interface JobParts {
   readonly recordEvents: MessageStore["recordEvents"];
   /** Asked when a job runs: hooks are built after the jobs. */
   readonly hooks: () => HookRunner;
+  /** Works off the outbox. */
+  readonly sendMail: JobHandler;
 }
 
 export interface Jobs {
@@ -47,6 +49,8 @@ export interface Jobs {
   readonly admin: JobAdmin;
   readonly lateAnswers: LateAnswers;
   readonly undo: UndoControl;
+  /** A job was made by somebody else's commit: look now. */
+  wake(): void;
 }
 
 export function jobsOf(parts: JobParts): Jobs {
@@ -60,7 +64,12 @@ export function jobsOf(parts: JobParts): Jobs {
     onMade: outcome => metrics.searchTexts.inc({ outcome }),
   });
   const journal = createJournal({ db, changes });
-  const handlers = [searchText, ...resultHandlers(parts), createUndoHandler({ journal, log })];
+  const handlers = [
+    searchText,
+    ...resultHandlers(parts),
+    createUndoHandler({ journal, log }),
+    parts.sendMail,
+  ];
   const worker = new JobWorker({
     queue,
     handlers,
@@ -88,6 +97,7 @@ export function jobsOf(parts: JobParts): Jobs {
   };
   const ends: Array<() => void> = [];
   return {
+    wake: () => worker.wake(),
     lateAnswers: createLateAnswers(queue),
     undo: {
       count: selection => journal.count(selection),
@@ -104,7 +114,8 @@ export function jobsOf(parts: JobParts): Jobs {
       info: {
         name: "jobs",
         version,
-        description: "works off the job queue: search texts, hooks after the commit, late answers, undoing",
+        description:
+          "works off the job queue: search texts, hooks after the commit, late answers, undoing, the outbox",
         type: "worker",
       },
       start() {

@@ -8,11 +8,11 @@ export function keyAdmin(parts: ResealParts): KeyAdmin {
   return {
     rotate: ({ dryRun }) =>
       turns(async () => {
-        const { secrets, settings } = await (dryRun ? tryRotation(parts) : rotateMasterKey(parts));
+        const { secrets, settings, dkimKeys } = await (dryRun ? tryRotation(parts) : rotateMasterKey(parts));
         const keyId = parts.master.ids(SECRETS_PURPOSE).current;
         const traceUntil = new Date(parts.now().getTime() + parts.traceLifetimeS * 1000);
-        if (!dryRun) parts.log.info("key_rotated", { key_id: keyId, secrets, settings });
-        return { keyId, secrets, settings, traceUntil };
+        if (!dryRun) parts.log.info("key_rotated", { key_id: keyId, secrets, settings, dkim_keys: dkimKeys });
+        return { keyId, secrets, settings, dkimKeys, traceUntil };
       }),
   };
 }

@@ -8,7 +8,9 @@
 import { MairustError, messageOf } from "../core/errors.ts";
 import type { Audit } from "../core/ports/audit.ts";
 import type { HookRowChange, HookRows, StoredHook } from "../core/ports/hook-admin.ts";
+import type { GuardAdmin } from "../core/ports/hook-guard.ts";
 import type { PluginRecord, PluginRegistry, StoredPackage } from "../core/ports/plugin-registry.ts";
+import type { StoredSettings } from "../core/ports/plugin-settings.ts";
 import { type InstalledPlugins, versionsOf } from "../plugins/installed.ts";
 import { dependencyError, type NewRecord } from "../plugins/lifecycle-plan.ts";
 import { changedRows } from "./changed-rows.ts";
@@ -16,14 +18,15 @@ import { checkHookRow, type HooksInUse } from "./hook-views.ts";
 import type { HooksHandle, PreparedHooks } from "./hooks.ts";
 
 /** Steps after which a crash is to be survived, for tests. */
-export type LifecycleStep = "unpacked" | "prepared" | "audited" | "recorded" | "hooked";
+export type LifecycleStep = "unpacked" | "prepared" | "audited" | "recorded";
 
 export interface ChangeParts {
   readonly hooks: HooksHandle;
-  readonly rows: HookRows;
+  readonly rows: Pick<HookRows, "list">;
   readonly registry: PluginRegistry;
   readonly installed: InstalledPlugins;
   readonly audit: Audit;
+  readonly guard: Pick<GuardAdmin, "demotion" | "restore">;
   readonly onStep?: ((step: LifecycleStep) => Promise<void> | void) | undefined;
 }
 
@@ -42,7 +45,7 @@ export interface LifecycleChange {
   readonly detail: Readonly<Record<string, unknown>>;
   readonly actor: string;
   readonly dryRun: boolean;
-  /** More that goes with a purge. */
+  /** What of it is not in the database, for a purge. */
   readonly purge?: (() => Promise<void>) | undefined;
 }
 
@@ -52,6 +55,7 @@ export async function makeChange(parts: ChangeParts, change: LifecycleChange): P
   const before = await registry.list();
   const rowsBefore = await rows.list();
   for (const one of change.rows ?? []) if (one.kind === "put") await checkHookRow(one);
+  refuseTaken(change, rowsBefore);
   const prepared = await prepare(parts, change, before, rowsBefore);
   await parts.onStep?.("prepared");
   if (change.dryRun) {
@@ -75,23 +79,42 @@ export async function makeChange(parts: ChangeParts, change: LifecycleChange): P
   installed.forget(change.id);
   const records = await registry.list().catch(() => undefined);
   if (records !== undefined) await removeVersions(parts, change, records);
+  await forgetDemotions(parts, change);
+  await change.purge?.();
   return prepared.hooks;
 }
 
-/** The record first: hooks without their plugin would hold up mail, a plugin without its hooks has those of its manifest. */
-async function record(parts: ChangeParts, change: LifecycleChange): Promise<void> {
-  const { registry, rows } = parts;
-  const { after, before, id } = change;
+async function record({ registry, onStep }: ChangeParts, change: LifecycleChange): Promise<void> {
+  const { after, before, id, added, rows } = change;
   if (after === "purge") {
-    if ((change.rows ?? []).length > 0) await rows.apply(change.rows ?? []);
-    await change.purge?.();
-    await registry.purge(id);
+    await registry.purge(id, rows);
     return;
   }
-  await registry.put(after, before?.rowVersion, change.added);
-  await parts.onStep?.("recorded");
-  if ((change.rows ?? []).length > 0) await rows.apply(change.rows ?? []);
-  await parts.onStep?.("hooked");
+  await registry.put(after, before?.rowVersion, added, rows);
+  await onStep?.("recorded");
+}
+
+/** Found out before anything is started, also on a dry run. @throws {MairustError} `already_exists` */
+function refuseTaken({ id, rows }: LifecycleChange, before: readonly StoredHook[]): void {
+  const names = new Set(before.map(({ name }) => name));
+  const taken = rows?.find(one => one.kind === "put" && one.version === undefined && names.has(one.name));
+  if (taken === undefined) return;
+  const text = `there is a hook "${taken.name}" already; mairust hook rm ${taken.name} makes room`;
+  throw new MairustError("already_exists", `Cannot add a hook of plugin "${id}": ${text}`, {
+    publicText: text,
+  });
+}
+
+/** Somebody set these hooks, or they are gone: what they were demoted for does not count any more. */
+async function forgetDemotions(
+  { audit, guard }: ChangeParts,
+  { actor, rows }: LifecycleChange,
+): Promise<void> {
+  for (const { name } of rows ?? []) {
+    if (guard.demotion(name) === undefined) continue;
+    await audit.record({ actor, action: "hook.restore", object: name, detail: {} });
+    await guard.restore(name);
+  }
 }
 
 async function prepare(
@@ -110,6 +133,7 @@ async function prepare(
       rows: changedRows(rows, change.rows ?? []),
       needs: new Set(mustRun ? [id] : []),
       rereads: plugin => plugin === id,
+      ...(after === "purge" ? { stored: settingsWithout(hooks, id) } : {}),
     }),
   );
   if (!mustRun) return prepared;
@@ -118,6 +142,10 @@ async function prepare(
   await prepared.abort();
   const text = `plugin "${id}" says that it does not work: ${health.detail ?? "no reason is given"}`;
   throw new MairustError("plugin_failed", `Cannot use ${text}`, { publicText: text, retry: "never" });
+}
+
+function settingsWithout(hooks: HooksHandle, id: string): ReadonlyMap<string, StoredSettings> {
+  return new Map([...(hooks.inUse()?.stored ?? [])].filter(([plugin]) => plugin !== id));
 }
 
 /** What is missing of others has an error of its own; all other reasons are listed. */

@@ -51,6 +51,8 @@ export function lmtpComponent(parts: ListenerParts, intake: DrainableIntake): Li
             hostname,
             connections: lmtp.connections,
             xforwardFrom: lmtp.xforward_from,
+            // Notices of success are ours from here on: `delivery/success-notices.ts`.
+            dsn: true,
             // Read at each transaction, so that a reload counts from the next one on.
             get chainTimeoutMs() {
               return settings.config.lmtp.chain_timeout_ms;
@@ -94,7 +96,12 @@ export function lmtpComponent(parts: ListenerParts, intake: DrainableIntake): Li
 /** `drain`: what goes on after the answers. */
 type DrainableDecider = MilterDecider & { drain(deadline: Deadline): Promise<void> };
 
-export function milterComponent(parts: ListenerParts, decider: DrainableDecider): ListenerComponent {
+/** @param senderAuth  ends with it */
+export function milterComponent(
+  parts: ListenerParts,
+  decider: DrainableDecider,
+  senderAuth: { stop(): Promise<void> },
+): ListenerComponent {
   const { settings, log, metrics, version } = parts;
   const server = cell<MilterServer>("milter");
   const listeners = cell<ListenerSet>("milter.listen");
@@ -150,6 +157,7 @@ export function milterComponent(parts: ListenerParts, decider: DrainableDecider)
       async stop() {
         await server.peek()?.close();
         await listeners.peek()?.close();
+        await senderAuth.stop();
       },
     }),
   };

@@ -5,11 +5,14 @@ import type { MessageId } from "../core/ids.ts";
 import type { MimeLimits } from "../core/mime/limits.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { HookRunner } from "../core/ports/hooks.ts";
+import type { Outbox } from "../core/ports/outbox.ts";
 import type { MessageStore } from "../core/ports/store.ts";
+import type { SuccessNotices } from "../core/ports/success-notices.ts";
 import { Intake } from "../delivery/intake.ts";
 import type { DeliveryStep } from "../delivery/intake-options.ts";
 import { EDIT_ROOM_BYTES, type EditRules } from "../delivery/message-edits.ts";
 import { HookDecider } from "../delivery/milter-decider.ts";
+import { LibrarySenderAuth } from "../delivery/sender-auth.ts";
 import { TraceFields } from "../delivery/trace-field.ts";
 import { PayloadRoom } from "../hooks/payload-room.ts";
 import type { RootLog } from "../platform/log.ts";
@@ -43,6 +46,10 @@ export interface MailPathParts {
   readonly master: MasterKey;
   readonly mimeLimits: () => MimeLimits;
   readonly relay: Relay;
+  /** With DSN announced at LMTP. */
+  readonly successNotices: SuccessNotices;
+  /** For notices about held mail. */
+  readonly outbox: Outbox;
   readonly onDeliveryStep: ((step: DeliveryStep) => void) | undefined;
 }
 
@@ -52,6 +59,10 @@ export interface MailPath {
   /** For the LMTP listener. */
   readonly intake: Intake;
   readonly heldMail: HeldMail;
+  /** Its threads end with the milter listener. */
+  readonly senderAuth: { stop(): Promise<void> };
+  /** What may be changed of mail; one room for all of it. */
+  readonly edits: EditRules;
 }
 
 export function mailPath(parts: MailPathParts): MailPath {
@@ -75,6 +86,15 @@ export function mailPath(parts: MailPathParts): MailPath {
     hooks,
     edits,
     relay: { hops, folderSecret },
+    outbox: parts.outbox,
+  });
+  const { sender_auth: auth, hostname } = settings.config;
+  const senderAuth = new LibrarySenderAuth({
+    checks: auth.checks,
+    resolver: auth.resolver,
+    authservId: auth.authserv_id || hostname,
+    log,
+    observe: (method, result) => metrics.senderAuth.inc({ method, result }),
   });
   const judging = {
     ...arrival,
@@ -87,6 +107,7 @@ export function mailPath(parts: MailPathParts): MailPath {
   };
   const decider = new HookDecider({
     ...judging,
+    senderAuth,
     submissions: heldMail.submissions,
     edits,
     limits: () => ({ messageBytes: settings.config.limits.message_bytes, mime: mimeLimits() }),
@@ -94,11 +115,12 @@ export function mailPath(parts: MailPathParts): MailPath {
   const intake = new Intake({
     ...judging,
     relay: { hops, records, edits, folderSecret, onMaybeTwice: () => metrics.relayMaybeTwice.inc() },
+    successNotices: parts.successNotices,
     lateReject: () => settings.config.lmtp.late_reject,
     hostname: settings.config.hostname,
     limits: () => ({ receivedHeaders: settings.config.limits.received_headers, mime: mimeLimits() }),
     detailFolder: () => settings.config.lmtp.detail_folder,
     ...(parts.onDeliveryStep === undefined ? {} : { onStep: parts.onDeliveryStep }),
   });
-  return { decider, intake, heldMail };
+  return { decider, intake, heldMail, senderAuth, edits };
 }

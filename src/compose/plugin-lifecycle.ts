@@ -49,7 +49,7 @@ export interface LifecycleParts extends ChangeParts, LookupParts {
   readonly turns: Turns;
   readonly health: PluginLifecycle["health"];
   readonly verify: PluginLifecycle["verify"];
-  /** Settings, secrets and logs of a plugin that is purged. */
+  /** Logs and kept files of a plugin that is purged. */
   readonly purge: (id: string) => Promise<void>;
 }
 
@@ -305,7 +305,7 @@ class Lifecycle {
     const gone = { ...newRecord(id, "uninstalled"), highestVersion, developerKey };
     const rows = options.purge ? await rowsToRemove(this.#parts, id) : [];
     const what = options.purge
-      ? "with its record, hooks by command, settings, secrets and logs"
+      ? "with its record, hooks by command, settings, secrets, kept files and logs"
       : "its settings, hooks and logs are kept";
     return this.#change(
       id,

@@ -88,6 +88,7 @@ export function workerComponent(
   db: Db,
   blobs: BlobStore,
   heldMail: { housekeeping(): Promise<void> },
+  outgoing: { housekeeping(): Promise<void> },
 ): Component {
   const stopping = new AbortController();
   const ends: (() => void)[] = [];
@@ -127,6 +128,7 @@ export function workerComponent(
       repeat(HOUSEKEEPING_MS, "deleting expired rows", expire);
       repeat(HOUSEKEEPING_MS, "removing unused blobs", collect);
       repeat(HELD_MAIL_MS, "ending held mail", () => heldMail.housekeeping());
+      repeat(HELD_MAIL_MS, "ending sent mail", () => outgoing.housekeeping());
     },
     async stop() {
       stopping.abort();

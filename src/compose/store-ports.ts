@@ -12,7 +12,9 @@ import type { ServicePorts } from "../services/ports.ts";
 import { createAccountAdmin, createMessageAdmin } from "../store/admin.ts";
 import type { MailboxChanges } from "../store/changes.ts";
 import type { Db } from "../store/db.ts";
+import { createExportStore } from "../store/export.ts";
 import { createScrub } from "../store/scrub.ts";
+import { createStageAdmin } from "../store/stages.ts";
 import { createVerificationStore } from "../store/verify-results.ts";
 import { MAX_BATCH_MESSAGES } from "../wire/transfer.ts";
 import type { Arrival } from "./mail-path.ts";
@@ -26,6 +28,7 @@ export interface StorePortParts {
   readonly blobs: BlobStore;
   readonly changes: MailboxChanges;
   readonly directory: Directory & { invalidate(): void };
+  readonly directoryChanges: { publish(): void };
   readonly reader: MailboxReader;
   readonly imports: ImportStore;
   readonly arrival: Arrival;
@@ -36,11 +39,13 @@ export type StorePorts = Pick<
   ServicePorts,
   | "accounts"
   | "messages"
+  | "stages"
   | "directory"
   | "blobs"
   | "adder"
   | "mailboxes"
   | "imports"
+  | "exports"
   | "batches"
   | "verifications"
   | "maxMessageBytes"
@@ -49,21 +54,24 @@ export type StorePorts = Pick<
 
 export function storePorts(parts: StorePortParts): StorePorts {
   const { settings, log, metrics, db, blobs, changes, directory, imports, arrival, mimeLimits } = parts;
+  const { directoryChanges } = parts;
   const maxMessageBytes = () => settings.config.limits.message_bytes;
   const adding = { ...arrival, maxMessageBytes, mimeLimits, log };
   return {
     accounts: createAccountAdmin({
       db,
-      onDirectoryChange: () => directory.invalidate(),
+      onDirectoryChange: () => directoryChanges.publish(),
       onMailboxesGone: mailboxes => changes.publish(mailboxes),
       onPasswordChanged: (account, now) => log.info("account password changed", { account, now }),
     }),
     messages: createMessageAdmin(db),
+    stages: createStageAdmin({ db, onChange: () => directory.invalidate() }),
     directory,
     blobs,
     adder: createMessageAdder(adding),
     mailboxes: parts.reader,
     imports,
+    exports: createExportStore(db),
     batches: createBatchImporter({ ...adding, store: imports, maxBatch: MAX_BATCH_MESSAGES }),
     verifications: createVerificationStore(db),
     maxMessageBytes,

@@ -4,6 +4,7 @@
  */
 import type { BlobDigest, MessageId } from "./ids.ts";
 import type { Stage } from "./ports/directory.ts";
+import type { AuthFacts } from "./ports/sender-auth.ts";
 import type { TimelineEvent } from "./ports/timeline.ts";
 import type { MessageQuery } from "./search-grammar.ts";
 
@@ -39,6 +40,8 @@ export interface DomainRecord {
   readonly accounts: AccountPolicy;
   /** Of each account; 0: none. */
   readonly quotaBytes: number;
+  /** Next hop of the stages before `store`. */
+  readonly relayLmtp: string | undefined;
   readonly accountCount: number;
   readonly createdAt: Date;
 }
@@ -48,12 +51,19 @@ export interface NewDomain {
   readonly name: string;
   readonly accounts: AccountPolicy;
   readonly quotaBytes: number;
+  /** Its first one. */
+  readonly stage: Stage;
+  readonly relayLmtp?: string;
 }
 
 export interface AccountRecord {
   /** Canonical `local@domain`. */
   readonly address: string;
   readonly domain: string;
+  /** In effect. */
+  readonly stage: Stage;
+  /** Its own; undefined: the domain's. */
+  readonly ownStage: Stage | undefined;
   /** Its own; undefined: the domain's. */
   readonly quotaBytes: number | undefined;
   /** 0: none. */
@@ -165,6 +175,8 @@ export interface MessageRecord {
   readonly threadKey: string | undefined;
   readonly digest: BlobDigest;
   readonly receivedAt: Date;
+  /** What our own checks said of the sender; undefined: nothing was checked. */
+  readonly senderAuth: AuthFacts | undefined;
   /** At most {@link MAX_PLACES}, oldest first. */
   readonly places: readonly Place[];
   readonly placesTotal: number;

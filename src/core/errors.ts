@@ -121,6 +121,18 @@ export class StaleVersion extends MairustError {
   }
 }
 
+/** Something must be in order before a change is made, and is not. */
+export class PreconditionFailed extends MairustError {
+  /** `code` is stable, for scripts. */
+  readonly failures: readonly { readonly code: string; readonly text: string }[];
+
+  constructor(action: string, failures: readonly { readonly code: string; readonly text: string }[]) {
+    const publicText = `${action} is refused: ${failures.map(({ text }) => text).join("; ")}`;
+    super("not_permitted", `Cannot do it: ${publicText}`, { publicText });
+    this.failures = failures;
+  }
+}
+
 /** One or more components failed to stop; the others were stopped all the same. */
 export class StopFailed extends MairustError {
   readonly failures: ReadonlyArray<{ readonly name: string; readonly error: unknown }>;

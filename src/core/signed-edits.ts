@@ -8,6 +8,7 @@
  *
  * Sources: RFC 6376 §3.4, §3.5 (`c=`, `l=`), §5.4.2; RFC 8617 §4.1.2, §4.1.3
  */
+import { tagList } from "./dkim-tags.ts";
 import { headerFields, unfold } from "./mime/header.ts";
 
 export interface HeaderAndBodyEdit {
@@ -21,8 +22,8 @@ export interface Signature {
   readonly field: "DKIM-Signature" | "ARC-Message-Signature" | "ARC-Seal";
   /** `d=` in printable US-ASCII, as data; "" for none. */
   readonly domain: string;
-  /** In lower case. */
-  readonly signed: ReadonlySet<string>;
+  /** How often each name is signed; in lower case. */
+  readonly signed: ReadonlyMap<string, number>;
   /** Octets of the body that it covers, from the first on; `Infinity`: all of it; 0: none. */
   readonly bodyBytes: number;
 }
@@ -32,11 +33,7 @@ const NAMES: ReadonlyMap<string, Signature["field"]> = new Map([
   ["arc-message-signature", "ARC-Message-Signature"],
   ["arc-seal", "ARC-Seal"],
 ]);
-const ARC_FIELDS: ReadonlySet<string> = new Set([
-  "arc-authentication-results",
-  "arc-message-signature",
-  "arc-seal",
-]);
+const ARC_FIELDS = ["arc-authentication-results", "arc-message-signature", "arc-seal"];
 /** Longest domain that is told. */
 const MAX_DOMAIN = 255;
 /** Signatures that are looked at; a message with more of them counts as one that all edits break. */
@@ -48,7 +45,7 @@ export function signaturesOf(header: Uint8Array): readonly Signature[] {
   for (const { name, value } of headerFields(header)) {
     const field = NAMES.get(name);
     if (field === undefined) continue;
-    found.push(signatureOf(field, tagsOf(unfold(value))));
+    found.push(signatureOf(field, tagList(unfold(value)).tags));
     if (found.length > MAX_SIGNATURES) break;
   }
   return found;
@@ -67,12 +64,33 @@ export function brokenSignatures(
   );
 }
 
+/**
+ * A field that is put above all others is taken last: it breaks a signature only that names it more often than it stands there, which
+ * says that no further one may come.
+ *
+ * @param present  fields of the name in the message
+ */
+export function brokenOnTop(
+  signatures: readonly Signature[],
+  name: string,
+  present: number,
+): readonly Signature[] {
+  if (signatures.length > MAX_SIGNATURES) return signatures;
+  return signatures.filter(({ signed }) => (signed.get(name.toLowerCase()) ?? 0) > present);
+}
+
+function counted(names: readonly string[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return counts;
+}
+
 function signatureOf(field: Signature["field"], tags: ReadonlyMap<string, string>): Signature {
   // It goes into the timeline, where a NUL has no place.
   const domain = (tags.get("d") ?? "").slice(0, MAX_DOMAIN).replace(/[^\x21-\x7e]/g, "?");
-  if (field === "ARC-Seal") return { field, domain, signed: ARC_FIELDS, bodyBytes: 0 };
+  if (field === "ARC-Seal") return { field, domain, signed: counted(ARC_FIELDS), bodyBytes: 0 };
   const names = (tags.get("h") ?? "").split(":").map(name => name.trim().toLowerCase());
-  return { field, domain, signed: new Set(names), bodyBytes: coveredBytes(tags) };
+  return { field, domain, signed: counted(names), bodyBytes: coveredBytes(tags) };
 }
 
 /**
@@ -85,15 +103,4 @@ function coveredBytes(tags: ReadonlyMap<string, string>): number {
   return length !== undefined && /^\d{1,15}$/.test(length) && body.trim().toLowerCase() === "simple"
     ? Number(length)
     : Number.POSITIVE_INFINITY;
-}
-
-/** RFC 6376 §3.2; of a tag that stands there twice the first. */
-function tagsOf(value: string): ReadonlyMap<string, string> {
-  const tags = new Map<string, string>();
-  for (const item of value.split(";")) {
-    const at = item.indexOf("=");
-    const name = item.slice(0, Math.max(at, 0)).trim().toLowerCase();
-    if (name !== "" && !tags.has(name)) tags.set(name, item.slice(at + 1).replace(/\s/g, ""));
-  }
-  return tags;
 }

@@ -4,9 +4,11 @@ import type { BlobRecord } from "../core/ports/blobs.ts";
 import type { Account, Domain, ResolvedRecipient, Stage } from "../core/ports/directory.ts";
 import type { HeldMessage } from "../core/ports/holds.ts";
 import type { HookDecision, MessageFacts } from "../core/ports/hooks.ts";
+import type { AuthFacts } from "../core/ports/sender-auth.ts";
 import type { Delivery, DeliveryTarget, FlagSet } from "../core/ports/store.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import type { CarriedVerdict } from "../core/ports/verdicts.ts";
+import { authenticatedEvent } from "./milter-auth.ts";
 import { deliveryPrefix } from "./prefix.ts";
 import { messageColumns, type ReceivedMessage } from "./received-message.ts";
 
@@ -16,6 +18,8 @@ export interface ArrivedMessage {
   readonly envelope: Envelope;
   /** "" when nobody told it. */
   readonly queueId: string;
+  /** What the milter found out about the sender. */
+  readonly senderAuth?: AuthFacts;
 }
 
 /** What pre_receive came to for one account. */
@@ -63,8 +67,9 @@ export function accountDeliveries(
 export const isObserved = ({ stage }: AccountDelivery) => stage === "observe";
 
 /** What both points are told of a message. */
-function commonFacts(message: ReceivedMessage, envelope: Envelope, queueId: string) {
+function commonFacts({ message, envelope, queueId, senderAuth }: ArrivedMessage) {
   return {
+    ...(senderAuth === undefined ? {} : { senderAuth }),
     messageId: message.id,
     receivedAt: message.receivedAt,
     sizeBytes: message.staged.sizeBytes,
@@ -93,7 +98,7 @@ export function messageFacts(
   tags: readonly string[],
 ): MessageFacts {
   return {
-    ...commonFacts(arrived.message, arrived.envelope, arrived.queueId),
+    ...commonFacts(arrived),
     stage: delivery.stage,
     recipients: [delivery.account.address],
     observed: new Set(isObserved(delivery) ? [delivery.account.address] : []),
@@ -107,7 +112,7 @@ export function messageFacts(
 export function receiveFacts(arrived: ArrivedMessage, deliveries: readonly AccountDelivery[]): MessageFacts {
   const inObserve = deliveries.filter(isObserved);
   return {
-    ...commonFacts(arrived.message, arrived.envelope, arrived.queueId),
+    ...commonFacts(arrived),
     stage: deliveries[0]?.stage ?? "observe",
     recipients: deliveries.map(({ account }) => account.address),
     observed: new Set(inObserve.map(({ account }) => account.address)),
@@ -150,15 +155,20 @@ export function heldMessage(facts: DeliveryFacts): HeldMessage {
     ...messageColumns(facts.message, facts.blob),
     queueId: facts.queueId,
     mailFrom: facts.envelope.mailFrom.raw,
-    events: [receivedEvent(facts)],
+    events: arrivalEvents(facts),
   };
 }
 
-export function receivedEvent({
-  message,
-  envelope,
-  traceId,
-}: Pick<DeliveryFacts, "message" | "envelope" | "traceId">): TimelineEvent {
+type ArrivalFacts = Pick<DeliveryFacts, "message" | "envelope" | "traceId" | "senderAuth">;
+
+/** Of the message, whoever it is for: that it came, and what is known of its sender. */
+export function arrivalEvents(facts: ArrivalFacts): readonly TimelineEvent[] {
+  const { senderAuth, message } = facts;
+  const checked = senderAuth === undefined ? [] : [authenticatedEvent(senderAuth, message.receivedAt)];
+  return [receivedEvent(facts), ...checked];
+}
+
+function receivedEvent({ message, envelope, traceId }: ArrivalFacts): TimelineEvent {
   return {
     at: message.receivedAt,
     kind: "received",

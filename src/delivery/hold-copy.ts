@@ -22,7 +22,7 @@ export function newHold(
     decision,
     authUser: undefined,
     prefix: entryPrefix(facts, delivery, before),
-    session: { client, dsn },
+    session: { client, dsn, ...(facts.senderAuth === undefined ? {} : { senderAuth: facts.senderAuth }) },
     events,
   };
 }

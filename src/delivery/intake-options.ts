@@ -7,6 +7,7 @@ import type { Holds } from "../core/ports/holds.ts";
 import type { HookRunner } from "../core/ports/hooks.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { MessageStore } from "../core/ports/store.ts";
+import type { SuccessNotices } from "../core/ports/success-notices.ts";
 import type { Verdicts } from "../core/ports/verdicts.ts";
 import type { RelayOptions, RelayStep } from "./relay/relay-options.ts";
 import type { RelayPlanOptions } from "./relay/relay-plan.ts";
@@ -30,6 +31,8 @@ export interface IntakeOptions {
   readonly holds: Holds;
   readonly relay: Pick<RelayOptions, "hops" | "records" | "onMaybeTwice"> &
     Pick<RelayPlanOptions, "edits" | "folderSecret">;
+  /** Absent: DSN is not announced. */
+  readonly successNotices?: SuccessNotices;
   /** `lmtp.late_reject`. */
   readonly lateReject: () => LateReject;
   readonly log: Log;

@@ -4,11 +4,12 @@
  *
  * What fails how: over `limits.message_bytes` → `message_too_large`, no room → `disk_full`; both become the message's answer.
  */
-import { MairustError } from "../core/errors.ts";
+import { MairustError, toMairustError } from "../core/errors.ts";
 import type { MimeLimits } from "../core/mime/limits.ts";
 import { packStructure } from "../core/mime/packed.ts";
 import { MessageScanner } from "../core/mime/scanner.ts";
 import type { MessageContent, MessageFacts } from "../core/ports/hooks.ts";
+import type { Log } from "../core/ports/log.ts";
 import { MessageReceiver, type ReceivedMessage, type ReceiverParts } from "./received-message.ts";
 
 /** What hooks are told of the content. */
@@ -107,6 +108,49 @@ export class HeaderContent implements MilterContent {
   }
 
   async release(): Promise<void> {}
+}
+
+/** Of what only the checks of the sender read nothing may cost the message: what cannot be kept is not there. */
+export class SparedContent implements MilterContent {
+  readonly isWhole = false;
+  readonly message = undefined;
+  readonly #content: MilterContent;
+  readonly #log: Log;
+  #isLost = false;
+
+  constructor(content: MilterContent, log: Log) {
+    this.#content = content;
+    this.#log = log;
+  }
+
+  get full(): boolean {
+    return this.#isLost || this.#content.full;
+  }
+
+  write(chunk: Uint8Array): Promise<void> | undefined {
+    if (this.#isLost) return undefined;
+    try {
+      return this.#content.write(chunk)?.catch(error => this.#lost(error));
+    } catch (error) {
+      this.#lost(error);
+      return undefined;
+    }
+  }
+
+  async finish(declaredBytes: number | undefined): Promise<ContentFacts> {
+    if (!this.#isLost) return this.#content.finish(declaredBytes);
+    const none = new Uint8Array();
+    return { sizeBytes: 0, header: none, threadKey: undefined, structure: none, content: unreadable(0) };
+  }
+
+  release(): Promise<void> {
+    return this.#content.release();
+  }
+
+  #lost(error: unknown): void {
+    this.#isLost = true;
+    this.#log.warn("milter.not_kept", { error: toMairustError(error, "keep the message") });
+  }
 }
 
 /** Nobody reads anything. */

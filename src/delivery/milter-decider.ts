@@ -3,7 +3,8 @@
  * that is sent, with all recipients, at the end of the message. Here: who is asked for what, and what goes on after the answers;
  * `milter-message.ts` is one message.
  *
- * Where no hook stands at the message's point nothing is kept and nothing is written; only the trace field is added.
+ * Where no hook stands at the message's point, and no sender is checked, nothing is kept and nothing is written; only the trace field is
+ * added.
  *
  * Source: mail-path.md §1
  */
@@ -11,7 +12,14 @@ import type { Deadline } from "../core/deadline.ts";
 import type { MessageId } from "../core/ids.ts";
 import type { MilterDecider, MilterEnvelope, MilterMessage, MilterNeeds } from "../core/ports/milter.ts";
 import { within } from "../platform/deadline.ts";
-import { HeaderContent, type MilterContent, NoContent, WholeContent } from "./milter-content.ts";
+import { MilterAuth } from "./milter-auth.ts";
+import {
+  HeaderContent,
+  type MilterContent,
+  NoContent,
+  SparedContent,
+  WholeContent,
+} from "./milter-content.ts";
 import { DecidedMessage } from "./milter-message.ts";
 import { type MilterDeciderOptions, POINT_OF } from "./milter-options.ts";
 
@@ -25,12 +33,13 @@ export class HookDecider implements MilterDecider {
   }
 
   needs(): MilterNeeds {
-    const { hooks } = this.#options;
+    const { hooks, senderAuth } = this.#options;
     const needs = [hooks.needs("pre_receive"), hooks.needs("pre_send")];
     return {
       // Always: X-MaiRust fields from outside are removed without hooks too.
       headers: true,
-      body: needs.some(one => one.body || one.appendText === true),
+      // Asked for before anybody knows where the mail comes from.
+      body: senderAuth.readsBody || needs.some(one => one.body || one.appendText === true),
       hold: needs.some(one => one.hold),
       recipients: needs.some(one => one.addRecipients),
       replaceBody: needs.some(one => one.appendText),
@@ -43,12 +52,17 @@ export class HookDecider implements MilterDecider {
     const id = newMessageId();
     const receivedAt = now();
     const hasHooks = this.#options.hooks.has(POINT_OF[envelope.direction]);
-    const content = hasHooks ? this.#content(envelope, id, receivedAt) : new NoContent();
+    const auth = new MilterAuth(this.#options.senderAuth, envelope);
+    const isKept = hasHooks || auth.isOn;
+    const kept = isKept ? this.#content(envelope, id, receivedAt, auth.readsBody) : new NoContent();
+    const content = hasHooks ? kept : new SparedContent(kept, this.#options.log);
     return new DecidedMessage(this.#options, envelope, {
       id,
       receivedAt,
       content,
       hasHooks,
+      isKept,
+      auth,
       background: work => this.#track(work),
     });
   }
@@ -58,11 +72,11 @@ export class HookDecider implements MilterDecider {
     await within(Promise.all(this.#background), deadline).catch(() => undefined);
   }
 
-  #content(envelope: MilterEnvelope, id: MessageId, receivedAt: Date): MilterContent {
+  #content(envelope: MilterEnvelope, id: MessageId, receivedAt: Date, isRead: boolean): MilterContent {
     const { blobs, hooks, limits, log } = this.#options;
     const { mime, messageBytes } = limits();
     const { body, hold, appendText = false } = hooks.needs(POINT_OF[envelope.direction]);
-    return envelope.content === "whole" && (body || hold || appendText)
+    return envelope.content === "whole" && (isRead || body || hold || appendText)
       ? new WholeContent({ blobs, id, receivedAt, limits: mime, log }, messageBytes)
       : new HeaderContent(mime);
   }

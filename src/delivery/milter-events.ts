@@ -28,7 +28,7 @@ export function receivedAtMilter(
 }
 
 export function decisionEvent(
-  { direction }: MilterEnvelope,
+  { direction }: Pick<MilterEnvelope, "direction">,
   combined: Combined,
   decision: MilterDecision,
   at: Date,

@@ -4,6 +4,7 @@
  */
 import type { HeldRecipient, HeldSession, Holds, NewHold } from "../core/ports/holds.ts";
 import type { MilterEnvelope, MilterRecipient } from "../core/ports/milter.ts";
+import type { AuthFacts } from "../core/ports/sender-auth.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import type { CarriedVerdict } from "../core/ports/verdicts.ts";
 import { groupByDecision } from "../core/same-decision.ts";
@@ -16,6 +17,7 @@ export interface MilterHold {
   readonly holds: Holds;
   readonly message: ReceivedMessage;
   readonly envelope: MilterEnvelope;
+  readonly senderAuth: AuthFacts | undefined;
   /** One for each RCPT, in order; at least one holds. */
   readonly verdicts: readonly CarriedVerdict[];
   /** Of the hooks that were called. */
@@ -29,6 +31,7 @@ export async function holdAtMilter({
   holds,
   message,
   envelope,
+  senderAuth,
   verdicts,
   events,
   assertWanted,
@@ -43,11 +46,15 @@ export async function holdAtMilter({
       mailFrom: envelope.mailFrom.raw,
       events: [receivedAtMilter(envelope, { receivedAt, sizeBytes: blob.sizeBytes }), ...events],
     },
-    newHolds(envelope, verdicts),
+    newHolds(envelope, senderAuth, verdicts),
   );
 }
 
-function newHolds(envelope: MilterEnvelope, verdicts: readonly CarriedVerdict[]): readonly NewHold[] {
+function newHolds(
+  envelope: MilterEnvelope,
+  senderAuth: AuthFacts | undefined,
+  verdicts: readonly CarriedVerdict[],
+): readonly NewHold[] {
   const holder = verdicts.find(({ decision }) => decision.action === "hold")?.decision;
   const decided = verdicts.flatMap(({ decision }, i) => {
     const recipient = envelope.recipients[i];
@@ -65,7 +72,7 @@ function newHolds(envelope: MilterEnvelope, verdicts: readonly CarriedVerdict[])
       decision,
       authUser: envelope.auth?.user,
       prefix: new Uint8Array(),
-      session: sessionOf(envelope),
+      session: sessionOf(envelope, senderAuth),
       events: [],
     };
   });
@@ -79,6 +86,10 @@ function heldRecipient({ address, orcpt, notify }: MilterRecipient): HeldRecipie
   };
 }
 
-function sessionOf({ client, tls, dsn }: MilterEnvelope): HeldSession {
-  return { client, dsn, ...(tls === undefined ? {} : { tls: true }) };
+function sessionOf({ client, tls, dsn }: MilterEnvelope, senderAuth: AuthFacts | undefined): HeldSession {
+  return {
+    ...{ client, dsn },
+    ...(tls === undefined ? {} : { tls: true }),
+    ...(senderAuth === undefined ? {} : { senderAuth }),
+  };
 }

@@ -11,7 +11,7 @@
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError, toMairustError } from "../core/errors.ts";
 import type { MessageId } from "../core/ids.ts";
-import type { HookDecision, HookDecisions, HookPoint, MessageFacts } from "../core/ports/hooks.ts";
+import type { HookDecisions, HookPoint, MessageFacts } from "../core/ports/hooks.ts";
 import type {
   MilterDecision,
   MilterEdit,
@@ -32,6 +32,8 @@ import {
 } from "./combine-verdicts.ts";
 import { hooksDeadline } from "./hooks-time.ts";
 import { type EditedMessage, type EditReport, type SafeEdits, safeEdits } from "./message-edits.ts";
+import { decisionOf, refusal } from "./milter-answers.ts";
+import { type AuthEdits, authenticatedEvent, isToUs, type MilterAuth, NO_AUTH_EDITS } from "./milter-auth.ts";
 import type { MilterContent } from "./milter-content.ts";
 import { countDropped, milterEdits, planBcc } from "./milter-edits.ts";
 import { decisionEvent, receivedAtMilter } from "./milter-events.ts";
@@ -49,6 +51,9 @@ export interface MessageParts {
   readonly content: MilterContent;
   /** Hooks stood at its point when it began: only then was anything kept for them. */
   readonly hasHooks: boolean;
+  /** For hooks, or for the checks of the sender. */
+  readonly isKept: boolean;
+  readonly auth: MilterAuth;
   /** Takes work that goes on after the answer and never rejects. */
   readonly background: (work: Promise<void>) => void;
 }
@@ -58,8 +63,9 @@ interface Judged {
   readonly verdicts: readonly CarriedVerdict[];
   readonly events: readonly TimelineEvent[];
   readonly scope: Scope;
-  readonly facts: EditedMessage;
+  readonly facts: EditedMessage & Pick<MessageFacts, "senderAuth">;
   readonly deadline: Deadline;
+  readonly authEdits: AuthEdits;
 }
 
 interface Answer {
@@ -92,6 +98,7 @@ export class DecidedMessage implements MilterMessage {
   }
 
   write(chunk: Uint8Array): Promise<void> | undefined {
+    this.#parts.auth.write(chunk);
     return this.#parts.content.write(chunk);
   }
 
@@ -117,8 +124,8 @@ export class DecidedMessage implements MilterMessage {
 
   /** Calls that nobody waited for may still read it. */
   #release(): void {
-    const { background, content, hasHooks } = this.#parts;
-    if (!hasHooks) return;
+    const { background, content, isKept } = this.#parts;
+    if (!isKept) return;
     background(
       this.#late
         .then(() => content.release())
@@ -136,7 +143,9 @@ export class DecidedMessage implements MilterMessage {
     const tokens = reserved.filter(([name]) => name.toLowerCase() === SUBMIT_FIELD);
     const [token] = tokens;
     if (token === undefined || tokens.length > 1) return undefined;
-    const taken = await this.#options.submissions.take(token[1].trim(), this.#envelope.queueId);
+    const { queueId, recipients } = this.#envelope;
+    const addresses = recipients.map(({ address }) => address.raw);
+    const taken = await this.#options.submissions.take(token[1].trim(), queueId, addresses);
     if (taken === undefined) return undefined;
     const { point, verdicts } = taken;
     // What its release could do to it is done: text is appended, and no field breaks a signature.
@@ -164,10 +173,11 @@ export class DecidedMessage implements MilterMessage {
     if (this.#envelope.direction === "outbound") return this.#submitted(deadline);
     // Hooks that have not seen it: without the field LMTP asks them.
     const isJudged = wasAsked || !hooks.has(POINT_OF[this.#envelope.direction]);
-    if (!isJudged) return { kind: "accept", edits: [] };
     try {
-      const mayTrace = await within(hasOurs(directory, this.#envelope), deadline);
-      return { kind: "accept", edits: mayTrace ? this.#trace(false) : [] };
+      const mayEdit = await within(hasOurs(directory, this.#envelope), deadline);
+      const { edits, digest } = await this.#authenticate(mayEdit, deadline);
+      const trace = mayEdit && isJudged ? this.#trace(false, digest) : [];
+      return { kind: "accept", edits: [...trace, ...edits] };
     } catch (error) {
       log.warn("milter.no_trace", {
         queue_id: this.#envelope.queueId,
@@ -175,6 +185,24 @@ export class DecidedMessage implements MilterMessage {
       });
       return { kind: "accept", edits: [] };
     }
+  }
+
+  /** Without hooks. Where the message is not edited the result is for the timeline alone. */
+  async #authenticate(mayEdit: boolean, deadline: Deadline): Promise<AuthEdits> {
+    const { auth, content, id } = this.#parts;
+    const { directory, edits, now, store } = this.#options;
+    const envelope = this.#envelope;
+    if (!auth.isOn || !(mayEdit || (await within(isToUs(directory, envelope), deadline))))
+      return NO_AUTH_EDITS;
+    const found = await content.finish(envelope.declaredSizeBytes);
+    const outcome = await auth.check(found, deadline);
+    if (mayEdit) return auth.edits(outcome, found.header, edits.signedMail());
+    if (outcome !== undefined)
+      store.recordEvents(id, envelope.queueId, [
+        receivedAtMilter(envelope, { receivedAt: this.#parts.receivedAt, sizeBytes: found.sizeBytes }),
+        authenticatedEvent(outcome.facts, now()),
+      ]);
+    return NO_AUTH_EDITS;
   }
 
   /**
@@ -196,7 +224,9 @@ export class DecidedMessage implements MilterMessage {
   async #judge(scope: Scope, deadline: Deadline): Promise<MilterDecision> {
     const { log, now, store } = this.#options;
     const envelope = this.#envelope;
-    const { id, receivedAt, content } = this.#parts;
+    const { id, receivedAt, content, auth } = this.#parts;
+    const found = await content.finish(envelope.declaredSizeBytes);
+    const outcome = await auth.check(found, deadline);
     const facts = {
       messageId: id,
       receivedAt,
@@ -212,7 +242,8 @@ export class DecidedMessage implements MilterMessage {
       tls: envelope.tls === undefined ? undefined : true,
       tags: [],
       everyone: true,
-      ...(await content.finish(envelope.declaredSizeBytes)),
+      ...(outcome === undefined ? {} : { senderAuth: outcome.facts }),
+      ...found,
     };
     const point = POINT_OF[envelope.direction];
     const { each, events, late } = await this.#run(point, facts, deadline);
@@ -223,7 +254,10 @@ export class DecidedMessage implements MilterMessage {
       decision: decisionOf(each, scope.addresses[i]),
     }));
     const combined = envelope.direction === "inbound" ? combineInbound(verdicts) : combineOutbound(verdicts);
-    const { decision, report } = await this.#answer(combined, { verdicts, events, scope, facts, deadline });
+    const authEdits = auth.edits(outcome, found.header, this.#options.edits.signedMail());
+    const checked = outcome === undefined ? [] : [authenticatedEvent(outcome.facts, now())];
+    const judged = { verdicts, events: [...checked, ...events], scope, facts, deadline, authEdits };
+    const { decision, report } = await this.#answer(combined, judged);
     log.info("milter", {
       queue_id: envelope.queueId,
       id,
@@ -236,6 +270,8 @@ export class DecidedMessage implements MilterMessage {
     if (combined.kind !== "hold" || decision.kind === "refuse") {
       store.recordEvents(id, envelope.queueId, [
         receivedAtMilter(envelope, facts),
+        // LMTP tells it of what it takes over.
+        ...(decision.kind === "accept" && scope.hasOurs ? [] : checked),
         ...events,
         decisionEvent(envelope, combined, decision, now(), report),
       ]);
@@ -257,14 +293,17 @@ export class DecidedMessage implements MilterMessage {
       case "refuse":
         return { decision: refusal(combined.decision) };
       case "hold":
-        return { decision: await this.#hold(judged.verdicts, judged.events) };
+        return { decision: await this.#hold(judged) };
       case "accept":
         return this.#edited(combined, judged);
     }
   }
 
   /** All that is to be changed is known before anything is saved or said. */
-  async #edited(accepted: Accepted, { verdicts, scope, facts, deadline }: Judged): Promise<Answer> {
+  async #edited(
+    accepted: Accepted,
+    { verdicts, scope, facts, deadline, authEdits }: Judged,
+  ): Promise<Answer> {
     const { edits: rules, log } = this.#options;
     const safe = await safeEdits(facts, accepted, rules, deadline);
     const bcc = planBcc(accepted.addBcc, this.#envelope.recipients);
@@ -274,7 +313,8 @@ export class DecidedMessage implements MilterMessage {
     for (const { item, why } of report.skipped)
       log.warn("edit_dropped", { queue_id: this.#envelope.queueId, id: this.id, item, why });
     if (this.#envelope.direction === "inbound") {
-      const decision = await this.#accept({ ...accepted, headers: safe.headers }, scope.hasOurs, safe);
+      const wanted = { ...accepted, headers: safe.headers };
+      const decision = await this.#accept(wanted, scope.hasOurs, safe, authEdits);
       return { decision, report };
     }
     // LMTP must not take it for mail from outside.
@@ -282,10 +322,7 @@ export class DecidedMessage implements MilterMessage {
     return { decision: { kind: "accept", edits: milterEdits(safe, bcc.add) }, report };
   }
 
-  async #hold(
-    verdicts: readonly CarriedVerdict[],
-    events: readonly TimelineEvent[],
-  ): Promise<MilterDecision> {
+  async #hold({ verdicts, events, facts: { senderAuth } }: Judged): Promise<MilterDecision> {
     const { message } = this.#parts.content;
     const { holds, log } = this.#options;
     const envelope = this.#envelope;
@@ -299,7 +336,7 @@ export class DecidedMessage implements MilterMessage {
     }
     this.#assertWanted();
     const assertWanted = () => this.#assertWanted();
-    await holdAtMilter({ holds, message, envelope, verdicts, events, assertWanted });
+    await holdAtMilter({ holds, message, envelope, senderAuth, verdicts, events, assertWanted });
     return { kind: "discard" };
   }
 
@@ -307,12 +344,13 @@ export class DecidedMessage implements MilterMessage {
     accepted: Pick<Accepted, "headers" | "carried" | "uniform">,
     mayTrace: boolean,
     { fields, body }: Pick<SafeEdits, "fields" | "body">,
+    auth: AuthEdits = NO_AUTH_EDITS,
   ): Promise<MilterDecision> {
     const isRecorded = mayTrace && accepted.carried.length > 0;
     if (isRecorded) await this.#save("pre_receive", accepted);
-    const trace = mayTrace ? this.#trace(isRecorded) : [];
+    const ours = mayTrace ? [...this.#trace(isRecorded, auth.digest), ...auth.edits] : [];
     const edits = milterEdits({ headers: accepted.headers, fields, body }, []);
-    return { kind: "accept", edits: [...trace, ...edits] };
+    return { kind: "accept", edits: [...ours, ...edits] };
   }
 
   /** Whoever was answered without this decision sends the message again: what is written now would be there twice. */
@@ -337,10 +375,11 @@ export class DecidedMessage implements MilterMessage {
     });
   }
 
-  #trace(recorded: boolean): readonly MilterEdit[] {
+  #trace(recorded: boolean, authDigest?: string): readonly MilterEdit[] {
     const { edits, queueId } = this.#envelope;
     if (!edits.has("insert_header")) return [];
-    const value = this.#options.trace.value({ id: this.#parts.id, recorded }, queueId, this.#options.now());
+    const trace = { id: this.#parts.id, recorded, ...(authDigest === undefined ? {} : { authDigest }) };
+    const value = this.#options.trace.value(trace, queueId, this.#options.now());
     return value === undefined ? [] : [{ kind: "insert_header", index: 0, name: TRACE_FIELD, value }];
   }
 
@@ -348,19 +387,4 @@ export class DecidedMessage implements MilterMessage {
     const events = await late;
     if (events.length > 0) this.#options.store.recordEvents(this.#parts.id, this.#envelope.queueId, events);
   }
-}
-
-function decisionOf(each: ReadonlyMap<string, HookDecision>, address: string | undefined): HookDecision {
-  const decision = each.get(address ?? "");
-  if (decision === undefined)
-    throw new MairustError("internal", `Cannot decide about "${address}": the chain said nothing of it`);
-  return decision;
-}
-
-function refusal({ action, reply }: HookDecision): MilterDecision {
-  const { code, enhanced, text } = reply ?? {
-    ...(action === "reject" ? { code: 550, enhanced: "5.7.1" } : { code: 451, enhanced: "4.7.1" }),
-    text: "not accepted",
-  };
-  return { kind: "refuse", code, enhanced, lines: [text] };
 }

@@ -7,6 +7,7 @@ import type { Holds } from "../core/ports/holds.ts";
 import type { HookPoint, HookRunner } from "../core/ports/hooks.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Direction } from "../core/ports/milter.ts";
+import type { SenderAuth } from "../core/ports/sender-auth.ts";
 import type { MessageStore } from "../core/ports/store.ts";
 import type { Submissions } from "../core/ports/submissions.ts";
 import type { Verdicts } from "../core/ports/verdicts.ts";
@@ -18,6 +19,7 @@ export interface MilterDeciderOptions {
   readonly store: Pick<MessageStore, "recordEvents">;
   readonly directory: Directory;
   readonly hooks: HookRunner;
+  readonly senderAuth: SenderAuth;
   readonly verdicts: Verdicts;
   readonly holds: Holds;
   readonly submissions: Submissions;

@@ -1,10 +1,11 @@
 /**
- * For whom hooks at the milter count (message path, step 2): of mail from outside each recipient's domain says, of mail that is sent
- * the sender's. A domain that is not ours, or in stage `observe`, is watched only.
+ * For whom hooks at the milter count (message path, step 2): of mail from outside each recipient's stage says, of mail that is sent
+ * the sender's. Who is not ours, or in stage `observe`, is watched only. The stage is the account's own where it has one (aliases and
+ * sub-addresses mean the account), else its domain's; accounts are looked up only where some of the domain's have one of their own.
  *
  * Source: mail-path.md §1; product.md, stages
  */
-import type { MailAddress } from "../core/envelope.ts";
+import { type MailAddress, parseMailAddress } from "../core/envelope.ts";
 import type { Directory, Domain, Stage } from "../core/ports/directory.ts";
 import type { MilterEnvelope } from "../core/ports/milter.ts";
 
@@ -13,14 +14,16 @@ export interface Scope {
   readonly addresses: readonly string[];
   /** Those of them for whom hooks are only recorded. */
   readonly observed: ReadonlySet<string>;
-  /** The furthest of the domains in scope. */
+  /** The furthest of those in scope. */
   readonly stage: Stage;
-  /** A recipient is in a domain of ours that is beyond `observe`. */
+  /** A recipient is ours and beyond `observe`. */
   readonly hasOurs: boolean;
 }
 
-/** Domains that are looked up at a time for one message. */
-const LOOKUPS_AT_ONCE = 8;
+/** Domains that are looked up at a time for one message: each may be a query. */
+const DOMAINS_AT_ONCE = 8;
+/** Accounts: those that are asked for together share a query. */
+const ACCOUNTS_AT_ONCE = 200;
 const STAGE_ORDER: readonly Stage[] = ["observe", "hooks", "mirror", "store"];
 
 /**
@@ -29,50 +32,94 @@ const STAGE_ORDER: readonly Stage[] = ["observe", "hooks", "mirror", "store"];
  */
 export async function scopeOf(directory: Directory, envelope: MilterEnvelope): Promise<Scope | undefined> {
   const found = await findDomains(directory, envelope);
-  const domains = envelope.recipients.map(({ address }) => found.get(address.domain));
-  const addresses = envelope.recipients.map(({ address }, i) => addressText(address, domains[i]));
-  const hasOurs = domains.some(isBeyondObserve);
+  const to = envelope.recipients.map(({ address }) => address);
+  const stages = await stagesOf(directory, to, found);
+  const addresses = to.map(address => addressText(address, found.get(address.domain)));
+  const hasOurs = stages.some(isBeyondObserve);
   if (envelope.direction === "inbound") {
-    const observed = new Set(addresses.filter((_, i) => !isBeyondObserve(domains[i])));
-    return { addresses, observed, stage: furthest(domains), hasOurs };
+    const observed = new Set(addresses.filter((_, i) => !isBeyondObserve(stages[i])));
+    return { addresses, observed, stage: furthest(stages), hasOurs };
   }
-  const domain = await directory.findDomain(envelope.mailFrom.domain);
-  if (domain === undefined) return undefined;
-  const observed = new Set(isBeyondObserve(domain) ? [] : addresses);
-  return { addresses, observed, stage: domain.stage, hasOurs };
+  const sender = await senderOf(directory, envelope);
+  if (sender === undefined) return undefined;
+  const { address: from, domain } = sender;
+  const stage = (await stageOf(directory, from, domain)) ?? domain.stage;
+  const observed = new Set(isBeyondObserve(stage) ? [] : addresses);
+  return { addresses, observed, stage, hasOurs };
 }
 
-/** A recipient is in a domain of ours beyond `observe`. @throws {MairustError} `store_unavailable` */
+/**
+ * Whose mail it is that is sent. A sender's address of elsewhere, or none (`<>`), must not take mail of one of our users past the hooks: then
+ * the address that they logged in with says it.
+ */
+async function senderOf(
+  directory: Directory,
+  { mailFrom, auth }: MilterEnvelope,
+): Promise<{ readonly address: MailAddress; readonly domain: Domain } | undefined> {
+  const login = parseMailAddress(auth?.user ?? "");
+  for (const address of [mailFrom, login]) {
+    const domain = address.domain === "" ? undefined : await directory.findDomain(address.domain);
+    if (domain !== undefined) return { address, domain };
+  }
+  return undefined;
+}
+
+/** A recipient is ours and beyond `observe`. @throws {MairustError} `store_unavailable` */
 export async function hasOurs(directory: Directory, envelope: MilterEnvelope): Promise<boolean> {
-  for (const name of domainNames(envelope)) {
-    if (isBeyondObserve(await directory.findDomain(name))) return true;
-  }
-  return false;
+  const found = await findDomains(directory, envelope);
+  const to = envelope.recipients.map(({ address }) => address);
+  const isPlain = (domain: Domain | undefined) => domain !== undefined && !domain.hasAccountStages;
+  if ([...found.values()].some(domain => isPlain(domain) && isBeyondObserve(domain?.stage))) return true;
+  return (await stagesOf(directory, to, found)).some(isBeyondObserve);
 }
-
-const domainNames = ({ recipients }: MilterEnvelope): ReadonlySet<string> =>
-  new Set(recipients.map(({ address }) => address.domain));
 
 /** Each domain once: a thousand recipients are mostly of one, and each name that is not remembered is a query. */
 async function findDomains(
   directory: Directory,
-  envelope: MilterEnvelope,
+  { recipients }: MilterEnvelope,
 ): Promise<ReadonlyMap<string, Domain | undefined>> {
-  const names = [...domainNames(envelope)];
-  const found = new Map<string, Domain | undefined>();
-  for (let at = 0; at < names.length; at += LOOKUPS_AT_ONCE) {
-    const some = names.slice(at, at + LOOKUPS_AT_ONCE);
-    await Promise.all(some.map(async name => found.set(name, await directory.findDomain(name))));
-  }
-  return found;
+  const names = [...new Set(recipients.map(({ address }) => address.domain))];
+  const domains = await inPortions(names, DOMAINS_AT_ONCE, name => directory.findDomain(name));
+  return new Map(names.map((name, i) => [name, domains[i]]));
 }
 
-function isBeyondObserve(domain: Domain | undefined): boolean {
-  return domain !== undefined && domain.stage !== "observe";
+/** Of each address; undefined: not ours. */
+function stagesOf(
+  directory: Directory,
+  addresses: readonly MailAddress[],
+  found: ReadonlyMap<string, Domain | undefined>,
+): Promise<readonly (Stage | undefined)[]> {
+  return inPortions(addresses, ACCOUNTS_AT_ONCE, address =>
+    stageOf(directory, address, found.get(address.domain)),
+  );
 }
 
-function furthest(domains: readonly (Domain | undefined)[]): Stage {
-  const places = domains.map(domain => STAGE_ORDER.indexOf(domain?.stage ?? "observe"));
+async function stageOf(
+  directory: Directory,
+  address: MailAddress,
+  domain: Domain | undefined,
+): Promise<Stage | undefined> {
+  if (domain === undefined || !domain.hasAccountStages) return domain?.stage;
+  return (await directory.findAccount(address))?.stage ?? domain.stage;
+}
+
+async function inPortions<T, R>(
+  all: readonly T[],
+  size: number,
+  each: (one: T) => Promise<R>,
+): Promise<readonly R[]> {
+  const done: R[] = [];
+  for (let at = 0; at < all.length; at += size)
+    done.push(...(await Promise.all(all.slice(at, at + size).map(each))));
+  return done;
+}
+
+function isBeyondObserve(stage: Stage | undefined): boolean {
+  return stage !== undefined && stage !== "observe";
+}
+
+function furthest(stages: readonly (Stage | undefined)[]): Stage {
+  const places = stages.map(stage => STAGE_ORDER.indexOf(stage ?? "observe"));
   return STAGE_ORDER[Math.max(0, ...places)] ?? "observe";
 }
 

@@ -21,6 +21,7 @@ import {
   receiveFacts,
 } from "./account-delivery.ts";
 import { matchVerdict } from "./match-verdict.ts";
+import { takenFacts } from "./sender-auth-taken.ts";
 import type { Trace, TraceFields } from "./trace-field.ts";
 
 export interface PreReceiveOptions {
@@ -32,15 +33,17 @@ export interface PreReceiveOptions {
 
 export class PreReceive {
   readonly #options: PreReceiveOptions;
-  readonly #arrived: ArrivedMessage;
+  /** With what the milter found out about the sender. */
+  readonly arrived: ArrivedMessage;
   /** The milter's field, when it holds. */
   readonly trace: Trace | undefined;
-
   constructor(options: PreReceiveOptions, arrived: ArrivedMessage) {
     this.#options = options;
-    this.#arrived = arrived;
     const { message, queueId } = arrived;
-    this.trace = options.trace.find(message.structure.headerHead, queueId, options.now());
+    const { headerHead } = message.structure;
+    this.trace = options.trace.find(headerHead, queueId, options.now());
+    const senderAuth = takenFacts(headerHead, this.trace?.authDigest);
+    this.arrived = senderAuth === undefined ? arrived : { ...arrived, senderAuth };
   }
 
   /** There may be something to take over or to find out. */
@@ -62,7 +65,7 @@ export class PreReceive {
     if (!this.isNeeded || deliveries.length === 0) return judged;
     const { hooks, verdicts } = this.#options;
     if (this.trace === undefined) {
-      const { queueId } = this.#arrived;
+      const { queueId } = this.arrived;
       if (queueId !== "" && (await verdicts.wasSubmitted(queueId))) return judged;
     } else {
       const record = await verdicts.find(this.trace.id);
@@ -79,7 +82,7 @@ export class PreReceive {
     deliveries: readonly AccountDelivery[],
     judged: Map<string, Judgement>,
   ): void {
-    if (record.point !== "pre_receive" || record.queueId !== this.#arrived.queueId) return;
+    if (record.point !== "pre_receive" || record.queueId !== this.arrived.queueId) return;
     for (const { account, recipients } of deliveries) {
       const found = recipients.flatMap(recipient => matchVerdict(record, recipient) ?? []);
       // Mail to two of its addresses was wanted when it was wanted for one of them.
@@ -102,7 +105,7 @@ export class PreReceive {
     deadline: Deadline,
     onLate: (late: Promise<readonly TimelineEvent[]>) => void,
   ): Promise<void> {
-    const facts = receiveFacts(this.#arrived, deliveries);
+    const facts = receiveFacts(this.arrived, deliveries);
     const { each, events, late } = await this.#options.hooks.run("pre_receive", facts, deadline);
     if (late !== undefined) onLate(late);
     for (const { account } of deliveries) {

@@ -52,6 +52,7 @@ export function heldFacts(taken: HoldTaken, point: HookPoint, parts: FactsParts)
     observed: new Set(),
     account: target?.account.address,
     client: session.client ?? (message.queueId === "" ? {} : { ident: message.queueId }),
+    ...(session.senderAuth === undefined ? {} : { senderAuth: session.senderAuth }),
     authUser: record.authUser,
     tls: session.tls,
     header: parts.header,

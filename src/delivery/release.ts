@@ -354,7 +354,10 @@ function byPlace(a: HookDecision["by"], b: HookDecision["by"]): number {
 
 /** @throws {MairustError} `not_permitted`: whoever sent it wants to let it go */
 function refuseSender({ authUser }: HeldRecord, by: Approver): void {
-  if (authUser === undefined || by.user?.toLowerCase() !== authUser.toLowerCase()) return;
+  const login = authUser?.toLowerCase();
+  const user = by.user?.toLowerCase();
+  // A user of the host may log in by name or by address.
+  if (login === undefined || user === undefined || (login !== user && !login.startsWith(`${user}@`))) return;
   const text = "the sender of a message cannot decide about it";
   throw new MairustError("not_permitted", `Cannot release or reject: ${text}`, { publicText: text });
 }

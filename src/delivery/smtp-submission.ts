@@ -35,6 +35,8 @@ export interface SmtpReply {
   readonly taken: boolean;
   /** All lines, joined. */
   readonly text: string;
+  /** It was said before the sender was named, so it is about the server, not about the message. */
+  readonly isEarly?: true;
 }
 
 /**
@@ -80,9 +82,9 @@ class Session {
   async send(hostname: string, message: SmtpMessage): Promise<readonly SmtpReply[]> {
     const all = (reply: SmtpReply) => message.recipients.map(() => reply);
     const greeting = await this.#reply();
-    if (!greeting.taken) return all(greeting);
+    if (!greeting.taken) return all({ ...greeting, isEarly: true });
     const offered = await this.#command(`EHLO ${hostname}`);
-    if (!offered.taken) return all(offered);
+    if (!offered.taken) return all({ ...offered, isEarly: true });
     const extensions = extensionsOf(offered.text.split("\n").map(line => line.slice(4)));
     const mail = await this.#command(mailCommand(message, extensions));
     if (!mail.taken) return all(mail);

@@ -5,6 +5,7 @@
 import type { Deadline } from "../core/deadline.ts";
 import type { Envelope } from "../core/envelope.ts";
 import { MairustError, toMairustError } from "../core/errors.ts";
+import type { MessageId } from "../core/ids.ts";
 import type { ResolvedRecipient } from "../core/ports/directory.ts";
 import type { RecipientOutcome } from "../core/ports/intake.ts";
 import type { TargetResult } from "../core/ports/store.ts";
@@ -32,6 +33,7 @@ import { PreReceive } from "./pre-receive.ts";
 import type { ReceivedMessage } from "./received-message.ts";
 import { RelayPart } from "./relay/relay-part.ts";
 import { type Ruling, rulingOf } from "./ruling.ts";
+import { type StoredCopy, tellSuccess } from "./tell-success.ts";
 
 /** Who is neither refused nor failed. */
 interface Kept {
@@ -61,8 +63,8 @@ export class Transaction {
     this.#inFlight = inFlight;
     this.#resolved = resolved;
     const queueId = envelope.client.ident ?? message.structure.receivedId ?? "";
-    this.#arrived = { message, envelope, queueId };
-    this.#preReceive = new PreReceive(options, this.#arrived);
+    this.#preReceive = new PreReceive(options, { message, envelope, queueId });
+    this.#arrived = this.#preReceive.arrived;
     this.#outcomes = new Outcomes({ ...options, message, queueId });
     this.#relay = new RelayPart({ ...options, ...options.relay }, this.#arrived, this.#outcomes);
   }
@@ -209,11 +211,16 @@ export class Transaction {
       this.#arrived.message.staged.digest,
       deliveries.map(d => d.account.id),
     );
+    const known = deliveries.flatMap(delivery => {
+      const id = stored.get(delivery.account.id);
+      return id === undefined ? [] : [{ delivery, id }];
+    });
+    await this.#tellSuccess(known);
     return deliveries.filter(delivery => {
       const { account } = delivery;
       const id = stored.get(account.id);
       if (id === undefined) return true;
-      this.#outcomes.stored(delivery, id, true, {});
+      if (!this.#outcomes.has(delivery)) this.#outcomes.stored(delivery, id, true, {});
       const at = this.#options.now();
       const event = { at, kind: "duplicate", recipient: account.address, data: { stored_as: id } } as const;
       this.#options.store.recordEvents(id, this.queueId, [event]);
@@ -310,7 +317,19 @@ export class Transaction {
     if (accepted.length === 0) return;
     const results = await this.#options.store.deliver(buildDelivery(facts, accepted));
     this.#options.onStep?.("committed");
-    for (const [i, { delivery }] of accepted.entries()) this.#settle(delivery, results[i]);
+    await this.#tellSuccess(
+      accepted.flatMap(({ delivery }, i) => storedCopy(delivery, results[i], this.#arrived.message.id)),
+    );
+    for (const [i, { delivery }] of accepted.entries()) {
+      if (!this.#outcomes.has(delivery)) this.#settle(delivery, results[i]);
+    }
+  }
+
+  /** Who could not be told of now is answered 4xx: it comes again, is stored already, and its sender is told then. */
+  async #tellSuccess(copies: readonly StoredCopy[]): Promise<void> {
+    const { successNotices, log } = this.#options;
+    const failed = await tellSuccess({ successNotices, log }, this.#arrived, copies);
+    for (const [delivery, error] of failed) this.#outcomes.failed(delivery, error);
   }
 
   async #holdCopies(facts: DeliveryFacts, kept: readonly Kept[]): Promise<void> {
@@ -359,6 +378,15 @@ export class Transaction {
     for (const delivery of deliveries)
       if (!this.#outcomes.has(delivery)) this.#outcomes.failed(delivery, error);
   }
+}
+
+function storedCopy(
+  delivery: AccountDelivery,
+  result: TargetResult | undefined,
+  id: MessageId,
+): readonly StoredCopy[] {
+  if (result?.kind === "stored") return [{ delivery, id }];
+  return result?.kind === "duplicate" ? [{ delivery, id: result.messageId }] : [];
 }
 
 function undecided(delivery: AccountDelivery, received?: Judgement): DecidedDelivery {

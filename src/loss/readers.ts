@@ -1,11 +1,9 @@
 /** Where the canaries are looked for at the end: in the service's store by its API, or at the IMAP server that users read. */
-import { ImapFlow } from "imapflow";
-import { MairustError, messageOf } from "../core/errors.ts";
+import type { ImapFlow } from "imapflow";
+import { closeImap, connectImap, explainImap, listMailboxes } from "../transfer/imap-login.ts";
 import type { FoundCopy, LossCalls } from "../wire/loss-calls.ts";
 import type { ImapLogin } from "../wire/transfer-calls.ts";
 import { type CanaryName, canaryMark } from "./canary.ts";
-
-const MAX_MAILBOXES = 10_000;
 
 export interface CanaryReader {
   find(canary: CanaryName): Promise<readonly FoundCopy[]>;
@@ -64,26 +62,9 @@ async function eachMailbox(
   run: string,
   work: (client: ImapFlow, uids: number[]) => Promise<void>,
 ): Promise<void> {
-  const client = new ImapFlow({
-    host: login.host,
-    port: login.port,
-    secure: login.secure,
-    logger: false,
-    tls: { rejectUnauthorized: login.verifyCertificate },
-    auth: {
-      user: login.user,
-      pass: login.password,
-      ...(login.authorize === undefined ? {} : { authzid: login.authorize, loginMethod: "AUTH=PLAIN" }),
-    },
-  });
-  // It is an event as well as a rejection: without a listener it would end the process.
-  client.on("error", () => undefined);
+  const client = await connectImap(login);
   try {
-    await client.connect();
-    const mailboxes = (await client.list())
-      .filter(one => !one.flags.has("\\Noselect"))
-      .slice(0, MAX_MAILBOXES);
-    for (const { path } of mailboxes) {
+    for (const { path } of await listMailboxes(client, login)) {
       const lock = await client.getMailboxLock(path);
       try {
         const found = await client.search({ header: { "message-id": canaryMark(run) } }, { uid: true });
@@ -94,19 +75,9 @@ async function eachMailbox(
       }
     }
   } catch (error) {
-    const server = `${login.host}:${login.port}`;
-    const isLogin = error instanceof Error && "authenticationFailed" in error;
-    const publicText = isLogin ? `${server} does not let ${login.user} in` : `${server}: ${messageOf(error)}`;
-    throw new MairustError(
-      isLogin ? "auth_failed" : "store_unavailable",
-      `Cannot read the canaries: ${publicText}`,
-      {
-        publicText,
-        cause: error,
-      },
-    );
+    throw explainImap(error, login, "read the canaries");
   } finally {
-    await client.logout().catch(() => client.close());
+    await closeImap(client);
   }
 }
 

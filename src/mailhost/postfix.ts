@@ -42,6 +42,8 @@ export interface PostfixOptions {
   readonly aliases?: Readonly<Record<string, readonly string[]>>;
   /** Ask the sidecar's milter, with the lines of `postfix/milter-<stage>.cf`; default: no milter. */
   readonly milter?: "observe" | "store";
+  /** Nothing of the sidecar: no route, no table; for what sets that up itself. */
+  readonly bare?: boolean;
   /** main.cf parameters that are set last. */
   readonly settings?: Readonly<Record<string, string>>;
 }
@@ -89,7 +91,7 @@ export async function startPostfix(options: PostfixOptions, deadline: Deadline):
   const run = (file: string, args: readonly string[], until?: Deadline) =>
     runCommand(file, args, { env: { MAIL_CONFIG: paths.config }, deadline: until });
   const shipped = (name: string) => join(packageRoot(), "postfix", name);
-  await run("sh", [shipped("stage-store.apply")], deadline);
+  if (options.bare !== true) await run("sh", [shipped("stage-store.apply")], deadline);
   if (options.milter !== undefined) {
     await letCool(paths);
     await run("sh", [shipped("milter.apply"), options.milter], deadline);
@@ -133,7 +135,7 @@ async function writeFiles(paths: PostfixPaths, smtpPort: number, options: Postfi
   await write("main.cf", mainCf(paths, options.domains));
   await write("master.cf", masterCf(smtpPort));
   await write("virtual", lookupTable(Object.fromEntries(aliases)));
-  await write("mairust-transport", lookupTable(routes));
+  if (options.bare !== true) await write("mairust-transport", lookupTable(routes));
 }
 
 /**
@@ -155,7 +157,9 @@ async function check(paths: PostfixPaths, run: Postfix["run"], deadline: Deadlin
 async function letCool(paths: PostfixPaths): Promise<void> {
   const past = new Date(Date.now() - COOL_MS);
   for (const name of ["main.cf", "virtual", "mairust-transport"])
-    await utimes(join(paths.config, name), past, past);
+    await utimes(join(paths.config, name), past, past).catch(error => {
+      if (name !== "mairust-transport") throw error;
+    });
 }
 
 function runningPostfix(paths: PostfixPaths, smtpPort: number, daemon: Daemon, run: Postfix["run"]): Postfix {

@@ -18,6 +18,8 @@ export interface MetricsOptions {
   readonly jobs?: () => Promise<readonly JobGauges[]>;
   /** Messages that are held, as `jobs`. */
   readonly held?: () => Promise<number>;
+  /** Mails that wait to be sent, by purpose, as `jobs`. */
+  readonly outbox?: () => Promise<ReadonlyMap<string, number>>;
   /** What went through the proxies of sandboxed plugins since the start. A plugin that has none has no figure. */
   readonly network?: () => readonly EgressTraffic[];
   /** Memory, CPU, event loop of the process; default true. */
@@ -44,10 +46,12 @@ export function createMetrics(options: MetricsOptions = {}) {
   registerComponents(registry, options.components);
   if (options.jobs !== undefined) registerJobs(registry, options.jobs);
   if (options.held !== undefined) registerHeld(registry, options.held);
+  if (options.outbox !== undefined) registerOutbox(registry, options.outbox);
   const memory = registerPluginMemory(registry);
   if (options.network !== undefined) registerNetwork(registry, options.network);
   return {
     ...mailMetrics(register),
+    ...outboxMetrics(register),
     ...pluginMetrics(register),
     /** Where the memory of plugins that run here is read when the metrics are asked for. */
     setPluginMemory: memory,
@@ -96,6 +100,26 @@ function mailMetrics(register: Registrar) {
   };
 }
 
+function outboxMetrics(register: Registrar) {
+  return {
+    /** `result`: taken, refused, waiting (tried again later). One per recipient and try. */
+    outboxRecipients: register.counter("outbox_recipients_total", "what the MTA said of mail we sent", [
+      "purpose",
+      "result",
+    ]),
+    outboxUnknown: register.counter(
+      "outbox_unknown_total",
+      "mails sent again that may have been taken before",
+      ["purpose"],
+    ),
+    outboxSubmitDuration: register.histogram(
+      "outbox_submit_duration_seconds",
+      "one try to hand mail over",
+      [],
+    ),
+  };
+}
+
 function pluginMetrics(register: Registrar) {
   return {
     hookCalls: register.counter("hook_calls_total", "hook calls", ["hook", "plugin", "outcome"]),
@@ -108,6 +132,11 @@ function pluginMetrics(register: Registrar) {
     pluginDuration: register.histogram("plugin_duration_seconds", "calls of a plugin", ["plugin"]),
     pluginErrors: register.counter("plugin_errors_total", "failed calls of a plugin", ["plugin", "kind"]),
     /** 0 closed, 1 half-open, 2 open. */
+    /** `method`: spf, dkim, dmarc, arc; `result`: RFC 8601 §2.7. */
+    senderAuth: register.counter("sender_auth_total", "results of our checks of senders", [
+      "method",
+      "result",
+    ]),
     pluginCircuitState: register.gauge("plugin_circuit_state", "0 closed, 1 half-open, 2 open", ["plugin"]),
     /** `item`: the name of the answer's item; `reason`: `cap`, or none for what the grant does not have. */
     pluginDeniedActions: register.counter("plugin_denied_actions_total", "items beyond the grant or a cap", [
@@ -215,6 +244,20 @@ function registerHeld(registry: Registry, held: () => Promise<number>): void {
       this.reset();
       if (count === undefined) this.remove();
       else this.set(count);
+    },
+  });
+}
+
+function registerOutbox(registry: Registry, outbox: NonNullable<MetricsOptions["outbox"]>): void {
+  new Gauge({
+    name: `${PREFIX}outbox_queued`,
+    help: "mails that wait to be handed to the MTA",
+    labelNames: ["purpose"],
+    registers: [registry],
+    async collect() {
+      const counts = await outbox().catch(() => new Map<string, number>());
+      this.reset();
+      for (const [purpose, count] of counts) this.set({ purpose }, count);
     },
   });
 }

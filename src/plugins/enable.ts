@@ -181,7 +181,8 @@ function signatureRefusals(
   plugins: Config["plugins"],
 ): readonly Refusal[] {
   const verification = installed?.verification;
-  const isWarnedOf = verification?.revocation?.severity === "vulnerable";
+  // Whatever else is wrong with it counts all the same.
+  const isWarnedOf = verification?.state === "revoked" && verification.revocation?.severity === "vulnerable";
   const apart = verification?.isVouchedFor === true ? "private" : "unsigned";
   const state = isWarnedOf ? apart : (verification?.state ?? "unsigned");
   switch (state) {

@@ -12,6 +12,7 @@ import type { PluginRecord } from "../core/ports/plugin-registry.ts";
 import type { PluginSecrets } from "../core/ports/plugin-secrets.ts";
 import { NO_SETTINGS } from "../core/ports/plugin-settings.ts";
 import type { PluginTransport } from "../core/ports/plugin-transport.ts";
+import { deadlineAfter } from "../platform/deadline.ts";
 import type { HookConfig } from "../wire/config/schema.ts";
 import type { Manifest } from "../wire/manifest.ts";
 import { type FoundPlugin, offReason } from "./discovery.ts";
@@ -35,6 +36,9 @@ import {
   type SettingsOf,
   wantedPlugins,
 } from "./wanted.ts";
+
+/** For the end of transports that nothing calls yet. */
+const GIVE_BACK_MS = 1000;
 
 export type OnCrash = (plugin: string, reason: string, transport: PluginTransport) => void;
 
@@ -233,11 +237,17 @@ export async function loadPlugins(options: PluginHostOptions): Promise<LoadedPlu
   const pool = options.pool ?? new TransportPool();
   const plugins: HookPlugin[] = [];
   const running: Entry[] = [];
-  for (const [id, one] of checked) {
-    const made = await preparePlugin(id, one, { ...options, pool, broken: found.broken });
-    if (made.refused !== undefined) refusals.set(id, made.refused);
-    plugins.push(made.plugin);
-    if (made.entry !== undefined) running.push(made.entry);
+  try {
+    for (const [id, one] of checked) {
+      const made = await preparePlugin(id, one, { ...options, pool, broken: found.broken });
+      if (made.refused !== undefined) refusals.set(id, made.refused);
+      plugins.push(made.plugin);
+      if (made.entry !== undefined) running.push(made.entry);
+    }
+  } catch (error) {
+    // Nobody will have this host: what it took would never end.
+    await giveBack(running);
+    throw error;
   }
   for (const [id, error] of refusals) log.error("plugin_refused", { plugin: id, reason: refusalText(error) });
   const reasons = new Map([...refusals].map(([id, error]) => [id, refusalText(error)]));
@@ -251,6 +261,13 @@ export async function loadPlugins(options: PluginHostOptions): Promise<LoadedPlu
     byManifest && refusals.has(id) ? [] : rows,
   );
   return { host, hooks, refused: [...refusals.values()], idleHooks: idle };
+}
+
+/** Transports that were not started here: an end that fails leaves nothing more behind. */
+async function giveBack(entries: readonly Entry[]): Promise<void> {
+  const deadline = deadlineAfter(GIVE_BACK_MS);
+  await Promise.allSettled(entries.map(({ lease }) => lease.release(deadline)));
+  deadline.dispose();
 }
 
 interface PrepareParts extends PluginHostOptions {

@@ -3,7 +3,7 @@
  * breaker and its health. A transport is known by everything that it is made from; it ends with the last host that has it.
  */
 import type { Deadline } from "../core/deadline.ts";
-import { MairustError } from "../core/errors.ts";
+import { MairustError, messageOf } from "../core/errors.ts";
 import type { TransportSpec } from "../core/hook-plugin.ts";
 import type { PluginTransport } from "../core/ports/plugin-transport.ts";
 
@@ -76,7 +76,10 @@ async function startOf(slot: Slot, deadline: Deadline): Promise<void> {
 function healthOf(slot: Slot, maxAgeMs: number): Promise<TransportHealth> {
   const now = performance.now();
   if (slot.health !== undefined && now - slot.health.at < maxAgeMs) return slot.health.result;
-  const result = slot.transport.health();
+  // One that cannot say how it is must not keep the others' health from being told.
+  const result = slot.transport
+    .health()
+    .catch((error: unknown): TransportHealth => ({ status: "error", detail: messageOf(error) }));
   slot.health = { result, at: now };
   return result;
 }

@@ -56,6 +56,11 @@ export function transportSpec(
   return { ...common, kind: "script", mode, folder, command, workers };
 }
 
+/** Beside the folder of packages, of which each version has its own. @param dir  `plugins.dir` */
+export function persistentDirOf(dir: string, id: string): string {
+  return join(dirname(dir), "plugin-data", id);
+}
+
 /** What the manifest asks to be held to; where it says nothing, the defaults, and no network. */
 function confinementOf({ id, limits = {} }: Manifest, plugins: PluginRules): Confinement {
   return {
@@ -63,8 +68,7 @@ function confinementOf({ id, limits = {} }: Manifest, plugins: PluginRules): Con
     cpuMs: limits.cpu_ms ?? DEFAULT_CPU_MS,
     memoryMb: limits.memory_mb ?? DEFAULT_MEMORY_MB,
     network: { mode: limits.network ?? "none", allow: limits.network_allow ?? [] },
-    // Beside the folder of packages, of which each version has its own.
-    persistentDir: limits.persistent_dir === true ? join(dirname(plugins.dir), "plugin-data", id) : undefined,
+    persistentDir: limits.persistent_dir === true ? persistentDirOf(plugins.dir, id) : undefined,
     requireLimits: plugins.require_limits,
   };
 }

@@ -27,18 +27,25 @@ export type PipedChild = ChildProcess & {
 };
 
 /**
- * @param options.setpriv  more options of setpriv(1), where that is there
- * @param options.before   program and arguments that start the command
+ * @param options.before  program and arguments that start the command
+ * @param options.user    whose the process is; absent: the service's own user
  */
 export function spawnChild(
   { command, folder, pluginId }: ProcessSpec,
-  options: { readonly setpriv?: readonly string[]; readonly before?: readonly string[] } = {},
+  options: {
+    readonly before?: readonly string[];
+    readonly user?: { readonly uid: number; readonly gid: number } | undefined;
+  } = {},
 ): PipedChild {
+  const { user, before = [] } = options;
   const setpriv = SETPRIV.find(path => existsSync(path));
-  const head =
-    setpriv === undefined ? [] : [setpriv, "--pdeathsig", "KILL", ...(options.setpriv ?? []), "--"];
-  const [program = "", ...args] = [...head, ...(options.before ?? []), ...command];
+  const become =
+    user === undefined ? [] : ["--reuid", `${user.uid}`, "--regid", `${user.gid}`, "--clear-groups"];
+  const head = setpriv === undefined ? [] : [setpriv, "--pdeathsig", "KILL", ...become, "--"];
+  const [program = "", ...args] = [...head, ...before, ...command];
   return spawn(program, args, {
+    // A changed user drops the signal at the parent's death, so setpriv does both where it is there.
+    ...(setpriv === undefined && user !== undefined ? { uid: user.uid, gid: user.gid } : {}),
     cwd: folder,
     detached: true,
     stdio: ["pipe", "pipe", "pipe"],

@@ -11,6 +11,7 @@ import type {
   ImportRecord,
   ImportState,
   OpenedMailbox,
+  SourceFolder,
   SourceMessage,
   SourceUids,
   Verification,
@@ -23,7 +24,7 @@ import { encodeCursor, type PageAsked, type PageGiven, pageRequest } from "./pag
 import type { ServicePorts } from "./ports.ts";
 
 /** @throws {MairustError} `unknown_account`, `address_syntax` */
-async function accountOf(ports: ServicePorts, address: string): Promise<Account> {
+export async function accountOf(ports: ServicePorts, address: string): Promise<Account> {
   const found = await ports.directory.findAccount(parseMailAddress(address));
   if (found !== undefined) return found.account;
   const text = `no such account "${address}"`;
@@ -33,11 +34,11 @@ async function accountOf(ports: ServicePorts, address: string): Promise<Account>
 /** @throws {MairustError} `unknown_account` */
 export async function startImport(
   ports: ServicePorts,
-  asked: { readonly account: string; readonly source: string },
+  asked: { readonly account: string } & Pick<ImportRecord, "kind" | "source">,
   dryRun: boolean,
 ): Promise<ImportRecord> {
   const account = await accountOf(ports, asked.account);
-  return ports.imports.start(account.id, asked.source, dryRun);
+  return ports.imports.start(account.id, asked, dryRun);
 }
 
 /** Newest first. */
@@ -78,12 +79,13 @@ export async function openImportMailbox(
     readonly name: string;
     readonly subscribe: boolean;
     readonly source: SourceUids | undefined;
+    readonly folder: SourceFolder | undefined;
   },
   dryRun: boolean,
 ): Promise<OpenedMailbox> {
   const account = await accountOf(ports, asked.account);
-  const { subscribe, source } = asked;
-  return ports.imports.openMailbox(account.id, asked.name, { subscribe, source, dryRun });
+  const { subscribe, source, folder } = asked;
+  return ports.imports.openMailbox(account.id, asked.name, { subscribe, source, folder, dryRun });
 }
 
 /** What is new; flags that changed at the source are changed here. @throws {MairustError} `unknown_account`, `not_found` */
@@ -109,10 +111,11 @@ export async function closeImportMailbox(
     readonly name: string;
     readonly importId: number;
     readonly source: SourceUids | undefined;
+    readonly seen: (SourceFolder & { readonly modseq: bigint }) | undefined;
   },
 ): Promise<{ readonly uidNext: number; readonly goneAtSource: number; readonly uids: "kept" | "own" }> {
   const account = await accountOf(ports, asked.account);
-  return ports.imports.closeMailbox(account.id, asked.name, asked.importId, asked.source);
+  return ports.imports.closeMailbox(account.id, asked.name, asked.importId, asked.source, asked.seen);
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Use cases on background jobs: list, show, cancel, run again. */
 import type { JobFilter, JobRecord } from "../core/ports/jobs.ts";
+import { type Actor, audited } from "./audit.ts";
 import { type PageAsked, type PageGiven, pageGiven, pageRequest } from "./paging.ts";
 import type { ServicePorts } from "./ports.ts";
 
@@ -18,11 +19,13 @@ export function getJob(ports: ServicePorts, id: number): Promise<JobRecord> {
 }
 
 /** @throws {MairustError} `not_found`, `invalid_state`, `not_permitted` (a standing job) */
-export function cancelJob(ports: ServicePorts, id: number): Promise<JobRecord> {
-  return ports.jobs.cancel(id);
+export function cancelJob(ports: ServicePorts, id: number, { who }: Actor): Promise<JobRecord> {
+  const entry = { actor: who, action: "job.cancel", object: String(id), detail: {} };
+  return audited(ports, entry, { dryRun: false }, () => ports.jobs.cancel(id));
 }
 
 /** @throws {MairustError} `not_found`, `invalid_state` (neither failed nor canceled) */
-export function retryJob(ports: ServicePorts, id: number): Promise<JobRecord> {
-  return ports.jobs.retry(id);
+export function retryJob(ports: ServicePorts, id: number, { who }: Actor): Promise<JobRecord> {
+  const entry = { actor: who, action: "job.retry", object: String(id), detail: {} };
+  return audited(ports, entry, { dryRun: false }, () => ports.jobs.retry(id));
 }

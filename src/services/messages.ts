@@ -5,6 +5,7 @@ import { MairustError } from "../core/errors.ts";
 import type { AddedMessage } from "../core/ports/message-adder.ts";
 import type { FlagSet } from "../core/ports/store.ts";
 import { parseSearch } from "../core/search-grammar.ts";
+import { type Actor, audited } from "./audit.ts";
 import { type PageAsked, type PageGiven, pageGiven, pageRequest } from "./paging.ts";
 import type { ServicePorts } from "./ports.ts";
 
@@ -34,13 +35,21 @@ export interface RawContent {
   readonly content: AsyncIterable<Uint8Array>;
 }
 
-/** The bytes a mail client would fetch. @param id  undefined: the place says which. @throws {MairustError} `not_found` */
+/**
+ * The bytes a mail client would fetch; that somebody asked for them is recorded.
+ * @param id  undefined: the place says which
+ * @throws {MairustError} `not_found`, `store_unavailable`
+ */
 export async function readRaw(
   ports: ServicePorts,
   id: string | undefined,
   place: PlaceSelector,
+  { who }: Actor,
 ): Promise<RawContent> {
   const raw = await ports.messages.raw(id, place);
+  const { account, mailbox, uid } = raw;
+  if (id === undefined) await ports.bodyReads.openedMailbox(who, account, mailbox);
+  else await ports.bodyReads.opened(who, "message.read", id, { account, mailbox, uid });
   return { raw, content: prefixed(raw, ports.blobs.get(raw.digest)) };
 }
 
@@ -49,7 +58,7 @@ async function* prefixed(raw: RawMessage, blob: AsyncIterable<Uint8Array>): Asyn
   yield* blob;
 }
 
-export interface AddAsked {
+export interface AddAsked extends Actor {
   readonly account: string;
   readonly mailbox: string;
   readonly flags: FlagSet;
@@ -92,13 +101,12 @@ export async function addMessage(ports: ServicePorts, asked: AddAsked): Promise<
     return { ...common, sizeBytes: counter.bytes, added: undefined };
   }
   const internalDate = asked.internalDate ?? new Date();
-  const added = await ports.adder.add({
-    account,
-    mailbox: wanted,
-    flags: asked.flags,
-    internalDate,
-    content,
-  });
+  const added = await audited(
+    ports,
+    { actor: asked.who, action: "message.add", object: account.address, detail: { mailbox: wanted } },
+    asked,
+    () => ports.adder.add({ account, mailbox: wanted, flags: asked.flags, internalDate, content }),
+  );
   return { ...common, mailbox: added.mailbox, sizeBytes: added.sizeBytes, added };
 }
 

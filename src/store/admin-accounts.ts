@@ -11,6 +11,7 @@ import type {
 import { parseMailAddress } from "../core/envelope.ts";
 import { MairustError } from "../core/errors.ts";
 import { accountId, type MailboxId, mailboxId } from "../core/ids.ts";
+import type { Stage } from "../core/ports/directory.ts";
 import { createAccount } from "./accounts.ts";
 import { addressText, readAddress, readDomain } from "./addresses.ts";
 import { change, pageOf } from "./admin-change.ts";
@@ -29,6 +30,8 @@ interface AccountRow {
   readonly id: number;
   readonly domain: string;
   readonly local_part: string;
+  readonly own_stage: Stage | null;
+  readonly domain_stage: Stage;
   readonly quota_bytes: number | null;
   readonly domain_quota: number;
   readonly used_bytes: number;
@@ -41,6 +44,8 @@ interface AccountRow {
 const toRecord = (row: AccountRow): AccountRecord => ({
   address: `${row.local_part}@${row.domain}`,
   domain: row.domain,
+  stage: row.own_stage ?? row.domain_stage,
+  ownStage: row.own_stage ?? undefined,
   quotaBytes: row.quota_bytes ?? undefined,
   effectiveQuotaBytes: row.quota_bytes ?? row.domain_quota,
   usedBytes: row.used_bytes,
@@ -53,6 +58,7 @@ const toRecord = (row: AccountRow): AccountRecord => ({
 function selectAccounts(q: Queryable, rest: Fragment): Promise<readonly AccountRow[]> {
   return q.query<AccountRow>`
     select a.id, a.domain, a.local_part, a.quota_bytes, d.quota_bytes as domain_quota, a.used_bytes, a.used_messages, a.created_at,
+           a.stage as own_stage, d.stage as domain_stage,
            a.password_hash is not null as has_password,
            array(select l.local_part || '@' || l.domain from aliases l where l.account_id = a.id
                  order by l.domain, l.local_part limit ${SHOWN_ALIASES}) as aliases
@@ -151,7 +157,8 @@ async function removeEntries(tx: Tx, mailboxes: readonly number[]): Promise<bool
   await tx.query`
     delete from messages m where m.message_id = any(${ids}::uuid[])
       and not exists (select 1 from entries e where e.message_id = m.message_id)
-      and not exists (select 1 from holds h where h.open_message_id = m.message_id)`;
+      and not exists (select 1 from holds h where h.open_message_id = m.message_id)
+      and not exists (select 1 from outbox o where o.open_message_id = m.message_id)`;
   return true;
 }
 

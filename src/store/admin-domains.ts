@@ -20,6 +20,7 @@ interface DomainRow {
   readonly stage: Stage;
   readonly accounts: AccountPolicy;
   readonly quota_bytes: number;
+  readonly relay_lmtp: string | null;
   readonly account_count: number;
   readonly created_at: Date;
 }
@@ -30,13 +31,14 @@ const toRecord = (row: DomainRow): DomainRecord => ({
   stage: row.stage,
   accounts: row.accounts,
   quotaBytes: row.quota_bytes,
+  relayLmtp: row.relay_lmtp ?? undefined,
   accountCount: row.account_count,
   createdAt: row.created_at,
 });
 
 function selectDomains(q: Queryable, rest: Fragment): Promise<readonly DomainRow[]> {
   return q.query<DomainRow>`
-    select d.name, d.tenant, d.stage, d.accounts, d.quota_bytes, d.created_at,
+    select d.name, d.tenant, d.stage, d.accounts, d.quota_bytes, d.relay_lmtp, d.created_at,
            (select count(*) from accounts a where a.domain = d.name) as account_count
     from domains d where d.enabled ${rest}`;
 }
@@ -58,14 +60,18 @@ export async function getDomain(q: Queryable, name: string): Promise<DomainRecor
   throw new MairustError("unknown_domain", `Cannot find the domain: ${text}`, { publicText: text });
 }
 
-/** Always in stage `store`: the only one that this version has. @throws {MairustError} `already_exists`, `invalid_argument` */
+/** @throws {MairustError} `already_exists`, `invalid_argument` */
 export async function addDomain(db: Db, domain: NewDomain, options: ChangeOptions): Promise<DomainRecord> {
   const name = readDomain(domain.name);
+  const { accounts, quotaBytes, stage, relayLmtp = null } = domain;
   return change(db, options, async tx => {
     const [row] = await tx.query<{ name: string }>`
-      insert into domains (name, accounts, quota_bytes) values (${name}, ${domain.accounts}, ${domain.quotaBytes})
+      insert into domains (name, accounts, quota_bytes, stage, relay_lmtp)
+      values (${name}, ${accounts}, ${quotaBytes}, ${stage}, ${relayLmtp})
       on conflict (name) do update
-        set accounts = excluded.accounts, quota_bytes = excluded.quota_bytes, enabled = true, origin = 'created'
+        set accounts = excluded.accounts, quota_bytes = excluded.quota_bytes, stage = excluded.stage, stage_since = now(),
+            stage_by = '', stage_version = domains.stage_version + 1, relay_lmtp = excluded.relay_lmtp, relay_by_file = false,
+            enabled = true, origin = 'created'
         where not domains.enabled
       returning name`;
     if (row === undefined) {

@@ -13,6 +13,7 @@ import {
 import { parseMailAddress } from "../core/envelope.ts";
 import { MairustError } from "../core/errors.ts";
 import { blobDigest, messageId } from "../core/ids.ts";
+import type { AuthFacts } from "../core/ports/sender-auth.ts";
 import { FLAG_SEEN } from "../core/ports/store.ts";
 import type { MessageQuery, TextTerms } from "../core/search-grammar.ts";
 import { foldSearchText } from "../core/search-text/fold.ts";
@@ -35,6 +36,7 @@ interface MessageRow {
   readonly thread_key: string | null;
   readonly digest: string;
   readonly received_at: Date;
+  readonly sender_auth: AuthFacts | null;
 }
 
 interface PlaceRow {
@@ -139,8 +141,8 @@ async function placeConditions(q: Queryable, query: MessageQuery): Promise<Fragm
 function selectMessages(q: Queryable, rest: Fragment): Promise<readonly MessageRow[]> {
   return q.query<MessageRow>`
     select m.message_id, m.subject, m.from_text, m.message_id_header, m.queue_id, m.mail_from, m.size_bytes, m.attachments,
-           m.thread_key, encode(m.blob_digest, 'hex') as digest, m.received_at
-    from messages m ${rest}`;
+           m.thread_key, encode(m.blob_digest, 'hex') as digest, m.received_at, sa.facts as sender_auth
+    from messages m left join sender_auth sa on sa.message_id = m.message_id ${rest}`;
 }
 
 /** @throws {MairustError} `unknown_account`, `invalid_argument` */
@@ -276,6 +278,7 @@ function toRecord(row: MessageRow, places: readonly PlaceRow[]): MessageRecord {
     threadKey: row.thread_key ?? undefined,
     digest: blobDigest(row.digest),
     receivedAt: row.received_at,
+    senderAuth: row.sender_auth ?? undefined,
     places: places.map(toPlace),
     placesTotal: places[0]?.total ?? 0,
   };

@@ -105,7 +105,10 @@ export async function collectBlobs(options: CollectorOptions, signal?: AbortSign
   };
 }
 
-/** Step 1, page by page in digest order: messages that are in no mailbox, not held and no copy of relayed mail go, then blobs without messages are claimed. */
+/**
+ * Step 1, page by page in digest order: messages that are in no mailbox, not held, not to be sent and no copy of relayed mail go, then blobs
+ * without messages are claimed.
+ */
 async function claimUnused(
   { db, unusedS }: Ages,
   signal: AbortSignal | undefined,
@@ -139,6 +142,7 @@ async function claimPage(tx: Queryable, after: string, unusedS: number): Promise
              and not exists (select from messages m join entries e using (message_id) where m.blob_digest = b.digest)
              and not exists (select from messages m join holds h on h.open_message_id = m.message_id where m.blob_digest = b.digest)
              and not exists (select from messages m join relay_copies c using (message_id) where m.blob_digest = b.digest)
+             and not exists (select from messages m join outbox o on o.open_message_id = m.message_id where m.blob_digest = b.digest)
              as unused
     from blobs b where digest > decode(${after}, 'hex') order by digest limit ${PAGE}`;
   const last = rows.length < PAGE ? undefined : rows.at(-1)?.digest;
@@ -154,7 +158,8 @@ async function claimPage(tx: Queryable, after: string, unusedS: number): Promise
     delete from messages m where m.blob_digest = any(${digests}::bytea[])
       and not exists (select from entries e where e.message_id = m.message_id)
       and not exists (select from holds h where h.open_message_id = m.message_id)
-      and not exists (select from relay_copies c where c.message_id = m.message_id)`;
+      and not exists (select from relay_copies c where c.message_id = m.message_id)
+      and not exists (select from outbox o where o.open_message_id = m.message_id)`;
   const claimed = await tx.run`
     update blobs b set claimed_at = now()
     where b.digest = any(${digests}::bytea[]) and not exists (select from messages m where m.blob_digest = b.digest)`;

@@ -1,6 +1,8 @@
 /**
  * Which account a recipient means (message path, step 6): exact address, alias, then without `+detail`. Lookups that arrive
  * together share one query; answers are remembered for a moment, because Postfix asks for the same few recipients again and again.
+ * What is remembered is forgotten when something changed, here or on another node (`directory-changes.ts`), and an answer that was on
+ * its way meanwhile is given and not remembered: from then on nobody is told the old stage.
  */
 
 import type { MailAddress } from "../core/envelope.ts";
@@ -21,7 +23,7 @@ import type { Db } from "./db.ts";
 
 /** Answers remembered. */
 const CACHE_SIZE = 10_000;
-/** How long: bounds how late another node's change of an account is seen here. */
+/** How long: bounds how late a change is seen here whose news did not come (the connection that hears was lost). */
 const CACHE_MS = 3_000;
 /**
  * How long a remembered answer serves when the database is away: only for mail that is handed on, which needs nothing else of it.
@@ -35,6 +37,7 @@ const MAX_WAITING = 10_000;
 
 interface LookupRow {
   ord: number;
+  /** null: the domain of the address is none of ours. */
   domain: string | null;
   tenant: string;
   stage: Stage;
@@ -44,7 +47,6 @@ interface LookupRow {
   has_account_stages: boolean;
   account_stage: Stage | null;
   account_id: number | null;
-  account_domain: string;
   local_part: string;
   quota_bytes: number | null;
   used_bytes: number;
@@ -58,7 +60,7 @@ interface Lookup {
   readonly domain: Domain | undefined;
   readonly account: Account | undefined;
   readonly stage: Stage;
-  readonly detail: string | undefined;
+  readonly detail: { readonly detail?: string };
 }
 
 export class StoreDirectory implements Directory {
@@ -68,6 +70,8 @@ export class StoreDirectory implements Directory {
   readonly #lookups: Batcher<MailAddress, Lookup>;
   /** By name as received: the canonical form costs more than the look. That a domain is not ours is remembered too. */
   readonly #domains = new Map<string, { readonly found: Domain | undefined; readonly until: number }>();
+  /** Rises with each change: what was asked before it is not remembered after it. */
+  #generation = 0;
 
   /** Domains in the stages that keep nothing here, with the moment they were last heard of. */
   readonly #seen = new Map<string, { readonly domain: Domain; readonly at: number }>();
@@ -80,6 +84,7 @@ export class StoreDirectory implements Directory {
 
   /** Forget remembered answers: call after a domain, account or alias changed. */
   invalidate(): void {
+    this.#generation += 1;
     this.#cache.clear();
     this.#domains.clear();
     this.#seen.clear();
@@ -90,7 +95,9 @@ export class StoreDirectory implements Directory {
     if (cached !== undefined && cached.until > this.#now()) return cached.found;
     const canonical = canonicalDomain(name);
     if (canonical === undefined) return undefined;
+    const generation = this.#generation;
     const found = await readDomainRow(this.#db, canonical);
+    if (generation !== this.#generation) return found;
     if (this.#domains.size >= CACHE_SIZE) this.#domains.clear();
     this.#domains.set(name, { found, until: this.#now() + CACHE_MS });
     return found;
@@ -101,6 +108,7 @@ export class StoreDirectory implements Directory {
   }
 
   async resolveRecipient(address: MailAddress): Promise<ResolvedRecipient> {
+    const generation = this.#generation;
     const { found, domain } = await this.#find(address, true);
     if (found !== undefined) return found;
     if (domain === undefined) {
@@ -111,7 +119,11 @@ export class StoreDirectory implements Directory {
     const base = withoutDetail(address);
     const canonical = canonicalAddress(base);
     if (domain.stage !== "store" && (domain.accounts === "listed" || domain.stage !== "mirror"))
-      return this.#remember(address.raw, unlisted(address, domain), domain, domain.stage, undefined);
+      return this.#remember(generation, address.raw, {
+        account: unlisted(address, domain),
+        domain,
+        stage: domain.stage,
+      });
     if (domain.accounts !== "auto" || canonical === undefined) {
       throw new MairustError(
         "unknown_account",
@@ -122,14 +134,16 @@ export class StoreDirectory implements Directory {
       );
     }
     await this.#db.begin(tx => createAccount(tx, base));
-    const { account, stage } = await this.#lookups.add(base);
-    if (account === undefined) {
+    const made = await this.#lookups.add(base);
+    if (made.account === undefined || made.domain === undefined) {
       throw new MairustError(
         "store_unavailable",
         `Cannot create account "${base.raw}": it is not there after its creation`,
       );
     }
-    return this.#remember(address.raw, account, domain, stage, detailOf(address));
+    const { account, stage } = made;
+    const detail = detailOf(address);
+    return this.#remember(generation, address.raw, { account, domain: made.domain, stage, ...detail });
   }
 
   /** @returns the domain alone where the account is not there */
@@ -145,6 +159,7 @@ export class StoreDirectory implements Directory {
         ? { domain: found.domain }
         : { found, domain: found.domain };
     }
+    const generation = this.#generation;
     let hit: Lookup;
     try {
       hit = await this.#lookups.add(address);
@@ -155,7 +170,7 @@ export class StoreDirectory implements Directory {
     }
     const { account, domain, stage, detail } = hit;
     if (account === undefined || domain === undefined) return { domain };
-    return { found: this.#remember(address.raw, account, domain, stage, detail), domain };
+    return { found: this.#remember(generation, address.raw, { account, domain, stage, ...detail }), domain };
   }
 
   /** The database is away. Of stages that keep nothing here: the next hop knows who is there. */
@@ -175,18 +190,15 @@ export class StoreDirectory implements Directory {
     return { account: unlisted(address, domain), domain, stage: domain.stage };
   }
 
-  #remember(
-    key: string,
-    account: Account,
-    domain: Domain,
-    stage: Stage,
-    detail: string | undefined,
-  ): ResolvedRecipient {
+  /** @param generation  when it was asked for */
+  #remember(generation: number, key: string, found: ResolvedRecipient): ResolvedRecipient {
+    if (generation !== this.#generation) return found;
+    const { domain } = found;
     if (isPassing(domain.stage)) {
       if (this.#seen.size >= CACHE_SIZE) this.#seen.clear();
       this.#seen.set(domain.name, { domain, at: this.#now() });
     } else this.#seen.delete(domain.name);
-    return this.#keep(key, { account, domain, stage, ...(detail === undefined ? {} : { detail }) });
+    return this.#keep(key, found);
   }
 
   #keep(key: string, found: ResolvedRecipient): ResolvedRecipient {
@@ -226,9 +238,9 @@ function withoutDetail(address: MailAddress): MailAddress {
   return { raw: `${local}@${address.domain}`, local, domain: address.domain };
 }
 
-function detailOf(address: MailAddress): string | undefined {
+function detailOf(address: MailAddress): { readonly detail?: string } {
   const plus = address.local.indexOf("+");
-  return plus <= 0 ? undefined : address.local.slice(plus + 1);
+  return plus <= 0 ? {} : { detail: address.local.slice(plus + 1) };
 }
 
 async function lookUp(db: Db, batch: readonly MailAddress[]): Promise<readonly Lookup[]> {
@@ -238,13 +250,13 @@ async function lookUp(db: Db, batch: readonly MailAddress[]): Promise<readonly L
     const base = canonicalAddress(withoutDetail(address));
     return { o: ord, d: exact?.domain ?? base?.domain, l: exact?.local, b: base?.local };
   });
-  // Exact account, then alias, then the account or alias without detail: the first that exists wins.
+  // Exact account, then alias, then the account or alias without detail: the first that exists wins. Then its own domain counts.
   const rows = await db.query<LookupRow>`
     select w.o as ord, d.name as domain, d.tenant, d.stage, d.accounts, d.quota_bytes as domain_quota,
-           a.id as account_id, a.domain as account_domain, a.local_part, a.quota_bytes, a.used_bytes, a.used_messages, hit.matched,
+           a.id as account_id, a.local_part, a.quota_bytes, a.used_bytes, a.used_messages, hit.matched,
            d.relay_lmtp, d.has_account_stages, a.stage as account_stage
     from json_to_recordset(${JSON.stringify(wanted)}::text::json) as w(o int, d text, l text, b text)
-    left join domains d on d.name = w.d and d.enabled
+    left join domains asked on asked.name = w.d and asked.enabled
     left join lateral (
       select id, matched from (
         select id, 'exact' as matched, 1 as rank from accounts where domain = w.d and local_part = w.l
@@ -253,7 +265,8 @@ async function lookUp(db: Db, batch: readonly MailAddress[]): Promise<readonly L
         union all select account_id, 'base', 4 from aliases where w.b is distinct from w.l and domain = w.d and local_part = w.b
       ) candidates order by rank limit 1
     ) hit on true
-    left join accounts a on a.id = hit.id and d.name is not null
+    left join accounts a on a.id = hit.id and asked.name is not null
+    left join domains d on d.name = coalesce(a.domain, asked.name)
     order by w.o`;
   return batch.map((address, ord) => lookup(rows[ord], address));
 }
@@ -268,7 +281,7 @@ async function readDomainRow(db: Db, name: string): Promise<Domain | undefined> 
 
 function lookup(row: LookupRow | undefined, address: MailAddress): Lookup {
   if (row === undefined || row.domain === null)
-    return { domain: undefined, account: undefined, stage: "store", detail: undefined };
+    return { domain: undefined, account: undefined, stage: "store", detail: {} };
   const domain: Domain = {
     name: row.domain,
     tenant: row.tenant,
@@ -279,14 +292,14 @@ function lookup(row: LookupRow | undefined, address: MailAddress): Lookup {
     hasAccountStages: row.has_account_stages,
   };
   const stage = row.account_stage ?? row.stage;
-  if (row.account_id === null) return { domain, account: undefined, stage, detail: undefined };
+  if (row.account_id === null) return { domain, account: undefined, stage, detail: {} };
   const account: Account = {
     id: accountId(row.account_id),
-    address: `${row.local_part}@${row.account_domain}`,
-    domain: row.account_domain,
+    address: `${row.local_part}@${row.domain}`,
+    domain: row.domain,
     quotaBytes: row.quota_bytes ?? row.domain_quota,
     usedBytes: row.used_bytes,
     usedMessages: row.used_messages,
   };
-  return { domain, account, stage, detail: row.matched === "base" ? detailOf(address) : undefined };
+  return { domain, account, stage, detail: row.matched === "base" ? detailOf(address) : {} };
 }

@@ -98,6 +98,7 @@ export async function dropMessages(tx: Tx, messages: readonly string[]): Promise
       and not exists (select from entries e where e.message_id = m.message_id)
       and not exists (select from holds h where h.open_message_id = m.message_id)
       and not exists (select from relay_copies c where c.message_id = m.message_id)
+      and not exists (select from outbox o where o.open_message_id = m.message_id)
     returning encode(m.blob_digest, 'hex') as digest`;
   const digests = [...new Set(gone.map(row => `\\x${row.digest}`))].sort();
   if (digests.length === 0) return;

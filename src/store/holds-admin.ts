@@ -13,6 +13,7 @@ import { isUuid } from "./admin-search.ts";
 import { type Db, sql, type Tx } from "./db.ts";
 import type { Fragment } from "./db-values.ts";
 import { insertEvents } from "./deliver-rows.ts";
+import { noteExpired } from "./hold-notices.ts";
 import { dropMessages, getHoldRow, selectHolds, toHeldRecord, wrongState } from "./hold-rows.ts";
 
 /** Holds that one statement ends, and statements of one run: the rest waits for the next. */
@@ -119,6 +120,8 @@ async function endHolds(
       events: [...events, endEvent(row.id, row.account, as, by)],
     })),
   );
+  const ids = ended.map(row => row.id);
+  if (as === "expired") await noteExpired(tx, ids);
   await dropMessages(
     tx,
     ended.map(row => row.message_id),

@@ -61,7 +61,7 @@ export function createHoldReleases({ db, changes }: ReleaseStoreOptions): HoldRe
         await addEvents(tx, taken, events);
         await dropMessages(tx, [taken.record.messageId]);
       }),
-    issueToken: (holdId, point, verdicts) => issueToken(db, holdId, point, verdicts),
+    issueToken: (holdId, point, verdicts) => issueToken(db, { holdId }, point, verdicts),
   };
 }
 

@@ -128,7 +128,7 @@ async function claimKeys(
 }
 
 /** As `store_deliveries` does: a claimed blob's file may be gone. */
-export async function putBlob(tx: Tx, { blob }: HeldMessage): Promise<void> {
+export async function putBlob(tx: Tx, { blob }: Pick<HeldMessage, "blob">): Promise<void> {
   const rows = await tx.run`
     insert into blobs as k (digest, size_bytes, stored_bytes, codec)
     values (decode(${blob.digest}, 'hex'), ${blob.sizeBytes}, ${blob.storedBytes}, ${blob.codec})

@@ -19,11 +19,14 @@ export function createHookRows(db: Db): HookRows {
       return rows.map(toHook);
     },
     async apply(changes) {
-      await db.begin(async tx => {
-        for (const change of changes) await applyOne(tx, change);
-      });
+      await db.begin(tx => applyHookRows(tx, changes));
     },
   };
+}
+
+/** Within somebody's transaction. @throws as `HookRows.apply` */
+export async function applyHookRows(tx: Tx, changes: readonly HookRowChange[]): Promise<void> {
+  for (const change of changes) await applyOne(tx, change);
 }
 
 async function applyOne(tx: Tx, change: HookRowChange): Promise<void> {

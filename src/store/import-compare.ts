@@ -35,7 +35,9 @@ export async function compareMessages(
     await tx.query`
       update import_messages set seen_in = ${importId}::bigint
       where mailbox_id = ${id} and source_key = any(${[...known.keys()]}::text[]) and seen_in <> ${importId}::bigint`;
-    const different = messages.filter((_, i) => results[i]?.kind === "flags_changed");
+    const different = messages.flatMap(({ key, flags }, i) =>
+      flags !== undefined && results[i]?.kind === "flags_changed" ? [{ key, flags }] : [],
+    );
     const updated = different.length > 0 && (await updateFlags(tx, id, modseq, different, known));
     return { results, changed: updated ? mailboxId(id) : undefined };
   });
@@ -78,6 +80,7 @@ async function readKnown(
 function resultOf(message: SourceMessage, known: ReadonlyMap<string, Known>): ComparedMessage {
   const found = known.get(message.key);
   if (found === undefined) return { kind: "new", sourceUid: undefined };
+  if (message.flags === undefined) return { kind: "same", sourceUid: found.sourceUid };
   const same =
     found.flags.system === message.flags.system &&
     [...found.flags.keywords].sort().join(" ") === [...message.flags.keywords].sort().join(" ");
@@ -98,7 +101,7 @@ async function updateFlags(
   tx: Tx,
   mailbox: number,
   modseq: number,
-  messages: readonly SourceMessage[],
+  messages: readonly { readonly key: string; readonly flags: FlagSet }[],
   known: ReadonlyMap<string, Known>,
 ): Promise<boolean> {
   const uids = messages.map(message => known.get(message.key)?.uid ?? 0);

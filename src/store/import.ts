@@ -9,6 +9,7 @@ import type {
   ImportState,
   ImportStore,
   OpenedMailbox,
+  SourceFolder,
   SourceUids,
 } from "../core/ports/transfer.ts";
 import { type ConfirmBlob, withRevival } from "./blob-revive.ts";
@@ -29,15 +30,17 @@ export interface ImportStoreOptions {
 
 export function createImportStore({ db, changes, confirmBlob, onCommit }: ImportStoreOptions): ImportStore {
   return {
-    start: (account, source, dryRun) => start(db, account, source, dryRun),
+    start: (account, from, dryRun) => start(db, account, from, dryRun),
     list: (account, page) => list(db, account, page),
     get: id => get(db, id),
     finish: (id, state, report) => finish(db, id, state, report),
     async openMailbox(account, name, options) {
       const wanted = normalizeMailboxName(name);
-      if (options.dryRun) return describe(wanted, await findMailbox(db, account, wanted), options.source);
-      const opened = await db.begin(tx => openMailbox(tx, account, wanted, options.subscribe));
-      return describe(wanted, opened, options.source);
+      const opened = options.dryRun
+        ? await findMailbox(db, account, wanted)
+        : await db.begin(tx => openMailbox(tx, account, wanted, options.subscribe));
+      const modseq = opened === undefined ? undefined : await modseqOf(db, opened.id, options.folder);
+      return { ...describe(wanted, opened, options.source), sourceModseq: modseq };
     },
     async compare(account, mailbox, importId, messages, dryRun) {
       const { results, changed } = await compareMessages(db, account, mailbox, importId, messages, dryRun);
@@ -53,8 +56,12 @@ export function createImportStore({ db, changes, confirmBlob, onCommit }: Import
       if (added.stored > 0) changes.publish([added.mailboxId]);
       return added.outcomes;
     },
-    async closeMailbox(account, name, importId, source) {
-      const closed = await db.begin(tx => closeMailbox(tx, account, name, importId, source));
+    async closeMailbox(account, name, importId, source, seen) {
+      const closed = await db.begin(async tx => {
+        const done = await closeMailbox(tx, account, name, importId, source);
+        if (seen !== undefined) await keepModseq(tx, done.id, seen);
+        return done;
+      });
       if (closed.moved) changes.publish([closed.id]);
       return closed;
     },
@@ -64,7 +71,7 @@ export function createImportStore({ db, changes, confirmBlob, onCommit }: Import
 interface ImportRow {
   readonly id: number;
   readonly account: string;
-  readonly kind: "maildir";
+  readonly kind: ImportRecord["kind"];
   readonly source: string;
   readonly state: ImportState;
   readonly started_at: Date;
@@ -112,7 +119,12 @@ function list(
   return select(db, sql`where ${mine} and i.id < ${after}::bigint order by i.id desc limit ${page.limit}`);
 }
 
-async function start(db: Db, account: AccountId, source: string, dryRun: boolean): Promise<ImportRecord> {
+async function start(
+  db: Db,
+  account: AccountId,
+  { kind, source }: Pick<ImportRecord, "kind" | "source">,
+  dryRun: boolean,
+): Promise<ImportRecord> {
   const shown = pgText(source);
   if (dryRun) {
     const [row] = await db.query<{ account: string }>`
@@ -120,7 +132,7 @@ async function start(db: Db, account: AccountId, source: string, dryRun: boolean
     if (row === undefined) throw new NotFound("account", String(account));
     const common = {
       id: 0,
-      kind: "maildir",
+      kind,
       source: shown,
       state: "running",
       copied: 0,
@@ -132,7 +144,7 @@ async function start(db: Db, account: AccountId, source: string, dryRun: boolean
     await tx.query`
       update imports set state = 'interrupted', finished_at = now() where account_id = ${account} and state = 'running'`;
     const [row] = await tx.query<{ id: number }>`
-      insert into imports (account_id, kind, source) values (${account}, 'maildir', ${shown}) returning id`;
+      insert into imports (account_id, kind, source) values (${account}, ${kind}, ${shown}) returning id`;
     return get(tx, row?.id ?? 0);
   });
 }
@@ -167,7 +179,7 @@ function describe(
   name: string,
   mailbox: ImportMailbox | undefined,
   source: SourceUids | undefined,
-): OpenedMailbox {
+): Omit<OpenedMailbox, "sourceModseq"> {
   const common = {
     id: mailbox === undefined ? undefined : mailboxId(mailbox.id),
     name,
@@ -186,6 +198,29 @@ function describe(
       ? `UIDVALIDITY was ${mailbox.kept} at the first import, now it is ${source.uidValidity}`
       : "",
   };
+}
+
+async function modseqOf(
+  db: Db,
+  mailbox: number,
+  folder: SourceFolder | undefined,
+): Promise<bigint | undefined> {
+  if (folder === undefined) return undefined;
+  const [row] = await db.query<{ modseq: string }>`
+    select modseq::text as modseq from import_sources
+    where mailbox_id = ${mailbox} and source = ${pgText(folder.source)} and uidvalidity = ${folder.uidValidity}::bigint`;
+  return row === undefined ? undefined : BigInt(row.modseq);
+}
+
+async function keepModseq(
+  tx: Tx,
+  mailbox: number,
+  { source, uidValidity, modseq }: SourceFolder & { readonly modseq: bigint },
+): Promise<void> {
+  await tx.query`
+    insert into import_sources (mailbox_id, source, uidvalidity, modseq)
+    values (${mailbox}, ${pgText(source)}, ${uidValidity}::bigint, ${String(modseq)}::text::bigint)
+    on conflict (mailbox_id, source) do update set uidvalidity = excluded.uidvalidity, modseq = excluded.modseq`;
 }
 
 async function closeMailbox(

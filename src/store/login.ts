@@ -8,7 +8,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { isIPv6 } from "node:net";
 import { parseMailAddress } from "../core/envelope.ts";
 import { MairustError } from "../core/errors.ts";
-import type { Account, Directory } from "../core/ports/directory.ts";
+import { type Account, type Directory, NO_ACCOUNT } from "../core/ports/directory.ts";
 import type { Authenticator, LoginRequest } from "../core/ports/login.ts";
 import { sleep } from "../platform/deadline.ts";
 import { addressText, canonicalAddress } from "./addresses.ts";
@@ -180,23 +180,28 @@ function sameText(a: string, b: string): boolean {
   return timingSafeEqual(digest(a), digest(b));
 }
 
-/** A master login to an account without mail in an `auto` domain creates it: the user sees an empty INBOX. */
+/**
+ * A master login to an account without mail in an `auto` domain creates it: the user sees an empty INBOX. In the stages before it, who
+ * has no account has no mailboxes here: the next hop knows them, and nobody ever logs in as all of those.
+ */
 async function accountOf(directory: Directory, address: string): Promise<Account> {
   try {
-    return (await directory.resolveRecipient(parseMailAddress(address))).account;
+    const { account } = await directory.resolveRecipient(parseMailAddress(address));
+    if (account.id !== NO_ACCOUNT) return account;
   } catch (error) {
-    if (
-      error instanceof MairustError &&
-      (error.code === "unknown_account" || error.code === "unknown_domain")
-    ) {
-      throw new MairustError("auth_failed", `Cannot log in to "${address}": no such account`, {
-        publicText: "authentication failed",
-        context: { reason: "unknown_account" },
-        cause: error,
-      });
-    }
-    throw error;
+    const isUnknown =
+      error instanceof MairustError && (error.code === "unknown_account" || error.code === "unknown_domain");
+    throw isUnknown ? noSuchAccount(address, error) : error;
   }
+  throw noSuchAccount(address);
+}
+
+function noSuchAccount(address: string, cause?: MairustError): MairustError {
+  return new MairustError("auth_failed", `Cannot log in to "${address}": no such account`, {
+    publicText: "authentication failed",
+    context: { reason: "unknown_account" },
+    ...(cause === undefined ? {} : { cause }),
+  });
 }
 
 function isLocal(peer: string): boolean {

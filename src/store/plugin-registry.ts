@@ -1,9 +1,10 @@
 /**
- * What was decided about each plugin, and its packages, as rows. A record and its packages change in one commit, so that no crash
- * leaves one without the other. Other nodes hear of a change by NOTIFY; what they miss they find with the next half minute's reading.
+ * What was decided about each plugin, and its packages, as rows. A record, its packages and its hooks change in one commit, so that
+ * no crash, and no refusal, leaves one without the other. Other nodes hear of a change by NOTIFY; what they miss they find with the next half minute's reading.
  */
 import { MairustError, messageOf, StaleVersion } from "../core/errors.ts";
 import type { PluginTerms } from "../core/plugin-terms.ts";
+import type { HookRowChange } from "../core/ports/hook-admin.ts";
 import type { Log } from "../core/ports/log.ts";
 import type {
   PluginApproval,
@@ -13,6 +14,7 @@ import type {
   StoredPackage,
 } from "../core/ports/plugin-registry.ts";
 import { type Db, isUniqueViolation, json, type Tx } from "./db.ts";
+import { applyHookRows } from "./hook-rows.ts";
 
 const CHANNEL = "mairust_plugins";
 
@@ -64,7 +66,12 @@ export class StoredPluginRegistry implements PluginRegistry {
     return row && toRecord(row);
   }
 
-  async put(record: NewRecord, rowVersion: number | undefined, added?: StoredPackage): Promise<PluginRecord> {
+  async put(
+    record: NewRecord,
+    rowVersion: number | undefined,
+    added?: StoredPackage,
+    rows: readonly HookRowChange[] = [],
+  ): Promise<PluginRecord> {
     const { id, version, pending, previous } = record;
     const named = [version, pending, ...previous].flatMap(one => (one === undefined ? [] : [one]));
     const row = await this.#db.begin(async tx => {
@@ -74,15 +81,18 @@ export class StoredPluginRegistry implements PluginRegistry {
           insert into plugin_packages (plugin_id, version, bytes) values (${id}, ${added.version}, ${added.bytes})
           on conflict (plugin_id, version) do update set bytes = excluded.bytes, added_at = now()`;
       await tx.run`delete from plugin_packages where plugin_id = ${id} and version <> all(${named}::text[])`;
+      await applyHookRows(tx, rows);
       return written;
     });
     await this.#tell(id);
     return toRecord(row);
   }
 
-  async purge(id: string): Promise<void> {
+  async purge(id: string, rows: readonly HookRowChange[] = []): Promise<void> {
     await this.#db.begin(async tx => {
+      await applyHookRows(tx, rows);
       await tx.run`delete from plugin_secrets where plugin_id = ${id}`;
+      await tx.run`delete from plugin_settings where plugin_id = ${id}`;
       await tx.run`delete from plugins where id = ${id}`;
     });
     await this.#tell(id);

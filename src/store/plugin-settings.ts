@@ -43,9 +43,6 @@ export function createPluginSettings(db: Db, keys: KeyRing): PluginSettings {
       });
       return (await readAll(db, keys)).get(pluginId) ?? NO_SETTINGS;
     },
-    async purge(pluginId) {
-      await db.run`delete from plugin_settings where plugin_id = ${pluginId}`;
-    },
   };
 }
 

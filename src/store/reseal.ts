@@ -13,6 +13,7 @@ import type { Log } from "../core/ports/log.ts";
 import type { MasterKey, PromotionStep } from "../platform/master-key.ts";
 import { type KeyRing, openWith, seal } from "../platform/sealed.ts";
 import type { Db, Queryable } from "./db.ts";
+import { ownerOfDkimKey } from "./dkim-keys.ts";
 import { replaceKeys } from "./key-lock.ts";
 import { ownerOfSecret } from "./plugin-secrets.ts";
 import { ownerOfSetting } from "./plugin-settings.ts";
@@ -23,6 +24,7 @@ export type RotationStep = "file_made" | "resealed" | "committed" | PromotionSte
 /** Purposes of the keys: one ring for each table. */
 export const SECRETS_PURPOSE = "plugin secrets";
 export const SETTINGS_PURPOSE = "plugin settings";
+export const DKIM_PURPOSE = "dkim keys";
 
 export interface ResealParts {
   readonly db: Db;
@@ -37,6 +39,7 @@ export interface ResealParts {
 export interface Resealed {
   readonly secrets: number;
   readonly settings: number;
+  readonly dkimKeys: number;
 }
 
 /** @throws {MairustError} see above; also `invalid_state`: a rotation is under way */
@@ -59,7 +62,7 @@ export async function settleMasterKey(parts: ResealParts): Promise<void> {
   if (!master.hasNext) return;
   if (await isUsed(db, master)) {
     const done = await finish(parts, "leave");
-    log.warn("key_rotation_finished", { secrets: done.secrets, settings: done.settings });
+    log.warn("key_rotation_finished", { ...done });
   } else {
     master.discardNext();
     log.warn("key_rotation_undone", {});
@@ -68,13 +71,13 @@ export async function settleMasterKey(parts: ResealParts): Promise<void> {
 
 /** Does any record stand under the next key already? */
 async function isUsed(db: Db, master: MasterKey): Promise<boolean> {
-  const [secrets, settings] = [
-    master.ids(SECRETS_PURPOSE).next ?? "",
-    master.ids(SETTINGS_PURPOSE).next ?? "",
-  ];
+  const [secrets = "", settings = "", dkim = ""] = [SECRETS_PURPOSE, SETTINGS_PURPOSE, DKIM_PURPOSE].map(
+    purpose => master.ids(purpose).next,
+  );
   const [row] = await db.query<{ used: boolean }>`
     select exists (select from plugin_secrets where key_id = ${secrets})
-        or exists (select from plugin_setting_secrets where key_id = ${settings}) as used`;
+        or exists (select from plugin_setting_secrets where key_id = ${settings})
+        or exists (select from dkim_keys where key_id = ${dkim}) as used`;
   return row?.used === true;
 }
 
@@ -104,8 +107,9 @@ async function reseal(
       try {
         const secrets = await resealSecrets(tx, secretKeys, unreadable);
         const settings = await resealSettings(tx, settingKeys, unreadable);
+        const dkimKeys = await resealDkim(tx, master.ring(DKIM_PURPOSE), unreadable);
         onStep("resealed");
-        return { secrets, settings };
+        return { secrets, settings, dkimKeys };
       } catch (error) {
         // Before the lock goes with the transaction: who waits for it must not seal with a key that is about to be discarded.
         master.useNext(false);
@@ -120,12 +124,13 @@ async function reseal(
 
 /** What a rotation would do; nothing is changed. @throws {PluginSecurityError} a record that cannot be opened would keep the key */
 export async function tryRotation({ db, master }: Pick<ResealParts, "db" | "master">): Promise<Resealed> {
-  const rings = [master.ring(SECRETS_PURPOSE), master.ring(SETTINGS_PURPOSE)] as const;
   const secrets = await readSecrets(db);
   const settings = await readSettings(db);
-  for (const one of secrets) again(rings[0], one, "refuse");
-  for (const one of settings) again(rings[1], one, "refuse");
-  return { secrets: secrets.length, settings: settings.length };
+  const dkimKeys = await readDkim(db);
+  for (const one of secrets) again(master.ring(SECRETS_PURPOSE), one, "refuse");
+  for (const one of settings) again(master.ring(SETTINGS_PURPOSE), one, "refuse");
+  for (const one of dkimKeys) again(master.ring(DKIM_PURPOSE), one, "refuse");
+  return { secrets: secrets.length, settings: settings.length, dkimKeys: dkimKeys.length };
 }
 
 async function resealSecrets(tx: Queryable, ring: KeyRing, unreadable: Unreadable): Promise<number> {
@@ -154,6 +159,28 @@ async function resealSettings(tx: Queryable, ring: KeyRing, unreadable: Unreadab
   return done;
 }
 
+async function resealDkim(tx: Queryable, ring: KeyRing, unreadable: Unreadable): Promise<number> {
+  const key = ring.current();
+  let done = 0;
+  for (const record of await readDkim(tx)) {
+    const fresh = record.keyId === key.id ? undefined : again(ring, record, unreadable);
+    if (fresh === undefined) continue;
+    done += await tx.run`
+      update dkim_keys set key_id = ${key.id}, sealed = ${fresh}
+      where domain = ${record.plugin} and selector = ${record.id}`;
+  }
+  return done;
+}
+
+async function readDkim(db: Queryable): Promise<readonly SealedRecord[]> {
+  const rows = await db.query<{ domain: string; selector: string; key_id: string; sealed: Buffer }>`
+    select domain, selector, key_id, sealed from dkim_keys`;
+  return rows.map(({ domain: plugin, selector: id, key_id: keyId, sealed }) => {
+    const name = `DKIM key "${id}" of "${plugin}"`;
+    return { plugin, id, keyId, sealed, owner: ownerOfDkimKey(plugin, id), name };
+  });
+}
+
 async function readSecrets(db: Queryable): Promise<readonly SealedRecord[]> {
   const rows = await db.query<{ plugin_id: string; secret_id: string; key_id: string; sealed: Buffer }>`
     select plugin_id, secret_id, key_id, sealed from plugin_secrets`;
@@ -173,8 +200,9 @@ async function readSettings(db: Queryable): Promise<readonly SealedRecord[]> {
 }
 
 interface SealedRecord {
+  /** Or the domain of a DKIM key. */
   readonly plugin: string;
-  /** Of the secret, or the setting's key. */
+  /** Of the secret, or the setting's key, or the selector. */
   readonly id: string;
   readonly keyId: string;
   readonly sealed: Uint8Array;

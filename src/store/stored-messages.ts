@@ -3,6 +3,7 @@ import type { ClientFacts } from "../core/envelope.ts";
 import { type AccountId, accountId, blobDigest, type MessageId, messageId } from "../core/ids.ts";
 import type { Stage } from "../core/ports/directory.ts";
 import type { StoredCopy, StoredMessage } from "../core/ports/message-changes.ts";
+import type { AuthFacts } from "../core/ports/sender-auth.ts";
 import type { Db } from "./db.ts";
 
 interface StoredRow {
@@ -16,6 +17,7 @@ interface StoredRow {
   readonly header_bytes: number;
   readonly thread_key: string | null;
   readonly received: Readonly<Record<string, unknown>> | null;
+  readonly sender_auth: AuthFacts | null;
 }
 
 export async function findStored(db: Db, id: MessageId): Promise<StoredMessage | undefined> {
@@ -24,7 +26,8 @@ export async function findStored(db: Db, id: MessageId): Promise<StoredMessage |
            thread_key, (
              select x.data from events e, jsonb_to_recordset(e.list) as x(kind text, data jsonb)
              where e.message_id = m.message_id and x.kind = 'received' order by e.id limit 1
-           ) as received
+           ) as received,
+           (select facts from sender_auth s where s.message_id = m.message_id) as sender_auth
     from messages m where message_id = ${id}::uuid`;
   if (row === undefined) return undefined;
   return {
@@ -39,6 +42,7 @@ export async function findStored(db: Db, id: MessageId): Promise<StoredMessage |
     headerBytes: row.header_bytes,
     threadKey: row.thread_key ?? undefined,
     client: clientOf(row.received ?? {}),
+    ...(row.sender_auth === null ? {} : { senderAuth: row.sender_auth }),
     copies: [...(await copiesOf(db, id)), ...(await relayedCopiesOf(db, id))],
   };
 }

@@ -8,6 +8,8 @@ import type { ImapMessage, OpenedImapMailbox } from "./imap-side.ts";
 export interface CompareRules {
   readonly ignoreUids: boolean;
   readonly ignoreDates: boolean;
+  /** Sizes differ by what each server put on top. */
+  readonly ignoreTrace: boolean;
 }
 
 export type OnDifference = (difference: VerifyDifference) => void;
@@ -107,7 +109,8 @@ class Comparison {
 
   #pair(ours: ImapMessage, theirs: ImapMessage): void {
     const found: (readonly [kind: "bytes" | "flags" | "date", detail: string])[] = [];
-    if (ours.digest !== theirs.digest || ours.sizeBytes !== theirs.sizeBytes)
+    const sizesDiffer = ours.sizeBytes !== theirs.sizeBytes && !this.#rules.ignoreTrace;
+    if (ours.digest !== theirs.digest || sizesDiffer)
       found.push([
         "bytes",
         `${ours.sizeBytes} octets ${ours.digest.slice(0, 12)} here, ${theirs.sizeBytes} ${theirs.digest.slice(0, 12)} there`,

@@ -3,35 +3,15 @@
  * digest per message of one mailbox, and one piece of a message.
  */
 import { createHash } from "node:crypto";
-import { isIP } from "node:net";
-import { type FetchMessageObject, ImapFlow } from "imapflow";
-import { MairustError, messageOf } from "../core/errors.ts";
+import type { FetchMessageObject, ImapFlow } from "imapflow";
 import type { ImapLogin } from "../wire/transfer-calls.ts";
+import { ComparableDigest } from "./comparable.ts";
+import { closeImap, connectImap, explainImap, type ImapMailbox, listMailboxes } from "./imap-login.ts";
 
 /** Messages whose bytes one FETCH asks for. */
 const FETCH_MESSAGES = 200;
 /** Larger ones are read in pieces of this size. */
 const PIECE_BYTES = 1024 * 1024;
-/** Mailboxes of one account. */
-const MAX_MAILBOXES = 10_000;
-
-/** RFC 6154 attributes of mailboxes that have a name of ours. */
-const USES: ReadonlyMap<string, string> = new Map([
-  ["\\sent", "Sent"],
-  ["\\drafts", "Drafts"],
-  ["\\trash", "Trash"],
-  ["\\junk", "Junk"],
-  ["\\archive", "Archive"],
-]);
-
-export interface ImapMailbox {
-  /** As the server calls it. */
-  readonly path: string;
-  /** `/` between levels, without the prefix of the namespace. */
-  readonly name: string;
-  readonly use: string | undefined;
-}
-
 export interface ImapMessage {
   readonly uid: number;
   /** Lower case, sorted, without \Recent. */
@@ -50,76 +30,42 @@ export interface OpenedImapMailbox {
 
 export class ImapSide {
   readonly #client: ImapFlow;
-  readonly #server: string;
+  readonly #login: ImapLogin;
+  #newDigest: () => MessageDigest = () => new ExactDigest();
 
-  private constructor(client: ImapFlow, server: string) {
+  private constructor(client: ImapFlow, login: ImapLogin) {
     this.#client = client;
-    this.#server = server;
+    this.#login = login;
   }
 
   /** @throws {MairustError} `auth_failed`, `store_unavailable` naming the server */
   static async connect(login: ImapLogin): Promise<ImapSide> {
-    const server = `${login.host}:${login.port}`;
-    const client = new ImapFlow({
-      host: login.host,
-      port: login.port,
-      secure: login.secure,
-      // A password goes in clear only within this host.
-      ...(login.secure || isLoopback(login.host) ? {} : { doSTARTTLS: true }),
-      tls: { rejectUnauthorized: login.verifyCertificate },
-      logger: false,
-      auth: {
-        user: login.user,
-        pass: login.password,
-        ...(login.authorize === undefined ? {} : { authzid: login.authorize, loginMethod: "AUTH=PLAIN" }),
-      },
-    });
-    // Without a listener an error between two commands would end the process; the next command fails by itself.
-    client.on("error", () => undefined);
-    const side = new ImapSide(client, server);
-    try {
-      await client.connect();
-      return side;
-    } catch (error) {
-      client.close();
-      throw side.#explained(error, "log in");
-    }
+    return new ImapSide(await connectImap(login), login);
   }
 
-  async close(): Promise<void> {
-    await this.#client.logout().catch(() => this.#client.close());
+  close(): Promise<void> {
+    return closeImap(this.#client);
   }
 
   /** What can be selected. */
-  async list(): Promise<readonly ImapMailbox[]> {
-    const found = await this.#do("list mailboxes", () => this.#client.list());
-    if (found.length > MAX_MAILBOXES)
-      throw new MairustError(
-        "too_many",
-        `Cannot verify: ${this.#server} lists more than ${MAX_MAILBOXES} mailboxes`,
-      );
-    const { prefix = "" } = this.#client.namespace || {};
-    return found
-      .filter(box => !box.flags.has("\\Noselect") && !box.flags.has("\\NonExistent"))
-      .map(box => {
-        const bare = prefix !== "" && box.path.startsWith(prefix) ? box.path.slice(prefix.length) : box.path;
-        const levels = box.delimiter ? bare.split(box.delimiter) : [bare];
-        const uses = [...box.flags].flatMap(flag => USES.get(flag.toLowerCase()) ?? []);
-        return { path: box.path, name: levels.join("/").normalize("NFC"), use: uses[0] };
-      });
+  list(): Promise<readonly ImapMailbox[]> {
+    return this.#do("list mailboxes", () => listMailboxes(this.#client, this.#login));
   }
 
   /**
    * Every message of a mailbox with its digest.
-   * @param onMessage  after each digest, with the octets that were read
+   * @param ignoreTrace  leave out of the digests what a server puts on top of each message
+   * @param onMessage    after each digest, with the octets that were read
    */
   async read(
     path: string,
     mode: "headers" | "full",
+    ignoreTrace: boolean,
     onMessage: (bytes: number) => void,
   ): Promise<OpenedImapMailbox> {
     return this.#do(`read "${path}"`, async () => {
       const opened = await this.#client.mailboxOpen(path, { readOnly: true });
+      this.#newDigest = () => (ignoreTrace ? new TracelessDigest() : new ExactDigest());
       const messages = opened.exists === 0 ? [] : await this.#overview();
       if (mode === "headers") await this.#digestHeaders(messages, onMessage);
       else await this.#digestBodies(messages, onMessage);
@@ -147,7 +93,7 @@ export class ImapSide {
 
   async #digestHeaders(messages: readonly ImapMessage[], onMessage: (bytes: number) => void): Promise<void> {
     await this.#fetchEach(messages, { uid: true, headers: true }, (message, found) => {
-      message.digest = digestOf([found.headers ?? Buffer.alloc(0)]);
+      message.digest = this.#digestOf(found.headers);
       onMessage(found.headers?.length ?? 0);
     });
   }
@@ -155,7 +101,7 @@ export class ImapSide {
   async #digestBodies(messages: readonly ImapMessage[], onMessage: (bytes: number) => void): Promise<void> {
     const small = messages.filter(message => message.sizeBytes <= PIECE_BYTES);
     await this.#fetchEach(small, { uid: true, source: true }, (message, found) => {
-      message.digest = digestOf([found.source ?? Buffer.alloc(0)]);
+      message.digest = this.#digestOf(found.source);
       onMessage(found.source?.length ?? 0);
     });
     for (const message of messages.filter(one => one.sizeBytes > PIECE_BYTES)) {
@@ -179,42 +125,33 @@ export class ImapSide {
   }
 
   async #digestInPieces(message: ImapMessage): Promise<string> {
-    const hash = createHash("sha256");
+    const digest = this.#newDigest();
     for (let start = 0; ; ) {
       const source = { start, maxLength: PIECE_BYTES };
       const found = await this.#client.fetchOne(String(message.uid), { uid: true, source }, { uid: true });
       const piece = found === false || found === undefined ? undefined : found.source;
       if (piece === undefined || piece.length === 0) break;
-      hash.update(withoutNul(piece));
+      digest.update(piece);
       start += piece.length;
       if (piece.length < PIECE_BYTES) break;
     }
-    return hash.digest("hex");
+    return digest.end();
+  }
+
+  #digestOf(bytes: Buffer = Buffer.alloc(0)): string {
+    const digest = this.#newDigest();
+    digest.update(bytes);
+    return digest.end();
   }
 
   async #do<T>(what: string, work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      throw this.#explained(error, what);
+      throw explainImap(error, this.#login, what);
     }
   }
-
-  #explained(error: unknown, what: string): unknown {
-    if (error instanceof MairustError) return error;
-    const refused =
-      error instanceof Error && "authenticationFailed" in error && error.authenticationFailed === true;
-    const reply = error instanceof Error && "responseText" in error ? `: ${String(error.responseText)}` : "";
-    const text = `cannot ${what} at ${this.#server}: ${refused ? "login refused" : messageOf(error)}${reply}`;
-    return new MairustError(refused ? "auth_failed" : "store_unavailable", text, {
-      publicText: text,
-      cause: error,
-    });
-  }
 }
-
-const isLoopback = (host: string): boolean =>
-  host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 
 const flagText = (flags: ReadonlySet<string> | undefined): string =>
   [...(flags ?? [])]
@@ -223,10 +160,33 @@ const flagText = (flags: ReadonlySet<string> | undefined): string =>
     .sort()
     .join(" ");
 
-function digestOf(pieces: readonly Buffer[]): string {
-  const hash = createHash("sha256");
-  for (const piece of pieces) hash.update(withoutNul(piece));
-  return hash.digest("hex");
+interface MessageDigest {
+  update(piece: Buffer): void;
+  end(): string;
+}
+
+class ExactDigest implements MessageDigest {
+  readonly #hash = createHash("sha256");
+
+  update(piece: Buffer): void {
+    this.#hash.update(withoutNul(piece));
+  }
+
+  end(): string {
+    return this.#hash.digest("hex");
+  }
+}
+
+class TracelessDigest implements MessageDigest {
+  readonly #comparable = new ComparableDigest();
+
+  update(piece: Buffer): void {
+    this.#comparable.update(piece);
+  }
+
+  end(): string {
+    return this.#comparable.result().digest;
+  }
 }
 
 function withoutNul(bytes: Buffer): Buffer {

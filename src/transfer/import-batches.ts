@@ -6,7 +6,6 @@ import { MairustError } from "../core/errors.ts";
 import type { BatchHead, BatchResult } from "../wire/api/transfer.ts";
 import { abandonFrame, dataFrames, endFrame, headFrame, lastFrame } from "../wire/message-batch.ts";
 import { MAX_BATCH_MESSAGES } from "../wire/transfer.ts";
-import type { SourceEntry } from "./maildir-scan.ts";
 import { FileChanged, type LoadedFile } from "./message-file.ts";
 
 /** Files that are open or read ahead of the one that is being sent. */
@@ -16,34 +15,41 @@ const WRITE_BYTES = 64 * 1024;
 /** After this many octets a batch ends. */
 const BATCH_BYTES = 32 * 1024 * 1024;
 
-export interface PendingMessage {
-  readonly entry: SourceEntry;
+/** A message at its source. */
+export interface BatchEntry {
+  readonly key: string;
+  readonly flags: readonly string[];
+  readonly keywords: readonly string[];
+}
+
+export interface PendingMessage<E extends BatchEntry = BatchEntry> {
+  readonly entry: E;
   /** The UID that it has at the source, or gets by `--final`. */
   readonly uid: number | undefined;
 }
 
-interface Opened {
-  readonly pending: PendingMessage;
+interface Opened<E extends BatchEntry> {
+  readonly pending: PendingMessage<E>;
   readonly file: LoadedFile;
 }
 
-export type Sent =
+export type Sent<E extends BatchEntry = BatchEntry> =
   | {
       readonly kind: "sent";
-      readonly pending: PendingMessage;
+      readonly pending: PendingMessage<E>;
       readonly result: BatchResult;
       readonly broken: string;
     }
-  | { readonly kind: "vanished"; readonly pending: PendingMessage }
+  | { readonly kind: "vanished"; readonly pending: PendingMessage<E> }
   | {
       readonly kind: "bad";
-      readonly pending: PendingMessage;
+      readonly pending: PendingMessage<E>;
       readonly reason: string;
       readonly detail: string;
     };
 
-export interface BatchSender {
-  readonly load: (entry: SourceEntry) => Promise<LoadedFile>;
+export interface BatchSender<E extends BatchEntry> {
+  readonly load: (entry: E) => Promise<LoadedFile>;
   /** One request. @throws when it failed: what came first may be stored, and is `already` there when it is sent again */
   readonly send: (frames: AsyncIterable<Uint8Array>) => Promise<readonly BatchResult[]>;
   /** A single message of a failed batch may be the reason. */
@@ -51,10 +57,10 @@ export interface BatchSender {
 }
 
 /** @returns what became of each message, batch by batch, in order. Stop reading it to stop sending. */
-export async function* sendMessages(
-  sender: BatchSender,
-  messages: readonly PendingMessage[],
-): AsyncIterable<readonly Sent[]> {
+export async function* sendMessages<E extends BatchEntry>(
+  sender: BatchSender<E>,
+  messages: readonly PendingMessage<E>[],
+): AsyncIterable<readonly Sent<E>[]> {
   const opened = new ReadAhead(sender.load, messages);
   try {
     while (!opened.finished) {
@@ -66,7 +72,10 @@ export async function* sendMessages(
   }
 }
 
-async function sendBatch(sender: BatchSender, batch: OutgoingBatch): Promise<readonly Sent[]> {
+async function sendBatch<E extends BatchEntry>(
+  sender: BatchSender<E>,
+  batch: OutgoingBatch<E>,
+): Promise<readonly Sent<E>[]> {
   // Without a message that can be read there is nothing to send.
   const first = await batch.firstGood();
   if (first === undefined) return batch.outcomes([]);
@@ -79,8 +88,11 @@ async function sendBatch(sender: BatchSender, batch: OutgoingBatch): Promise<rea
 }
 
 /** The batch failed as a whole: each by itself, so that a poisoned message hurts only itself. */
-async function sendAlone(sender: BatchSender, batch: OutgoingBatch): Promise<readonly Sent[]> {
-  const results: Sent[] = [];
+async function sendAlone<E extends BatchEntry>(
+  sender: BatchSender<E>,
+  batch: OutgoingBatch<E>,
+): Promise<readonly Sent<E>[]> {
+  const results: Sent<E>[] = [];
   for (const pending of batch.all) {
     const alone = new ReadAhead(sender.load, [pending]);
     const single = new OutgoingBatch(alone, 1);
@@ -114,13 +126,13 @@ async function* joined(frames: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Ar
 }
 
 /** Opens files in order, a bounded number ahead. */
-class ReadAhead {
-  readonly #load: (entry: SourceEntry) => Promise<LoadedFile>;
-  readonly #messages: readonly PendingMessage[];
-  readonly #waiting: { readonly pending: PendingMessage; readonly file: Promise<LoadedFile> }[] = [];
+class ReadAhead<E extends BatchEntry> {
+  readonly #load: (entry: E) => Promise<LoadedFile>;
+  readonly #messages: readonly PendingMessage<E>[];
+  readonly #waiting: { readonly pending: PendingMessage<E>; readonly file: Promise<LoadedFile> }[] = [];
   #next = 0;
 
-  constructor(load: (entry: SourceEntry) => Promise<LoadedFile>, messages: readonly PendingMessage[]) {
+  constructor(load: (entry: E) => Promise<LoadedFile>, messages: readonly PendingMessage<E>[]) {
     this.#load = load;
     this.#messages = messages;
   }
@@ -129,9 +141,9 @@ class ReadAhead {
     return this.#waiting.length === 0 && this.#next >= this.#messages.length;
   }
 
-  async take(): Promise<Opened | undefined> {
+  async take(): Promise<Opened<E> | undefined> {
     while (this.#waiting.length < READ_AHEAD && this.#next < this.#messages.length) {
-      const pending = this.#messages[this.#next++] as PendingMessage;
+      const pending = this.#messages[this.#next++] as PendingMessage<E>;
       const file = this.#load(pending.entry);
       // Awaited later, maybe never: `close` looks at it then.
       file.catch(() => undefined);
@@ -149,27 +161,27 @@ class ReadAhead {
   }
 }
 
-type Good = Opened & { readonly file: Extract<LoadedFile, { kind: "message" }> };
+type Good<E extends BatchEntry> = Opened<E> & { readonly file: Extract<LoadedFile, { kind: "message" }> };
 
-class OutgoingBatch {
-  readonly all: PendingMessage[] = [];
-  readonly #opened: ReadAhead;
+class OutgoingBatch<E extends BatchEntry> {
+  readonly all: PendingMessage<E>[] = [];
+  readonly #opened: ReadAhead<E>;
   readonly #max: number;
   /** Of each message of `all`: `sent` stands for the next result of the service. */
-  readonly #outcomes: ((results: BatchResult[]) => Sent)[] = [];
+  readonly #outcomes: ((results: BatchResult[]) => Sent<E>)[] = [];
   #bytes = 0;
 
-  constructor(opened: ReadAhead, max: number) {
+  constructor(opened: ReadAhead<E>, max: number) {
     this.#opened = opened;
     this.#max = max;
   }
 
-  async firstGood(): Promise<Good | undefined> {
+  async firstGood(): Promise<Good<E> | undefined> {
     return this.#nextGood();
   }
 
-  async *frames(first: Good): AsyncIterable<Uint8Array> {
-    let good: Good | undefined = first;
+  async *frames(first: Good<E>): AsyncIterable<Uint8Array> {
+    let good: Good<E> | undefined = first;
     while (good !== undefined) {
       yield* this.#message(good);
       good = this.all.length < this.#max && this.#bytes < BATCH_BYTES ? await this.#nextGood() : undefined;
@@ -178,12 +190,12 @@ class OutgoingBatch {
   }
 
   /** In the order in which the messages were taken. */
-  outcomes(results: readonly BatchResult[]): readonly Sent[] {
+  outcomes(results: readonly BatchResult[]): readonly Sent<E>[] {
     const rest = [...results];
     return this.#outcomes.map(outcome => outcome(rest));
   }
 
-  async #nextGood(): Promise<Good | undefined> {
+  async #nextGood(): Promise<Good<E> | undefined> {
     while (this.all.length < this.#max) {
       const opened = await this.#opened.take();
       if (opened === undefined) return undefined;
@@ -199,7 +211,7 @@ class OutgoingBatch {
     return undefined;
   }
 
-  async *#message({ pending, file }: Good): AsyncIterable<Uint8Array> {
+  async *#message({ pending, file }: Good<E>): AsyncIterable<Uint8Array> {
     const { entry, uid } = pending;
     const broken = { text: "" };
     this.#outcomes.push(results => {
@@ -211,8 +223,8 @@ class OutgoingBatch {
     const head: BatchHead = {
       key: entry.key,
       source_uid: uid ?? null,
-      flags: entry.flags,
-      keywords: entry.keywords,
+      flags: (file.flags ?? entry).flags,
+      keywords: (file.flags ?? entry).keywords,
       internal_date: file.date.toISOString(),
     };
     yield headFrame(head);

@@ -1,22 +1,18 @@
 /** One pass over one folder of the source: what is there, what is new, flags that changed, then the new messages, then a second look. */
-import type { BatchResult, OpenedMailboxBody } from "../wire/api/transfer.ts";
+import type { OpenedMailboxBody } from "../wire/api/transfer.ts";
 import { MAX_KEY_CHARS, MAX_KNOWN_ITEMS } from "../wire/transfer.ts";
 import type { ImportOptions } from "../wire/transfer-calls.ts";
 import type { PlannedFolder } from "./folder-names.ts";
-import { type PendingMessage, type Sent, sendMessages } from "./import-batches.ts";
-import type { ImportTally, MailboxTally } from "./import-tally.ts";
+import type { PendingMessage } from "./import-batches.ts";
+import { type CopyRun, copyMessages } from "./import-copy.ts";
+import type { MailboxTally } from "./import-tally.ts";
 import type { SourceFolder } from "./maildir-folders.ts";
 import { compareByTime } from "./maildir-name.ts";
 import { entryPath, type FolderScan, type SourceEntry, scanFolder } from "./maildir-scan.ts";
 import { type LoadedFile, loadFile } from "./message-file.ts";
 
-export interface ImportRun {
+export interface ImportRun extends CopyRun {
   readonly options: ImportOptions;
-  /** 0: a dry run. */
-  readonly id: number;
-  /** Canonical. */
-  readonly account: string;
-  readonly tally: ImportTally;
   /** Bytes as they are: an export of ours. */
   readonly exact: boolean;
 }
@@ -49,14 +45,13 @@ export async function importFolder(run: ImportRun, { folder, plan, subscribe }: 
     for (const { entry: _ } of ready) tally.copied(0);
     return;
   }
-  const isWhole = await copy(
-    run,
-    folder,
-    opened.name,
-    keeps ? source?.uid_validity : undefined,
-    ready,
-    tally,
-  );
+  const finder = new FileFinder(folder.dir, run.exact);
+  const isWhole = await copyMessages(run, ready, tally, {
+    mailbox: opened.name,
+    uidValidity: keeps ? source?.uid_validity : undefined,
+    load: entry => finder.load(entry),
+    nameOf: shownName,
+  });
   const last = ready.at(-1)?.uid ?? 0;
   const closing = keeps && isWhole ? { ...source, uid_next: Math.max(source.uid_next, last + 1) } : null;
   const closed = await options.calls.close(run.id, { account, name: opened.name, source_uids: closing });
@@ -137,7 +132,7 @@ function inOrder(
   keeps: boolean,
   final: boolean,
   uidNextHere: number,
-): readonly PendingMessage[] {
+): readonly PendingMessage<SourceEntry>[] {
   const listed = fresh.filter(entry => entry.uid !== undefined);
   const unlisted = fresh.filter(entry => entry.uid === undefined);
   listed.sort((one, other) => (one.uid ?? 0) - (other.uid ?? 0));
@@ -151,10 +146,10 @@ function inOrder(
 
 /** The source's server will give them a UID; until then the whole map could not be the same. */
 function withoutUidless(
-  pending: readonly PendingMessage[],
+  pending: readonly PendingMessage<SourceEntry>[],
   keeps: boolean,
   tally: MailboxTally,
-): readonly PendingMessage[] {
+): readonly PendingMessage<SourceEntry>[] {
   if (!keeps) return pending;
   return pending.filter(({ entry, uid }) => {
     if (uid !== undefined) return true;
@@ -165,68 +160,6 @@ function withoutUidless(
     );
     return false;
   });
-}
-
-/** @returns false: the rest of the folder was not tried */
-async function copy(
-  run: ImportRun,
-  folder: SourceFolder,
-  mailbox: string,
-  uidValidity: number | undefined,
-  pending: readonly PendingMessage[],
-  tally: MailboxTally,
-): Promise<boolean> {
-  const { options, account, id, exact } = run;
-  const finder = new FileFinder(folder.dir, exact);
-  const sender = {
-    load: (entry: SourceEntry) => finder.load(entry),
-    send: async (frames: AsyncIterable<Uint8Array>) =>
-      (await options.calls.batch(id, { account, mailbox, uidValidity }, frames)).results,
-    isPoison: (error: unknown) => options.calls.isPoison(error),
-  };
-  let tried = 0;
-  for await (const batch of sendMessages(sender, pending)) {
-    tried += batch.length;
-    for (const sent of batch) count(run, sent, tally);
-    if (!batch.some(sent => sent.kind === "sent" && sent.result.kind === "over_quota")) continue;
-    // Smaller ones might still fit, but then this one could never get its place.
-    for (const { entry } of pending.slice(tried))
-      tally.failed("over_quota", shownName(entry), "not tried: the quota is used up");
-    return false;
-  }
-  return true;
-}
-
-const REFUSED: Readonly<
-  Record<Exclude<BatchResult["kind"], "stored" | "already">, readonly [reason: string, detail: string]>
-> = {
-  abandoned: ["changed_while_read", "it changed while it was read"],
-  over_quota: ["over_quota", "the quota of the account is used up"],
-  too_large: ["too_large", "larger than limits.message_bytes"],
-  uid_taken: ["uid_taken", "its UID cannot be kept any more; --uids own copies it with a UID of our own"],
-  gone: ["mailbox_gone", "the mailbox was removed meanwhile"],
-};
-
-function count(run: ImportRun, sent: Sent, tally: MailboxTally): void {
-  const file = shownName(sent.pending.entry);
-  switch (sent.kind) {
-    case "vanished":
-      run.tally.changed = true;
-      tally.skipped("vanished", file, "it is not there any more");
-      return;
-    case "bad":
-      tally.failed(sent.reason, file, sent.detail);
-      return;
-    case "sent":
-      break;
-  }
-  const { kind, size_bytes: bytes } = sent.result;
-  if (kind === "stored") tally.copied(bytes);
-  else if (kind === "already") tally.already(1);
-  else {
-    if (kind === "abandoned") run.tally.changed = true;
-    tally.failed(REFUSED[kind][0], file, sent.broken || REFUSED[kind][1]);
-  }
 }
 
 /** The name as text: what is no UTF-8 shows as U+FFFD. */

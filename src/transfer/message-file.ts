@@ -18,6 +18,8 @@ export type LoadedFile =
       /** INTERNALDATE: the file's modification time, in whole seconds as Dovecot shows it. */
       readonly date: Date;
       readonly sizeBytes: number;
+      /** As they were when it was read; absent: as they were listed. */
+      readonly flags?: { readonly flags: readonly string[]; readonly keywords: readonly string[] };
       /** Once; the file is closed after it. @throws {FileChanged} it ended early or late, or could not be read on */
       chunks(): AsyncIterable<Buffer>;
       /** Without reading it. */
@@ -26,7 +28,7 @@ export type LoadedFile =
   | { readonly kind: "vanished" }
   | { readonly kind: "bad"; readonly reason: BadFile; readonly detail: string };
 
-export type BadFile = "not_a_file" | "unreadable" | "compressed" | "encrypted";
+export type BadFile = "not_a_file" | "unreadable" | "compressed" | "encrypted" | "unfetchable";
 
 /** What was read is not the message. */
 export class FileChanged extends Error {}

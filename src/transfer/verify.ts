@@ -6,7 +6,8 @@ import type { VerifyDifference, VerifyMailbox, VerifyResult } from "../wire/api/
 import type { VerifyOptions } from "../wire/transfer-calls.ts";
 import { compareMailboxes } from "./compare-mailboxes.ts";
 import { planFolders } from "./folder-names.ts";
-import { type ImapMailbox, ImapSide } from "./imap-side.ts";
+import type { ImapMailbox } from "./imap-login.ts";
+import { ImapSide } from "./imap-side.ts";
 
 /** @throws {MairustError} `auth_failed`, `store_unavailable`, `too_many` */
 export async function verify(options: VerifyOptions): Promise<VerifyResult> {
@@ -87,14 +88,14 @@ class Verification {
     if (there === undefined && ours.messages.length === 0) return;
     if (here === undefined) this.#differs(mailbox, "mailbox_missing", `"${there?.name}" is not here`);
     if (there === undefined) this.#differs(mailbox, "mailbox_extra", "it is only here");
-    const { ignoreUids, ignoreDates } = this.#options;
-    const rules = { ignoreUids: ignoreUids || here === undefined, ignoreDates };
+    const { ignoreUids, ignoreDates, ignoreTrace = false } = this.#options;
+    const rules = { ignoreUids: ignoreUids || here === undefined, ignoreDates, ignoreTrace };
     const names = { mailbox, there: there?.name ?? "" };
     this.#mailboxes.push(compareMailboxes(names, ours, theirs, rules, difference => this.#add(difference)));
   }
 
   #read(side: ImapSide, path: string, mailbox: string) {
-    return side.read(path, this.#options.mode, bytes => {
+    return side.read(path, this.#options.mode, this.#options.ignoreTrace === true, bytes => {
       this.#done += 1;
       this.#bytes += bytes;
       this.#options.onProgress({ mailbox, done: this.#done, total: this.#done, bytes: this.#bytes });

@@ -8,16 +8,38 @@ export type StageName = "observe" | "hooks" | "mirror" | "store";
 
 /** Where the two servers' settings are read from and written to; absent: the system's. */
 export interface SitePlaces {
+  /** Folder of `main.cf`. */
   readonly postfixDir?: string;
+  /** Path of `dovecot.conf`. */
   readonly dovecotConfig?: string;
 }
 
-/** What was found, and by whom a stage is served today. */
+/** What the running service says, for a check that knows more with it. */
+export interface SiteService {
+  /** Checks of `/readyz`. */
+  readonly checks: readonly { readonly name: string; readonly status: string; readonly detail?: string }[];
+  readonly domains: readonly { readonly name: string; readonly stage: string }[];
+  /** Further addresses of accounts, at most some hundreds. */
+  readonly aliases: readonly string[];
+}
+
+/** What was found. */
 export interface SiteReport {
   readonly postfix: { readonly version: string; readonly configDir: string } | undefined;
   readonly dovecot: { readonly version: string; readonly configFile: string } | undefined;
+  /** Who is set up: in Postfix's table of the sidecar, or by a file in Dovecot. */
+  readonly targets: readonly SiteState[];
   /** Faults that were found, worst first; empty: none. */
   readonly findings: readonly SiteFinding[];
+}
+
+/** How the two servers treat a domain or an address today. */
+export interface SiteState {
+  readonly scope: string;
+  /** Postfix asks the milter (and delivers as before), or delivers to the sidecar. */
+  readonly postfix: "none" | "milter" | "route";
+  /** Dovecot shows its own mail, its own and the sidecar's copy, or the sidecar's. */
+  readonly dovecot: "own" | "mirror" | "store";
 }
 
 export interface SiteFinding {
@@ -36,9 +58,11 @@ export interface SiteFinding {
 export interface SiteTarget {
   readonly scope: string;
   readonly stage: StageName;
+  /** In stage `mirror`: Dovecot is to show the copy. Without it the step from `hooks` and back needs no change outside. */
+  readonly showCopy?: boolean;
 }
 
-/** One change: a line of main.cf, a service of master.cf, a line of a table, a file. */
+/** One change: lines of main.cf, a service of master.cf, a line of a table, a file. */
 export interface SiteChange {
   readonly server: "postfix" | "dovecot";
   readonly file: string;
@@ -49,6 +73,17 @@ export interface SiteChange {
   readonly why: string;
 }
 
+/** One file before and after. */
+export interface SiteFile {
+  readonly server: "postfix" | "dovecot";
+  readonly path: string;
+  /** Undefined: there is none. */
+  readonly was: string | undefined;
+  readonly text: string | undefined;
+  /** Of a new file. */
+  readonly mode: number;
+}
+
 export interface SitePlan {
   readonly target: SiteTarget;
   /** In the order to make them; empty: the servers are ready. */
@@ -57,19 +92,30 @@ export interface SitePlan {
   readonly undo: readonly SiteChange[];
   /** Why it cannot be done by us; empty: `apply` can. */
   readonly obstacles: readonly SiteFinding[];
+  /** What `apply` writes, in this order. Holds secrets: not for printing. */
+  readonly files: readonly SiteFile[];
 }
 
 export interface AppliedPlan {
-  /** Folder with the files as they were, and what `undo` reads. */
+  /** Folder with the files as they were; "": nothing had to be changed. */
   readonly backup: string;
+  /** Files that were written or removed. */
   readonly changed: readonly string[];
+  /** Commands that were run afterwards. */
+  readonly reloaded: readonly string[];
 }
 
 export interface SiteEngines {
-  inspect(config: Config, places: SitePlaces): Promise<SiteReport>;
+  inspect(config: Config, places: SitePlaces, service?: SiteService): Promise<SiteReport>;
+  /** @throws {MairustError} `invalid_argument` the scope is no domain and no address */
   plan(config: Config, places: SitePlaces, target: SiteTarget): Promise<SitePlan>;
-  /** Makes the changes after a backup and reloads the servers; when one fails, what was done is taken back. */
+  /** What takes back all that was set up for this domain or address; `target.stage` says nothing. */
+  planUndo(config: Config, places: SitePlaces, target: SiteTarget): Promise<SitePlan>;
+  /**
+   * Makes the changes after a backup, checks both servers' syntax and reloads them; when one fails, what was done is taken back.
+   * @throws {MairustError} `invalid_state` an obstacle, a file that changed since the plan was made, or a server that refuses it
+   */
   apply(config: Config, places: SitePlaces, plan: SitePlan, backupDir: string): Promise<AppliedPlan>;
-  /** Takes back what a plan or an earlier `apply` of this target put there. */
+  /** {@link planUndo} and {@link apply} in one. */
   undo(config: Config, places: SitePlaces, target: SiteTarget, backupDir: string): Promise<AppliedPlan>;
 }

@@ -5,6 +5,15 @@
 import type { MailboxBody } from "./api/accounts.ts";
 import type { PageBody } from "./api/common.ts";
 import type {
+  ExportBody,
+  ExportedBody,
+  FinishExportBody,
+  KnownExportBody,
+  NewExportBody,
+  OpenExportBody,
+  RecordExportBody,
+} from "./api/exports.ts";
+import type {
   BatchBody,
   ClosedMailboxBody,
   CloseMailboxBody,
@@ -28,6 +37,10 @@ export interface TransferProgress {
   readonly done: number;
   readonly total: number;
   readonly bytes: number;
+  /** Of many accounts: the one that stepped, how many there are, and how many have ended. */
+  readonly account?: string;
+  readonly accounts?: number;
+  readonly accounts_done?: number;
 }
 
 export type OnProgress = (progress: TransferProgress) => void;
@@ -120,6 +133,8 @@ export interface ImapLogin {
   readonly password: string;
   /** Whose mail, when that is not `user`: SASL authorization identity. */
   readonly authorize: string | undefined;
+  /** In place of the password: XOAUTH2 or OAUTHBEARER. */
+  readonly accessToken?: string | undefined;
 }
 
 export interface VerifyOptions {
@@ -130,9 +145,16 @@ export interface VerifyOptions {
   /** UIDs and UIDVALIDITY may differ. */
   readonly ignoreUids: boolean;
   readonly ignoreDates: boolean;
+  /** Return-Path, Delivered-To and the Received on top may differ: mail that both sides were given, each by its own way. */
+  readonly ignoreTrace?: boolean;
   /** Differences that are listed one by one. */
   readonly listed: number;
   readonly onProgress: OnProgress;
+}
+
+/** Waits until so many octets may be moved. */
+export interface RateLimit {
+  take(bytes: number): Promise<void>;
 }
 
 /** Between an account here and one on an IMAP server. */
@@ -141,8 +163,10 @@ export interface ImapTransferOptions {
   /** The other server. */
   readonly there: ImapLogin;
   readonly maps: readonly FolderMapping[];
-  /** Most octets of bodies per second, both ways together; undefined: as fast as it goes. */
+  /** Most octets of bodies per second; undefined: as fast as it goes. */
   readonly bytesPerSecond: number | undefined;
+  /** Shared by several accounts, in place of `bytesPerSecond`. */
+  readonly rate?: RateLimit | undefined;
   readonly dryRun: boolean;
   readonly onProgress: OnProgress;
 }
@@ -154,12 +178,39 @@ export interface ImapImportOptions extends ImapTransferOptions {
   readonly calls: ImportCalls;
 }
 
+/** What `export imap` writes down at the service, so that it may be killed at any time. */
+export interface ImapExportCalls extends ExportCalls {
+  start(body: NewExportBody): Promise<ExportBody>;
+  open(id: number, body: OpenExportBody): Promise<void>;
+  known(id: number, body: KnownExportBody): Promise<ExportedBody>;
+  record(id: number, body: RecordExportBody): Promise<void>;
+  finish(id: number, body: FinishExportBody): Promise<ExportBody>;
+}
+
 export interface ImapExportOptions extends ImapTransferOptions {
-  readonly calls: ExportCalls;
+  readonly calls: ImapExportCalls;
+  /** What an earlier pass brought there and is no longer here is removed there. */
+  readonly expunge?: boolean;
+}
+
+export interface ImapExportMailboxReport extends ExportMailboxReport {
+  /** Found there by its bytes: not sent. */
+  readonly recognized: number;
+  readonly flags_updated: number;
+  /** Removed there, because it is gone here. */
+  readonly expunged: number;
+  /** Brought there earlier, and removed there since: not sent again. */
+  readonly removed_there: number;
+}
+
+export interface ImapExportReport extends ExportReport {
+  readonly mailboxes: readonly ImapExportMailboxReport[];
 }
 
 export interface TransferEngines {
   importMaildir(options: ImportOptions): Promise<ImportReport>;
   exportMaildir(options: ExportOptions): Promise<ExportReport>;
+  importImap(options: ImapImportOptions): Promise<ImportReport>;
+  exportImap(options: ImapExportOptions): Promise<ImapExportReport>;
   verify(options: VerifyOptions): Promise<VerifyResult>;
 }

@@ -1,8 +1,9 @@
 /**
  * Benchmarks: `npm run bench [row …]`. Each row starts the servers that it needs in a folder of its own and prints one JSON line;
- * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p11 p12 p14 stage-hooks slow ledger; `p12` stands for p12-idle, p12-large and
+ * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p11 p12 p14 stage-hooks slow ledger dlp; `p12` stands for p12-idle, p12-large and
  * p12-sessions.
  */
+import { benchDlp } from "./dlp.ts";
 import { benchEndToEnd } from "./end-to-end.ts";
 import { benchHooks } from "./hooks.ts";
 import { benchBodies, benchFirstSync, benchFlags } from "./imap.ts";
@@ -41,6 +42,7 @@ const ROWS: Readonly<Record<string, () => Promise<void>>> = {
   "stage-hooks": benchStageHooks,
   slow: benchSlowPlugin,
   ledger: benchLedger,
+  dlp: benchDlp,
 };
 
 /** `p12` means all rows that begin so. */

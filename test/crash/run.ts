@@ -1,10 +1,13 @@
 /**
- * Crash run: `npm run crash -- [--kills 300] [--seed N] [--seconds S] [--every 25] [--verbose]`. Needs root, Postfix and Dovecot. Prints one JSON
+ * Crash run: `npm run crash -- [--kills 300] [--seed N] [--seconds S] [--every 25] [--relay] [--verbose]`: of stage `store`, or with `--relay`
+ * of `hooks` and `mirror` in front of a Dovecot. Needs root, Postfix and Dovecot. Prints one JSON
  * line per phase and a summary; exit code 1 when a promise was not kept or a step was not reached.
  */
 import { parseArgs } from "node:util";
 import { planKills } from "../lib/crash-plan.ts";
+import { relayCrashRun, relayKept } from "../lib/crash-relay-run.ts";
 import { crashRun, kept, type PhaseReport } from "../lib/crash-run.ts";
+import { RELAY_STEP_NAMES } from "../lib/crash-steps.ts";
 import { SeededRandom } from "../lib/random.ts";
 
 /** Findings of each kind that one phase's line names. */
@@ -16,6 +19,7 @@ const { values } = parseArgs({
     seed: { type: "string", default: String(Date.now() % 1_000_000) },
     seconds: { type: "string" },
     every: { type: "string", default: "25" },
+    relay: { type: "boolean", default: false },
     verbose: { type: "boolean", default: false },
   },
 });
@@ -40,14 +44,28 @@ function killLine(kill: string, reached: boolean, ms: number): void {
   process.stdout.write(`${JSON.stringify({ kill, reached, ms })}\n`);
 }
 
-const report = await crashRun({
-  kills: planKills(Number(values.kills), new SeededRandom(seed)),
+const common = {
   seed,
   every: Number(values.every),
   ...(values.seconds === undefined ? {} : { seconds: Number(values.seconds) }),
   ...(values.verbose ? { onKill: killLine } : {}),
-  onPhase: phase => process.stdout.write(`${JSON.stringify(phaseLine(phase))}\n`),
-});
-const verdict = kept(report);
-process.stdout.write(`${JSON.stringify({ kept: verdict, ...report }, undefined, 2)}\n`);
-process.exitCode = verdict ? 0 : 1;
+};
+
+async function storeRun(): Promise<{ readonly kept: boolean }> {
+  const report = await crashRun({
+    ...common,
+    kills: planKills(Number(values.kills), new SeededRandom(seed)),
+    onPhase: phase => process.stdout.write(`${JSON.stringify(phaseLine(phase))}\n`),
+  });
+  return { kept: kept(report), ...report };
+}
+
+async function relayRun(): Promise<{ readonly kept: boolean }> {
+  const kills = planKills(Number(values.kills), new SeededRandom(seed), RELAY_STEP_NAMES);
+  const report = await relayCrashRun({ ...common, kills });
+  return { kept: relayKept(report), ...report };
+}
+
+const verdict = await (values.relay ? relayRun() : storeRun());
+process.stdout.write(`${JSON.stringify(verdict, undefined, 2)}\n`);
+process.exitCode = verdict.kept ? 0 : 1;

@@ -24,7 +24,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   services: ["core", "wire", "platform"],
   api: ["core", "wire", "platform", "services"],
   cli: ["wire", "platform"],
-  loss: ["core", "wire", "platform", "delivery"],
+  loss: ["core", "wire", "platform", "delivery", "transfer"],
   mailhost: ["core", "wire", "platform"],
   site: ["core", "wire", "platform"],
   demo: ["core", "wire", "platform", "mailhost"],

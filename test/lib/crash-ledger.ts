@@ -65,8 +65,14 @@ export class CrashLedger {
     appendFileSync(this.#file, `${JSON.stringify({ at: new Date(), account, contentId, delivery })}\n`);
   }
 
-  /** @returns the content's name, or why the bytes are none that were sent: the end must be it exactly, in front only trace fields */
-  identify({ account, uid, bytes }: FoundCopy): { readonly id: string } | { readonly problem: string } {
+  /**
+   * @param stored  what may stand in front; default: what the sidecar puts there
+   * @returns the content's name, or why the bytes are none that were sent: the end must be it exactly, in front only trace fields
+   */
+  identify(
+    { account, uid, bytes }: FoundCopy,
+    stored: (prefix: string, account: string) => boolean = isOurPrefix,
+  ): { readonly id: string } | { readonly problem: string } {
     const where = `UID ${uid} of ${account}`;
     const head = bytes.subarray(0, 4096).toString("latin1");
     const id = new RegExp(`^${CONTENT_FIELD}: (\\S+)\\r$`, "mu").exec(head)?.[1];
@@ -76,13 +82,19 @@ export class CrashLedger {
     if (prefixBytes < 0 || digestOf(bytes.subarray(Math.max(0, prefixBytes))) !== content.digest)
       return { problem: `${where}: the bytes of ${id} are not what was sent` };
     const prefix = bytes.subarray(0, prefixBytes).toString("latin1");
-    if (!PREFIX.test(prefix) || !prefix.includes(`\r\nDelivered-To: ${account}\r\n`))
+    if (!stored(prefix, account))
       return { problem: `${where}: in front of ${id} stands ${JSON.stringify(prefix)}` };
     return { id };
   }
 
-  /** @param found  content names of each account's copies, one per copy */
-  judge(found: ReadonlyMap<string, readonly string[]>): Judgement {
+  /**
+   * @param found  content names of each account's copies, one per copy
+   * @param about  the accounts that count; default: all
+   */
+  judge(
+    found: ReadonlyMap<string, readonly string[]>,
+    about: (account: string) => boolean = () => true,
+  ): Judgement {
     const copies = new Map<string, number>();
     let total = 0;
     for (const [account, ids] of found) {
@@ -95,6 +107,7 @@ export class CrashLedger {
     let uncertain = 0;
     let uncertainFound = 0;
     for (const key of new Set([...copies.keys(), ...this.#deliveries.keys()])) {
+      if (!about(key.split("\0")[0] ?? "")) continue;
       const deliveries = [...(this.#deliveries.get(key)?.values() ?? [])];
       const must = deliveries.filter(Boolean).length;
       const there = copies.get(key) ?? 0;
@@ -112,6 +125,10 @@ export class CrashLedger {
 /** Return-Path, Delivered-To, our Received, and Postfix's Received when it came through it. */
 const PREFIX =
   /^Return-Path: <[^\r]*>\r\nDelivered-To: [^\r]+\r\n(?:Received: [^\r]+\r\n(?:[ \t][^\r]*\r\n)*){1,2}$/u;
+
+function isOurPrefix(prefix: string, account: string): boolean {
+  return PREFIX.test(prefix) && prefix.includes(`\r\nDelivered-To: ${account}\r\n`);
+}
 
 export function digestOf(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");

@@ -30,16 +30,24 @@ export function killName(kill: Kill): string {
 }
 
 /** @returns `count` kills: as many at each step as at each other, half of all at steps */
-export function planKills(count: number, random: SeededRandom): readonly Kill[] {
-  const rounds = Math.max(1, Math.floor(count / 2 / CRASH_STEP_NAMES.length));
-  const steps = stepKills(rounds, random).slice(0, count);
+export function planKills(
+  count: number,
+  random: SeededRandom,
+  names: readonly CrashStep[] = CRASH_STEP_NAMES,
+): readonly Kill[] {
+  const rounds = Math.max(1, Math.floor(count / 2 / names.length));
+  const steps = stepKills(rounds, random, names).slice(0, count);
   return random.shuffled([...steps, ...otherKills(count - steps.length, random)]);
 }
 
 /** @returns `rounds` kills at each step; every second one ends PostgreSQL too, or it alone where that makes sense */
-export function stepKills(rounds: number, random: SeededRandom): readonly Kill[] {
+export function stepKills(
+  rounds: number,
+  random: SeededRandom,
+  names: readonly CrashStep[] = CRASH_STEP_NAMES,
+): readonly Kill[] {
   return Array.from({ length: rounds }, (_, round) =>
-    CRASH_STEP_NAMES.map(step => stepKill(step, round, random)),
+    names.map(step => stepKill(step, round, random)),
   ).flat();
 }
 

@@ -17,7 +17,7 @@ export function firedFile(configFile: string): string {
 }
 
 /** The replies to a message's end: `protocols/lmtp/reply.ts`. */
-const FINAL_REPLY = /^250 2\.0\.0 (?:stored id=|id=\S+ already stored)/u;
+const FINAL_REPLY = /^250 2\.0\.0 (?:stored id=|id=\S+ already (?:stored|relayed)|<\S+> \S+ Saved)/u;
 
 /** The statement that stores a batch: `store/deliver-rows.ts`. */
 const STORES = /\bstore_deliveries\(/u;

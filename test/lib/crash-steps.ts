@@ -99,7 +99,21 @@ export const CRASH_STEPS: Readonly<Record<CrashStep, StepFacts>> = {
   reply_sent: { what: "all replies were handed to the system", withoutPostgres: false },
 };
 
-export const CRASH_STEP_NAMES = Object.keys(CRASH_STEPS) as readonly CrashStep[];
+const ALL_STEPS = Object.keys(CRASH_STEPS) as readonly CrashStep[];
+
+/** Of stage `store`. */
+export const CRASH_STEP_NAMES = ALL_STEPS.filter(step => CRASH_STEPS[step].path === undefined);
+
+/** Of the relay stages. */
+export const RELAY_STEP_NAMES: readonly CrashStep[] = [
+  "received",
+  "decided",
+  "blob_renamed",
+  ...ALL_STEPS.filter(step => CRASH_STEPS[step].path === "relay"),
+  "reply_unsent",
+  "reply_torn",
+  "reply_sent",
+];
 
 /** A kill at a step of the service's deliveries. */
 export interface CrashPlan {

@@ -12,7 +12,12 @@ export interface Peer {
   readonly libraries: string;
 }
 
-const PROGRAMS = { sendmail: "usr/libexec/sendmail/sendmail", rspamd: "usr/bin/rspamd" } as const;
+const PROGRAMS = {
+  sendmail: "usr/libexec/sendmail/sendmail",
+  rspamd: "usr/bin/rspamd",
+  /** dkimpy, pyspf and authheaders, as modules of Python. */
+  senderauth: "usr/bin/dkimverify",
+} as const;
 export type PeerName = keyof typeof PROGRAMS;
 
 /** @returns undefined when it is not there. @throws {Error} in CI, where a missing one is a failure */

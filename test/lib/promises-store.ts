@@ -106,11 +106,19 @@ const RULES: ReadonlyArray<readonly [promise: string, rows: (db: Db) => Promise<
   ],
 ];
 
-export async function checkStore(dataDir: string, runStartedMs: number): Promise<StoreReport> {
+/** Of copies that waited for a next hop when a kill came: the delivery comes again with a message of its own. */
+const LEFT_BY_RELAY = "no message is without an entry";
+
+export async function checkStore(
+  dataDir: string,
+  runStartedMs: number,
+  relays = false,
+): Promise<StoreReport> {
   const db = await openEmbedded(dataDir);
   try {
     const problems: string[] = [];
     for (const [promise, rows] of RULES) {
+      if (relays && promise === LEFT_BY_RELAY) continue;
       const found = await rows(db);
       if (found.length > 0)
         problems.push(`not kept: ${promise}: ${found.length}, as ${JSON.stringify(found[0])}`);

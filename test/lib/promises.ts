@@ -13,6 +13,8 @@ const EVIDENCE = 5;
 export interface PromisesOptions {
   readonly ledger: CrashLedger;
   readonly accounts: readonly string[];
+  /** Mail is relayed too: what a kill leaves of it may wait for the collector, and other accounts have nothing here. */
+  readonly relays?: true;
   readonly dataDir: string;
   /** `mairust scrub`: what it found, nothing when it is clean. */
   scrub(): Promise<readonly string[]>;
@@ -52,11 +54,15 @@ export class Promises {
       problems.push(...report.problems);
       read += report.read;
     }
-    const { problems: storeProblems, ...store } = await checkStore(dataDir, this.#startedMs);
+    const { problems: storeProblems, ...store } = await checkStore(
+      dataDir,
+      this.#startedMs,
+      this.#options.relays,
+    );
     problems.push(...storeProblems);
     // The product's own check of its store, beside ours: they must agree that nothing is wrong.
     problems.push(...(await this.#options.scrub()));
-    const judgement = ledger.judge(this.#imap.found);
+    const judgement = ledger.judge(this.#imap.found, account => accounts.includes(account));
     const wrong = [...judgement.lost, ...judgement.duplicates].slice(0, EVIDENCE);
     const contents = wrong.map(text => /^\S+ (\S+):/u.exec(text)?.[1] ?? text);
     const evidence = wrong.length === 0 ? [] : await storedAs(dataDir, contents);

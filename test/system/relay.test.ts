@@ -174,7 +174,9 @@ test("the same delivery again is not relayed again, and explain tells of the rel
   assert.equal((await inbox("a@hooks.test", "dovecot", "again")).length, 1);
   await until("the timeline", async () => {
     const { stdout } = await site.sidecar.mairust(["explain", "AGAIN"]);
-    return /relayed .*to unix:\S+: 250 2\.0\.0 <a@hooks\.test> \S+ Saved/u.test(stdout.toString());
+    return /\trelayed\ta@hooks\.test\treply="250 2\.0\.0 <a@hooks\.test> \S+ Saved" server=unix:/u.test(
+      String(stdout),
+    );
   });
 });
 

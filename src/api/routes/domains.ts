@@ -17,9 +17,11 @@ export function domainRoutesOf(app: App, ports: ServicePorts): void {
     domainBodyOf(await getDomain(ports, request.params.name)),
   );
   app.post(BASE, { schema: routes.add }, async (request, reply) => {
-    const { name, accounts = "listed", quota_bytes: quotaBytes = 0 } = request.body;
+    const { name, accounts = "listed", quota_bytes: quotaBytes = 0, stage = "store" } = request.body;
+    const { relay_lmtp: relayLmtp } = request.body;
+    const domain = { name, accounts, quotaBytes, stage, ...(relayLmtp === undefined ? {} : { relayLmtp }) };
     reply.code(createdCode(request.query.dry_run));
-    return domainBodyOf(await addDomain(ports, { name, accounts, quotaBytes }, changeBy(request)));
+    return domainBodyOf(await addDomain(ports, domain, changeBy(request)));
   });
   app.delete(`${BASE}/:name`, { schema: routes.remove }, async request =>
     domainBodyOf(await removeDomain(ports, request.params.name, changeBy(request))),

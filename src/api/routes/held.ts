@@ -15,7 +15,7 @@ export function heldRoutesOf(app: App, ports: ServicePorts): void {
     return sendPage(request, reply, await listHeld(ports, { account, state, hook }, page), heldBodyOf);
   });
   app.get(`${BASE}/:id`, { schema: routes.get }, async request => {
-    const { record, preview } = await getHeld(ports, request.params.id);
+    const { record, preview } = await getHeld(ports, request.params.id, { who: actorOf(request) });
     return { ...heldBodyOf(record), preview: preview === undefined ? null : heldPreviewBodyOf(preview) };
   });
   app.post(`${BASE}/:id/release`, { schema: routes.release }, async request => {

@@ -2,6 +2,7 @@
 import { cancelJob, getJob, listJobs, retryJob } from "../../services/jobs.ts";
 import type { ServicePorts } from "../../services/ports.ts";
 import { jobRoutes as routes } from "../../wire/api/jobs.ts";
+import { actorOf } from "../actor.ts";
 import type { App } from "../app-type.ts";
 import { jobBodyOf } from "../bodies.ts";
 import { sendPage } from "./paging.ts";
@@ -17,9 +18,9 @@ export function jobRoutesOf(app: App, ports: ServicePorts): void {
     jobBodyOf(await getJob(ports, Number(request.params.id))),
   );
   app.post(`${BASE}/:id/cancel`, { schema: routes.cancel }, async request =>
-    jobBodyOf(await cancelJob(ports, Number(request.params.id))),
+    jobBodyOf(await cancelJob(ports, Number(request.params.id), { who: actorOf(request) })),
   );
   app.post(`${BASE}/:id/retry`, { schema: routes.retry }, async request =>
-    jobBodyOf(await retryJob(ports, Number(request.params.id))),
+    jobBodyOf(await retryJob(ports, Number(request.params.id), { who: actorOf(request) })),
   );
 }

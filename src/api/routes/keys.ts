@@ -10,8 +10,8 @@ export function keyRoutesOf(app: App, ports: ServicePorts): void {
     "/api/v1/admin/key/rotate",
     { schema: routes.rotate },
     async (request): Promise<KeyRotationBody> => {
-      const { keyId, secrets, settings, traceUntil } = await rotateKey(ports, changeBy(request));
-      return { key_id: keyId, secrets, settings, trace_until: traceUntil.toISOString() };
+      const { keyId, secrets, settings, dkimKeys, traceUntil } = await rotateKey(ports, changeBy(request));
+      return { key_id: keyId, secrets, settings, dkim_keys: dkimKeys, trace_until: traceUntil.toISOString() };
     },
   );
 }

@@ -15,6 +15,7 @@ import {
 import type { ServicePorts } from "../../services/ports.ts";
 import { messageRoutes as routes } from "../../wire/api/messages.ts";
 import { readTime } from "../../wire/message-arguments.ts";
+import { actorOf } from "../actor.ts";
 import type { App } from "../app-type.ts";
 import { eventBodyOf, messageBodyOf } from "../bodies.ts";
 import { uploadedBytes } from "../upload.ts";
@@ -43,11 +44,12 @@ export function messageRoutesOf(app: App, ports: ServicePorts): void {
       ...(mailbox === undefined ? {} : { mailbox }),
       ...(uid === undefined ? {} : { uid }),
     };
-    return sendRaw(reply, await readRaw(ports, request.params.id, place));
+    return sendRaw(reply, await readRaw(ports, request.params.id, place, { who: actorOf(request) }));
   });
   app.get(`${IN_MAILBOX}/:uid/raw`, { schema: routes.rawAt }, async (request, reply) => {
     const { address: account, mailbox, uid } = request.params;
-    return sendRaw(reply, await readRaw(ports, undefined, { account, mailbox, uid: Number(uid) }));
+    const place = { account, mailbox, uid: Number(uid) };
+    return sendRaw(reply, await readRaw(ports, undefined, place, { who: actorOf(request) }));
   });
   app.post(IN_MAILBOX, { schema: routes.add }, async (request, reply) => {
     const { address: account, mailbox } = request.params;
@@ -59,6 +61,7 @@ export function messageRoutesOf(app: App, ports: ServicePorts): void {
       internalDate: date === undefined ? undefined : readDate(date),
       content: messageBytes(request.raw, request.body),
       dryRun,
+      who: actorOf(request),
     });
     reply.code(createdCode(dryRun));
     return {

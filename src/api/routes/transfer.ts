@@ -64,15 +64,26 @@ function importRoutesOf(app: App, ports: ServicePorts): void {
 /** One pass over one mailbox: open, compare, batches, close. */
 function importStepsOf(app: App, ports: ServicePorts): void {
   app.post(`${IMPORTS}/:id/open`, { schema: importRoutes.open }, async request => {
-    const { source_uids: uids, ...asked } = request.body;
+    const { source_uids: uids, folder: from, ...asked } = request.body;
     const dryRun = request.query.dry_run === true;
-    const opened = await imports.openImportMailbox(ports, { ...asked, source: sourceUids(uids) }, dryRun);
-    const { name, uids: whose, uidsReason, uidNext, known } = opened;
-    return { name, uids: whose, uids_reason: uidsReason, uid_next: uidNext, known };
+    const folder = from === undefined ? undefined : { source: from.source, uidValidity: from.uid_validity };
+    const opened = await imports.openImportMailbox(
+      ports,
+      { ...asked, source: sourceUids(uids), folder },
+      dryRun,
+    );
+    const { name, uids: whose, uidsReason, uidNext, known, sourceModseq: modseq } = opened;
+    return {
+      ...{ name, uids: whose, uids_reason: uidsReason, uid_next: uidNext, known },
+      ...(modseq === undefined ? {} : { source_modseq: String(modseq) }),
+    };
   });
   app.post(`${IMPORTS}/:id/compare`, { schema: importRoutes.compare }, async request => {
     const { account, mailbox, items } = request.body;
-    const messages = items.map(({ key, flags, keywords }) => ({ key, flags: flagSetOf(flags, keywords) }));
+    const messages = items.map(({ key, flags, keywords }) => ({
+      key,
+      flags: flags === undefined ? undefined : flagSetOf(flags, keywords ?? []),
+    }));
     const asked = { account, mailbox, importId: Number(request.params.id), messages };
     const found = await imports.compareImport(ports, asked, request.query.dry_run === true);
     return { results: found.map(one => one.kind), source_uids: found.map(one => one.sourceUid ?? null) };
@@ -91,9 +102,18 @@ function importStepsOf(app: App, ports: ServicePorts): void {
     };
   });
   app.post(`${IMPORTS}/:id/close`, { schema: importRoutes.close }, async request => {
-    const { source_uids: uids, ...asked } = request.body;
+    const { source_uids: uids, seen: to, ...asked } = request.body;
     const importId = Number(request.params.id);
-    const closed = await imports.closeImportMailbox(ports, { ...asked, importId, source: sourceUids(uids) });
+    const seen =
+      to === undefined
+        ? undefined
+        : { source: to.source, uidValidity: to.uid_validity, modseq: BigInt(to.modseq) };
+    const closed = await imports.closeImportMailbox(ports, {
+      ...asked,
+      importId,
+      source: sourceUids(uids),
+      seen,
+    });
     return { uid_next: closed.uidNext, gone_at_source: closed.goneAtSource, uids: closed.uids };
   });
 }

@@ -27,6 +27,11 @@ const COLUMNS: readonly Column<AccountBody>[] = [
   { title: "ALIASES", value: a => a.aliases.join(","), min: 12 },
   { title: "PASSWORD", value: a => a.has_password, shown: a => (a.has_password ? "yes" : "no") },
   { title: "CREATED", value: a => a.created_at, shown: a => timeText(a.created_at) },
+  {
+    title: "STAGE",
+    value: a => a.stage,
+    shown: a => (a.own_stage === null ? `${a.stage} (domain)` : a.stage),
+  },
 ];
 
 const ALIAS_COLUMNS: readonly Column<AliasBody>[] = [

@@ -5,6 +5,7 @@ import type { CommandContext } from "../command.ts";
 import { printList } from "../list.ts";
 import { requiredArg, sizeOf } from "../numbers.ts";
 import { type Column, confirm, printRecord } from "../output.ts";
+import { stageOf } from "../stage-steps.ts";
 import { sizeText, timeText } from "../text.ts";
 
 const BASE = "/api/v1/domains";
@@ -24,6 +25,7 @@ const COLUMNS: readonly Column<DomainBody>[] = [
   },
   { title: "TENANT", value: d => d.tenant },
   { title: "CREATED", value: d => d.created_at, shown: d => timeText(d.created_at) },
+  { title: "NEXT HOP", value: d => d.relay_lmtp, shown: d => d.relay_lmtp ?? "none", min: 8 },
 ];
 
 export async function list(context: CommandContext): Promise<void> {
@@ -38,12 +40,14 @@ export async function show({ args, terminal, format, load }: CommandContext): Pr
 }
 
 export async function add({ args, options, terminal, format, load }: CommandContext): Promise<void> {
-  const quota = options.text("quota");
+  const [quota, stage, relay] = [options.text("quota"), options.text("stage"), options.text("relayLmtp")];
   const dryRun = options.has("dryRun");
   const body = {
     name: requiredArg(args, 0, "the name"),
     accounts: options.has("auto") ? "auto" : "listed",
     ...(quota === undefined ? {} : { quota_bytes: sizeOf(quota) }),
+    ...(stage === undefined ? {} : { stage: stageOf(stage) }),
+    ...(relay === undefined ? {} : { relay_lmtp: relay }),
   };
   const { client } = await connect(load);
   const added = await client.post<DomainBody>(BASE, { body, query: { dry_run: dryRun } });

@@ -11,7 +11,7 @@ import { printable, printableJson, sizeText } from "../text.ts";
 import { exportCalls } from "../transfer-client.ts";
 
 /** Messages that are named one by one; `-f json` has more. */
-const SHOWN_PROBLEMS = 20;
+export const SHOWN_PROBLEMS = 20;
 
 const COLUMNS: readonly Column<ExportMailboxReport>[] = [
   { title: "MAILBOX", value: m => m.mailbox, min: 8 },

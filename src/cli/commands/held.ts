@@ -74,9 +74,16 @@ export async function show({ args, terminal, format, load }: CommandContext): Pr
     "",
     ...(preview.text === null ? ["(no text)"] : preview.text.split("\n")),
     ...(preview.text_truncated ? ["(more text)"] : []),
+    ...preview.attachments.map(attachmentLine),
+    ...(preview.attachments_truncated ? ["(more attachments)"] : []),
   ];
   terminal.out(`\n${lines.map(line => `${printable(line)}\n`).join("")}`);
 }
+
+type ShownAttachment = NonNullable<HeldDetailBody["preview"]>["attachments"][number];
+
+const attachmentLine = ({ filename, content_type, size_bytes }: ShownAttachment): string =>
+  `[attachment ${filename ?? "without a name"}, ${content_type}, ${sizeText(size_bytes)}]`;
 
 interface Line {
   readonly id: string;

@@ -1,11 +1,11 @@
 /** `mairust hook …`: who is called where in the mail path, through the API. */
-import { open } from "node:fs/promises";
 import type { PageBody } from "../../wire/api/common.ts";
 import type { HookBody, HookTestBody } from "../../wire/api/hooks.ts";
 import { type CallOptions, type Client, connect, segment } from "../client.ts";
 import type { CommandContext } from "../command.ts";
 import { CommandError, EXIT, usageError } from "../exit-codes.ts";
 import { hookKeys } from "../hook-keys.ts";
+import { openInput } from "../input-file.ts";
 import { requiredArg, wholeOption } from "../numbers.ts";
 import { type Column, confirm, printRecord, printRows } from "../output.ts";
 import { printable, sizeText, timeText } from "../text.ts";
@@ -219,7 +219,7 @@ export async function test(context: CommandContext): Promise<number> {
   const given =
     file === undefined
       ? { body: message === undefined ? { sample: true } : { message } }
-      : { message: file === "-" ? terminal.stdin : await fileStream(file) };
+      : { message: file === "-" ? terminal.stdin : await openInput(file) };
   const { body } = await client.post<HookTestBody>(`${pathOf(context)}/test`, { query, ...given });
   const shown = TEST_COLUMNS.filter(column => format !== "table" || !isEmpty(column.value(body)));
   printRecord(terminal, format, body, shown);
@@ -227,16 +227,6 @@ export async function test(context: CommandContext): Promise<number> {
 }
 
 const isEmpty = (value: unknown) => value === null || value === "";
-
-async function fileStream(path: string) {
-  try {
-    const file = await open(path, "r");
-    return file.createReadStream();
-  } catch (error) {
-    const why = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    throw new CommandError(EXIT.noInput, `cannot read ${printable(path)} (${why})`, error);
-  }
-}
 
 const pathOf = ({ args }: CommandContext): string => `${BASE}/${segment(requiredArg(args, 0, "the name"))}`;
 

@@ -49,12 +49,16 @@ export async function maildir(context: CommandContext): Promise<ExitCode> {
   const engines = await context.standalone.transfer();
   const running = engines.importMaildir({ ...asked, calls: importCalls(client), onProgress: progress.step });
   const report = await running.finally(() => progress.end());
-  print(context, report, asked.dryRun);
+  printImport(context, report, asked.dryRun);
+  return importExit(report);
+}
+
+export function importExit(report: ImportReport): ExitCode {
   if (Object.keys(report.failed).length > 0) return EXIT.failed;
   return report.changed ? EXIT.changed : EXIT.ok;
 }
 
-function choice<T extends string>(text: string, name: string, allowed: readonly T[]): T {
+export function choice<T extends string>(text: string, name: string, allowed: readonly T[]): T {
   const known = allowed.find(one => one === text);
   if (known !== undefined) return known;
   throw usageError(`--${name} takes ${allowed.join(" or ")}, not "${text}"`);
@@ -69,7 +73,11 @@ export function mappings(texts: readonly string[]): readonly FolderMapping[] {
   });
 }
 
-function print({ terminal, format }: CommandContext, report: ImportReport, dryRun: boolean): void {
+export function printImport(
+  { terminal, format }: CommandContext,
+  report: ImportReport,
+  dryRun: boolean,
+): void {
   if (format === "json" || format === "jsonl") {
     terminal.out(`${printableJson(report, format === "json" ? 2 : undefined)}\n`);
   } else printRows(terminal, format, report.mailboxes, COLUMNS);

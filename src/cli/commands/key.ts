@@ -9,6 +9,7 @@ const COLUMNS: readonly Column<KeyRotationBody>[] = [
   { title: "KEY_ID", value: k => k.key_id },
   { title: "SECRETS", value: k => k.secrets },
   { title: "SETTINGS", value: k => k.settings },
+  { title: "DKIM_KEYS", value: k => k.dkim_keys },
   { title: "TRACE_UNTIL", value: k => k.trace_until, shown: k => timeText(k.trace_until) },
 ];
 

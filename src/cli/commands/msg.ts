@@ -53,6 +53,10 @@ function listColumns(q: string): (rows: readonly MessageBody[]) => readonly Colu
 
 const accountsOf = (message: MessageBody): string[] => message.places.map(place => place.account);
 
+/** `pass (example.org s=mail)` */
+const authText = (fact: NonNullable<MessageBody["auth"]>["spf"] | undefined): string =>
+  fact === undefined ? "" : `${fact.result}${fact.detail === null ? "" : ` (${fact.detail})`}`;
+
 const SHOW_COLUMNS: readonly Column<MessageBody>[] = [
   { title: "id", value: m => m.id },
   { title: "received", value: m => m.received_at },
@@ -61,6 +65,10 @@ const SHOW_COLUMNS: readonly Column<MessageBody>[] = [
   { title: "Message-ID", value: m => m.message_id_header },
   { title: "queue id", value: m => m.queue_id },
   { title: "sender", value: m => m.mail_from, shown: m => `<${m.mail_from}>` },
+  { title: "SPF", value: m => authText(m.auth?.spf) },
+  { title: "DKIM", value: m => authText(m.auth?.dkim) },
+  { title: "DMARC", value: m => authText(m.auth?.dmarc) },
+  { title: "ARC", value: m => authText(m.auth?.arc) },
   { title: "size", value: m => m.size_bytes, shown: m => sizeText(m.size_bytes) },
   { title: "attachments", value: m => m.attachments },
   { title: "SHA-256", value: m => m.blob_digest },

@@ -1,5 +1,4 @@
 /** `mairust plugin init|lint|test|dev|trigger|record`: for authors of plugins, without the service but where a stored message is read. */
-import { open } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import type { MessageBody } from "../../wire/api/messages.ts";
 import type { AuthorTools, TrialMessage } from "../../wire/author-calls.ts";
@@ -8,6 +7,7 @@ import { callText, eventText, lintReportText, testText, triggerText } from "../a
 import { connect, segment } from "../client.ts";
 import type { CommandContext } from "../command.ts";
 import { CommandError, EXIT, usageError } from "../exit-codes.ts";
+import { openInput } from "../input-file.ts";
 import { requiredArg } from "../numbers.ts";
 import { type Column, printRows } from "../output.ts";
 import { printableJson } from "../text.ts";
@@ -214,10 +214,7 @@ async function storedMessage({ load }: CommandContext, id: string): Promise<Sour
 
 async function readMessage(file: string, stdin: Readable): Promise<Uint8Array> {
   if (file === "-") return readAll(stdin, "standard input");
-  const handle = await open(file, "r").catch((error: NodeJS.ErrnoException) => {
-    throw new CommandError(EXIT.noInput, `cannot read "${file}": ${error.code ?? error.message}`, error);
-  });
-  return readAll(handle.createReadStream(), file);
+  return readAll(await openInput(file), file);
 }
 
 async function readAll(stream: AsyncIterable<Uint8Array>, name: string): Promise<Buffer> {

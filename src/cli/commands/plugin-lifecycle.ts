@@ -1,11 +1,11 @@
 /** `mairust plugin install`, `approve`, `enable` …: the life of a plugin, through the API. */
-import { open } from "node:fs/promises";
 import type { LifecycleBody, PluginDetailBody, PluginHealthBody } from "../../wire/api/plugin-lifecycle.ts";
 import { PLUGIN_ID_PATTERN } from "../../wire/manifest.ts";
 import { PERMISSION_NAMES } from "../../wire/permissions.ts";
 import { type CallOptions, connect, segment } from "../client.ts";
 import type { CommandContext } from "../command.ts";
-import { CommandError, EXIT, usageError } from "../exit-codes.ts";
+import { EXIT, usageError } from "../exit-codes.ts";
+import { openInput } from "../input-file.ts";
 import { requiredArg } from "../numbers.ts";
 import { type Column, confirm, printRecord, printRows } from "../output.ts";
 import { printable, sizeText, timeText } from "../text.ts";
@@ -181,13 +181,7 @@ async function change(
 }
 
 async function packageOf(path: string): Promise<CallOptions> {
-  try {
-    const file = await open(path, "r");
-    return { message: file.createReadStream(), messageType: "application/octet-stream" };
-  } catch (error) {
-    const why = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    throw new CommandError(EXIT.noInput, `cannot read ${printable(path)} (${why})`, error);
-  }
+  return { message: await openInput(path), messageType: "application/octet-stream" };
 }
 
 /** `read_headers=Subject,From`: checked by the service, but for the names. */

@@ -11,11 +11,11 @@ import type { KillPoint, LossOptions, LossProof, LossReport, LossRow } from "../
 import { type Client, connect } from "../client.ts";
 import type { CommandContext, Options } from "../command.ts";
 import { CommandError, EXIT, type ExitCode, usageError } from "../exit-codes.ts";
+import { loginAt } from "../imap-login.ts";
 import { killSwitch, lossCalls, makeAccount, removeAccount } from "../loss-client.ts";
 import { wholeOption } from "../numbers.ts";
 import { type Column, confirm, printRows } from "../output.ts";
 import { printable, printableJson } from "../text.ts";
-import { loginThere } from "./verify.ts";
 
 const MAX_MESSAGES = 10_000;
 const MAX_RATE = 500;
@@ -152,10 +152,10 @@ function imapOf(context: CommandContext): LossOptions["imap"] {
   const url = context.options.text("dovecot");
   if (url === undefined) return undefined;
   // One login is read now, so that a mistake is told before anything is sent.
-  loginThere(url, "", context, "--dovecot");
+  loginAt(url, "--dovecot", "", context.options);
   const isMaster = context.options.text("masterUser") !== undefined;
   return recipient => {
-    const login = loginThere(url, recipient, context, "--dovecot");
+    const login = loginAt(url, "--dovecot", recipient, context.options);
     return isMaster ? { ...login, authorize: recipient } : login;
   };
 }

@@ -1,28 +1,26 @@
 /**
- * `mairust verify`: an account here against the same one on another IMAP server. Both are read over IMAP; the result is kept by the
- * service. Exit code 0: equal, 1: different.
+ * `mairust verify`: an account here, or all of a domain, against the same on another IMAP server. Both are read over IMAP; the result is
+ * kept by the service, account by account. Exit code 0: equal, 1: different.
  */
-import { readFileSync, statSync } from "node:fs";
 import type { LoadedConfig } from "../../platform/config/load.ts";
-import type { AccountBody } from "../../wire/api/accounts.ts";
 import type { VerifyDifference, VerifyMailbox, VerifyResult } from "../../wire/api/transfer.ts";
 import { MAX_REPORTED } from "../../wire/transfer.ts";
 import type { ImapLogin } from "../../wire/transfer-calls.ts";
-import { connect, segment } from "../client.ts";
+import { connect } from "../client.ts";
 import type { CommandContext } from "../command.ts";
-import { CommandError, EXIT, type ExitCode, usageError } from "../exit-codes.ts";
+import { asCommandError, CommandError, EXIT, type ExitCode, usageError } from "../exit-codes.ts";
+import { hasUser, loginAt, secretOf } from "../imap-login.ts";
+import { eachAccount, parallelOf } from "../many-accounts.ts";
 import { requiredArg, wholeOption } from "../numbers.ts";
 import { type Column, printRows } from "../output.ts";
 import { progressOf } from "../progress.ts";
 import { printable, printableJson } from "../text.ts";
 import { recordVerification } from "../transfer-client.ts";
 import { mappings } from "./import.ts";
+import { accountsOf, canonical, printAccounts } from "./transfer-accounts.ts";
 
 /** Differences that are printed one by one. */
 const SHOWN_DIFFERENCES = 20;
-const MAX_PASSWORD_BYTES = 4096;
-const IMAP_PORT = 143;
-const IMAPS_PORT = 993;
 
 const COLUMNS: readonly Column<VerifyMailbox>[] = [
   { title: "MAILBOX", value: m => m.mailbox, min: 8 },
@@ -38,62 +36,61 @@ const COLUMNS: readonly Column<VerifyMailbox>[] = [
   { title: "MATCHED BY", value: m => m.matched_by },
 ];
 
+const DOMAIN_COLUMNS: readonly Column<VerifyResult>[] = [
+  { title: "MESSAGES", value: result => messagesOf(result), right: true },
+  { title: "DIFFERENCES", value: result => result.differences_total, right: true },
+];
+
+const messagesOf = (result: VerifyResult): number =>
+  result.mailboxes.reduce((sum, mailbox) => sum + mailbox.messages_there, 0);
+
 export async function verify(context: CommandContext): Promise<ExitCode> {
   const { args, options, terminal, load, standalone } = context;
-  const asked = requiredArg(args, 0, "the account");
+  const asked = requiredArg(args, 0, "the account or domain");
   const against = options.text("against");
   if (against === undefined) throw usageError("--against is missing: imap://user@host or imaps://user@host");
-  const shown = wholeOption(options, "limit", SHOWN_DIFFERENCES, { min: 0, max: MAX_REPORTED });
-  const maps = mappings(options.texts("map"));
-  const progress = progressOf(terminal, options);
-  const { client, loaded } = await connect(load);
-  const account = (await client.get<AccountBody>(`/api/v1/accounts/${segment(asked)}`)).body.address;
-  const there = loginThere(against, account, context);
-  const mode = options.has("full") ? "full" : "headers";
-  const engines = await standalone.transfer();
-  const running = engines.verify({
-    here: loginHere(loaded, account),
-    there,
-    mode,
-    maps,
+  const isDomain = !asked.includes("@");
+  const rules = {
+    mode: options.has("full") ? ("full" as const) : ("headers" as const),
+    maps: mappings(options.texts("map")),
     ignoreUids: options.has("ignoreUids"),
     ignoreDates: options.has("ignoreDates"),
+    ignoreTrace: options.has("ignoreTrace"),
     listed: MAX_REPORTED,
-    onProgress: progress.step,
-  });
-  const result = await running.finally(() => progress.end());
-  const equal = result.differences_total === 0;
-  const name = `${there.authorize ?? there.user}@${there.host}:${there.port}`;
-  await recordVerification(client, { account, against: name, mode, equal, result });
+  };
+  const shown = wholeOption(options, "limit", SHOWN_DIFFERENCES, { min: 0, max: MAX_REPORTED });
+  const parallel = parallelOf(options);
+  if (isDomain && hasUser(against, "--against"))
+    throw usageError(
+      "for a domain --against names no user: each account is compared with its own name there",
+    );
+  if (isDomain && options.text("masterUser") === undefined)
+    throw usageError("for a domain --master-user is missing: who may read all accounts there");
+  const progress = progressOf(terminal, options);
+  const { client, loaded } = await connect(load);
+  const engines = await standalone.transfer();
+  const one = async (account: string, onProgress: typeof progress.step): Promise<VerifyResult> => {
+    const there = loginAt(against, "--against", account, options);
+    const result = await engines.verify({ here: loginHere(loaded, account), there, ...rules, onProgress });
+    const name = `${there.authorize ?? there.user}@${there.host}:${there.port}`;
+    const equal = result.differences_total === 0;
+    await recordVerification(client, { account, against: name, mode: rules.mode, equal, result });
+    return result;
+  };
+  if (isDomain) {
+    const accounts = await accountsOf(client, asked);
+    const work = (account: string, _: number, onProgress: typeof progress.step) => one(account, onProgress);
+    const results = await eachAccount(accounts, parallel, progress, work, asCommandError);
+    progress.end();
+    return printAccounts(context, results, DOMAIN_COLUMNS, exitOf);
+  }
+  const account = await canonical(client, asked);
+  const result = await one(account, progress.step).finally(() => progress.end());
   print(context, result, shown);
-  return equal ? EXIT.ok : EXIT.failed;
+  return exitOf(result);
 }
 
-/** @throws {CommandError} 64 */
-export function loginThere(
-  against: string,
-  account: string,
-  { options }: CommandContext,
-  option = "--against",
-): ImapLogin {
-  const url = URL.canParse(against) ? new URL(against) : undefined;
-  if (url === undefined || !["imap:", "imaps:"].includes(url.protocol) || url.hostname === "")
-    throw usageError(`${option} takes imap://user@host:port or imaps://…, not "${printable(against)}"`);
-  if (url.password !== "")
-    throw usageError("a password does not belong on the command line: use --password-file");
-  const secure = url.protocol === "imaps:";
-  const mailbox = url.username === "" ? account : decodeURIComponent(url.username);
-  const master = options.text("masterUser");
-  return {
-    host: url.hostname.replace(/^\[|\]$/gu, ""),
-    port: url.port === "" ? (secure ? IMAPS_PORT : IMAP_PORT) : Number(url.port),
-    secure,
-    verifyCertificate: !options.has("insecure"),
-    user: master ?? mailbox,
-    password: passwordOf(options.text("passwordFile"), "--password-file"),
-    authorize: master === undefined ? undefined : mailbox,
-  };
-}
+const exitOf = (result: VerifyResult): ExitCode => (result.differences_total === 0 ? EXIT.ok : EXIT.failed);
 
 /** Our own IMAP listener, as Dovecot logs in. @throws {CommandError} 78 */
 function loginHere({ config }: LoadedConfig, account: string): ImapLogin {
@@ -107,26 +104,9 @@ function loginHere({ config }: LoadedConfig, account: string): ImapLogin {
     secure: false,
     verifyCertificate: true,
     user: config.imap.master_user,
-    password: passwordOf(config.imap.master_password_file, "imap.master_password_file"),
+    password: secretOf(config.imap.master_password_file, "imap.master_password_file"),
     authorize: account,
   };
-}
-
-/** One line. @throws {CommandError} 64, 66, 77 */
-function passwordOf(path: string | undefined, option: string): string {
-  if (path === undefined) throw usageError(`${option} is missing: a file with the password`);
-  try {
-    if (statSync(path).size > MAX_PASSWORD_BYTES)
-      throw new CommandError(EXIT.badData, `${option}: "${path}" is too large`);
-    const text = readFileSync(path, "utf8").replace(/\r?\n$/u, "");
-    if (text !== "" && !/[\r\n\0]/u.test(text)) return text;
-    throw new CommandError(EXIT.badData, `${option}: "${path}" must hold one line`);
-  } catch (error) {
-    if (error instanceof CommandError) throw error;
-    const code = error instanceof Error && "code" in error ? String(error.code) : "";
-    const exit = code === "EACCES" || code === "EPERM" ? EXIT.notAllowed : EXIT.noInput;
-    throw new CommandError(exit, `${option}: cannot read "${path}" (${code})`, error);
-  }
 }
 
 function print({ terminal, format }: CommandContext, result: VerifyResult, shown: number): void {
@@ -134,8 +114,7 @@ function print({ terminal, format }: CommandContext, result: VerifyResult, shown
     terminal.out(`${printableJson(result, format === "json" ? 2 : undefined)}\n`);
   else printRows(terminal, format, result.mailboxes, COLUMNS);
   const total = result.differences_total;
-  const messages = result.mailboxes.reduce((sum, mailbox) => sum + mailbox.messages_there, 0);
-  terminal.err(total === 0 ? `equal: ${messages} messages\n` : `different: ${total} differences\n`);
+  terminal.err(total === 0 ? `equal: ${messagesOf(result)} messages\n` : `different: ${total} differences\n`);
   for (const difference of result.differences.slice(0, shown))
     terminal.err(`  ${printable(lineOf(difference))}\n`);
   if (total > shown) terminal.err(`  and ${total - shown} more: --limit shows others\n`);

@@ -14,7 +14,7 @@ export interface Domain {
   readonly quotaBytes: number;
   /** Next hop of the stages before `store`, as `listen` specifications are written; undefined: none is set. */
   readonly relayLmtp: string | undefined;
-  /** Some of its accounts have a stage of their own. */
+  /** Some of its addresses may be in another stage: accounts with one of their own, aliases of another domain's accounts. */
   readonly hasAccountStages: boolean;
 }
 
@@ -36,6 +36,7 @@ export interface Account {
 export interface ResolvedRecipient {
   /** In the relay stages possibly {@link NO_ACCOUNT}. */
   readonly account: Account;
+  /** The account's; without one that of the address. */
   readonly domain: Domain;
   /** The account's own, else its domain's. */
   readonly stage: Stage;

@@ -2,6 +2,7 @@
 import type { ClientFacts, MailAddress } from "../envelope.ts";
 import type { AccountId, MessageId } from "../ids.ts";
 import type { HookDecision, HookPoint } from "./hooks.ts";
+import type { AuthFacts } from "./sender-auth.ts";
 import type { Delivery } from "./store.ts";
 import type { TimelineEvent } from "./timeline.ts";
 
@@ -17,6 +18,8 @@ export interface HeldRecipient {
 export interface HeldSession {
   readonly client?: ClientFacts;
   readonly tls?: boolean;
+  /** What our own checks said of the sender. */
+  readonly senderAuth?: AuthFacts;
   /** RFC 3461 §4.3–4.4. */
   readonly dsn?: { readonly ret?: "FULL" | "HDRS"; readonly envid?: string };
 }

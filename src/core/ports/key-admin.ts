@@ -7,6 +7,7 @@ export interface KeyRotation {
   /** Records that were sealed again. */
   readonly secrets: number;
   readonly settings: number;
+  readonly dkimKeys: number;
   /** Until then fields of mail that the old key signed are known. */
   readonly traceUntil: Date;
 }

@@ -5,6 +5,7 @@ import type { AccountId, BlobDigest, MessageId } from "../ids.ts";
 import type { Stage } from "./directory.ts";
 import type { HookWish } from "./hook-wish.ts";
 import type { MessageChanges } from "./hooks.ts";
+import type { AuthFacts } from "./sender-auth.ts";
 import type { TimelineEvent } from "./timeline.ts";
 
 /** What one account has of a message, all its copies together. */
@@ -35,6 +36,8 @@ export interface StoredMessage {
   readonly threadKey: string | undefined;
   /** As far as the timeline has it. */
   readonly client: ClientFacts;
+  /** What our own checks said of the sender. */
+  readonly senderAuth?: AuthFacts;
   /** By account id; empty when every copy is gone. */
   readonly copies: readonly StoredCopy[];
 }

@@ -103,7 +103,7 @@ export interface PluginLifecycle {
   ): Promise<LifecycleResult>;
   /** To the version before. */
   rollback(id: string, options: LifecycleOptions): Promise<LifecycleResult>;
-  /** @param purge  also its record, its hooks by command, settings, secrets and logs */
+  /** @param purge  also its record, its hooks by command, settings, secrets, kept files and logs */
   uninstall(
     id: string,
     options: LifecycleOptions & { readonly purge: boolean; readonly cascade: boolean },

@@ -3,6 +3,7 @@
  * configuration file grants rights to need no record; what a file says goes before it.
  */
 import type { PluginTerms } from "../plugin-terms.ts";
+import type { HookRowChange } from "./hook-admin.ts";
 
 export type PluginLifeState =
   /** It is here, and was not enabled yet. */
@@ -60,17 +61,19 @@ export interface PluginRegistry {
   list(): Promise<readonly PluginRecord[]>;
   find(id: string): Promise<PluginRecord | undefined>;
   /**
-   * In one commit: the record, the package that came with it, and the end of the packages that it no longer names. Other nodes are told.
+   * In one commit: the record, the package that came with it, the end of the packages that it no longer names, and its hooks by
+   * command. Other nodes are told.
    * @param rowVersion  that it has now; undefined: it is new
-   * @throws {StaleVersion}, {MairustError} `already_exists`, `store_unavailable`
+   * @throws {StaleVersion}, {MairustError} `already_exists`, `store_unavailable`: nothing of it is done then
    */
   put(
     record: Omit<PluginRecord, "rowVersion" | "updatedAt">,
     rowVersion: number | undefined,
     added?: StoredPackage,
+    rows?: readonly HookRowChange[],
   ): Promise<PluginRecord>;
-  /** The record, its packages, and the secrets that its calls were signed with. */
-  purge(id: string): Promise<void>;
+  /** In one commit: the record, its packages, settings, the secrets that its calls were signed with, and its hooks by command. @throws as {@link put} */
+  purge(id: string, rows?: readonly HookRowChange[]): Promise<void>;
   /** So that every node can unpack it. */
   package(id: string, version: string): Promise<Uint8Array | undefined>;
 }

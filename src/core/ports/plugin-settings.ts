@@ -43,8 +43,6 @@ export interface PluginSettings {
     changes: ReadonlyMap<string, SettingChange>,
     version: number,
   ): Promise<StoredSettings>;
-  /** All of a plugin's, for an uninstall with `--purge`. */
-  purge(pluginId: string): Promise<void>;
 }
 
 /** One declared setting, as somebody may see it. */

@@ -51,6 +51,8 @@ export interface AuthOutcome {
 export interface SenderAuth {
   /** Nothing is checked (`sender_auth.checks` is empty). */
   readonly isOff: boolean;
+  /** DKIM or ARC: all of the message must be here; else its header is enough. */
+  readonly readsBody: boolean;
   /** Never rejects, and ends by the deadline: what could not be found out is `temperror`. */
   check(subject: AuthSubject, deadline: Deadline): Promise<AuthOutcome>;
   /** The value of an Authentication-Results field claims to be ours. */

@@ -12,6 +12,8 @@ export interface TimelineEvent {
 
 export type EventKind =
   | "received"
+  /** What our own checks say of the sender. */
+  | "authenticated"
   | "hook_call"
   | "decision"
   | "stored"
@@ -25,5 +27,9 @@ export type EventKind =
   | "held"
   | "released"
   | "hold_ended"
+  /** Given to the outbox: it will be sent. */
+  | "queued"
+  /** Handed to the MTA. */
+  | "sent"
   /** Something of the stored message was changed: by a job's result, a late answer. */
   | "changed";

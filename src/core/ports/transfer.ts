@@ -34,12 +34,22 @@ export interface OpenedMailbox {
   readonly uidsReason: string;
   readonly uidNext: number;
   readonly known: number;
+  /** MODSEQ of the folder at the end of the last whole pass over it; undefined: there was none. */
+  readonly sourceModseq: bigint | undefined;
 }
 
 /** A message of the source as it is there now. */
 export interface SourceMessage {
   readonly key: string;
-  readonly flags: FlagSet;
+  /** undefined: as at the last pass. */
+  readonly flags: FlagSet | undefined;
+}
+
+/** A folder of a server that counts its changes. */
+export interface SourceFolder {
+  /** Server, user and folder. */
+  readonly source: string;
+  readonly uidValidity: number;
 }
 
 export interface ComparedMessage {
@@ -69,7 +79,11 @@ export type ImportOutcome =
 
 export interface ImportStore {
   /** Another import into the account that did not end is marked `interrupted`. */
-  start(account: AccountId, source: string, dryRun: boolean): Promise<ImportRecord>;
+  start(
+    account: AccountId,
+    from: Pick<ImportRecord, "kind" | "source">,
+    dryRun: boolean,
+  ): Promise<ImportRecord>;
   list(
     account: AccountId | undefined,
     page: { limit: number; after?: string },
@@ -86,7 +100,12 @@ export interface ImportStore {
   openMailbox(
     account: AccountId,
     name: string,
-    options: { subscribe: boolean; source: SourceUids | undefined; dryRun: boolean },
+    options: {
+      subscribe: boolean;
+      source: SourceUids | undefined;
+      folder: SourceFolder | undefined;
+      dryRun: boolean;
+    },
   ): Promise<OpenedMailbox>;
   /** Which messages are new; flags that changed at the source since the last pass are changed here too, what changed here stays. */
   compare(
@@ -108,12 +127,17 @@ export interface ImportStore {
     keep: number | undefined,
     messages: readonly ImportMessage[],
   ): Promise<readonly ImportOutcome[]>;
-  /** The pass over a mailbox is over: a kept UIDNEXT is taken. @throws {MairustError} `not_found` */
+  /**
+   * The pass over a mailbox is over: a kept UIDNEXT is taken.
+   * @param seen  how far the folder was seen; undefined: not whole, or it does not count its changes
+   * @throws {MairustError} `not_found`
+   */
   closeMailbox(
     account: AccountId,
     name: string,
     importId: number,
     source: SourceUids | undefined,
+    seen: (SourceFolder & { readonly modseq: bigint }) | undefined,
   ): Promise<{ readonly uidNext: number; readonly goneAtSource: number; readonly uids: "kept" | "own" }>;
 }
 
@@ -170,4 +194,66 @@ export interface BatchImporter {
     },
     parts: AsyncIterable<BatchPart>,
   ): Promise<readonly BatchOutcome[]>;
+}
+
+export type ExportState = ImportState;
+
+export interface ExportRecord {
+  readonly id: number;
+  /** Canonical address. */
+  readonly account: string;
+  readonly target: string;
+  readonly state: ExportState;
+  readonly startedAt: Date;
+  readonly finishedAt: Date | undefined;
+  /** Folder there to which a killed export was sending: what it sent may be there, or come to be there yet. */
+  readonly appendingTo: string | undefined;
+  readonly copied: number;
+  readonly copiedBytes: number;
+  readonly report: unknown;
+}
+
+export interface ExportedMessage {
+  readonly uid: number;
+  /** undefined: it was not exported, but imported with these flags. */
+  readonly thereUid: number | undefined;
+  /** Ours at the last pass. */
+  readonly flags: FlagSet;
+}
+
+/** What of ours stands where at an IMAP server; `store/export.ts` implements it. */
+export interface ExportStore {
+  /** Another export of the account that did not end is `interrupted`: whatever it asks from now on is refused. */
+  start(account: AccountId, target: string): Promise<ExportRecord>;
+  /** @throws {MairustError} `not_found` */
+  get(id: number): Promise<ExportRecord>;
+  /** With another folder or UIDVALIDITY than before, what was known is forgotten. @throws {MairustError} `not_found`, `invalid_state` */
+  openMailbox(
+    account: AccountId,
+    id: number,
+    name: string,
+    there: { readonly folder: string; readonly uidValidity: number },
+  ): Promise<void>;
+  /** In UID order, above `after`. @throws {MairustError} `not_found`, `invalid_state` */
+  known(
+    account: AccountId,
+    id: number,
+    name: string,
+    page: { readonly after: number; readonly limit: number },
+  ): Promise<readonly ExportedMessage[]>;
+  /** @throws {MairustError} `not_found`, `invalid_state`: another export took over, nothing more may be sent */
+  record(
+    account: AccountId,
+    id: number,
+    name: string,
+    progress: {
+      readonly messages: readonly (ExportedMessage & { readonly thereUid: number })[];
+      readonly forget: readonly number[];
+      /** Folder there to which messages are sent next; undefined: none are on their way. */
+      readonly appendingTo: string | undefined;
+      readonly copied: number;
+      readonly copiedBytes: number;
+    },
+  ): Promise<void>;
+  finish(id: number, state: ExportState, report: unknown): Promise<ExportRecord>;
 }

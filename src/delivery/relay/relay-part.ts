@@ -18,9 +18,9 @@ import type { DecidedDelivery } from "../account-delivery.ts";
 import {
   type AccountDelivery,
   type ArrivedMessage,
+  arrivalEvents,
   type DeliveryFacts,
   heldMessage,
-  receivedEvent,
 } from "../account-delivery.ts";
 import type { Outcomes } from "../outcomes.ts";
 import type { RelayOptions } from "./relay-options.ts";
@@ -99,7 +99,7 @@ export class RelayPart {
       const facts = withReceived || !given.hasFollowUp ? given : this.#asMessageOfItsOwn(given);
       const members = await planRelay(this.#options, facts, accepted, deadline);
       const ready = await this.#prepared(members, facts);
-      const first = withReceived || facts !== given ? [receivedEvent(facts)] : [];
+      const first = withReceived || facts !== given ? arrivalEvents(facts) : [];
       const groups = groupsOf(ready);
       await Promise.all(
         groups.map((group, i) => this.#relay(group, i === 0 ? first : [], facts.hasFollowUp, deadline)),
@@ -209,6 +209,7 @@ export class RelayPart {
     const events = [...first, ...members.flatMap(({ decided, events }) => [...decided.events, ...events])];
     events.push(...this.#replyEvents(group, sent));
     const taken = sent.recipients.filter((_, i) => isTaken(sent.replies[i]));
+    this.#countTwice(taken);
     const unknown = sent.recipients.filter((_, i) => sent.replies[i] === undefined).map(({ raw }) => raw);
     if (taken.length === 0) {
       if (sent.relay !== undefined && unknown.length === 0) records.notSent(sent.relay);
@@ -232,15 +233,24 @@ export class RelayPart {
     this.#answer(group, sent);
   }
 
+  /** The window between the next hop's answer and its record: an earlier process, or connection, ended in it. */
+  #countTwice(taken: readonly RelayRecipient[]): void {
+    for (const { raw } of taken.filter(one => this.#maybe.has(one.raw))) {
+      this.#options.onMaybeTwice();
+      this.#options.log.warn("relayed perhaps a second time", {
+        queue_id: this.#delivery.queueId,
+        id: this.#delivery.messageId,
+        to: raw,
+      });
+    }
+  }
+
   #answer({ server, members }: RelayGroup, { recipients, places, replies }: Sent): void {
     const { messageId } = this.#delivery;
     for (const [i, place] of places.entries()) {
       const reply = replies[i];
       const raw = recipients[i]?.raw ?? "";
-      if (reply !== undefined) {
-        this.#outcomes.relayed(place, raw, messageId, server, reply);
-        if (isTaken(reply) && this.#maybe.has(raw)) this.#options.onMaybeTwice();
-      }
+      if (reply !== undefined) this.#outcomes.relayed(place, raw, messageId, server, reply);
     }
     const text = `Cannot relay to "${server}": no answer to the end of the message, it may have been taken`;
     const error = new MairustError("store_unavailable", text, { publicText: "no answer from the next hop" });

@@ -243,6 +243,7 @@ function factsOf(message: StoredMessage, content: MessageContent, copy: StoredCo
     domainRecipients: message.copies.filter(one => one.domain === copy.domain).map(one => one.address),
     account: copy.address,
     client: message.client,
+    ...(message.senderAuth === undefined ? {} : { senderAuth: message.senderAuth }),
     authUser: undefined,
     tls: undefined,
     header: message.header ?? new Uint8Array(),

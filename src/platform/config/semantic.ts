@@ -114,8 +114,8 @@ function checkNextHops(config: Config, report: Report): void {
   for (const [name, { stage, relay }] of Object.entries(config.domains))
     if (stage !== "store" && relay.lmtp === undefined)
       report(
-        ["domains", name, "relay", "lmtp"],
-        `found nothing; in stage ${stage} it must name where mail goes on, as "unix:/run/dovecot/lmtp"`,
+        ["domains", name, "stage"],
+        `found "${stage}"; allowed only with relay.lmtp of the domain, as "unix:/run/dovecot/lmtp": where its mail goes on`,
       );
 }
 

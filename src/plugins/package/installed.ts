@@ -44,7 +44,8 @@ export async function verifyFolder(
     return verification;
   const problems = await folderProblems(folder, installed);
   if (problems.length === 0) return verification;
-  return { ...verification, state: "modified", detail: problems.join("; ") };
+  // As in `verifySigned`: a warning of the version says nothing about files that are not its own.
+  return { ...verification, state: "modified", detail: problems.join("; "), revocation: undefined };
 }
 
 /** @returns what differs; empty: nothing */

@@ -1,5 +1,5 @@
 /** What one plugin's processes are held in: its tier, its user, its folders, its way out. Starts them, and knows those that run. */
-import { chmodSync, chownSync, lstatSync, mkdirSync, mkdtempSync, opendirSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, mkdirSync, mkdtempSync, opendirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Confinement, SandboxTier } from "../../core/ports/sandbox.ts";
 import type { PluginProcess, ProcessSpec } from "../plugin-process.ts";
@@ -10,6 +10,7 @@ import { dataLimitBytes } from "./data-limit.ts";
 import type { Door } from "./door.ts";
 import { countThreads, type HostTools, type NamedUser } from "./host-tools.ts";
 import { LIFE_CPU_S, launchPlan, MAX_FILE_BYTES, MAX_OPEN_FILES, MAX_PROCESSES } from "./launch-plan.ts";
+import { removeTree } from "./remove-tree.ts";
 
 const MIB = 1_048_576;
 /** Besides the plugin's own: the launcher or bubblewrap, and prlimit before it becomes the program. */
@@ -58,7 +59,7 @@ export function startJailed(jail: JailSpec, spec: ProcessSpec): PluginProcess {
   const group = cgroups?.make({ memoryBytes, processes: MAX_PROCESSES + OUR_PROCESSES });
   const temporary = tier === 1 && persistentDir === undefined ? makeWork(jail.workRoot, uid) : undefined;
   const leave = () => {
-    if (temporary !== undefined) rmSync(temporary, { recursive: true, force: true });
+    if (temporary !== undefined) removeTree(temporary);
   };
   try {
     const plan = launchPlan(
@@ -104,7 +105,7 @@ export function startBare(
   ];
   const child = spawnChild(spec, {
     before: prlimit === undefined ? [] : [prlimit, ...limits, "--"],
-    setpriv: user === undefined ? [] : ["--reuid", `${user.uid}`, "--regid", `${user.gid}`, "--clear-groups"],
+    user,
   });
   return confine(child, {
     limits: { cpuMs, memoryBytes: memoryMb * MIB },

@@ -2,9 +2,10 @@
  * What a service that was killed could not take away: its folder and its groups of the kernel's accounts. Both bear the number of its
  * process, so that the next one finds those of the dead and leaves those of the living alone.
  */
-import { lstatSync, mkdtempSync, opendirSync, readlinkSync, rmSync } from "node:fs";
+import { lstatSync, mkdtempSync, opendirSync, readlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { removeTree } from "./remove-tree.ts";
 
 const FOLDER = "mairust-sandbox-";
 const GROUP = "mairust-";
@@ -23,7 +24,7 @@ export function makeFolder(): string {
   const prefix = `${FOLDER}${pidNamespace()}-`;
   for (const name of ofTheDead(root, prefix)) {
     const path = join(root, name);
-    if (isOurs(path)) rmSync(path, { recursive: true, force: true });
+    if (isOurs(path)) removeTree(path);
   }
   return mkdtempSync(join(root, `${prefix}${process.pid}-`));
 }
@@ -65,7 +66,7 @@ function isDead(pid: number): boolean {
 }
 
 /** Anybody may make a folder of this name where the system keeps temporary files. */
-function isOurs(path: string): boolean {
+export function isOurs(path: string): boolean {
   try {
     const found = lstatSync(path);
     return found.isDirectory() && found.uid === process.getuid?.();

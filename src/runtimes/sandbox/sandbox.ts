@@ -2,8 +2,7 @@
  * The sandbox of this service: finds out by trying which tier this host can hold, once, and gives each plugin what it is held in. A
  * plugin for which nothing holds, or not what `plugins.require_limits` asks for, does not start. See `plugins/README.md`.
  */
-import { chmodSync, mkdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf, PluginSecurityError } from "../../core/errors.ts";
 import type { Confinement, LimitReport, SandboxTier } from "../../core/ports/sandbox.ts";
@@ -13,9 +12,10 @@ import type { Door } from "./door.ts";
 import { hiddenProgram } from "./host-paths.ts";
 import { findTool, findTools, findUser, type HostTools, isRoot } from "./host-tools.ts";
 import { type JailSpec, Running, startBare, startJailed } from "./jail.ts";
-import { groupName, makeFolder } from "./leftovers.ts";
+import { groupName, isOurs, makeFolder } from "./leftovers.ts";
 import { bareReports, missingLimits, reportsOf } from "./limit-reports.ts";
 import { type Findings, PROBE_MEMORY_MB, probe } from "./probe.ts";
+import { removeTree } from "./remove-tree.ts";
 import { PluginUids } from "./uids.ts";
 
 export type WalledTier = Exclude<SandboxTier, 0>;
@@ -58,6 +58,8 @@ interface Holding {
   readonly findings: Findings;
 }
 
+/** Folder in ours that launches mount their files under. */
+const STAGE = "stage";
 const PROBE_ID = "mairust.probe";
 const PROBED: Confinement = {
   bare: false,
@@ -71,8 +73,8 @@ const PROBED: Confinement = {
 export class Sandbox {
   readonly #options: SandboxOptions;
   readonly #uids: PluginUids;
-  /** Made when it is needed first. */
-  #folder: string | undefined;
+  /** The last one is in use; what runs since before may still be in the others. */
+  readonly #folders: string[] = [];
   #cgroups: Cgroups | undefined;
   #holding: Promise<Holding | { readonly problem: string }> | undefined;
 
@@ -100,27 +102,34 @@ export class Sandbox {
     const limits = reportsOf({ tier, findings, cgroups: cgroups?.abilities, ownUid }, confinement);
     refuseMissing(pluginId, confinement, limits);
     const door = await this.#doorFor(pluginId, confinement, tier, tools);
-    const jail = this.#jail(pluginId, confinement, { tier, tools, cgroups }, door);
+    const uid = this.#uidFor(pluginId, tools);
     const running = new Running();
     return {
       tier,
       limits,
-      start: one => running.add(startJailed(jail, one)),
+      start: one =>
+        running.add(
+          startJailed({ pluginId, confinement, tier, cgroups, uid, door, ...this.#placed(tools) }, one),
+        ),
       memoryBytes: () => running.memoryBytes(),
       release: async () => door?.close(),
     };
   }
 
-  /** The strongest tier that holds here, found out once; or why none does. */
+  /** The strongest tier that holds here, found out once; or why none does. Never rejects. */
   holding(): Promise<Holding | { readonly problem: string }> {
-    this.#holding ??= this.#find();
+    this.#holding ??= this.#find().catch((error: unknown) => {
+      // No folder of ours could be made: that is no matter of the tiers, and may be another one the next time.
+      this.#holding = undefined;
+      return { problem: messageOf(error) };
+    });
     return this.#holding;
   }
 
   /** After the last plugin. */
   close(): void {
     this.#cgroups?.close();
-    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true });
+    for (const folder of this.#folders.splice(0)) if (isOurs(folder)) removeTree(folder);
   }
 
   #admitBare(pluginId: string, confinement: Confinement): Admitted {
@@ -152,12 +161,10 @@ export class Sandbox {
   }
 
   async #find(): Promise<Holding | { readonly problem: string }> {
-    this.#folder = makeFolder();
-    chmodSync(this.#folder, 0o711);
-    const stage = join(this.#folder, "stage");
-    const folder = join(this.#folder, "probe");
-    for (const path of [stage, folder]) mkdirSync(path, { mode: 0o755 });
-    const tools = findTools(isRoot() ? stage : undefined);
+    const place = this.#place();
+    const folder = join(place, "probe");
+    mkdirSync(folder, { mode: 0o755 });
+    const tools = findTools(isRoot() ? join(place, STAGE) : undefined);
     if ("missing" in tools) return { problem: `there is no ${tools.missing}` };
     const made = Cgroups.open(groupName());
     const cgroups = "problem" in made ? undefined : made;
@@ -169,8 +176,12 @@ export class Sandbox {
       try {
         if (missing !== undefined) throw new Error(missing);
         const start = (one: Pick<ProcessSpec, "command" | "mode">, cpuMs: number) => {
-          const jail = this.#jail(PROBE_ID, { ...PROBED, cpuMs }, { tier, tools, cgroups }, undefined);
-          return startJailed(jail, { ...one, pluginId: PROBE_ID, folder });
+          const jail = { pluginId: PROBE_ID, confinement: { ...PROBED, cpuMs }, tier, cgroups };
+          const uid = this.#uidFor(PROBE_ID, tools);
+          return startJailed(
+            { ...jail, uid, door: undefined, ...this.#placed(tools) },
+            { ...one, pluginId: PROBE_ID, folder },
+          );
         };
         const findings = await probe({
           start,
@@ -187,14 +198,24 @@ export class Sandbox {
     return { problem: problems.join("; ") };
   }
 
-  #jail(
-    pluginId: string,
-    confinement: Confinement,
-    { tier, tools, cgroups }: Pick<Holding, "tier" | "tools" | "cgroups">,
-    door: Door | undefined,
-  ): JailSpec {
-    const uid = this.#uidFor(pluginId, tools);
-    return { pluginId, confinement, tier, tools, cgroups, uid, door, workRoot: this.#folder ?? tmpdir() };
+  /** Made when it is needed first, and again when somebody tidied up where the system keeps temporary files: days may lie between. */
+  #place(): string {
+    const known = this.#folders.at(-1);
+    if (known !== undefined && [known, join(known, STAGE)].every(isOurs)) return known;
+    const folder = makeFolder();
+    this.#folders.push(folder);
+    chmodSync(folder, 0o711);
+    mkdirSync(join(folder, STAGE), { mode: 0o755 });
+    return folder;
+  }
+
+  /** Where in it a process is started. */
+  #placed(tools: HostTools): Pick<JailSpec, "tools" | "workRoot"> {
+    const workRoot = this.#place();
+    return {
+      workRoot,
+      tools: tools.stage === undefined ? tools : { ...tools, stage: join(workRoot, STAGE) },
+    };
   }
 
   /** @throws {PluginSecurityError} `plugin_security`: no uid is left */

@@ -1,5 +1,6 @@
 /** REST resources `/api/v1/accounts`, `…/aliases`, `…/mailboxes`. */
 import { type Static, Type } from "typebox";
+import { STAGES } from "../config/mail.ts";
 import { MAX_PATH_PARAM } from "./codes.ts";
 import { changeQuery, closed, nullable, pageOf, pageQuery, timestamp } from "./common.ts";
 
@@ -10,6 +11,8 @@ export const accountBody = Type.Object(
   {
     address: Type.String(),
     domain: Type.String(),
+    stage: Type.Enum([...STAGES], { description: "in effect" }),
+    own_stage: nullable(Type.Enum([...STAGES], { description: "null: the domain's" })),
     quota_bytes: nullable(Type.Integer({ description: "its own; null: the domain's" })),
     effective_quota_bytes: Type.Integer({ description: "0: none" }),
     used_bytes: Type.Integer(),

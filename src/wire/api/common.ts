@@ -21,7 +21,7 @@ export const problemSchema = Type.Object(
       Type.Array(
         Type.Object(
           {
-            /** JSON pointer into the request, or the key of a configuration error. */
+            /** JSON pointer into the request, the key of a configuration error, or the code of a precondition. */
             pointer: Type.String(),
             detail: Type.String(),
           },

@@ -1,7 +1,7 @@
 /** REST resource `/api/v1/domains`. */
 import { type Static, Type } from "typebox";
 import { ACCOUNT_POLICIES, STAGES } from "../config/mail.ts";
-import { changeQuery, closed, pageOf, pageQuery, timestamp } from "./common.ts";
+import { changeQuery, closed, nullable, pageOf, pageQuery, timestamp } from "./common.ts";
 
 export const domainBody = Type.Object(
   {
@@ -10,6 +10,7 @@ export const domainBody = Type.Object(
     stage: Type.Enum([...STAGES]),
     accounts: Type.Enum([...ACCOUNT_POLICIES]),
     quota_bytes: Type.Integer({ minimum: 0, description: "of each account; 0: none" }),
+    relay_lmtp: nullable(Type.String({ description: "next hop of the stages before store" })),
     account_count: Type.Integer({ minimum: 0 }),
     created_at: timestamp,
   },
@@ -22,6 +23,8 @@ export const newDomainBody = Type.Object(
     name: Type.String({ minLength: 1, maxLength: 255 }),
     accounts: Type.Optional(Type.Enum([...ACCOUNT_POLICIES])),
     quota_bytes: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
+    stage: Type.Optional(Type.Enum([...STAGES], { description: "its first one; default store" })),
+    relay_lmtp: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
   },
   closed,
 );

@@ -38,6 +38,18 @@ export const heldPreviewBody = Type.Object(
     text: nullable(Type.String({ description: "plain text, never HTML" })),
     text_truncated: Type.Boolean(),
     from_html: Type.Boolean({ description: "the text was made from HTML" }),
+    attachments: Type.Array(
+      Type.Object(
+        {
+          filename: nullable(Type.String()),
+          content_type: Type.String({ description: "as the sender calls it" }),
+          size_bytes: Type.Integer({ description: "as it stands in the message, encoded" }),
+        },
+        closed,
+      ),
+      { description: "names, never contents" },
+    ),
+    attachments_truncated: Type.Boolean(),
   },
   { ...closed, description: "decoded; nothing that a browser would run or load" },
 );

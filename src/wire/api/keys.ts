@@ -7,6 +7,7 @@ export const keyRotationBody = Type.Object(
     key_id: Type.String({ description: "says nothing about the key itself" }),
     secrets: Type.Integer({ description: "signing secrets that were sealed again" }),
     settings: Type.Integer({ description: "secret settings that were sealed again" }),
+    dkim_keys: Type.Integer({ description: "private DKIM keys that were sealed again" }),
     trace_until: timestamp,
   },
   closed,

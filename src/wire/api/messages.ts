@@ -19,6 +19,14 @@ export const placeBody = Type.Object(
 );
 export type PlaceBody = Static<typeof placeBody>;
 
+const authFact = Type.Object(
+  {
+    result: Type.String({ description: "as in Authentication-Results, RFC 8601" }),
+    detail: nullable(Type.String({ description: "who was checked, and why it is no pass" })),
+  },
+  closed,
+);
+
 export const messageBody = Type.Object(
   {
     id: Type.String(),
@@ -32,6 +40,12 @@ export const messageBody = Type.Object(
     thread_key: nullable(Type.String()),
     blob_digest: Type.String({ description: "SHA-256 of the message, hex" }),
     received_at: timestamp,
+    auth: nullable(
+      Type.Object(
+        { spf: authFact, dkim: authFact, dmarc: authFact, arc: authFact },
+        { ...closed, description: "what our own checks said of the sender; null: nothing was checked" },
+      ),
+    ),
     places: Type.Array(placeBody),
     places_total: Type.Integer({ description: "all there are: places may be cut" }),
   },

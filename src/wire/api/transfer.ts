@@ -88,6 +88,8 @@ export const openMailboxBody = Type.Object(
     subscribe: Type.Boolean(),
     /** What the source says; null: it says nothing, or our own UIDs are asked for. */
     source_uids: nullable(Type.Object({ uid_validity: uid, uid_next: uid }, closed)),
+    /** A folder of a server that counts its changes. */
+    folder: Type.Optional(Type.Object({ source: text(4096), uid_validity: uid }, closed)),
   },
   closed,
 );
@@ -100,12 +102,19 @@ export const openedMailboxBody = Type.Object(
     uids_reason: Type.String(),
     uid_next: uid,
     known: Type.Integer({ minimum: 0, description: "messages of any source imported earlier" }),
+    source_modseq: Type.Optional(
+      Type.String({ description: "MODSEQ of the folder at the end of the last whole pass" }),
+    ),
   },
   closed,
 );
 export type OpenedMailboxBody = Static<typeof openedMailboxBody>;
 
-const knownItem = Type.Object({ key: text(MAX_KEY_CHARS), flags: flagNames, keywords }, closed);
+/** Without flags and keywords: as at the last pass. */
+const knownItem = Type.Object(
+  { key: text(MAX_KEY_CHARS), flags: Type.Optional(flagNames), keywords: Type.Optional(keywords) },
+  closed,
+);
 export const compareBody = Type.Object(
   { account: text(1000), mailbox: mailboxName, items: Type.Array(knownItem, { maxItems: MAX_KNOWN_ITEMS }) },
   closed,
@@ -146,7 +155,18 @@ export const batchBody = Type.Object({ results: Type.Array(batchResult) }, close
 export type BatchBody = Static<typeof batchBody>;
 
 export const closeMailboxBody = Type.Object(
-  { account: text(1000), name: mailboxName, source_uids: openMailboxBody.properties.source_uids },
+  {
+    account: text(1000),
+    name: mailboxName,
+    source_uids: openMailboxBody.properties.source_uids,
+    /** How far a folder was seen whole; absent: it was not. */
+    seen: Type.Optional(
+      Type.Object(
+        { source: text(4096), uid_validity: uid, modseq: Type.String({ pattern: "^[0-9]{1,19}$" }) },
+        closed,
+      ),
+    ),
+  },
   closed,
 );
 export type CloseMailboxBody = Static<typeof closeMailboxBody>;

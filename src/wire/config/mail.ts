@@ -103,7 +103,13 @@ export const senderAuthSection = Type.Object(
 );
 
 export const holdSection = Type.Object(
-  { expire_days: whole(30, 1, 3650, "held mail is deleted after this") },
+  {
+    expire_days: whole(30, 1, 3650, "held mail is deleted after this"),
+    notify_owner: yesNo(true, "tell whose mail is held: the account, or the sender of outbound mail"),
+    approvers: texts([], "addresses that are told what waits for a decision, but for what they sent", {
+      format: "mail_address",
+    }),
+  },
   { ...closed, description: "held mail" },
 );
 

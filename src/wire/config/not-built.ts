@@ -12,8 +12,6 @@ export type Refusal =
   | { readonly kind: "non_empty" }
   /** These words; in a list, any element. */
   | { readonly kind: "words"; readonly words: readonly unknown[] }
-  /** Anything but these words. */
-  | { readonly kind: "other_than"; readonly words: readonly unknown[] }
   /** Texts that begin so; in a list, any element. */
   | { readonly kind: "prefix"; readonly prefix: string };
 
@@ -53,13 +51,11 @@ export const NOT_BUILT: readonly NotBuilt[] = [
   { key: ["api", "trust_proxy"], refused: words(true), missing: "trust in a proxy in front" },
   { key: ["metrics", "listen"], refused: tls, missing: "TLS on listeners" },
   { key: ["tls", "*"], refused: nonEmpty, missing: "TLS on listeners" },
-  { key: ["sender_auth", "*"], refused: any, missing: "sender authentication" },
   { key: ["queue", "driver"], refused: words("nats"), missing: "the NATS job queue" },
   { key: ["queue", "nats_url"], refused: nonEmpty, missing: "the NATS job queue" },
   ...grants({
     send_mail: words(true),
   }),
-  { key: ["alerts", "mail_to"], refused: nonEmpty, missing: "alerts by mail" },
   { key: ["otel", "enabled"], refused: words(true), missing: "the export of traces" },
 ];
 
@@ -76,8 +72,6 @@ function isRefused(refusal: Refusal, value: unknown): boolean {
       return !isEmpty(value);
     case "words":
       return elements.some(element => refusal.words.includes(element));
-    case "other_than":
-      return elements.some(element => !refusal.words.includes(element));
     case "prefix":
       return elements.some(element => typeof element === "string" && element.startsWith(refusal.prefix));
   }

@@ -9,6 +9,7 @@ import { accountId, blobDigest, messageId } from "../../../src/core/ids.ts";
 import { DELIVER } from "../../../src/core/merge.ts";
 import { packStructure } from "../../../src/core/mime/packed.ts";
 import { MessageScanner } from "../../../src/core/mime/scanner.ts";
+import type { NewHold } from "../../../src/core/ports/holds.ts";
 import { uuid7Generator } from "../../../src/platform/uuid7.ts";
 import type { Db } from "../../../src/store/db.ts";
 import { createHolds } from "../../../src/store/holds.ts";
@@ -35,8 +36,7 @@ const textOf = () =>
   );
 
 /** The bytes come to the service's own blob folder by `msg add`; then the message is held, as a listener would. */
-async function hold(isAtMilter = false): Promise<string> {
-  const bytes = textOf();
+async function hold(isAtMilter = false, change: Partial<NewHold> = {}, bytes = textOf()): Promise<string> {
   const added = await running.ask("POST", `/api/v1/accounts/${ADDRESS}/mailboxes/INBOX/messages`, {
     message: bytes,
   });
@@ -79,7 +79,7 @@ async function hold(isAtMilter = false): Promise<string> {
     },
     [
       isAtMilter
-        ? atMilter(["b@example.test", "c@example.test"])
+        ? atMilter(["b@example.test", "c@example.test"], change)
         : {
             point: "pre_delivery",
             recipients: [{ address: parseMailAddress(ADDRESS) }],
@@ -120,6 +120,32 @@ test("held mail is listed and shown, decoded and without anything that a browser
   assert.match(JSON.stringify(explained.body.events), /"held"/u);
   const metrics = (await running.ask("GET", "/metrics")).bytes.toString();
   assert.match(metrics, /^mairust_held_messages 1$/mu);
+});
+
+test("a preview names attachments and shows nothing of them", async () => {
+  const parts = [
+    "",
+    "text/plain\r\n\r\nsee there",
+    `application/pdf; name="../a\u202efdp.exe"\r\n\r\nSECRET`,
+  ].join("\r\n--b\r\nContent-Type: ");
+  const text = `From: a@example.org\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\nX-N: ${texts++}\r\n${parts}\r\n--b--\r\n`;
+  const id = await hold(false, {}, Buffer.from(text));
+  const { preview } = (await running.ask("GET", `/api/v1/held/${id}`)).body;
+  const { attachments } = preview as { attachments: readonly Record<string, unknown>[] };
+  assert.deepEqual(attachments, [{ filename: "afdp.exe", content_type: "application/pdf", size_bytes: 6 }]);
+  assert.doesNotMatch(JSON.stringify(preview), /SECRET/u);
+  assert.match(
+    (await run("held", "show", id, "-f", "table")).out,
+    /^\[attachment afdp\.exe, application\/pdf, /mu,
+  );
+});
+
+test("who sent it cannot release or reject it by the API, and somebody else can", async () => {
+  const id = await hold(true, { point: "pre_send", authUser: "taro" });
+  const as = (user: string) => ({ headers: { "x-mairust-actor": user }, body: { to: ADDRESS } });
+  for (const what of ["release", "reject"])
+    assert.equal((await running.ask("POST", `/api/v1/held/${id}/${what}`, as("taro"))).status, 403, what);
+  assert.equal((await running.ask("POST", `/api/v1/held/${id}/release`, as("hanako"))).status, 200);
 });
 
 test("release by the API: tried, done, done again; to another account", async () => {

@@ -67,6 +67,30 @@ test("the standing job is listed and shown, and cannot be canceled", async () =>
   assert.equal((await run("job", "show", "999999")).code, 66);
 });
 
+test("who puts a message in, and who ends or repeats a job, is recorded", async () => {
+  const { body } = await running.ask("GET", "/api/v1/admin/audit?limit=50");
+  const items = body.items as readonly {
+    readonly action: string;
+    readonly object: string;
+    readonly detail: object;
+  }[];
+  const of = (action: string) => items.filter(one => one.action === action);
+  assert.deepEqual(
+    of("message.add").map(({ object, detail }) => [object, detail]),
+    [1, 2].map(() => ["taro@example.test", { mailbox: "INBOX" }]),
+  );
+  // Newest first, by API and by command line; each was refused, and that is recorded as well.
+  const [denied, done] = [{ failed: "not_permitted" }, { failed: "invalid_state" }];
+  assert.deepEqual(
+    of("job.cancel").map(({ detail }) => detail),
+    [denied, {}, denied, {}],
+  );
+  assert.deepEqual(
+    of("job.retry").map(({ detail }) => detail),
+    [done, {}],
+  );
+});
+
 test("metrics tell of the queue and of the texts made", async () => {
   const text = (await running.ask("GET", "/metrics")).bytes.toString();
   assert.match(text, /^mairust_jobs\{queue="search_text",state="(?:queued|running)"\} 1$/mu);

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { after, before, test } from "node:test";
+import type { AuditBody } from "../../../src/wire/api/audit.ts";
+import type { PageBody } from "../../../src/wire/api/common.ts";
 import type { MessageBody, TimelineBody } from "../../../src/wire/api/messages.ts";
 import { type RunningService, startService } from "./service.ts";
 
@@ -54,6 +56,25 @@ test("a message is stored exactly as it came, whatever its bytes, with flags and
   );
   assert.ok((await ask("GET", `${mailbox("Archive")}/1/raw`)).bytes.equals(message));
   assert.equal((await ask("GET", `${mailbox("Archive")}/99/raw`)).status, 404);
+});
+
+test("that somebody opened a message is in the audit log: one each time, a mailbox once an hour", async () => {
+  const { body } = await ask("POST", mailbox("Junk"), { message: mail("opened") });
+  await ask("GET", `/api/v1/messages/${body.id}/raw`);
+  await ask("GET", `/api/v1/messages/${body.id}/raw`);
+  await ask("GET", `${mailbox("Junk")}/1/raw`);
+  await ask("GET", `${mailbox("Junk")}/1/raw`);
+  const rows = async (query: string) =>
+    ((await ask("GET", `/api/v1/admin/audit?${query}`)).body as unknown as PageBody<AuditBody>).items;
+  assert.deepEqual(
+    (await rows(`object=${body.id}`)).map(({ actor, action, detail }) => [actor, action, detail]),
+    Array(2).fill(["local", "message.read", { account: "taro@example.test", mailbox: "Junk", uid: 1 }]),
+  );
+  const reads = await rows("action=mailbox.read&object=taro@example.test");
+  assert.deepEqual(
+    reads.filter(({ detail }) => detail.mailbox === "Junk").map(({ detail }) => detail),
+    [{ mailbox: "Junk" }],
+  );
 });
 
 test("adding is refused for no account, no mailbox, no bytes, wrong flags and a wrong date", async () => {

@@ -80,6 +80,20 @@ async function called(hooks: ReturnType<typeof hooksComponent>): Promise<readonl
   return events.map(({ data }) => [data.hook, data.mode]);
 }
 
+test("a hook that was removed and made again with another content between two readings is taken over", async t => {
+  const [one, other] = [await startNode(t), await startNode(t)];
+  await one.change([put("again", { mode: "enforce", priority: 5 })]);
+  await other.reread();
+  await one.change([{ kind: "remove", name: "again", version: 1 }]);
+  await one.change([put("again", { mode: "shadow", priority: 5 })]);
+  await other.reread();
+  assert.deepEqual(await called(other.hooks), [["again", "shadow"]]);
+  // And what a node changed itself is no news to it.
+  const before = one.hooks.inUse();
+  await one.reread();
+  assert.equal(one.hooks.inUse(), before);
+});
+
 test("another node takes a change over when it reads the rows again, and only then", async t => {
   const [one, other] = [await startNode(t), await startNode(t)];
   await one.change([put("shared", { mode: "enforce" })]);

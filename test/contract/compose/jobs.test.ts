@@ -22,6 +22,7 @@ async function startJobs(t: TestContext, rig: Results, run: HookRunner["run"]) {
     directory: rig.directory,
     recordEvents: rig.recordEvents,
     hooks: () => chainOf(run),
+    sendMail: { kind: "send-mail", concurrency: 1, run: () => Promise.resolve() },
   });
   const stop = async () => {
     if (jobs.component.state !== "running") return;

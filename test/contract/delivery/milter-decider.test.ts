@@ -223,6 +223,16 @@ test("what our users send: the sender's domain decides, the strongest verdict is
   rig.hooks.decisions = { pre_send: { "*": REJECT } };
   assert.equal((await rig.ask({ ...sent, from: "x@elsewhere.test" })).kind, "accept", "not one of ours");
   assert.equal(rig.hooks.calls.length, runs);
+  // Whoever logs in with an address of ours cannot get past the hooks with another sender, or none.
+  for (const [from, queueId] of [
+    ["x@elsewhere.test", "S4"],
+    ["", "S5"],
+  ] as const)
+    assert.equal(
+      (await rig.ask({ ...sent, from, queueId, login: "taro@Example.Test" })).kind,
+      "refuse",
+      from,
+    );
   await rig.ask({ ...sent, from: "x@watched.test" });
   assert.equal(rig.hooks.calls.at(-1)?.facts.observed.size, 3, "watched only");
 });

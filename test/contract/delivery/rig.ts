@@ -16,6 +16,7 @@ import type {
 } from "../../../src/core/ports/hooks.ts";
 import type { RecipientOutcome } from "../../../src/core/ports/intake.ts";
 import type { MilterDecision, MilterEnvelope, ReservedField } from "../../../src/core/ports/milter.ts";
+import type { SenderAuth } from "../../../src/core/ports/sender-auth.ts";
 import type { Submissions } from "../../../src/core/ports/submissions.ts";
 import { Intake } from "../../../src/delivery/intake.ts";
 import type { IntakeOptions } from "../../../src/delivery/intake-options.ts";
@@ -34,6 +35,13 @@ import { NO_RELAY } from "../../lib/relay-parts.ts";
 
 /** The service has submitted nothing. */
 export const NO_SUBMISSIONS: Submissions = { take: async () => undefined };
+/** `sender_auth.checks` is empty. */
+export const NO_CHECKS: SenderAuth = {
+  isOff: true,
+  readsBody: false,
+  check: () => Promise.reject(new Error("nothing is to be checked")),
+  isOurs: () => false,
+};
 const BY = { priority: 100, name: "judge", pluginId: "com.example.judge", reason: "because" };
 export const REJECT: HookDecision = {
   ...DELIVER,
@@ -112,6 +120,8 @@ export class MemoryHolds implements Holds {
 export const KEY = Buffer.alloc(32, 7);
 
 export interface Sent {
+  /** Of mail that is sent; default `taro`. */
+  readonly login?: string;
   readonly to: readonly (string | { readonly address: string; readonly orcpt: string })[];
   readonly from?: string;
   readonly text?: string;
@@ -132,6 +142,7 @@ export class Rig {
   lateReject: "hold" | "reject" = "hold";
   submissions: Submissions = NO_SUBMISSIONS;
   signedMail: SignedMail = "refuse";
+  senderAuth: SenderAuth = NO_CHECKS;
   /** `plugin item` of what was dropped. */
   readonly denied: string[] = [];
   /** What LMTP holds goes here, when it is not the ones in memory. */
@@ -208,6 +219,7 @@ export class Rig {
     return new HookDecider({
       ...this.#common,
       submissions: this.submissions,
+      senderAuth: this.senderAuth,
       limits: () => ({ messageBytes: 1_000_000, mime: { depth: 300, parts: 3000 } }),
       ...change,
     });
@@ -307,7 +319,7 @@ export function milterEnvelope(sent: Sent): MilterEnvelope {
     dsn: {},
     body8bit: false,
     smtpUtf8: false,
-    ...(sent.direction === "outbound" ? { auth: { user: "taro" } } : {}),
+    ...(sent.direction === "outbound" ? { auth: { user: sent.login ?? "taro" } } : {}),
   };
 }
 

@@ -55,7 +55,12 @@ export async function openHeldMail() {
     accountOf,
     removeAccount: (address: string) => removeAccount(db, address, { dryRun: false }),
     /** @param server  `outbound.smtp` */
-    releases: (hooks: HookRunner = NO_HOOKS, server = "inet:127.0.0.1:1", store = holdStore()) =>
+    releases: (
+      hooks: HookRunner = NO_HOOKS,
+      server = "inet:127.0.0.1:1",
+      store = holdStore(),
+      relay = NO_RELAY,
+    ) =>
       createReleases({
         admin,
         holds: store,
@@ -66,7 +71,7 @@ export async function openHeldMail() {
         recordEvents: () => undefined,
         canonical: raw => raw.toLowerCase(),
         hostname: "mail.example.test",
-        relay: NO_RELAY,
+        relay,
         server: () => server,
         log: silentLog,
         now: () => new Date(),

@@ -261,14 +261,14 @@ test("a one-time id is taken once, and not after its time", async () => {
         { recipient: "a@example.test", orcpt: "", decision: DELIVER },
       ]);
   const token = await issue();
-  const all = await Promise.all(Array.from({ length: 6 }, () => rig.submissions.take(token, "4Q")));
+  const all = await Promise.all(Array.from({ length: 6 }, () => rig.submissions.take(token, "4Q", [])));
   const taken = all.filter(one => one !== undefined);
   assert.equal(taken.length, 1);
   assert.equal(taken[0]?.point, "pre_receive");
   assert.equal(taken[0]?.verdicts[0]?.decision.action, "deliver");
-  assert.equal(await rig.submissions.take("x".repeat(32), "4Q"), undefined);
-  assert.equal(await rig.submissions.take("", "4Q"), undefined);
+  assert.equal(await rig.submissions.take("x".repeat(32), "4Q", []), undefined);
+  assert.equal(await rig.submissions.take("", "4Q", []), undefined);
   const late = await issue();
   await rig.db.query`update submissions set expires_at = now() - interval '1 second'`;
-  assert.equal(await rig.submissions.take(late, "4Q"), undefined);
+  assert.equal(await rig.submissions.take(late, "4Q", []), undefined);
 });

@@ -3,11 +3,17 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
+import type { AccountId } from "../../../src/core/ids.ts";
 import { DELIVER } from "../../../src/core/merge.ts";
+import { NO_ACCOUNT } from "../../../src/core/ports/directory.ts";
 import type { HoldReleases } from "../../../src/core/ports/hold-admin.ts";
 import type { NewHold } from "../../../src/core/ports/holds.ts";
 import type { ChainOptions, HookDecision, HookPoint, HookRunner } from "../../../src/core/ports/hooks.ts";
+import { createNextHops } from "../../../src/delivery/relay/next-hops.ts";
 import { FOLLOW_UP_ATTEMPTS } from "../../../src/store/deliver-rows.ts";
+import { StoreDirectory } from "../../../src/store/directory.ts";
+import { LmtpHop } from "../../lib/lmtp-hop.ts";
+import { NO_RELAY } from "../../lib/relay-parts.ts";
 import { ADDRESS, ADMIN, atMilter, BY, type HeldMailRig, openHeldMail, startMta } from "./held-mail.ts";
 
 let rig: HeldMailRig;
@@ -220,7 +226,7 @@ test("mail held at the milter is submitted with a one-time id on top, to those w
   assert.deepEqual([mail?.from, mail?.to], ["a@example.org", ["a@example.test", "b@example.test"]]);
   const found = /^X-MaiRust-Submit: (\S+)\r\n(X-N: \d+\r\nFrom[\s\S]*)$/u.exec(mail?.text ?? "");
   assert.match(found?.[2] ?? "", /\r\n\r\n\.dot\r\nbody\r\n$/u);
-  const taken = await rig.submissions.take(found?.[1] ?? "", "4NEW");
+  const taken = await rig.submissions.take(found?.[1] ?? "", "4NEW", []);
   assert.deepEqual(
     taken?.verdicts.map(one => [one.recipient, one.orcpt, one.decision.action, one.decision.tags]),
     [
@@ -348,6 +354,9 @@ test("outbound mail is never released or rejected by its sender; rejected by ano
   const sender = { name: "user", user: "user@example.test" };
   await assert.rejects(releases.release({ ...ask(id), by: sender }), { code: "not_permitted" });
   await assert.rejects(releases.reject(id, sender, { dryRun: false }), { code: "not_permitted" });
+  // The same person, as a user of the host.
+  const local = { name: "administrator", user: "User" };
+  await assert.rejects(releases.release({ ...ask(id), by: local }), { code: "not_permitted" });
   const record = await releases.reject(id, ADMIN, { dryRun: false });
   assert.equal(record.state, "rejected");
   const [bounce] = mta.taken;
@@ -366,4 +375,45 @@ test("inbound mail is rejected without a bounce", async t => {
   const { id } = await held(atMilter(["a@example.test"]));
   const record = await rig.releases(undefined, mta.server).reject(id, ADMIN, { dryRun: false });
   assert.deepEqual([record.state, mta.taken.length], ["rejected", 0]);
+});
+
+test("mail held in a relay stage goes to the next hop; in mirror its copy lies here too, and what is refused stays held", async t => {
+  const hop = await LmtpHop.start();
+  const hops = createNextHops({ hostname: "mail.example.test" });
+  t.after(async () => {
+    hops.close();
+    await hop.stop();
+  });
+  await rig.db.query`
+    insert into domains (name, accounts, stage, relay_lmtp)
+    values ('h.test', 'listed', 'hooks', ${hop.server}), ('m.test', 'auto', 'mirror', ${hop.server})`;
+  const releases = rig.releases(undefined, undefined, undefined, { ...NO_RELAY, hops });
+  const holdFor = async (address: string, id: AccountId, raw = address) =>
+    held({
+      ...(await rig.atLmtp()),
+      recipients: [{ address: parseMailAddress(raw) }],
+      account: { id, address },
+      prefix: Buffer.from(
+        `Return-Path: <a@example.org>\r\nDelivered-To: ${address}\r\nReceived: by us\r\nX-H: 1\r\n`,
+      ),
+    });
+  // Nobody here knows it.
+  const { id } = await holdFor("nobody@h.test", NO_ACCOUNT, "Nobody@h.test");
+  const result = await releases.release(ask(id));
+  assert.deepEqual(result.released, [{ recipient: "nobody@h.test", text: "250 2.0.0 saved" }]);
+  assert.equal(result.hold.state, "released");
+  const text = hop.messages[0]?.bytes.toString("latin1") ?? "";
+  assert.ok(text.endsWith(TEXT) && /\r\nReceived: by us\r\nX-H: 1\r\nX-N: /u.test(text), text);
+  assert.deepEqual(hop.messages[0]?.commands.slice(1), ["RCPT TO:<Nobody@h.test>"]);
+  assert.equal(text.includes("Delivered-To"), false);
+  const directory = new StoreDirectory(rig.db);
+  const { account } = await directory.resolveRecipient(parseMailAddress("u@m.test"));
+  const mirrored = await holdFor("u@m.test", account.id);
+  hop.behaviour.onMessage = () => ["452 4.2.2 full"];
+  await assert.rejects(releases.release(ask(mirrored.id)), /says 452 4\.2\.2 full/u);
+  assert.equal((await rig.admin.get(mirrored.id)).state, "held");
+  hop.behaviour.onMessage = () => undefined;
+  const [place] = (await releases.release(ask(mirrored.id))).released;
+  assert.equal(place?.text, "INBOX/1");
+  assert.equal(hop.messages.length, 3);
 });

@@ -16,6 +16,7 @@ import {
   sqlstateOf,
 } from "../../../src/store/db.ts";
 import type { DatabaseTarget } from "../../../src/store/db-url.ts";
+import { readDurability } from "../../../src/store/durability.ts";
 import { EmbeddedPostgres } from "../../../src/store/embedded.ts";
 import { silentLog } from "../../lib/database.ts";
 import { type Folder, makeFolder } from "./folder.ts";
@@ -462,3 +463,9 @@ async function until(condition: () => boolean | Promise<boolean>): Promise<void>
   }
   assert.fail("it did not happen within 5 s");
 }
+
+test("readDurability() says what the server promises to keep, and what time it has", async () => {
+  const { nowMs, ...rest } = await readDurability(db);
+  assert.deepEqual(rest, { fsync: "on", fullPageWrites: "on", synchronousCommit: "on" });
+  assert.ok(Math.abs(nowMs - Date.now()) < 60_000, String(nowMs));
+});

@@ -6,6 +6,7 @@ import { MessageScanner } from "../../../src/core/mime/scanner.ts";
 import type { ImportMessage, ImportStore } from "../../../src/core/ports/transfer.ts";
 import { uuid7Generator } from "../../../src/platform/uuid7.ts";
 import { MailboxChanges } from "../../../src/store/changes.ts";
+import { createExportStore } from "../../../src/store/export.ts";
 import { createImportStore } from "../../../src/store/import.ts";
 import { silentLog } from "../../lib/database.ts";
 import { openStoredMail, type StoredMail } from "./stored-mail.ts";
@@ -76,7 +77,7 @@ async function imported(key: string, text: string): Promise<ImportMessage> {
 }
 
 test("a batch is stored with its keys in one transaction; a key that is known is stored once", async () => {
-  const { id } = await store.start(account, "somewhere", false);
+  const { id } = await store.start(account, { kind: "maildir", source: "somewhere" }, false);
   const batch = [await imported("k1", "Subject: 1\r\n\r\n"), await imported("k2", "Subject: 2\r\n\r\n")];
   const first = await store.add(account, "INBOX", id, undefined, batch);
   assert.deepEqual(first, [
@@ -110,7 +111,7 @@ async function withClaimed(name: string) {
 }
 
 test("a blob that the collector has claimed is taken back when its file is there", async () => {
-  const { id } = await store.start(account, "somewhere", false);
+  const { id } = await store.start(account, { kind: "maildir", source: "somewhere" }, false);
   const { batch, claimed } = await withClaimed("c");
   const stored = await store.add(account, "INBOX", id, undefined, batch);
   assert.deepEqual(
@@ -123,7 +124,7 @@ test("a blob that the collector has claimed is taken back when its file is there
 });
 
 test("a blob whose file the collector has removed refuses the batch, and nothing of it is stored", async () => {
-  const { id } = await store.start(account, "somewhere", false);
+  const { id } = await store.start(account, { kind: "maildir", source: "somewhere" }, false);
   const { batch, claimed } = await withClaimed("d");
   await mail.blobs.delete(claimed);
   await assert.rejects(store.add(account, "INBOX", id, undefined, batch), {
@@ -136,4 +137,73 @@ test("a blob whose file the collector has removed refuses the batch, and nothing
     compared.map(one => one.kind),
     ["new", "new"],
   );
+});
+
+test("how far a folder was seen is known at the next pass, and not with another UIDVALIDITY; flags that were not listed stay", async () => {
+  const { id } = await store.start(account, { kind: "imap", source: "there" }, false);
+  const folder = { source: "where", uidValidity: 5 };
+  const open = (more: object = {}) =>
+    store.openMailbox(account, "Seen", {
+      ...{ subscribe: false, source: undefined, folder: { ...folder, ...more }, dryRun: false },
+    });
+  assert.equal((await open()).sourceModseq, undefined);
+  await store.add(account, "Seen", id, undefined, [await imported("s1", "Subject: s\r\n\r\n")]);
+  const modseq = 9_007_199_254_740_993n;
+  await store.closeMailbox(account, "Seen", id, undefined, { ...folder, modseq });
+  assert.equal((await open()).sourceModseq, modseq);
+  assert.equal((await open({ uidValidity: 6 })).sourceModseq, undefined);
+  const listed = [
+    { key: "s1", flags: undefined },
+    { key: "s2", flags: undefined },
+  ];
+  const compared = await store.compare(account, "Seen", id, listed, false);
+  assert.deepEqual(
+    compared.map(one => one.kind),
+    ["same", "new"],
+  );
+});
+
+test("of two exports of an account only the younger goes on, and it knows where the older was busy", async () => {
+  const exports = createExportStore(mail.db);
+  const older = await exports.start(account, "u@there");
+  const there = { folder: "Inbox", uidValidity: 9 };
+  await exports.openMailbox(account, older.id, "INBOX", there);
+  const message = { uid: 1, thereUid: 11, flags: { system: 1, keywords: ["k"] } };
+  const progress = { messages: [message], forget: [], appendingTo: "Inbox", copied: 1, copiedBytes: 5 };
+  await exports.record(account, older.id, "INBOX", progress);
+  const younger = await exports.start(account, "u@there");
+  assert.equal(younger.appendingTo, "Inbox");
+  await assert.rejects(exports.record(account, older.id, "INBOX", progress), { code: "invalid_state" });
+  await exports.openMailbox(account, younger.id, "INBOX", there);
+  const known = await exports.known(account, younger.id, "INBOX", { after: 0, limit: 3 });
+  assert.deepEqual(
+    known.map(row => [row.uid, row.thereUid, row.flags.system]),
+    [
+      [1, 11, 1],
+      [2, undefined, 1],
+      [3, undefined, 1],
+    ],
+    "those that were imported only say their flags",
+  );
+  assert.equal((await exports.start(account, "u@elsewhere")).appendingTo, undefined);
+});
+
+test("a message there stands for one of ours, and with another UIDVALIDITY nothing is known", async () => {
+  const exports = createExportStore(mail.db);
+  const { id } = await exports.start(account, "u@there");
+  const open = (uidValidity: number) =>
+    exports.openMailbox(account, id, "INBOX", { folder: "Inbox", uidValidity });
+  const row = (uid: number, thereUid: number) => ({ uid, thereUid, flags: { system: 0, keywords: [] } });
+  const none = { forget: [], appendingTo: undefined, copied: 0, copiedBytes: 0 };
+  const rows = async () =>
+    (await exports.known(account, id, "INBOX", { after: 0, limit: 10 })).flatMap(({ uid, thereUid }) =>
+      thereUid === undefined ? [] : [[uid, thereUid]],
+    );
+  await open(9);
+  await exports.record(account, id, "INBOX", { ...none, messages: [row(2, 11)] });
+  assert.deepEqual(await rows(), [[2, 11]]);
+  await exports.record(account, id, "INBOX", { ...none, messages: [row(3, 12)], forget: [2] });
+  assert.deepEqual(await rows(), [[3, 12]]);
+  await open(10);
+  assert.deepEqual(await rows(), []);
 });

@@ -111,7 +111,7 @@ test("a rotation makes another key, seals everything again, and the old key open
   const [signing] = secrets.current(ID).signing;
   await settings.put(ID, changes({ a: CANARY }, "a"), NO_SETTINGS_VERSION);
   const before = { file: readFileSync(path, "utf8"), id: master.ids(SETTINGS_PURPOSE).current };
-  assert.deepEqual(await rotateMasterKey(parts), { secrets: 1, settings: 1 });
+  assert.deepEqual(await rotateMasterKey(parts), { secrets: 1, settings: 1, dkimKeys: 0 });
 
   const fresh = readFileSync(path, "utf8");
   assert.notEqual(fresh, before.file);
@@ -255,7 +255,7 @@ test("a record that cannot be read keeps the old key: nothing is changed", async
   const { settings, parts } = node();
   await settings.put(ID, changes({ a: CANARY, b: CANARY }, "a", "b"), NO_SETTINGS_VERSION);
   const sealed = await dump();
-  assert.deepEqual(await tryRotation(parts), { secrets: 0, settings: 2 });
+  assert.deepEqual(await tryRotation(parts), { secrets: 0, settings: 2, dkimKeys: 0 });
   assert.deepEqual([await dump(), existsSync(`${path}.next`)], [sealed, false]);
   await database.db.run`update plugin_setting_secrets set sealed = sealed || '\\x00'::bytea where key = 'b'`;
   const old = readFileSync(path, "utf8");

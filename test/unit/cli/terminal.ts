@@ -51,6 +51,7 @@ export function surroundings(
       demo: refuse,
       transfer: refuse,
       loss: refuse,
+      site: refuse,
       author: refuse,
       packages: refuse,
       signals: () => ({ next: refuse, release: () => undefined }),

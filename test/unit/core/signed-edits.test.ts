@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { brokenSignatures, MAX_SIGNATURES, signaturesOf } from "../../../src/core/signed-edits.ts";
+import {
+  brokenOnTop,
+  brokenSignatures,
+  MAX_SIGNATURES,
+  signaturesOf,
+} from "../../../src/core/signed-edits.ts";
 
 const header = (...fields: readonly string[]) => Buffer.from(`${fields.join("\r\n")}\r\n\r\n`);
 const DKIM =
@@ -31,6 +36,13 @@ test("a field below all others breaks the signatures that name it, once or once 
   assert.deepEqual(broken(header(DKIM), { fields: ["X-Spam-Score"] }), ["DKIM-Signature example.org"]);
   assert.deepEqual(broken(mail, { fields: ["X-Spam", "X-Other"] }), []);
   assert.deepEqual(broken(header("ARC-Seal: d=a.test; h=X-Spam"), { fields: ["X-Spam"] }), []);
+});
+
+test("a field above all others breaks what names it more often than it stands there, and nothing else", () => {
+  const signed = signaturesOf(header("DKIM-Signature: d=a.test; h=from:x-a:X-A; bh=A; b=B", "X-A: 1"));
+  assert.equal(brokenOnTop(signed, "x-a", 1).length, 1);
+  assert.equal(brokenOnTop(signed, "X-A", 2).length, 0);
+  assert.equal(brokenOnTop(signed, "x-b", 0).length, 0);
 });
 
 test("l= covers octets that stand there when the body is taken as it is; else it counts as all", () => {

@@ -159,3 +159,12 @@ test("an address with a line break is no command", async t => {
     false,
   );
 });
+
+test("what a server says of itself is told apart from what it says of the message", async t => {
+  const broken = await scripted(t, ["554 5.3.2 not today"]);
+  const refusing = await scripted(t, ["220 hi", "250 mail", "550 5.1.8 no such sender"]);
+  const send = (server: string) =>
+    submitBySmtp({ server, hostname: "client.test" }, messageTo("b@c.test"), deadlineAfter(10_000));
+  assert.deepEqual(await send(broken.server), [{ taken: false, text: "554 5.3.2 not today", isEarly: true }]);
+  assert.deepEqual(await send(refusing.server), [{ taken: false, text: "550 5.1.8 no such sender" }]);
+});

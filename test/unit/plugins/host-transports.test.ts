@@ -9,7 +9,9 @@ import { createTransport } from "../../../src/compose/transports.ts";
 import { MairustError, PluginSecurityError } from "../../../src/core/errors.ts";
 import type { HttpSpec, TransportSpec } from "../../../src/core/hook-plugin.ts";
 import type { PluginSecrets } from "../../../src/core/ports/plugin-secrets.ts";
+import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { loadPlugins, type PluginHostOptions } from "../../../src/plugins/host.ts";
+import { TransportPool } from "../../../src/plugins/transport-pool.ts";
 import { silentLog } from "../../lib/database.ts";
 import { fixedSecrets, TEST_SECRET } from "../../lib/plugin-secrets.ts";
 import { pluginsSection } from "../../lib/plugins-section.ts";
@@ -187,4 +189,67 @@ test("a secret that cannot be read refuses its plugin; a database that is away i
     throw new MairustError("store_unavailable", "Cannot ask: away");
   };
   await assert.rejects(load({ entry: HTTP, secrets: { ensure: away } }), /away/);
+});
+
+test("when the database goes away while plugins are loaded, transports that were taken before are given back", async () => {
+  const other = "com.example.b";
+  const folder = join(root, String(folders++));
+  const manifest = (id: string, entry: string) =>
+    `id = "${id}"\nname = "A"\nversion = "1.0.0"\n[entry]\ntype = "hook"\n${entry}\n[hooks]\non = ["pre_delivery"]\n[permissions]\nread_headers = true\n`;
+  const script = `protocol = "script"\ncommand = ["true"]`;
+  for (const [id, entry] of [
+    [ID, script],
+    [other, HTTP],
+  ] as const) {
+    mkdirSync(join(folder, id), { recursive: true });
+    writeFileSync(join(folder, id, "plugin.toml"), manifest(id, entry));
+  }
+  const grants = { grants: { read_headers: true }, settings: {} };
+  const calls: string[] = [];
+  const options: PluginHostOptions = {
+    config: {
+      plugins: pluginsSection({
+        folders: [folder],
+        allow_unsigned: [ID, other],
+        allow_unsandboxed: [ID, other],
+      }),
+      plugin: { [ID]: grants, [other]: grants },
+      hooks: [],
+    },
+    hostVersion: "0.3.0",
+    createTransport: ({ pluginId }) => ({
+      destination: "test",
+      start: async () => {},
+      call: async () => Buffer.from("{}"),
+      health: async () => ({ status: "ok" }),
+      stop: async () => void calls.push(`stop ${pluginId}`),
+    }),
+    secrets: fixedSecrets,
+    pool: new TransportPool(),
+    log: silentLog,
+    logs: { write() {}, dropped() {} },
+  };
+  const { host } = await loadPlugins(options);
+  const away = async () => {
+    throw new MairustError("store_unavailable", "Cannot reach the database");
+  };
+  const secrets = { ...fixedSecrets, ensure: away };
+  await assert.rejects(loadPlugins({ ...options, secrets }), { code: "store_unavailable" });
+  assert.deepEqual(calls, []);
+  await host.stop(deadlineAfter(1000));
+  assert.deepEqual(calls.toSorted(), [`stop ${ID}`, `stop ${other}`]);
+});
+
+test("a transport that cannot say how it is has an error as its health", async () => {
+  const lease = new TransportPool().lease("one", () => ({
+    destination: "test",
+    start: async () => {},
+    call: async () => Buffer.from("{}"),
+    health: async () => {
+      throw new MairustError("store_unavailable", "Cannot read its secret");
+    },
+    stop: async () => {},
+  }));
+  const error = { status: "error", detail: "Cannot read its secret" };
+  assert.deepEqual([await lease.health(0), await lease.health(60_000)], [error, error]);
 });

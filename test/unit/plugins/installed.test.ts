@@ -5,8 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { PluginError } from "../../../src/core/errors.ts";
+import { NO_SETTINGS } from "../../../src/core/ports/plugin-settings.ts";
+import { enablePlugin } from "../../../src/plugins/enable.ts";
 import { InstalledPlugins } from "../../../src/plugins/installed.ts";
+import { generateKey, readPublicKey } from "../../../src/plugins/package/keys.ts";
 import { LifePlugins } from "../../lib/life-plugins.ts";
+import { pluginsSection } from "../../lib/plugins-section.ts";
 
 const ID = "com.example.life";
 const root = mkdtempSync(join(tmpdir(), "mr-installed-"));
@@ -42,4 +46,29 @@ test("a place that cannot be written is the plugin's trouble, not the service's"
   const node = nodeWith(dir, () => stored);
   await assert.rejects(node.find(record, "1.0.0"), PluginError);
   assert.deepEqual(await node.clean([]), []);
+});
+
+test("a version that was revoked as vulnerable goes on; with files that somebody changed it does not", async () => {
+  const key = generateKey();
+  const stored = readFileSync(await plugins.pack({ id: ID, developer: key.privatePem }));
+  const reason = { reason: "CVE", by: "local", at: new Date(0) };
+  const node = new InstalledPlugins({
+    dir: () => join(root, "c"),
+    registry: { package: async () => stored },
+    trust: async () => ({
+      keys: [{ ...readPublicKey(key.publicPem), role: "private", label: "ours" }],
+      revocations: [{ kind: "plugin", value: ID, severity: "vulnerable", ...reason }],
+    }),
+  });
+  const refusals = async () => {
+    const found = await node.verify(record, "1.0.0");
+    const context = { plugins: pluginsSection({ allow_unsigned: [ID] }), entry: undefined, hooks: [] };
+    const more = { hostVersion: "0.3.0", record: undefined, settings: NO_SETTINGS };
+    return enablePlugin(found, { ...context, ...more })
+      .refusals.map(({ text }) => text)
+      .join();
+  };
+  assert.equal(await refusals(), "");
+  writeFileSync(join(node.folderOf(ID, "1.0.0"), "server", "main.mjs"), "// other");
+  assert.match(await refusals(), /^it is modified: /);
 });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MairustError } from "../../../src/core/errors.ts";
 import { accountId } from "../../../src/core/ids.ts";
-import type { Directory } from "../../../src/core/ports/directory.ts";
+import { type Directory, NO_ACCOUNT, type ResolvedRecipient } from "../../../src/core/ports/directory.ts";
 import { createAuthenticator } from "../../../src/store/login.ts";
 import { PasswordTurns } from "../../../src/store/password-turns.ts";
 
@@ -16,22 +16,25 @@ const ACCOUNT = {
   usedMessages: 0,
 };
 
+const RESOLVED: ResolvedRecipient = {
+  account: ACCOUNT,
+  domain: {
+    name: "a.test",
+    tenant: "",
+    stage: "store",
+    accounts: "listed",
+    quotaBytes: 0,
+    relayLmtp: undefined,
+    hasAccountStages: false,
+  },
+  stage: "store",
+};
+
 const DIRECTORY: Directory = {
   async resolveRecipient(address) {
+    if (address.local === "relayed") return { ...RESOLVED, account: { ...ACCOUNT, id: NO_ACCOUNT } };
     if (address.local !== "ann") throw new MairustError("unknown_account", "Cannot find it");
-    return {
-      account: ACCOUNT,
-      domain: {
-        name: "a.test",
-        tenant: "",
-        stage: "store",
-        accounts: "listed",
-        quotaBytes: 0,
-        relayLmtp: undefined,
-        hasAccountStages: false,
-      },
-      stage: "store",
-    };
+    return RESOLVED;
   },
   findAccount: async () => undefined,
   findDomain: async () => undefined,
@@ -81,6 +84,12 @@ test("a wrong password and an unknown account are told apart for the log, and no
     });
   }
   assert.equal(texts.size, 1);
+});
+
+test("whose mail is relayed only has no mailboxes here: nobody logs in as them, or as all of them", async () => {
+  const { login } = authenticator();
+  const refused = failing("auth_failed", "unknown_account");
+  await assert.rejects(login("127.0.0.1", "right", "dovecot", "relayed@a.test"), refused);
 });
 
 test("a peer of the network is refused after 5 failures with one user name, other names after 20, for a minute", async () => {

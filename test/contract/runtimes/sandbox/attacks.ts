@@ -39,6 +39,12 @@ import {
 
 const isRoot = process.getuid?.() === 0;
 
+/** What this process's sandboxes made where the system keeps temporary files. */
+const ownFolders = () =>
+  readdirSync(tmpdir())
+    .filter(name => name.startsWith("mairust-sandbox-") && name.includes(`-${process.pid}-`))
+    .map(name => join(tmpdir(), name));
+
 /** @param tier  @returns the rig; its tests are registered, or one that says why they are skipped */
 export async function attackTests(tier: WalledTier): Promise<void> {
   const rig = await rigOf(tier);
@@ -178,6 +184,25 @@ function registerAttacks(rig: Rig): void {
     } finally {
       rmSync(dir, { recursive: true });
     }
+  });
+  test("a folder that it closed to everybody does not outlive it, nor end the service", async () => {
+    const one = await started(rig.transport("com.example.closer"));
+    assert.equal(await answerOf(one, "close_folder"), "done");
+    await one.stop(deadlineAfter(2000));
+    const left = ownFolders().flatMap(folder =>
+      readdirSync(folder).map(work => join(folder, work, "closed")),
+    );
+    assert.deepEqual(
+      left.filter(path => existsSync(path)),
+      [],
+    );
+  });
+  test("processes start as before when somebody tidied the folder for temporary files up", async () => {
+    const one = rig.transport("com.example.late");
+    for (const folder of ownFolders()) rmSync(join(folder, "stage"), { recursive: true, force: true });
+    await started(one);
+    assert.equal(await answerOf(one, "good"), "good");
+    await one.stop(deadlineAfter(2000));
   });
   test("who works on between its calls is ended, also when calls keep coming", async () => {
     const crashes = rig.crashes.length;

@@ -64,7 +64,9 @@ const READ_AT: Readonly<Record<string, readonly Reader[]>> = {
   "milter.chain_timeout_ms": [atUse("src/compose/listeners.ts", "milter.chain_timeout_ms")],
   "lmtp.detail_folder": [atUse("src/compose/mail-path.ts", "lmtp.detail_folder")],
   "edits.signed_mail": [atUse("src/compose/mail-path.ts", "edits.signed_mail")],
+  "hold.approvers": [atUse("src/compose/holds.ts", "hold.approvers")],
   "hold.expire_days": [atUse("src/compose/holds.ts", "hold.expire_days")],
+  "hold.notify_owner": [atUse("src/compose/holds.ts", "hold.notify_owner")],
   "outbound.smtp": [atUse("src/compose/holds.ts", "outbound.smtp")],
 };
 

@@ -175,17 +175,27 @@ test("rules between keys are checked", async t => {
 test("what is not built is refused by name when it is set, whatever sets it", async t => {
   const loading = loadText(
     t,
-    '[sender_auth]\nchecks = ["spf"]\n[imap]\nwritable = "none"\n[tls]\ncert_file = ""',
+    '[queue]\nnats_url = "nats://b.example"\n[imap]\nwritable = "none"\n[tls]\ncert_file = ""',
     {
       env: { MAIRUST_OTEL__ENABLED: "true" },
       overrides: ['domains."a.example".stage=mirror'],
     },
   );
   assert.deepEqual(await problemsOf(loading), [
-    "mairust.toml:2:1 sender_auth.checks: found a list: sender authentication is not built in this version",
+    'mairust.toml:2:1 queue.nats_url: found "nats://b.example": the NATS job queue is not built in this version',
     "environment MAIRUST_OTEL__ENABLED otel.enabled: found true: the export of traces is not built in this version",
-    '-o domains."a.example".stage domains."a.example".stage: found "mirror": every stage but store is not built in this version',
+    '-o domains."a.example".stage domains."a.example".stage: found "mirror"; allowed only with relay.lmtp of the domain, as "unix:/run/dovecot/lmtp": where its mail goes on',
   ]);
+});
+
+test("a domain in a stage that relays needs a next hop", async t => {
+  const toml =
+    '[domains."a.example"]\nstage = "hooks"\n[domains."b.example"]\nstage = "mirror"\nrelay.lmtp = "unix:/l"';
+  assert.deepEqual(await problemsOf(loadText(t, toml)), [
+    'mairust.toml:2:1 domains."a.example".stage: found "hooks"; allowed only with relay.lmtp of the domain, as "unix:/run/dovecot/lmtp": where its mail goes on',
+  ]);
+  const byDefault = '[defaults]\nstage = "observe"\n[domains."a.example"]';
+  assert.equal((await problemsOf(loadText(t, byDefault))).length, 1);
 });
 
 test("no error hides another: elements of a list, a table of a wrong name, a key that is refused as a whole", async t => {
@@ -210,8 +220,7 @@ test("no error hides another: elements of a list, a table of a wrong name, a key
     'mairust.toml:3:11 lmtp.listen[0]: found "inet:127.0.0.1:99999"; allowed: unix:/path, inet:host:port or inet:[::1]:port (the port is over 65535)',
     'mairust.toml:3:35 lmtp.listen[1]: found "tls:127.0.0.1:1": TLS on listeners is not built in this version',
     'mairust.toml:4:10 domains."Example.com": found the name "Example.com"; allowed: a domain name in lower case, A-labels (xn--…) for others than ASCII',
-    'mairust.toml:5:1 domains."Example.com".stage: found "mirror": every stage but store is not built in this version',
-    'mairust.toml:6:7 domains."Example.com".relay.lmtp: found "nowhere": relaying to a next hop is not built in this version',
+    'mairust.toml:6:7 domains."Example.com".relay.lmtp: found "nowhere"; allowed: unix:/path, inet:host:port or inet:[::1]:port (it does not begin with unix:, inet: or tls:)',
     "mairust.toml:8:1 plugins.uid_range: found a list of 1; allowed: 2 to 2 elements",
     'mairust.toml:11:1 hooks[0].point: found "pre_deliver"; allowed: one of "pre_receive", "pre_delivery", "post_receive", "pre_send"',
     "mairust.toml:14:19 hooks[0].filter.header.A: found 1; allowed: text",

@@ -1,0 +1,137 @@
+/** The engines of export and verify, bound to the sidecar and to the server that mail goes back to (`stage-carry.ts`). */
+import type { LoadedConfig } from "../platform/config/load.ts";
+import { MAX_REPORTED } from "../wire/transfer.ts";
+import type {
+  ExportCalls,
+  ExportMailboxReport,
+  ExportReport,
+  ImapExportOptions,
+  ImapLogin,
+  TransferEngines,
+  VerifyOptions,
+} from "../wire/transfer-calls.ts";
+import type { Client } from "./client.ts";
+import type { CommandContext } from "./command.ts";
+import { mappings } from "./commands/import.ts";
+import { CommandError, EXIT, usageError } from "./exit-codes.ts";
+import { loginAt, secretOf } from "./imap-login.ts";
+import type { Progress } from "./progress.ts";
+import type { Carrier, Pass } from "./stage-carry.ts";
+import { exportCalls, recordVerification } from "./transfer-client.ts";
+
+type ExportOptions = ImapExportOptions & { readonly expunge?: boolean };
+/** `ignoreTrace`: mail that both sides were given has each side's own trace. */
+type CompareOptions = VerifyOptions & { readonly ignoreTrace?: boolean };
+type Report = Omit<ExportReport, "mailboxes"> & {
+  readonly mailboxes: readonly (ExportMailboxReport & {
+    readonly flags_updated?: number;
+    readonly expunged?: number;
+  })[];
+};
+
+interface Engines {
+  verify(options: CompareOptions): ReturnType<TransferEngines["verify"]>;
+  exportImap?(options: ExportOptions): Promise<Report>;
+}
+
+const AGAINST = "--against";
+
+/** @throws {CommandError} 64: options that do not fit */
+export function carrierOf(
+  context: CommandContext,
+  { client, loaded }: { readonly client: Client; readonly loaded: LoadedConfig },
+  against: string,
+  engines: Engines,
+  progress: Progress,
+): Carrier {
+  if (engines.exportImap === undefined)
+    throw new CommandError(EXIT.usage, "carrying mail back is not built in this version");
+  const exportImap = engines.exportImap.bind(engines);
+  const { options } = context;
+  const maps = mappings(options.texts("map"));
+  const stepsOf = (account: string) => (step: Parameters<Progress["step"]>[0]) =>
+    progress.step({ ...step, mailbox: `${account} ${step.mailbox}` });
+  return {
+    async pass(account, expunge) {
+      const calls = await callsUpToNow(exportCalls(client), account);
+      const report = await exportImap({
+        ...{ account, maps, there: loginAt(against, AGAINST, account, options), calls },
+        ...{ bytesPerSecond: undefined, dryRun: options.has("dryRun"), expunge },
+        onProgress: stepsOf(account),
+      });
+      return passOf(report);
+    },
+    async verify(account) {
+      const there = loginAt(against, AGAINST, account, options);
+      const result = await engines.verify({
+        ...{ here: loginHere(loaded, account), there, mode: "headers", maps },
+        ...{ ignoreUids: true, ignoreDates: true, ignoreTrace: true, listed: MAX_REPORTED },
+        onProgress: stepsOf(account),
+      });
+      const name = `${there.authorize ?? there.user}@${there.host}:${there.port}`;
+      const equal = result.differences_total === 0;
+      await recordVerification(client, { account, against: name, mode: "headers", equal, result });
+      return result;
+    },
+  };
+}
+
+/** Looked at before anything is changed. @throws {CommandError} 64, 65, 66, 77 */
+export function checkCarrier({ options }: CommandContext, kind: "domain" | "account", against: string): void {
+  if (kind === "domain" && options.text("masterUser") === undefined)
+    throw usageError("--master-user is missing: one login for all accounts of the domain");
+  loginAt(against, AGAINST, "someone@example.com", options);
+}
+
+/**
+ * What is here now, and nothing that comes while the pass runs. Mail that both sides are given is there before it shows here: whatever
+ * this pass is about is there too when it looks, however long that takes, and is not sent a second time.
+ */
+async function callsUpToNow<T extends ExportCalls>(calls: T, account: string): Promise<T> {
+  const now = new Map((await calls.mailboxes(account)).map(box => [box.name, box.uid_next]));
+  return {
+    ...calls,
+    mailboxes: async whose => (await calls.mailboxes(whose)).filter(({ name }) => now.has(name)),
+    async messages(whose, mailbox, cursor) {
+      const page = await calls.messages(whose, mailbox, cursor);
+      return { ...page, items: page.items.filter(({ uid }) => uid < (now.get(mailbox) ?? 0)) };
+    },
+  };
+}
+
+function passOf({ mailboxes, problems }: Report): Pass {
+  const sum = (of: (mailbox: Report["mailboxes"][number]) => number | undefined) =>
+    mailboxes.reduce((total, mailbox) => total + (of(mailbox) ?? 0), 0);
+  return {
+    copied: sum(m => m.copied),
+    flagsUpdated: sum(m => m.flags_updated),
+    expunged: sum(m => m.expunged),
+    problems: [
+      ...problems.map(({ mailbox, uid, reason }) => `${mailbox}/${uid}: ${reason}`),
+      ...mailboxes.filter(refusedWhole(problems)).map(m => `${m.mailbox}: not taken by "${m.folder}"`),
+    ],
+  };
+}
+
+/** Failed, and no message of it says why. */
+const refusedWhole =
+  (problems: Report["problems"]) =>
+  ({ mailbox, failed }: ExportMailboxReport) =>
+    failed > 0 && !problems.some(problem => problem.mailbox === mailbox);
+
+/** Our own IMAP listener, as Dovecot logs in. @throws {CommandError} 78 */
+function loginHere({ config }: LoadedConfig, account: string): ImapLogin {
+  const spec = config.imap.listen.map(one => /^inet:(.+):(\d+)$/u.exec(one)).find(one => one !== null);
+  if (spec === undefined || spec === null)
+    throw new CommandError(EXIT.configuration, "imap.listen has no inet: address to read this side by");
+  const host = (spec[1] ?? "").replace(/^\[|\]$/gu, "");
+  return {
+    host: ["0.0.0.0", "::", "*"].includes(host) ? "127.0.0.1" : host,
+    port: Number(spec[2]),
+    secure: false,
+    verifyCertificate: true,
+    user: config.imap.master_user,
+    password: secretOf(config.imap.master_password_file, "imap.master_password_file"),
+    authorize: account,
+  };
+}

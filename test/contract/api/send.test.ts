@@ -1,0 +1,146 @@
+/** `POST /api/v1/send` without a mail server: what is queued, what a key repeats, who may send, and what a killed process leaves. */
+import assert from "node:assert/strict";
+import { createHash, randomUUID } from "node:crypto";
+import { after, before, test } from "node:test";
+import { messageId } from "../../../src/core/ids.ts";
+import type { Db } from "../../../src/store/db.ts";
+import { createIdempotencyKeys } from "../../../src/store/idempotency.ts";
+import { createOutboxWork } from "../../../src/store/outbox-work.ts";
+import { type RunningService, startService } from "./service.ts";
+
+const SEND = "/api/v1/send";
+let running: RunningService;
+let db: Db;
+
+before(async () => {
+  // Nobody listens there.
+  running = await startService(['outbound.smtp="inet:127.0.0.1:1"']);
+  db = await running.database();
+  for (const address of ["taro@example.test", "full@example.test"])
+    await running.ask("POST", "/api/v1/accounts", { body: { address } });
+});
+after(() => running.stop());
+
+const mail = (change: object = {}) => ({
+  from: "taro@example.test",
+  to: ["hanako@example.org"],
+  text: "x",
+  ...change,
+});
+const post = (body: object, key?: string, path = SEND) =>
+  running.ask("POST", path, { body, headers: key === undefined ? {} : { "idempotency-key": key } });
+
+async function count(table: "outbox" | "messages"): Promise<number> {
+  const [row] = await (table === "outbox"
+    ? db.query<{ n: number }>`select count(*) as n from outbox`
+    : db.query<{ n: number }>`select count(*) as n from messages`);
+  return row?.n ?? 0;
+}
+
+test("a mail is queued with its copy in Sent, and shown with what keeps it", async () => {
+  const { status, body, headers } = await post(mail({ cc: ["b@example.org"], subject: "日本" }));
+  assert.equal(status, 202, JSON.stringify(body));
+  assert.deepEqual(
+    [body.state, body.sent_copy, headers.location],
+    ["queued", "stored", `${SEND}/${body.id}`],
+  );
+  const listed = await running.ask("GET", `${SEND}?state=queued&purpose=send`);
+  assert.equal((listed.body.items as { id: string }[])[0]?.id, body.id);
+  const [copy] = await db.query<{ name: string; flags: number; special: string }>`
+    select b.name, e.flags, b.special_use as special from entries e join mailboxes b on b.id = e.mailbox_id
+    where e.message_id = ${String(body.message_id)}::uuid`;
+  assert.deepEqual(copy, { name: "Sent", flags: 1, special: "\\Sent" });
+});
+
+test("the same key gives the same answer once more, another body 422, one that runs 409", async () => {
+  const first = await post(mail(), "k1");
+  const before = await count("outbox");
+  const again = await post(mail(), "k1");
+  assert.deepEqual([again.status, again.body], [202, first.body]);
+  assert.equal(await count("outbox"), before);
+  assert.equal((await post(mail({ text: "y" }), "k1")).status, 422);
+  const message = Buffer.from("From: taro@example.test\nTo: a@example.org\n\nx\n");
+  const raw = () =>
+    running.ask("POST", SEND, {
+      message,
+      headers: { "content-type": "message/rfc822", "idempotency-key": "raw" },
+    });
+  const [one, two] = [await raw(), await raw()];
+  assert.deepEqual([one.status, two.body], [202, one.body], "Date and Message-ID that we add do not count");
+  const keys = createIdempotencyKeys(db);
+  const digest = createHash("sha256").update(JSON.stringify(mail())).digest("hex");
+  await keys.begin("send", "k2", digest, messageId(randomUUID()));
+  assert.equal((await post(mail(), "k2")).status, 409);
+});
+
+test("a process that was killed with a key in hand: what it did is found, what it did not is done", async () => {
+  const keys = createIdempotencyKeys(db);
+  const digest = createHash("sha256").update(JSON.stringify(mail())).digest("hex");
+  const expire = () =>
+    db.run`update idempotency set lease_until = now() - interval '1 second' where key like 'killed%'`;
+  await keys.begin("send", "killed before", digest, messageId(randomUUID()));
+  const done = await post(mail());
+  await keys.begin("send", "killed after", digest, messageId(String(done.body.message_id)));
+  await expire();
+  const before = await count("outbox");
+  const resumed = await post(mail(), "killed-x");
+  assert.equal(resumed.status, 202);
+  await db.run`update idempotency set key = replace(key, ' ', '-') where key like 'killed %'`;
+  const found = await post(mail(), "killed-after");
+  assert.deepEqual([found.status, found.body.id], [202, done.body.id]);
+  assert.equal(await count("outbox"), before + 1);
+  assert.equal((await post(mail(), "killed-before")).status, 202);
+  assert.equal(await count("outbox"), before + 2);
+});
+
+test("nobody sends for another; a refused request keeps nothing, and its key stays free", async () => {
+  const before = [await count("outbox"), await count("messages")];
+  for (const [change, status, code] of [
+    [{ from: "boss@elsewhere.test" }, 403, "not_permitted"],
+    [{ from: "nobody@example.test" }, 403, "not_permitted"],
+    [{ to: ["a@b.test\r\nRCPT TO:<c@d.test>"] }, 400, "address_syntax"],
+    [{ subject: "x\r\nBcc: c@d.test" }, 400, "invalid_argument"],
+    [{ to: [] }, 400, "invalid_argument"],
+    [{ attachments: [{ filename: "a", content: "!!" }] }, 400, "invalid_argument"],
+    [{ extra: 1 }, 400, "invalid_argument"],
+    [
+      { to: Array.from({ length: 499 }, (_, i) => `a${i}@b.test`), cc: ["x@b.test", "y@b.test"] },
+      400,
+      "invalid_argument",
+    ],
+  ] as const) {
+    const { body, ...answer } = await post(mail(change), "refused");
+    assert.deepEqual([answer.status, body.code], [status, code], JSON.stringify(change).slice(0, 100));
+  }
+  const tried = await post(mail(), undefined, `${SEND}?dry_run=true`);
+  assert.deepEqual([tried.status, tried.body.state, tried.body.id], [200, "checked", null]);
+  assert.deepEqual([await count("outbox"), await count("messages")], before);
+  assert.equal((await post(mail(), "refused")).status, 202);
+});
+
+test("a full mailbox gets no copy, and the mail goes all the same; removing the account takes nothing from it", async () => {
+  const first = await post(mail({ from: "full@example.test" }));
+  assert.equal(first.body.sent_copy, "stored");
+  await db.run`update accounts set quota_bytes = 1 where local_part = 'full'`;
+  const { body } = await post(mail({ from: "full@example.test" }));
+  assert.deepEqual([body.state, body.sent_copy], ["queued", "over_quota"]);
+  const removed = await running.ask("DELETE", "/api/v1/accounts/full@example.test");
+  assert.ok(removed.status < 300, JSON.stringify(removed.body));
+  for (const { message_id: id } of [first.body, body]) {
+    const rows = await db.query`select 1 as one from messages where message_id = ${String(id)}::uuid`;
+    assert.equal(rows.length, 1, "it is still to be sent");
+  }
+});
+
+test("a mail whose job is canceled ends, and says so", async () => {
+  const { body } = await post(mail());
+  const { body: queued } = await running.ask("GET", `${SEND}/${body.id}`);
+  await db.run`update jobs set state = 'canceled', finished_at = now(), lease_owner = null, lease_until = null where id = ${Number(queued.job)}`;
+  const work = createOutboxWork({ db, newId: randomUUID, onQueued: () => undefined });
+  assert.equal((await work.housekeeping(90)).ended, 1);
+  const { body: ended } = await running.ask("GET", `${SEND}/${body.id}`);
+  const [recipient] = ended.recipients as { state: string; reply: string }[];
+  assert.deepEqual([ended.state, recipient?.state], ["failed", "refused"]);
+  assert.match(recipient?.reply ?? "", /^it is not tried any more/u);
+  await work.record(String(body.id), []);
+});

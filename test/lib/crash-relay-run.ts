@@ -1,0 +1,233 @@
+/**
+ * One crash run of the relay stages: a private Postfix, a sidecar with domains in `hooks` and `mirror`, and a Dovecot behind it that
+ * stays up. After every few kills an empty queue, and then: nothing accepted is missing in Dovecot; what is there twice is not more
+ * than the relays that a kill left open in the journal; the mirror's copies are there once.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { deadlineAfter, sleep } from "../../src/platform/deadline.ts";
+import { Killer } from "./crash-killer.ts";
+import { CrashLedger, type Judgement } from "./crash-ledger.ts";
+import { CrashLoad, type LoadCounts } from "./crash-load.ts";
+import { type Kill, killName } from "./crash-plan.ts";
+import { Promises, type PromisesReport } from "./promises.ts";
+import { SeededRandom } from "./random.ts";
+import { inboxOf, type RelaySite, startRelaySite } from "./relay-site.ts";
+
+const QUEUE_MS = 120_000;
+const POLL_MS = 100;
+/** Lists of the queue that must be empty, one after the other, before it is taken to be empty. */
+const EMPTY_LISTS = 4;
+const EMPTY_PAUSE_MS = 300;
+const MIRRORED = ["one", "two"].map(name => `${name}@mirror.test`);
+const ACCOUNTS = [...["one", "two"].map(name => `${name}@hooks.test`), ...MIRRORED];
+/** Dovecot's trace fields, ours, and Postfix's when it came through it. Dovecot names a recipient only when there is one. */
+const DOVECOT_PREFIX =
+  /^Return-Path: <[^\r]*>\r\n(?:Delivered-To: [^\r]+\r\n)?(?:Received: [^\r]+\r\n(?:[ \t][^\r]*\r\n)*){2,3}$/u;
+
+export interface RelayCrashOptions {
+  readonly kills: readonly Kill[];
+  readonly seed: number;
+  /** Kills between two checks. */
+  readonly every: number;
+  /** No further kills after this time. */
+  readonly seconds?: number;
+  readonly onKill?: (name: string, reached: boolean, ms: number) => void;
+}
+
+export interface RelayCrashReport {
+  readonly seed: number;
+  readonly kills: number;
+  readonly killsByName: Readonly<Record<string, number>>;
+  readonly unreached: readonly string[];
+  readonly load: LoadCounts;
+  readonly violations: readonly string[];
+  readonly failedStarts: readonly string[];
+  /** In Dovecot. */
+  readonly dovecot: Judgement & { readonly problems: readonly string[] };
+  /** Copies there beyond those that were sent. */
+  readonly twice: number;
+  /** Recipients of relays that were open in the journal after a kill: as many copies may be there twice. */
+  readonly windows: number;
+  /** Of those that were sent again, as the service counted them. */
+  readonly counted: number;
+  /** The mirror's copies here. */
+  readonly mirror: PromisesReport;
+}
+
+export function relayKept(report: RelayCrashReport): boolean {
+  const { dovecot, mirror, violations, unreached, failedStarts, twice, windows } = report;
+  const lists = [dovecot.lost, dovecot.problems, mirror.lost, mirror.duplicates, mirror.problems];
+  return [...lists, violations, unreached, failedStarts].every(list => list.length === 0) && twice <= windows;
+}
+
+export async function relayCrashRun(options: RelayCrashOptions): Promise<RelayCrashReport> {
+  const site = await startRelaySite({
+    stages: { "hooks.test": "hooks", "mirror.test": "mirror" },
+    users: ACCOUNTS,
+    postfixSettings: {
+      minimal_backoff_time: "1s",
+      maximal_backoff_time: "2s",
+      queue_run_delay: "1s",
+      transport_retry_time: "1s",
+    },
+  });
+  try {
+    return await new RelayCrashRun(site, options).run();
+  } finally {
+    await site.stop();
+  }
+}
+
+class RelayCrashRun {
+  readonly #site: RelaySite;
+  readonly #options: RelayCrashOptions;
+  readonly #ledger: CrashLedger;
+  readonly #load: CrashLoad;
+  readonly #killer: Killer;
+  readonly #promises: Promises;
+  readonly #dataDir: string;
+  readonly #killsByName = new Map<string, number>();
+  readonly #unreached: string[] = [];
+  #kills = 0;
+  /** Relay to its recipients. */
+  readonly #windows = new Map<string, number>();
+
+  constructor(site: RelaySite, options: RelayCrashOptions) {
+    const { sidecar, postfix } = site;
+    const random = new SeededRandom(options.seed);
+    this.#site = site;
+    this.#options = options;
+    this.#dataDir = join(sidecar.dir, "data");
+    this.#ledger = new CrashLedger(join(sidecar.dir, "ledger.jsonl"));
+    this.#load = new CrashLoad({
+      ledger: this.#ledger,
+      random,
+      smtpPort: postfix.smtpPort,
+      lmtpPort: sidecar.lmtpPort,
+      addresses: new Map(ACCOUNTS.map(one => [one, one])),
+      postfixOnly: new Set(),
+    });
+    const flush = () => postfix.flush();
+    this.#killer = new Killer({ sidecar, dataDir: this.#dataDir, load: this.#load, random, flush });
+    this.#promises = new Promises({
+      ledger: this.#ledger,
+      accounts: MIRRORED,
+      relays: true,
+      dataDir: this.#dataDir,
+      scrub: async () => {
+        const { code, stdout, stderr } = await sidecar.mairust(["scrub"]);
+        return code === 0 ? [] : [`scrub ended with ${code}: ${stdout}${stderr}`];
+      },
+      withImap: (account, work) => site.withImap(account, "direct", work),
+    });
+  }
+
+  async run(): Promise<RelayCrashReport> {
+    const { kills, every, seconds = Number.POSITIVE_INFINITY } = this.#options;
+    const started = performance.now();
+    this.#load.start();
+    await this.#load.warmUp();
+    try {
+      for (const [i, kill] of kills.entries()) {
+        await this.#kill(kill);
+        if ((i + 1) % every === 0) await this.#calm();
+        if ((performance.now() - started) / 1000 > seconds) break;
+      }
+      await this.#calm();
+    } finally {
+      await this.#load.stop();
+    }
+    return this.#report();
+  }
+
+  async #kill(kill: Kill): Promise<void> {
+    const name = killName(kill);
+    const started = performance.now();
+    const { reached } = await this.#killer.kill(kill);
+    if (!this.#site.sidecar.running()) this.#noteOpenRelays();
+    this.#options.onKill?.(name, reached, Math.round(performance.now() - started));
+    if (!reached) this.#unreached.push(name);
+    this.#killsByName.set(name, (this.#killsByName.get(name) ?? 0) + 1);
+    this.#kills += 1;
+  }
+
+  /** Relays that a process left open: this one, or one before it, whose lines the journal keeps until the mail came again. */
+  #noteOpenRelays(): void {
+    const open = new Map<string, number>();
+    const before: string[] = [];
+    for (const text of readFileSync(join(this.#dataDir, "relay", "journal"), "utf8").split("\n")) {
+      if (!text.endsWith("}")) continue;
+      const line = JSON.parse(text) as { k: string; id: string; r?: string[] };
+      if (line.k === "sent") open.set(line.id, line.r?.length ?? 0);
+      const isOwn = line.id.startsWith(`${this.#site.sidecar.pid}-`);
+      if (line.k === "sent" && !isOwn) before.push(line.id);
+      if (line.k === "over" && isOwn) open.delete(line.id);
+    }
+    for (const [id, recipients] of open)
+      if (before.includes(id) || !this.#site.sidecar.running())
+        this.#windows.set(id, Math.max(recipients, this.#windows.get(id) ?? 0));
+  }
+
+  async #calm(): Promise<void> {
+    const { postfix } = this.#site;
+    await this.#killer.start();
+    this.#noteOpenRelays();
+    await this.#load.settle();
+    const end = deadlineAfter(QUEUE_MS);
+    try {
+      for (let empty = 0; empty < EMPTY_LISTS; ) {
+        const isEmpty = (await postfix.queue()).length === 0;
+        empty = isEmpty ? empty + 1 : 0;
+        if (!isEmpty) await postfix.flush();
+        await sleep(isEmpty ? EMPTY_PAUSE_MS : POLL_MS, end.signal);
+      }
+    } finally {
+      end.dispose();
+    }
+  }
+
+  async #report(): Promise<RelayCrashReport> {
+    const { sidecar, postfix } = this.#site;
+    const dovecot = await this.#dovecot();
+    const bounced = (await postfix.log()).filter(line => line.includes("status=bounced"));
+    return {
+      seed: this.#options.seed,
+      kills: this.#kills,
+      killsByName: Object.fromEntries([...this.#killsByName].sort()),
+      unreached: this.#unreached,
+      load: this.#load.counts,
+      violations: [...this.#load.violations, ...bounced],
+      failedStarts: this.#killer.failedStarts,
+      dovecot,
+      twice: dovecot.duplicates.reduce((sum, text) => sum + excess(text), 0),
+      windows: [...this.#windows.values()].reduce((sum, n) => sum + n, 0),
+      counted: sidecar.logText().split("relayed perhaps a second time").length - 1,
+      mirror: await this.#promises.check(true),
+    };
+  }
+
+  async #dovecot() {
+    const found = new Map<string, readonly string[]>();
+    const problems: string[] = [];
+    for (const account of ACCOUNTS) {
+      const copies = await this.#site.withImap(account, "dovecot", inboxOf);
+      const ids = copies.map((bytes, i) => {
+        const name = this.#ledger.identify({ account, uid: i + 1, bytes }, prefix =>
+          DOVECOT_PREFIX.test(prefix),
+        );
+        if ("id" in name) return name.id;
+        problems.push(`Dovecot: ${name.problem}`);
+        return `?${i}`;
+      });
+      found.set(account, ids);
+    }
+    return { ...this.#ledger.judge(found), problems };
+  }
+}
+
+/** `account content: 3 of 2`: one. */
+function excess(text: string): number {
+  const [, there = "0", must = "0"] = /: (\d+) of (\d+)$/u.exec(text) ?? [];
+  return Number(there) - Number(must);
+}

@@ -1,0 +1,221 @@
+/**
+ * `setup` and `selftest` on running servers: a Postfix that delivers to a Dovecot, and a sidecar beside them. One account goes to stage
+ * store and back, by commands alone, while the rest of its domain stays where it is.
+ */
+import assert from "node:assert/strict";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { ImapFlow } from "imapflow";
+import { type Dovecot, startDovecot } from "../../src/mailhost/dovecot.ts";
+import { type Postfix, startPostfix } from "../../src/mailhost/postfix.ts";
+import { makeScratch } from "../../src/mailhost/scratch.ts";
+import { deadlineAfter } from "../../src/platform/deadline.ts";
+import { commandLines, readmeSection } from "../lib/readme.ts";
+import { type Sidecar, startSidecar } from "../lib/sidecar.ts";
+
+const TARO = "taro@a.test";
+const HANA = "hana@a.test";
+const PASSWORD = "secret";
+const MASTER = { address: "admin", password: "master secret" };
+
+const scratch = await makeScratch();
+let dovecot: Dovecot;
+let postfix: Postfix;
+let sidecar: Sidecar;
+let passwordFile = "";
+after(async () => {
+  await sidecar?.stop();
+  await postfix?.stop();
+  await dovecot?.stop();
+  await scratch.remove();
+});
+
+before(async () => {
+  const deadline = deadlineAfter(90_000);
+  const folder = async (name: string) => {
+    await mkdir(join(scratch.dir, name));
+    return join(scratch.dir, name);
+  };
+  dovecot = await startDovecot(
+    {
+      dir: await folder("d"),
+      mode: { kind: "maildir", master: MASTER },
+      users: [TARO, HANA].map(address => ({ address, password: PASSWORD })),
+      extraConfig: "auth_verbose = yes\n",
+    },
+    deadline,
+  );
+  postfix = await startPostfix(
+    {
+      dir: await folder("p"),
+      domains: ["a.test"],
+      bare: true,
+      settings: {
+        virtual_transport: `lmtp:inet:127.0.0.1:${dovecot.lmtpPort}`,
+        recipient_delimiter: "+",
+        lmtp_tls_security_level: "none",
+      },
+    },
+    deadline,
+  );
+  sidecar = await startSidecar({
+    dir: await folder("s"),
+    domain: "a.test",
+    lmtpListen: [`unix:${postfix.lmtpSocket}`],
+    lmtp: `socket_group = "postfix"\n`,
+    milterListen: `unix:${postfix.milterSocket}`,
+    milter: `socket_group = "postfix"\n`,
+    toml: `[outbound]\nsmtp = "inet:127.0.0.1:${postfix.smtpPort}"\n`,
+  });
+  passwordFile = join(scratch.dir, "password");
+  await writeFile(passwordFile, `${PASSWORD}\n`, { mode: 0o600 });
+  deadline.dispose();
+});
+
+async function mairust(...args: readonly string[]): Promise<{ readonly out: string; readonly err: string }> {
+  const { code, stdout, stderr } = await sidecar.mairust(args);
+  assert.equal(code, 0, `${args.join(" ")}\n${stdout}${stderr}`);
+  return { out: stdout.toString(), err: stderr };
+}
+
+const setup = (...args: readonly string[]) =>
+  mairust(
+    "setup",
+    ...args,
+    "--apply",
+    "--postfix-dir",
+    postfix.configDir,
+    "--dovecot-config",
+    dovecot.configFile,
+    "--backup",
+    join(scratch.dir, "backup"),
+  );
+
+const selftest = async (to: string) =>
+  (
+    await mairust(
+      ...["selftest", "--to", to, "--through", "postfix", "--password-file", passwordFile],
+      ...["--imap", `imap://${encodeURIComponent(to)}@127.0.0.1:${dovecot.imapPort}`],
+    )
+  ).err;
+
+async function withImap<T>(
+  auth: { readonly user: string; readonly pass: string; readonly authzid?: string },
+  work: (client: ImapFlow) => Promise<T>,
+): Promise<T> {
+  const client = new ImapFlow({
+    host: "127.0.0.1",
+    port: dovecot.imapPort,
+    secure: false,
+    doSTARTTLS: false,
+    auth,
+    logger: false,
+  });
+  client.on("error", () => undefined);
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.logout();
+  }
+}
+
+const asUser = (user: string) => ({ user, pass: PASSWORD });
+const asMaster = (user: string) => ({ user: MASTER.address, pass: MASTER.password, authzid: user });
+const countIn = async (client: ImapFlow, folder: string) => {
+  const status = await client.status(folder, { messages: true });
+  return status === false ? undefined : status.messages;
+};
+const inboxOf = (auth: Parameters<typeof withImap>[0]) => withImap(auth, client => countIn(client, "INBOX"));
+const folders = (user: string) =>
+  withImap(asUser(user), async client => (await client.list()).map(one => one.path).sort());
+
+test("mail goes through Postfix to Dovecot before anything is set up, and in stage observe", async () => {
+  assert.match(await selftest(TARO), /found in INBOX .* after \d+ ms[\s\S]*the sidecar did not see it/u);
+  const { out } = await setup("a.test", "--stage", "observe");
+  assert.match(out, /a\.test, stage observe: done[\s\S]*ran postfix reload/u);
+  assert.match(await selftest(TARO), /found in INBOX/u);
+});
+
+test("one account is read from the sidecar, its domain is not, and a master user sees what Dovecot keeps", async () => {
+  const { out } = await setup(TARO, "--stage", "store");
+  assert.match(out, /users\/imap\/taro@a\.test[\s\S]*ran doveadm .* reload/u);
+  assert.match(await selftest(TARO), /stored after \d+ ms/u);
+  assert.match(await selftest(HANA), /found in INBOX/u);
+  assert.equal(await inboxOf(asUser(TARO)), 1, "only what came since");
+  assert.equal(await inboxOf(asMaster(TARO)), 2, "what Dovecot keeps");
+  assert.equal(await inboxOf(asUser(HANA)), 1);
+  assert.ok((await folders(TARO)).includes("Local/Sent"));
+  assert.deepEqual(await folders(HANA), ["INBOX"]);
+  await withImap(asUser(TARO), async client => {
+    await assert.rejects(client.append("INBOX", "Subject: x\r\n\r\nx\r\n"), "the sidecar is read-only");
+    assert.notEqual(await client.append("Local/Drafts", "Subject: x\r\n\r\nx\r\n"), false);
+    assert.ok(!client.capabilities.has("THREAD=REFERENCES"));
+  });
+  await withImap(asUser(HANA), async client => assert.ok(client.capabilities.has("THREAD=REFERENCES")));
+  assert.equal((await dovecot.doveadm(["search", "-u", TARO, "all"])).split("\n").length, 2);
+});
+
+test("the copy of stage mirror stands beside an account's own mail, in no listing", async () => {
+  await setup(HANA, "--stage", "mirror");
+  await withImap(asUser(HANA), async client => {
+    assert.deepEqual(
+      (await client.list()).map(one => one.path),
+      ["INBOX"],
+    );
+    assert.equal(await countIn(client, "MaiRust/INBOX"), 0, "the sidecar has none of it yet");
+    assert.equal(await countIn(client, "INBOX"), 1);
+  });
+});
+
+test("logins of accounts that are not set up leave no line about unknown users, which feeds fail2ban", async () => {
+  assert.deepEqual(
+    (await dovecot.log()).filter(line => line.includes("unknown user")),
+    [],
+  );
+});
+
+test("doctor finds no error on what setup has made", async () => {
+  const { code, stdout, stderr } = await sidecar.mairust([
+    "doctor",
+    ...["-f", "json", "--postfix-dir", postfix.configDir, "--dovecot-config", dovecot.configFile],
+  ]);
+  const found = JSON.parse(stdout.toString()) as readonly {
+    readonly severity: string;
+    readonly code: string;
+  }[];
+  assert.deepEqual(
+    found.filter(one => one.severity !== "advice"),
+    [],
+    stderr,
+  );
+  assert.equal(code, 0);
+});
+
+test("the way back shows the account what Dovecot has kept, and mail goes there again", async () => {
+  await setup(TARO, HANA, "a.test", "--undo");
+  assert.match(await selftest(TARO), /found in INBOX[\s\S]*the sidecar did not see it/u);
+  assert.equal(await inboxOf(asUser(TARO)), 3);
+  assert.deepEqual(await folders(HANA), ["INBOX"]);
+  assert.ok(!(await postfix.run("postconf", ["-n"])).includes("mairust_"));
+});
+
+test("the commands of the README that concern Postfix and Dovecot work as written, in their order", async () => {
+  const lines = commandLines(readmeSection("Beside a live Postfix and Dovecot")).filter(line =>
+    /^npx mairust (?:setup|doctor|selftest .*--through)/u.test(line),
+  );
+  assert.ok(lines.length >= 6, lines.join("\n"));
+  const places = ["--postfix-dir", postfix.configDir, "--dovecot-config", dovecot.configFile];
+  for (const line of lines) {
+    const args = line
+      .replaceAll("example.com", "a.test")
+      .replace("@127.0.0.1", `@127.0.0.1:${dovecot.imapPort}`)
+      .replace("password.txt", passwordFile)
+      .split(" ")
+      .slice(2);
+    const more = args[0] === "selftest" ? [] : places;
+    const backup = args.includes("--apply") ? ["--backup", join(scratch.dir, "backup")] : [];
+    await mairust(...args, ...more, ...backup);
+  }
+});
