@@ -16,6 +16,7 @@ import { TEST_PAYLOAD_BYTES, testHook } from "./compose/hook-test.ts";
 import { hooksComponent, pluginsInUse } from "./compose/hooks.ts";
 import { jobsOf } from "./compose/jobs.ts";
 import { keyAdmin } from "./compose/key-admin.ts";
+import { killSwitch } from "./compose/kill-switch.ts";
 import { lateBlobs, lateDb } from "./compose/late.ts";
 import { ledgerComponent } from "./compose/ledger.ts";
 import type { LifecycleStep } from "./compose/lifecycle-change.ts";
@@ -207,6 +208,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     ledger: ledger.ledger,
     lateAnswers: jobs.lateAnswers,
   });
+  const ending = killSwitch({ allowed: () => settings.config.loss_proof.allow_kill, now: () => new Date() });
   const relay = relayOf({ ...common, db, blobs, changes, master });
   const { decider, intake, heldMail, senderAuth, edits } = mailPath({
     successNotices: outgoing.successNotices,
@@ -214,7 +216,10 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     ...common,
     ...{ db, changes, directory, arrival, master, mimeLimits, relay },
     hooks: hooks.runner,
-    onDeliveryStep: options.onDeliveryStep,
+    onDeliveryStep: step => {
+      options.onDeliveryStep?.(step);
+      ending.reached(step);
+    },
   });
 
   // What the API offers.
@@ -280,6 +285,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     bodyReads: new BodyReads(audit),
     alerts,
     keys: keyAdmin(resealing),
+    killSwitch: ending,
     dkim: dkimKeys.admin,
     pluginReviews: pluginReviews({ settings, hooks, installed }),
     pluginSettings: pluginSettingsAdmin({ settings, hooks, store: pluginSettings, turns }),

@@ -72,6 +72,7 @@ const exitCode = await runCommandLine(process.argv.slice(2), {
     signals,
     packages: async () => (await import("./compose/packages.ts")).packageEngines,
     transfer: async () => (await import("./compose/transfer.ts")).transferEngines,
+    loss: async () => (await import("./loss/prove.ts")).lossProof,
     site: async () => (await import("./compose/site.ts")).siteEngines,
     author: async () => (await import("./compose/author.ts")).authorTools,
   },

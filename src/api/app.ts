@@ -26,6 +26,7 @@ import { hookRoutesOf } from "./routes/hooks.ts";
 import { jobRoutesOf } from "./routes/jobs.ts";
 import { keyRoutesOf } from "./routes/keys.ts";
 import { ledgerRoutesOf } from "./routes/ledger.ts";
+import { lossProofRoutesOf } from "./routes/loss-proof.ts";
 import { messageRoutesOf } from "./routes/messages.ts";
 import { pluginKeyRoutesOf } from "./routes/plugin-keys.ts";
 import { lifecycleRoutesOf } from "./routes/plugin-lifecycle.ts";
@@ -103,6 +104,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   stageRoutesOf(app, options.ports);
   messageRoutesOf(app, options.ports);
   scrubRoutesOf(app, options.ports, options.log);
+  lossProofRoutesOf(app, options.ports);
   hookRoutesOf(app, options.ports);
   hookModeRoutesOf(app, options.ports);
   ledgerRoutesOf(app, options.ports);

@@ -6,6 +6,7 @@ import type { CommandSpec, Handler, OptionSpec } from "./command.ts";
 import { DKIM_COMMANDS } from "./dkim-commands.ts";
 import { HELD_COMMANDS } from "./held-commands.ts";
 import { HOOK_COMMANDS } from "./hook-commands.ts";
+import { LOSS_COMMANDS } from "./loss-commands.ts";
 import { PLUGIN_COMMANDS } from "./plugin-commands.ts";
 import { PLUGIN_LIMITS_COMMANDS } from "./plugin-limits-commands.ts";
 import { AUDIT_COMMANDS, CONSENT_COMMANDS } from "./plugin-review-commands.ts";
@@ -349,4 +350,5 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...AUDIT_COMMANDS,
   ...PLUGIN_LIMITS_COMMANDS,
   ...TRANSFER_COMMANDS,
+  ...LOSS_COMMANDS,
 ];

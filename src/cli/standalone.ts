@@ -8,6 +8,7 @@ import type { LoadedConfig } from "../platform/config/load.ts";
 import type { TimedDeadline } from "../platform/deadline.ts";
 import type { TimelineBody } from "../wire/api/messages.ts";
 import type { AuthorTools } from "../wire/author-calls.ts";
+import type { LossProof } from "../wire/loss-calls.ts";
 import type { PackageEngines } from "../wire/plugin-package-calls.ts";
 import type { SiteEngines } from "../wire/site-calls.ts";
 import type { TransferEngines } from "../wire/transfer-calls.ts";
@@ -113,6 +114,8 @@ export interface Standalone {
   signals(): Signals;
   /** Import, export, verify: they read and write files as the user of the command. */
   transfer(): Promise<TransferEngines>;
+  /** The proof that nothing is lost: it must outlive the service. */
+  loss(): Promise<LossProof>;
   /** How Postfix and Dovecot are set up, and what a stage needs there. */
   site(): Promise<SiteEngines>;
   /** For authors of plugins: a project, its tests, a call on trial. */

@@ -10,6 +10,7 @@ import type { HookControl } from "../core/ports/hook-admin.ts";
 import type { GuardAdmin } from "../core/ports/hook-guard.ts";
 import type { JobAdmin } from "../core/ports/jobs.ts";
 import type { KeyAdmin } from "../core/ports/key-admin.ts";
+import type { KillSwitch } from "../core/ports/kill-switch.ts";
 import type { LedgerRecords } from "../core/ports/ledger.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { MailboxReader } from "../core/ports/mailboxes.ts";
@@ -49,6 +50,7 @@ export interface ServicePorts {
   readonly bodyReads: BodyReads;
   readonly alerts: AdminAlerts;
   readonly keys: KeyAdmin;
+  readonly killSwitch: KillSwitch;
   readonly dkim: DkimAdmin;
   readonly directory: Directory;
   readonly blobs: BlobStore;

@@ -15,6 +15,9 @@ const ROUNDS = 5;
 const WARM_UPS = 5;
 const DRAIN_MS = 120_000;
 
+/** What is measured. */
+export const END_TO_END = { unit: "messages/s", sessions: SESSIONS, size_bytes: SIZE_BYTES } as const;
+
 export async function benchEndToEnd(): Promise<void> {
   const targets = await startTargets();
   const scratch = await makeScratch();
@@ -45,9 +48,7 @@ export async function benchEndToEnd(): Promise<void> {
     );
     const [ours, dovecot, discard] = measured;
     report("P4", {
-      unit: "messages/s",
-      sessions: SESSIONS,
-      size_bytes: SIZE_BYTES,
+      ...END_TO_END,
       mairust: ours,
       dovecot,
       discard,
@@ -62,7 +63,7 @@ export async function benchEndToEnd(): Promise<void> {
   }
 }
 
-function through(name: string, postfix: Postfix): Subject {
+export function through(name: string, postfix: Postfix): Subject {
   return {
     name,
     async run() {

@@ -1,6 +1,6 @@
 /**
  * Benchmarks: `npm run bench [row …]`. Each row starts the servers that it needs in a folder of its own and prints one JSON line;
- * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p11 p12 p14 slow ledger dlp; `p12` stands for p12-idle, p12-large and
+ * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p11 p12 p14 stage-hooks slow ledger dlp; `p12` stands for p12-idle, p12-large and
  * p12-sessions.
  */
 import { benchDlp } from "./dlp.ts";
@@ -14,6 +14,7 @@ import { benchIdleMemory, benchLargeMessages, benchSessionMemory } from "./memor
 import { benchMilter, MILTER_ROWS } from "./milter.ts";
 import { benchStart } from "./process.ts";
 import { benchSlowPlugin } from "./slow-plugin.ts";
+import { benchStageHooks } from "./stage-hooks.ts";
 
 const ingest = (prefix: string) => () => benchIngest(INGEST_ROWS.filter(row => row.row.startsWith(prefix)));
 
@@ -38,6 +39,7 @@ const ROWS: Readonly<Record<string, () => Promise<void>>> = {
   "p12-idle": benchIdleMemory,
   "p12-large": benchLargeMessages,
   p14: benchStart,
+  "stage-hooks": benchStageHooks,
   slow: benchSlowPlugin,
   ledger: benchLedger,
   dlp: benchDlp,

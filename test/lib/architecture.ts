@@ -24,13 +24,14 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   services: ["core", "wire", "platform"],
   api: ["core", "wire", "platform", "services"],
   cli: ["wire", "platform"],
+  loss: ["core", "wire", "platform", "delivery", "transfer"],
   mailhost: ["core", "wire", "platform"],
   site: ["core", "wire", "platform"],
   demo: ["core", "wire", "platform", "mailhost"],
   "compose.ts": ["*"],
   compose: ["*"],
   "start.cts": ["main.ts"],
-  "main.ts": ["cli", "platform", "compose.ts", "compose", "demo"],
+  "main.ts": ["cli", "platform", "compose.ts", "compose", "demo", "loss"],
 };
 
 /** Packages that one file alone may import: each dependency stands behind one file. */

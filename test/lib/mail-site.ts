@@ -22,6 +22,10 @@ export interface MailSiteOptions extends Omit<SidecarOptions, "dir"> {
   readonly milterStage?: "observe" | "store";
   /** main.cf parameters of Postfix that are set last. */
   readonly postfixSettings?: Readonly<Record<string, string>>;
+  /** Called with the sidecar's folder before it starts. @returns more of its options; `toml` is added */
+  readonly beforeSidecar?: (dir: string) => Promise<Partial<Omit<SidecarOptions, "dir" | "lmtp">>>;
+  /** Called when it has stopped, before its folder is removed. */
+  readonly afterSidecar?: () => Promise<void>;
   /** The sidecar submits its own mail to this Postfix. */
   readonly submits?: boolean;
 }
@@ -46,6 +50,8 @@ export async function startMailSite(options: MailSiteOptions): Promise<MailSite>
     postfixSettings = {},
     milterStage,
     submits = false,
+    beforeSidecar,
+    afterSidecar,
     domain = "example.test",
     ...rest
   } = options;
@@ -66,13 +72,19 @@ export async function startMailSite(options: MailSiteOptions): Promise<MailSite>
     deadline,
   );
   const socket = `unix:${postfix.lmtpSocket}`;
+  const dir = await folder("s");
+  const prepared = (await beforeSidecar?.(dir)) ?? {};
+  const toml = [
+    submits ? `[outbound]\nsmtp = "inet:127.0.0.1:${postfix.smtpPort}"\n` : "",
+    prepared.toml ?? "",
+    rest.toml ?? "",
+  ].join("");
   const sidecar = await startSidecar({
     ...rest,
-    ...(submits
-      ? { toml: `[outbound]\nsmtp = "inet:127.0.0.1:${postfix.smtpPort}"\n${rest.toml ?? ""}` }
-      : {}),
+    ...prepared,
+    toml,
     domain,
-    dir: await folder("s"),
+    dir,
     lmtpListen: [socket],
     lmtp: `socket_group = "postfix"\n${rest.lmtp ?? ""}`,
     ...(milterStage === undefined
@@ -135,6 +147,7 @@ export async function startMailSite(options: MailSiteOptions): Promise<MailSite>
       await dovecot.stop();
       await postfix.stop();
       await sidecar.stop();
+      await afterSidecar?.();
       await scratch.remove();
     },
   };

@@ -30,6 +30,10 @@ export interface SidecarOptions {
   readonly milter?: string;
   readonly domain?: string;
   readonly logLevel?: "debug" | "info" | "warn";
+  /** Where its output goes; default: `sidecar.log` in its folder. */
+  readonly logFile?: string;
+  /** `limits.min_free_disk_mb`; default 64. */
+  readonly minFreeDiskMb?: number;
   /** In place of the real entry point: called with the configuration file alone. */
   readonly main?: string;
   /** Who it runs as, where the test is root; its folder is given to them. */
@@ -83,7 +87,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   writeFileSync(configFile, baseConfig(options, lmtpPort, imapPort), { mode: 0o600 });
   if (user !== undefined) for (const path of [dir, configFile]) chownSync(path, user.uid, user.gid);
   const apiSocket = join(dir, "run", "api.sock");
-  const logFile = join(dir, "sidecar.log");
+  const { logFile = join(dir, "sidecar.log") } = options;
   let child: ChildProcess | undefined;
   let readyMs = 0;
 
@@ -161,7 +165,7 @@ hostname = ${text(`mail.${domain}`)}
 format = "text"
 level = ${text(options.logLevel ?? "info")}
 [limits]
-min_free_disk_mb = 64
+min_free_disk_mb = ${options.minFreeDiskMb ?? 64}
 [lmtp]
 listen = [${[`inet:127.0.0.1:${lmtpPort}`, ...(options.lmtpListen ?? [])].map(text).join(", ")}]
 ${options.lmtp ?? ""}

@@ -20,6 +20,7 @@ const ELSEWHERE: ReadonlyArray<readonly [line: RegExp, why: string]> = [
   [/^npm ci && npm test$/u, "what runs this test"],
   [/^npx mairust dkim /u, "test/contract/api/dkim.test.ts: it has a DNS server"],
   [/^npx mairust held /u, "test/contract/api/held.test.ts: it has mail that is held"],
+  [/^npx mairust verify-no-loss /u, "test/system/redelivery.test.ts: it needs Postfix"],
   [
     /^npx mairust stage set /u,
     "test/contract/api/stages.test.ts: it has a next hop, and stand-ins for the servers of this host",

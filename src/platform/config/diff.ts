@@ -38,6 +38,7 @@ export const LIVE: readonly string[] = [
   "limits.mime_depth",
   "limits.mime_parts",
   "retention.events_days",
+  "loss_proof.allow_kill",
   "lmtp.redelivery_window_s",
   "lmtp.chain_timeout_ms",
   "lmtp.detail_folder",

@@ -122,6 +122,16 @@ export const retentionSection = Type.Object(
   { ...closed, description: "what is deleted when" },
 );
 
+export const lossProofSection = Type.Object(
+  {
+    allow_kill: yesNo(
+      false,
+      "the administrator may have the process end itself (SIGKILL) in the middle of a delivery: for verify-no-loss",
+    ),
+  },
+  { ...closed, description: "the proof that nothing is lost" },
+);
+
 export const queueSection = Type.Object(
   {
     driver: oneOf(["postgres", "nats"], "postgres", "where jobs wait"),

@@ -50,6 +50,7 @@ export function surroundings(
       devSite: refuse,
       demo: refuse,
       transfer: refuse,
+      loss: refuse,
       site: refuse,
       author: refuse,
       packages: refuse,

@@ -57,6 +57,7 @@ const READ_AT: Readonly<Record<string, readonly Reader[]>> = {
   "retention.events_days": [
     ["src/compose/storage.ts", /=> \{\n +const \{ retention, lmtp \} = settings\.config;/u],
   ],
+  "loss_proof.allow_kill": [atUse("src/compose.ts", "loss_proof.allow_kill")],
   "lmtp.redelivery_window_s": [atUse("src/compose.ts", "lmtp.redelivery_window_s")],
   "lmtp.chain_timeout_ms": [atUse("src/compose/listeners.ts", "lmtp.chain_timeout_ms")],
   "lmtp.late_reject": [atUse("src/compose/mail-path.ts", "lmtp.late_reject")],
