@@ -2,7 +2,6 @@
  * A connection to a server that answers commands with numbered replies: SMTP to the MTA, LMTP to a next hop. Whole replies in, bytes
  * with back-pressure out. Source: RFC 5321 §4.2.
  */
-import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { parseListenSpec } from "../platform/listen-spec.ts";
 
@@ -18,10 +17,11 @@ export interface ServerReply {
 
 export class MailSocket {
   readonly #socket: Socket;
-  /** Rejects when the connection is over. */
-  readonly #broken: Promise<never>;
+  /** Why the connection is over. A promise that everybody races with would keep what each of them left at it, as long as it is open. */
+  #broken: Error | undefined;
   #text = "";
-  #wake: () => void = () => undefined;
+  /** Who waits for a change: bytes came, there is room for more, it is over. */
+  #waiting: (() => void)[] = [];
 
   /** @param server  `inet:host:port` or `unix:/path` */
   constructor(server: string) {
@@ -30,12 +30,10 @@ export class MailSocket {
       address.kind === "unix"
         ? connect({ path: address.path })
         : connect({ host: address.host, port: address.port, noDelay: true });
-    this.#broken = new Promise<never>((_, reject) => {
-      this.#socket.on("error", reject);
-      this.#socket.on("close", () => reject(new Error("the connection was closed")));
-      this.#socket.on("end", () => reject(new Error("the connection was closed")));
-    });
-    this.#broken.catch(() => undefined);
+    this.#socket.on("error", error => this.#over(error));
+    this.#socket.on("close", () => this.#over(closed()));
+    this.#socket.on("end", () => this.#over(closed()));
+    this.#socket.on("drain", () => this.#wake());
     this.#socket.on("data", chunk => {
       this.#text += chunk.toString("latin1");
       if (this.#text.length > MAX_REPLY_BYTES) this.#socket.destroy(new Error("a reply without end"));
@@ -54,9 +52,10 @@ export class MailSocket {
 
   /** @throws the connection is over */
   async write(bytes: Uint8Array | string): Promise<void> {
-    if (this.#socket.destroyed) return this.#broken;
+    if (this.#socket.destroyed) throw this.#broken ?? closed();
     const data = typeof bytes === "string" ? Buffer.from(bytes, "utf8") : bytes;
-    if (!this.#socket.write(data)) await Promise.race([once(this.#socket, "drain"), this.#broken]);
+    if (this.#socket.write(data)) return;
+    while (this.#socket.writableNeedDrain || this.#socket.destroyed) await this.#change();
   }
 
   /** The next whole reply. @throws the connection is over */
@@ -68,12 +67,7 @@ export class MailSocket {
         const lines = found[0].replace(/\r/gu, "").trimEnd().split("\n");
         return { code: Number(found[1]), lines };
       }
-      await Promise.race([
-        new Promise<void>(resolve => {
-          this.#wake = resolve;
-        }),
-        this.#broken,
-      ]);
+      await this.#change();
     }
   }
 
@@ -92,4 +86,24 @@ export class MailSocket {
     if (isIdle) this.#socket.unref();
     else this.#socket.ref();
   }
+
+  /** @throws the connection is over */
+  async #change(): Promise<void> {
+    if (this.#broken === undefined)
+      await new Promise<void>(resolve => {
+        this.#waiting.push(resolve);
+      });
+    else throw this.#broken;
+  }
+
+  #over(reason: Error): void {
+    this.#broken ??= reason;
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
 }
+
+const closed = () => new Error("the connection was closed");

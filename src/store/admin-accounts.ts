@@ -158,6 +158,7 @@ async function removeEntries(tx: Tx, mailboxes: readonly number[]): Promise<bool
     delete from messages m where m.message_id = any(${ids}::uuid[])
       and not exists (select 1 from entries e where e.message_id = m.message_id)
       and not exists (select 1 from holds h where h.open_message_id = m.message_id)
+      and not exists (select 1 from relay_copies c where c.message_id = m.message_id)
       and not exists (select 1 from outbox o where o.open_message_id = m.message_id)`;
   return true;
 }

@@ -18,7 +18,7 @@ import {
   openSync,
   readFileSync,
   renameSync,
-  writeSync,
+  writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -28,7 +28,7 @@ import type { RelayDelivery, RelayResult } from "../core/ports/relay-records.ts"
 
 const datasync = promisify(fdatasync);
 
-/** The file is written anew when it is larger than this. */
+/** The file is written anew when it is larger than this, and twice as large as what then counted. */
 const COMPACT_BYTES = 4 * 1024 * 1024;
 /** Relays of which nobody knows the end: beyond, the oldest is forgotten, and not counted when it comes again. */
 const MAX_OPEN = 10_000;
@@ -66,6 +66,10 @@ export class RelayJournal {
   readonly #taken = new Map<string, TakenLine>();
   #fd: number | undefined;
   #bytes = 0;
+  /** Of the file when it was written anew. */
+  #compactBytes = 0;
+  /** The last line may have been cut off: the next one must not become a part of it. */
+  #isTorn = false;
   #nextId = 0;
 
   constructor(options: RelayJournalOptions) {
@@ -154,11 +158,14 @@ export class RelayJournal {
   }
 
   #add(line: Line): void {
-    const text = Buffer.from(`${JSON.stringify(line)}\n`, "utf8");
-    writeSync(this.#file(), text);
+    const text = Buffer.from(`${this.#isTorn ? "\n" : ""}${JSON.stringify(line)}\n`, "utf8");
+    this.#isTorn = true;
+    // All of it or a failure: a full disk may take a part.
+    writeFileSync(this.#file(), text);
+    this.#isTorn = false;
     this.#bytes += text.length;
     this.#apply(line, true);
-    if (this.#bytes > COMPACT_BYTES) this.#compact();
+    if (this.#bytes > Math.max(COMPACT_BYTES, 2 * this.#compactBytes)) this.#compact();
   }
 
   #apply(line: Line, isRunning: boolean): void {
@@ -218,15 +225,25 @@ export class RelayJournal {
     const text = Buffer.from(lines.map(line => `${JSON.stringify(line)}\n`).join(""), "utf8");
     const next = join(dirname(file), "journal.new");
     const fd = openSync(next, "w", 0o600);
-    writeSync(fd, text);
-    fsyncSync(fd);
-    renameSync(next, file);
-    const folder = openSync(dirname(file), "r");
-    fsyncSync(folder);
-    closeSync(folder);
+    try {
+      writeFileSync(fd, text);
+      fsyncSync(fd);
+      renameSync(next, file);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
     this.stop();
     this.#fd = fd;
     this.#bytes = text.length;
+    this.#compactBytes = text.length;
+    this.#isTorn = false;
+    const folder = openSync(dirname(file), "r");
+    try {
+      fsyncSync(folder);
+    } finally {
+      closeSync(folder);
+    }
   }
 
   #file(): number {

@@ -6,6 +6,7 @@ import type { HookDecision } from "../../../src/core/ports/hooks.ts";
 import type { RecipientOutcome } from "../../../src/core/ports/intake.ts";
 import type { RelayRecords } from "../../../src/core/ports/relay-records.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
+import { removeAccount } from "../../../src/store/admin-accounts.ts";
 import { MailboxChanges } from "../../../src/store/changes.ts";
 import type { Db } from "../../../src/store/db.ts";
 import { StoreDirectory } from "../../../src/store/directory.ts";
@@ -254,6 +255,9 @@ test("hooks at post_receive leave a job and a copy that no mailbox has; without 
     kept.map(({ id }) => id),
   );
   assert.equal(own?.payload.accounts?.length, 1);
+  // An account that goes takes its entry along; the message stays as long as the copies of others wait for their job.
+  await removeAccount(db, "p@m.test", { dryRun: false });
+  assert.equal(await copies(), 2);
   await db.query`delete from jobs`;
   await relay.records.housekeeping();
   assert.equal(await copies(), 0);

@@ -1,0 +1,82 @@
+/** The local journal of relayed mail: what a full disk and a long outage of the database do to it. */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { extname, join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { blobDigest, messageId } from "../../../src/core/ids.ts";
+import { RelayJournal } from "../../../src/store/relay-journal.ts";
+
+const delivery = {
+  messageId: messageId("01990000-0000-7000-8000-000000000001"),
+  queueId: "4WsRJ55TZyz1J2k",
+  digest: blobDigest("ab".repeat(32)),
+};
+
+function journalIn(t: TestContext) {
+  const dir = mkdtempSync(join(tmpdir(), "relay-journal-"));
+  const file = join(dir, "journal");
+  const journal = new RelayJournal({ file, now: Date.now, windowMs: () => 60_000 });
+  t.after(() => {
+    journal.stop();
+    rmSync(dir, { recursive: true, force: true });
+  });
+  return { file, journal };
+}
+
+test("a journal that is large because much of it still counts is not written anew for each line", t => {
+  const { file, journal } = journalIn(t);
+  journal.start();
+  const recipients = Array.from({ length: 1_000 }, (_, i) => `someone-${i}@example.test`);
+  for (let i = 0; i < 200; i++) journal.sent(delivery, recipients);
+  const inodes = new Set<number>();
+  for (let i = 0; i < 40; i++) {
+    journal.sent(delivery, recipients);
+    inodes.add(statSync(file).ino);
+  }
+  assert.ok(inodes.size <= 2, `${inodes.size} files for 40 lines`);
+});
+
+const SOURCE = new URL(
+  `../../../src/store/relay-journal${extname(fileURLToPath(import.meta.url))}`,
+  import.meta.url,
+);
+/** Fills what the limit leaves, then writes one more line with room again. */
+const FILL_AND_GO_ON = `
+  import { execFileSync } from "node:child_process";
+  const { RelayJournal } = await import(process.argv[1]);
+  const journal = new RelayJournal({ file: process.argv[2], now: Date.now, windowMs: () => 60_000 });
+  const delivery = JSON.parse(process.argv[3]);
+  journal.start();
+  for (let i = 0; i < 30; i++) {
+    try {
+      journal.sent(delivery, ["filler-" + "x".repeat(100) + "@example.test"]);
+    } catch (error) {
+      if (error.code !== "EFBIG") throw error;
+      process.stdout.write("full");
+      break;
+    }
+  }
+  execFileSync("prlimit", ["--pid", String(process.pid), "--fsize=unlimited:unlimited"]);
+  await journal.taken({ ...delivery, relay: "r1", taken: [{ raw: "a@example.test", account: 0 }], unknown: [], keep: [],
+    drop: [], hasFollowUp: false, events: [] });
+`;
+
+test("a line that a full disk cut off takes none of the next ones with it, and is a failure", async t => {
+  const { file, journal } = journalIn(t);
+  const args = ["--input-type=module", "-e", FILL_AND_GO_ON, SOURCE.href, file, JSON.stringify(delivery)];
+  const run = promisify(execFile);
+  const { stdout } = await run("sh", [
+    "-c",
+    'trap "" XFSZ; ulimit -S -f 1; exec "$@"',
+    "sh",
+    process.execPath,
+    ...args,
+  ]);
+  assert.equal(stdout, "full");
+  journal.start();
+  assert.deepEqual([...journal.takenOf(delivery).keys()], ["a@example.test"]);
+});
