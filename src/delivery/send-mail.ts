@@ -113,11 +113,22 @@ class SendEngine {
       await keys.finish(SCOPE, key, sent);
       return sent;
     } catch (error) {
-      // What was done all the same is found again by the id, when the key cannot be given back either.
-      if ((await this.#doneBefore(use.messageId).catch(() => undefined)) === undefined)
+      if (!(await this.#mayBeDone(use.messageId, error)))
         await keys.release(SCOPE, key).catch(() => undefined);
       throw error;
     }
+  }
+
+  /**
+   * With the database cut off nobody knows whether the commit is done, or will be in a moment: the key stays, and who asks after its
+   * lease finds by the id what was done.
+   */
+  async #mayBeDone(id: MessageId, error: unknown): Promise<boolean> {
+    if (error instanceof MairustError && error.code === "store_unavailable") return true;
+    return this.#doneBefore(id).then(
+      done => done !== undefined,
+      () => true,
+    );
   }
 
   async #doneBefore(id: MessageId): Promise<SentMail | undefined> {

@@ -5,7 +5,7 @@
 import { type MairustError, toMairustError } from "../core/errors.ts";
 import type { MessageId } from "../core/ids.ts";
 import type { Log } from "../core/ports/log.ts";
-import type { SuccessNotices } from "../core/ports/success-notices.ts";
+import type { SuccessNotice, SuccessNotices } from "../core/ports/success-notices.ts";
 import type { AccountDelivery, ArrivedMessage } from "./account-delivery.ts";
 
 export interface StoredCopy {
@@ -14,11 +14,15 @@ export interface StoredCopy {
   readonly id: MessageId;
 }
 
-/** @returns the deliveries whose notice could not be queued now, and may be later */
+/**
+ * @param action  `relayed`: to a next hop that does not tell the sender (RFC 3461 §5.2.2)
+ * @returns the deliveries whose notice could not be queued now, and may be later
+ */
 export async function tellSuccess(
   { successNotices, log }: { readonly successNotices: SuccessNotices | undefined; readonly log: Log },
   { message, envelope }: ArrivedMessage,
   copies: readonly StoredCopy[],
+  action: SuccessNotice["action"] = "delivered",
 ): Promise<ReadonlyMap<AccountDelivery, MairustError>> {
   const failed = new Map<AccountDelivery, MairustError>();
   if (successNotices === undefined) return failed;
@@ -33,7 +37,7 @@ export async function tellSuccess(
           mailFrom: envelope.mailFrom.raw,
           dsn: envelope.dsn,
         },
-        ...{ account: account.address, recipients, action: "delivered" },
+        ...{ account: account.address, recipients, action },
         header: message.structure.headerBytes ?? message.structure.headerHead,
       });
     } catch (error) {

@@ -10,6 +10,8 @@ export interface RelayReply {
   readonly enhanced: string;
   /** Without code and enhanced code, lines joined by a space, printable. */
   readonly text: string;
+  /** The message was taken with what its sender wants to be told (RFC 3461): the next hop sees to it. */
+  readonly passesDsn?: true;
 }
 
 /** One transaction at the next hop: recipients whose bytes are the same. */

@@ -194,8 +194,10 @@ export class LmtpConnection {
   async #answers(replies: Replies, accepted: readonly number[]): Promise<Replies> {
     const deadline = deadlineAfter(ANSWER_MS);
     try {
-      for (const place of accepted)
-        replies[place] = this.#refusal(await within(this.#socket.reply(), deadline), "data");
+      for (const place of accepted) {
+        const reply = this.#refusal(await within(this.#socket.reply(), deadline), "data");
+        replies[place] = this.#offered.has("DSN") ? { ...reply, passesDsn: true } : reply;
+      }
       this.#isClean = true;
       this.#isEndSent = false;
     } catch {

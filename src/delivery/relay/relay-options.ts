@@ -4,6 +4,7 @@ import type { Log } from "../../core/ports/log.ts";
 import type { NextHops } from "../../core/ports/relay.ts";
 import type { RelayRecords } from "../../core/ports/relay-records.ts";
 import type { MessageStore } from "../../core/ports/store.ts";
+import type { SuccessNotices } from "../../core/ports/success-notices.ts";
 
 /**
  * In their order. `pending`: copies wait in the database. `relay_open`: it is written down that the end is about to be sent.
@@ -15,6 +16,8 @@ export interface RelayOptions {
   readonly hops: NextHops;
   readonly records: RelayRecords;
   readonly store: Pick<MessageStore, "recordEvents">;
+  /** Undefined: DSN is not offered to the MTA. */
+  readonly successNotices?: SuccessNotices | undefined;
   readonly log: Log;
   readonly now: () => Date;
   readonly newMessageId: () => MessageId;

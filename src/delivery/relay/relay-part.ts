@@ -11,6 +11,7 @@
  */
 import type { Deadline } from "../../core/deadline.ts";
 import { MairustError, toMairustError } from "../../core/errors.ts";
+import type { MessageId } from "../../core/ids.ts";
 import type { RelayReply } from "../../core/ports/relay.ts";
 import type { RelayCopy, RelayDelivery, RelayRecipient } from "../../core/ports/relay-records.ts";
 import type { TimelineEvent } from "../../core/ports/timeline.ts";
@@ -23,6 +24,7 @@ import {
   heldMessage,
 } from "../account-delivery.ts";
 import type { Outcomes } from "../outcomes.ts";
+import { type StoredCopy, tellSuccess } from "../tell-success.ts";
 import type { RelayOptions } from "./relay-options.ts";
 import { planRelay, type RelayGroup, type RelayMember, type RelayPlanOptions } from "./relay-plan.ts";
 import { type RelayedContent, relayedContent } from "./relayed-bytes.ts";
@@ -59,6 +61,7 @@ export class RelayPart {
     );
     this.#maybe = maybe;
     if (done.size === 0) return deliveries;
+    await this.#tellSuccess(deliveries.flatMap(delivery => knownOf(delivery, done)));
     return deliveries.flatMap(delivery => {
       const left: number[] = [];
       for (const [i, { address }] of delivery.recipients.entries()) {
@@ -66,7 +69,7 @@ export class RelayPart {
         const place = delivery.places[i];
         if (place === undefined) continue;
         if (id === undefined) left.push(i);
-        else {
+        else if (!this.#outcomes.has({ ...delivery, places: [place] })) {
           this.#outcomes.relayedBefore({ ...delivery, places: [place] }, address.raw, id);
           const data = { stored_as: id };
           const event = {
@@ -79,8 +82,7 @@ export class RelayPart {
         }
       }
       if (left.length === 0) return [];
-      const recipients = left.flatMap(i => delivery.recipients[i] ?? []);
-      return [{ ...delivery, recipients, places: left.flatMap(i => delivery.places[i] ?? []) }];
+      return [only(delivery, left)];
     });
   }
 
@@ -229,8 +231,28 @@ export class RelayPart {
       };
       await records.record(result);
       onStep?.("relay_recorded");
+      await this.#tellSuccess(members.flatMap(({ decided }) => this.#untold(decided.delivery, sent)));
     }
     this.#answer(group, sent);
+  }
+
+  /** The MTA leaves it to us. Who could not be told of now is answered 4xx: it comes again, and is known then. */
+  async #tellSuccess(copies: readonly StoredCopy[]): Promise<void> {
+    const failed = await tellSuccess(
+      { successNotices: this.#options.successNotices, log: this.#options.log },
+      this.#arrived,
+      copies,
+      "relayed",
+    );
+    for (const [delivery, error] of failed) this.#outcomes.failed(delivery, error);
+  }
+
+  #untold(delivery: AccountDelivery, { places, replies }: Sent): readonly StoredCopy[] {
+    const taken = delivery.places.flatMap((place, i) => {
+      const reply = replies[places.indexOf(place)];
+      return isTaken(reply) && reply?.passesDsn !== true ? [i] : [];
+    });
+    return taken.length === 0 ? [] : [{ delivery: only(delivery, taken), id: this.#delivery.messageId }];
   }
 
   /** The window between the next hop's answer and its record: an earlier process, or connection, ended in it. */
@@ -247,10 +269,14 @@ export class RelayPart {
 
   #answer({ server, members }: RelayGroup, { recipients, places, replies }: Sent): void {
     const { messageId } = this.#delivery;
+    const failed = members.flatMap(({ decided: { delivery } }) =>
+      delivery.places.filter(place => this.#outcomes.has({ ...delivery, places: [place] })),
+    );
     for (const [i, place] of places.entries()) {
       const reply = replies[i];
       const raw = recipients[i]?.raw ?? "";
-      if (reply !== undefined) this.#outcomes.relayed(place, raw, messageId, server, reply);
+      if (reply !== undefined && !failed.includes(place))
+        this.#outcomes.relayed(place, raw, messageId, server, reply);
     }
     const text = `Cannot relay to "${server}": no answer to the end of the message, it may have been taken`;
     const error = new MairustError("store_unavailable", text, { publicText: "no answer from the next hop" });
@@ -307,6 +333,20 @@ const isTaken = (reply: RelayReply | undefined) =>
 
 function recipientsOf({ account, recipients }: AccountDelivery): readonly RelayRecipient[] {
   return recipients.map(({ address }) => ({ raw: address.raw, account: account.id }));
+}
+
+/** Some of its RCPTs. */
+function only(delivery: AccountDelivery, which: readonly number[]): AccountDelivery {
+  const recipients = which.flatMap(i => delivery.recipients[i] ?? []);
+  return { ...delivery, recipients, places: which.flatMap(i => delivery.places[i] ?? []) };
+}
+
+/** Those of its RCPTs that the next hop has the message for. */
+function knownOf(delivery: AccountDelivery, done: ReadonlyMap<string, MessageId>): readonly StoredCopy[] {
+  return delivery.recipients.flatMap(({ address }, i) => {
+    const id = done.get(address.raw);
+    return id === undefined ? [] : [{ delivery: only(delivery, [i]), id }];
+  });
 }
 
 /** One transaction for each server and each form of the bytes. */

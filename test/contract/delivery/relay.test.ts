@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
+import { MairustError } from "../../../src/core/errors.ts";
 import { DELIVER } from "../../../src/core/merge.ts";
 import type { HookDecision } from "../../../src/core/ports/hooks.ts";
 import type { RecipientOutcome } from "../../../src/core/ports/intake.ts";
@@ -11,7 +12,7 @@ import { MailboxChanges } from "../../../src/store/changes.ts";
 import type { Db } from "../../../src/store/db.ts";
 import { StoreDirectory } from "../../../src/store/directory.ts";
 import { silentLog } from "../../lib/database.ts";
-import { LmtpHop } from "../../lib/lmtp-hop.ts";
+import { LmtpHop, PIPELINED } from "../../lib/lmtp-hop.ts";
 import { type RealRelay, realRelay } from "../../lib/relay-parts.ts";
 import { HOLD, REJECT, Rig, TEMPFAIL } from "./rig.ts";
 
@@ -230,6 +231,39 @@ test("a next hop that is down defers everybody, leaves nothing behind, and is no
   await hop.listen();
   assert.deepEqual(said(await rig.deliver(sent)), ["250", "250", "250"]);
   assert.equal(twice, 0);
+});
+
+test("who asked to be told of success is told of a relay, where the next hop does not do that, and once", async () => {
+  const told: string[] = [];
+  let error: Error | undefined;
+  rig.successNotices = {
+    async tell({ action, account, recipients, messageId }) {
+      if (error !== undefined) throw error;
+      told.push(`${action} ${account} ${recipients.map(({ address }) => address.raw)} ${messageId}`);
+    },
+  };
+  hop.behaviour.onCommand = line => (line.includes("gone@") ? "550 5.1.1 no" : undefined);
+  const notify = ["SUCCESS"] as const;
+  const to = [{ address: "gone@h.test", notify }, "quiet@h.test", { address: "a@o.test", notify }];
+  const sent = { to, queueId: "Q7" };
+  try {
+    error = new MairustError("store_unavailable", "Cannot queue: away");
+    assert.deepEqual(said(await rig.deliver(sent)), ["550", "250", "store_unavailable"]);
+    error = undefined;
+    assert.deepEqual(said(await rig.deliver(sent)), ["550", "relayed_before", "relayed_before"]);
+    assert.deepEqual(
+      told.map(one => one.split(" ").slice(0, 3).join(" ")),
+      ["relayed a@o.test a@o.test"],
+    );
+    hop.behaviour.extensions = [...PIPELINED, "DSN"];
+    relay.hops.close();
+    assert.deepEqual(said(await rig.deliver({ ...sent, queueId: "Q8" })), ["550", "250", "250"]);
+    assert.equal(told.length, 1);
+    assert.match(hop.messages.at(-1)?.commands.join() ?? "", /<a@o\.test> NOTIFY=SUCCESS/u);
+  } finally {
+    hop.behaviour.extensions = PIPELINED;
+    rig.successNotices = undefined;
+  }
 });
 
 test("a domain in a relay stage without a next hop is deferred at RCPT", async () => {

@@ -122,7 +122,10 @@ export const KEY = Buffer.alloc(32, 7);
 export interface Sent {
   /** Of mail that is sent; default `taro`. */
   readonly login?: string;
-  readonly to: readonly (string | { readonly address: string; readonly orcpt: string })[];
+  readonly to: readonly (
+    | string
+    | { readonly address: string; readonly orcpt?: string; readonly notify?: EnvelopeRecipient["notify"] }
+  )[];
   readonly from?: string;
   readonly text?: string;
   readonly queueId?: string;
@@ -150,6 +153,7 @@ export class Rig {
   /** Next hops and what is known of relayed mail; by default there are none. */
   relay: Partial<IntakeOptions["relay"]> = {};
   onStep: IntakeOptions["onStep"];
+  successNotices: IntakeOptions["successNotices"];
   /** The whole time of a message. */
   waitMs = 20_000;
 
@@ -232,6 +236,7 @@ export class Rig {
       limits: () => ({ receivedHeaders: 5, mime: { depth: 300, parts: 3000 } }),
       relay: { ...NO_RELAY, edits: this.edits, ...this.relay },
       ...(this.onStep === undefined ? {} : { onStep: this.onStep }),
+      ...(this.successNotices === undefined ? {} : { successNotices: this.successNotices }),
       ...(this.realHolds === undefined ? {} : { holds: this.realHolds }),
       detailFolder: () => true,
       lateReject: () => this.lateReject,
@@ -301,7 +306,11 @@ export const TEXT = "Subject: x\r\nFrom: a@example.org\r\n\r\nbody\r\n";
 
 function recipientOf(to: Sent["to"][number]): EnvelopeRecipient {
   if (typeof to === "string") return { address: parseMailAddress(to) };
-  return { address: parseMailAddress(to.address), orcpt: to.orcpt };
+  return {
+    address: parseMailAddress(to.address),
+    ...(to.orcpt === undefined ? {} : { orcpt: to.orcpt }),
+    ...(to.notify === undefined ? {} : { notify: to.notify }),
+  };
 }
 
 export function milterEnvelope(sent: Sent): MilterEnvelope {
