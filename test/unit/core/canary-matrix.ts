@@ -41,7 +41,11 @@ export async function sent(
     settings: {},
   });
   const isTold = input.read_headers !== undefined && input.read_headers !== false;
-  assert.deepEqual(payload.auth, isTold ? facts.senderAuth : undefined, "our own checks, and what mail says of itself is none");
+  assert.deepEqual(
+    payload.auth,
+    isTold ? facts.senderAuth : undefined,
+    "our own checks, and what mail says of itself is none",
+  );
   return Buffer.from(JSON.stringify(payload));
 }
 
