@@ -44,7 +44,7 @@ export class Outcomes {
   }
 
   /** All of its RCPTs have theirs. */
-  has({ places }: Pick<Answered, "places">): boolean {
+  has({ places }: Answered): boolean {
     return places.every(place => this.#byPlace.has(place));
   }
 

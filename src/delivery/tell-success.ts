@@ -1,31 +1,24 @@
 /**
- * After a commit, or a next hop's answer, and before the MTA's answer: whose senders asked to be told of success (message path, step 7). Mostly nobody did, and
+ * After a commit and before the MTA's answer: whose senders asked to be told of success (message path, step 7). Mostly nobody did, and
  * nothing happens here.
  */
 import { type MairustError, toMairustError } from "../core/errors.ts";
 import type { MessageId } from "../core/ids.ts";
 import type { Log } from "../core/ports/log.ts";
-import type { SuccessNotice, SuccessNotices } from "../core/ports/success-notices.ts";
+import type { SuccessNotices } from "../core/ports/success-notices.ts";
 import type { AccountDelivery, ArrivedMessage } from "./account-delivery.ts";
 
 export interface StoredCopy {
   readonly delivery: AccountDelivery;
-  /** As which message it is known: of the first delivery, when it came again. */
+  /** As which message it is stored: of the first delivery, when it came again. */
   readonly id: MessageId;
-}
-
-export interface TellParts {
-  /** Absent: nobody is told. */
-  readonly successNotices?: SuccessNotices | undefined;
-  readonly log: Log;
 }
 
 /** @returns the deliveries whose notice could not be queued now, and may be later */
 export async function tellSuccess(
-  { successNotices, log }: TellParts,
+  { successNotices, log }: { readonly successNotices: SuccessNotices | undefined; readonly log: Log },
   { message, envelope }: ArrivedMessage,
   copies: readonly StoredCopy[],
-  action: SuccessNotice["action"] = "delivered",
 ): Promise<ReadonlyMap<AccountDelivery, MairustError>> {
   const failed = new Map<AccountDelivery, MairustError>();
   if (successNotices === undefined) return failed;
@@ -40,7 +33,7 @@ export async function tellSuccess(
           mailFrom: envelope.mailFrom.raw,
           dsn: envelope.dsn,
         },
-        ...{ account: account.address, recipients, action },
+        ...{ account: account.address, recipients, action: "delivered" },
         header: message.structure.headerBytes ?? message.structure.headerHead,
       });
     } catch (error) {

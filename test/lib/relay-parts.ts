@@ -16,7 +16,7 @@ import { RelayJournal } from "../../src/store/relay-journal.ts";
 import { silentLog } from "./database.ts";
 
 const never = () => Promise.reject(new Error("nothing is relayed here"));
-const NO_HOPS: NextHops = { deliver: never, probe: never, tellsSuccess: () => false };
+const NO_HOPS: NextHops = { deliver: never, probe: never };
 const NO_RECORDS: RelayRecords = {
   known: never,
   prepare: never,

@@ -10,8 +10,6 @@ export interface RelayReply {
   readonly enhanced: string;
   /** Without code and enhanced code, lines joined by a space, printable. */
   readonly text: string;
-  /** The server announced DSN: senders who asked to be told of success are told by it. */
-  readonly tellsSuccess?: boolean;
 }
 
 /** One transaction at the next hop: recipients whose bytes are the same. */
@@ -49,8 +47,6 @@ export interface NextHops {
     message: RelayMessage,
     deadline: Deadline,
   ): Promise<readonly (RelayReply | undefined)[]>;
-  /** Whether the server announced DSN when it was last connected to; false: it did not, or was not since this process began. */
-  tellsSuccess(server: string): boolean;
   /** Connect and greet only. @returns the server's greeting. @throws {MairustError} `store_unavailable`, `deadline` */
   probe(server: string, deadline: Deadline): Promise<string>;
 }

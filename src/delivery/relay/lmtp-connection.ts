@@ -37,11 +37,6 @@ export class LmtpConnection {
     this.#socket = new MailSocket(server);
   }
 
-  /** It announced DSN. */
-  get tellsSuccess(): boolean {
-    return this.#offered.has("DSN");
-  }
-
   /** May be used for another transaction, as far as one can see from here. */
   get isUsable(): boolean {
     return this.#isClean && !this.#socket.isStale;
@@ -200,10 +195,7 @@ export class LmtpConnection {
     const deadline = deadlineAfter(ANSWER_MS);
     try {
       for (const place of accepted)
-        replies[place] = {
-          ...this.#refusal(await within(this.#socket.reply(), deadline), "data"),
-          ...(this.tellsSuccess ? { tellsSuccess: true } : {}),
-        };
+        replies[place] = this.#refusal(await within(this.#socket.reply(), deadline), "data");
       this.#isClean = true;
       this.#isEndSent = false;
     } catch {

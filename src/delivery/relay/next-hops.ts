@@ -32,7 +32,6 @@ interface Kept {
 interface Hop {
   readonly idle: Kept[];
   open: number;
-  tellsSuccess: boolean;
   readonly waiting: (() => void)[];
 }
 
@@ -86,10 +85,6 @@ class Hops implements ClosableHops {
     }
   }
 
-  tellsSuccess(server: string): boolean {
-    return this.#hops.get(server)?.tellsSuccess ?? false;
-  }
-
   async probe(server: string, deadline: Deadline): Promise<string> {
     let connection: LmtpConnection | undefined;
     try {
@@ -110,7 +105,7 @@ class Hops implements ClosableHops {
   }
 
   #hop(server: string): Hop {
-    const hop = this.#hops.get(server) ?? { idle: [], open: 0, tellsSuccess: false, waiting: [] };
+    const hop = this.#hops.get(server) ?? { idle: [], open: 0, waiting: [] };
     this.#hops.set(server, hop);
     return hop;
   }
@@ -167,7 +162,6 @@ class Hops implements ClosableHops {
     const connection = new LmtpConnection(server);
     try {
       await connection.open(this.#hostname, deadline);
-      hop.tellsSuccess = connection.tellsSuccess;
       const replies = await connection.transact(message, deadline);
       this.#keep(hop, connection);
       return replies;

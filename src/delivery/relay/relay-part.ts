@@ -11,7 +11,6 @@
  */
 import type { Deadline } from "../../core/deadline.ts";
 import { MairustError, toMairustError } from "../../core/errors.ts";
-import type { MessageId } from "../../core/ids.ts";
 import type { RelayReply } from "../../core/ports/relay.ts";
 import type { RelayCopy, RelayDelivery, RelayRecipient } from "../../core/ports/relay-records.ts";
 import type { TimelineEvent } from "../../core/ports/timeline.ts";
@@ -24,11 +23,9 @@ import {
   heldMessage,
 } from "../account-delivery.ts";
 import type { Outcomes } from "../outcomes.ts";
-import type { TellParts } from "../tell-success.ts";
 import type { RelayOptions } from "./relay-options.ts";
 import { planRelay, type RelayGroup, type RelayMember, type RelayPlanOptions } from "./relay-plan.ts";
 import { type RelayedContent, relayedContent } from "./relayed-bytes.ts";
-import { type RelayedCopy, relayedCopy, tellRelayed } from "./tell-relayed.ts";
 
 interface Sent {
   readonly recipients: readonly RelayRecipient[];
@@ -37,17 +34,15 @@ interface Sent {
   readonly relay: string | undefined;
 }
 
-type PartOptions = RelayOptions & RelayPlanOptions & TellParts;
-
 export class RelayPart {
-  readonly #options: PartOptions;
+  readonly #options: RelayOptions & RelayPlanOptions;
   readonly #arrived: ArrivedMessage;
   readonly #outcomes: Outcomes;
   #delivery: RelayDelivery;
   /** Sent before, and nobody knows what became of it. */
   #maybe: ReadonlySet<string> = new Set();
 
-  constructor(options: PartOptions, arrived: ArrivedMessage, outcomes: Outcomes) {
+  constructor(options: RelayOptions & RelayPlanOptions, arrived: ArrivedMessage, outcomes: Outcomes) {
     const { message, queueId } = arrived;
     this.#options = options;
     this.#arrived = arrived;
@@ -64,7 +59,6 @@ export class RelayPart {
     );
     this.#maybe = maybe;
     if (done.size === 0) return deliveries;
-    await this.#tell(deliveries.flatMap(delivery => this.#notTold(delivery, done)));
     return deliveries.flatMap(delivery => {
       const left: number[] = [];
       for (const [i, { address }] of delivery.recipients.entries()) {
@@ -73,8 +67,7 @@ export class RelayPart {
         if (place === undefined) continue;
         if (id === undefined) left.push(i);
         else {
-          const to = { ...delivery, places: [place] };
-          if (!this.#outcomes.has(to)) this.#outcomes.relayedBefore(to, address.raw, id);
+          this.#outcomes.relayedBefore({ ...delivery, places: [place] }, address.raw, id);
           const data = { stored_as: id };
           const event = {
             at: this.#options.now(),
@@ -236,32 +229,8 @@ export class RelayPart {
       };
       await records.record(result);
       onStep?.("relay_recorded");
-      await this.#tell(this.#toTell(members, sent));
     }
     this.#answer(group, sent);
-  }
-
-  /** Who could not be told of now is answered 4xx: it comes again, is known, and its sender is told then. */
-  async #tell(copies: readonly RelayedCopy[]): Promise<void> {
-    for (const [delivery, error] of await tellRelayed(this.#options, this.#arrived, copies))
-      this.#outcomes.failed(delivery, error);
-  }
-
-  #toTell(members: readonly RelayMember[], { places, replies }: Sent): readonly RelayedCopy[] {
-    const untold = new Set(places.filter((_, i) => isTaken(replies[i]) && replies[i]?.tellsSuccess !== true));
-    return members.flatMap(({ decided }) => relayedCopy(decided.delivery, this.#delivery.messageId, untold));
-  }
-
-  /** Of a delivery that comes again: as each message that it is known as. A notice that is queued already is queued once. */
-  #notTold(delivery: AccountDelivery, done: ReadonlyMap<string, MessageId>): readonly RelayedCopy[] {
-    const server = delivery.domain.relayLmtp;
-    if (server !== undefined && this.#options.hops.tellsSuccess(server)) return [];
-    const byId = new Map<MessageId, Set<number>>();
-    for (const [i, place] of delivery.places.entries()) {
-      const id = done.get(delivery.recipients[i]?.address.raw ?? "");
-      if (id !== undefined) byId.set(id, (byId.get(id) ?? new Set()).add(place));
-    }
-    return [...byId].flatMap(([id, places]) => relayedCopy(delivery, id, places));
   }
 
   /** The window between the next hop's answer and its record: an earlier process, or connection, ended in it. */
@@ -281,8 +250,7 @@ export class RelayPart {
     for (const [i, place] of places.entries()) {
       const reply = replies[i];
       const raw = recipients[i]?.raw ?? "";
-      if (reply !== undefined && !this.#outcomes.has({ places: [place] }))
-        this.#outcomes.relayed(place, raw, messageId, server, reply);
+      if (reply !== undefined) this.#outcomes.relayed(place, raw, messageId, server, reply);
     }
     const text = `Cannot relay to "${server}": no answer to the end of the message, it may have been taken`;
     const error = new MairustError("store_unavailable", text, { publicText: "no answer from the next hop" });

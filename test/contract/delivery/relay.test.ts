@@ -1,19 +1,16 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
-import { MairustError } from "../../../src/core/errors.ts";
 import { DELIVER } from "../../../src/core/merge.ts";
 import type { HookDecision } from "../../../src/core/ports/hooks.ts";
 import type { RecipientOutcome } from "../../../src/core/ports/intake.ts";
 import type { RelayRecords } from "../../../src/core/ports/relay-records.ts";
-import { createSuccessNotices } from "../../../src/delivery/success-notices.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { MailboxChanges } from "../../../src/store/changes.ts";
 import type { Db } from "../../../src/store/db.ts";
 import { StoreDirectory } from "../../../src/store/directory.ts";
-import { createOutbox } from "../../../src/store/outbox.ts";
 import { silentLog } from "../../lib/database.ts";
-import { LmtpHop, PIPELINED } from "../../lib/lmtp-hop.ts";
+import { LmtpHop } from "../../lib/lmtp-hop.ts";
 import { type RealRelay, realRelay } from "../../lib/relay-parts.ts";
 import { HOLD, REJECT, Rig, TEMPFAIL } from "./rig.ts";
 
@@ -189,59 +186,6 @@ test("the same delivery again is answered without a second relay, also each RCPT
   assert.deepEqual(rcpts(), [["<a@h.test>", "<b@h.test>", "<m@m.test>"], ["<b@h.test>"]]);
   assert.deepEqual(said(await rig.deliver({ ...sent, text: `${TEXT}!` })), ["250", "250", "250"]);
   assert.equal((await rows("m@m.test")).length, 2);
-});
-
-test("a sender who asks is told that a next hop without DSN took his mail, once, before the MTA is answered", async () => {
-  const { db } = rig.database;
-  const queue = createOutbox({
-    db,
-    changes: new MailboxChanges(db, silentLog),
-    confirmBlob: digest => rig.blobs.confirm(digest),
-    newId: rig.newId,
-    onQueued: () => undefined,
-  });
-  let isAway = true;
-  rig.successNotices = createSuccessNotices({
-    outbox: {
-      async queue(mail) {
-        if (isAway) throw new MairustError("store_unavailable", "Cannot queue: the database is away");
-        return queue.queue(mail);
-      },
-    },
-    hostname: "mail.example.test",
-    now: () => new Date(),
-  });
-  const told = async () =>
-    (await db.query<{ content: Buffer }>`select content from outbox where purpose = 'dsn' order by id`).map(
-      ({ content }) =>
-        content
-          .toString()
-          .match(/^(?:Final-Recipient|Action|Status):.*$/gimu)
-          ?.join(" "),
-    );
-  const sent = { to: ["n@h.test", "b@h.test"], text: TEXT, queueId: "QN", notify: ["SUCCESS"] };
-  hop.behaviour.onMessage = (_, accepted) =>
-    accepted.map(line => (line.includes("b@") ? "550 5.1.1 no" : "250 2.0.0 ok"));
-  assert.deepEqual(said(await rig.deliver(sent)), ["store_unavailable", "550"]);
-  assert.deepEqual(said(await rig.deliver({ ...sent, to: ["n@h.test"] })), ["store_unavailable"]);
-  isAway = false;
-  const again = { ...sent, to: ["n@h.test"] };
-  assert.deepEqual(said(await rig.deliver(again)), ["relayed_before"]);
-  assert.deepEqual(said(await rig.deliver(again)), ["relayed_before"]);
-  const notice = "Final-Recipient: rfc822; n@h.test Action: relayed Status: 2.0.0";
-  assert.deepEqual(await told(), [notice]);
-  assert.equal(hop.messages.length, 1, "relayed once");
-  assert.deepEqual(said(await rig.deliver({ ...sent, to: ["n@m.test"], queueId: "QM" })), ["250"]);
-  assert.equal((await told()).length, 2);
-  hop.behaviour.extensions = [...PIPELINED, "DSN"];
-  hop.hangUp();
-  const passed = { ...sent, to: ["n@h.test"], queueId: "QP" };
-  assert.deepEqual(said(await rig.deliver(passed)), ["250"]);
-  assert.deepEqual(said(await rig.deliver(passed)), ["relayed_before"]);
-  assert.equal((await told()).length, 2, "a server that announces DSN tells it itself");
-  hop.behaviour.extensions = PIPELINED;
-  hop.hangUp();
-  rig.successNotices = undefined;
 });
 
 test("what was relayed is known in stage store, and what was stored in a relay stage", async () => {

@@ -120,8 +120,6 @@ export class MemoryHolds implements Holds {
 export const KEY = Buffer.alloc(32, 7);
 
 export interface Sent {
-  /** RFC 3461, of each recipient. */
-  readonly notify?: readonly string[];
   /** Of mail that is sent; default `taro`. */
   readonly login?: string;
   readonly to: readonly (string | { readonly address: string; readonly orcpt: string })[];
@@ -151,8 +149,6 @@ export class Rig {
   realHolds: Holds | undefined;
   /** Next hops and what is known of relayed mail; by default there are none. */
   relay: Partial<IntakeOptions["relay"]> = {};
-  /** Absent: nobody is told of success. */
-  successNotices: IntakeOptions["successNotices"];
   onStep: IntakeOptions["onStep"];
   /** The whole time of a message. */
   waitMs = 20_000;
@@ -235,7 +231,6 @@ export class Rig {
       hostname: "mail.example.test",
       limits: () => ({ receivedHeaders: 5, mime: { depth: 300, parts: 3000 } }),
       relay: { ...NO_RELAY, edits: this.edits, ...this.relay },
-      ...(this.successNotices === undefined ? {} : { successNotices: this.successNotices }),
       ...(this.onStep === undefined ? {} : { onStep: this.onStep }),
       ...(this.realHolds === undefined ? {} : { holds: this.realHolds }),
       detailFolder: () => true,
@@ -254,11 +249,7 @@ export class Rig {
 
   /** Deliver by LMTP; `text` as the MTA has it after the milter's edits. */
   async deliver(sent: Sent, intake = this.intake()): Promise<readonly RecipientOutcome[]> {
-    const { notify } = sent;
-    const recipients = sent.to.map(to => ({
-      ...recipientOf(to),
-      ...(notify === undefined ? {} : { notify }),
-    }));
+    const recipients = sent.to.map(recipientOf);
     const mailFrom = parseMailAddress(sent.from ?? "a@example.org");
     const resolved = await Promise.all(recipients.map(one => intake.checkRecipient(one, mailFrom)));
     const envelope: Envelope = {
