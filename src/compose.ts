@@ -210,7 +210,9 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   });
   const ending = killSwitch({ allowed: () => settings.config.loss_proof.allow_kill, now: () => new Date() });
   const relay = relayOf({ ...common, db, blobs, changes, master });
+  const dkimKeys = dkim(db, master, settings);
   const { decider, intake, heldMail, senderAuth, edits } = mailPath({
+    signer: dkimKeys.signer,
     successNotices: outgoing.successNotices,
     outbox: outgoing.outbox,
     ...common,
@@ -262,7 +264,6 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     ...{ health: care.health, verify: care.verify },
     purge: id => purgePlugin(id, settings.config.plugins.dir, config.log_dir),
   });
-  const dkimKeys = dkim(db, master, settings);
   const ports: ServicePorts = {
     ...storePorts({
       ...{ ...common, db, blobs, changes, directory, directoryChanges, reader, imports, arrival, mimeLimits },

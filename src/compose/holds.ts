@@ -7,8 +7,10 @@ import type { HoldAdmin, Releases } from "../core/ports/hold-admin.ts";
 import type { Holds } from "../core/ports/holds.ts";
 import type { HookRunner } from "../core/ports/hooks.ts";
 import type { Outbox } from "../core/ports/outbox.ts";
+import type { DkimSigner } from "../core/ports/sender-auth.ts";
 import type { MessageStore } from "../core/ports/store.ts";
 import type { Submissions } from "../core/ports/submissions.ts";
+import type { SuccessNotices } from "../core/ports/success-notices.ts";
 import { tellOfHolds } from "../delivery/hold-notices.ts";
 import type { EditRules } from "../delivery/message-edits.ts";
 import type { ReleaseRelay } from "../delivery/relay/release-relay.ts";
@@ -38,6 +40,8 @@ export interface HoldParts {
   readonly relay: ReleaseRelay;
   /** For notices about held mail. */
   readonly outbox: Outbox;
+  readonly signer: DkimSigner;
+  readonly successNotices: SuccessNotices;
 }
 
 export interface HeldMail {
@@ -67,6 +71,8 @@ export function heldMailOf(parts: HoldParts): HeldMail {
     holds: createHoldReleases({ db, changes }),
     blobs,
     directory: parts.directory,
+    signer: parts.signer,
+    successNotices: parts.successNotices,
     hooks: parts.hooks,
     edits: parts.edits,
     recordEvents: (id, queueId, events) => parts.store.recordEvents(id, queueId, events),

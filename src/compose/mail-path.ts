@@ -6,6 +6,7 @@ import type { MimeLimits } from "../core/mime/limits.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { HookRunner } from "../core/ports/hooks.ts";
 import type { Outbox } from "../core/ports/outbox.ts";
+import type { DkimSigner } from "../core/ports/sender-auth.ts";
 import type { MessageStore } from "../core/ports/store.ts";
 import type { SuccessNotices } from "../core/ports/success-notices.ts";
 import { Intake } from "../delivery/intake.ts";
@@ -50,6 +51,8 @@ export interface MailPathParts {
   readonly successNotices: SuccessNotices;
   /** For notices about held mail. */
   readonly outbox: Outbox;
+  /** For mail of `send` that was held. */
+  readonly signer: DkimSigner;
   readonly onDeliveryStep: ((step: DeliveryStep) => void) | undefined;
 }
 
@@ -84,6 +87,7 @@ export function mailPath(parts: MailPathParts): MailPath {
     changes,
     directory,
     hooks,
+    ...{ signer: parts.signer, successNotices: parts.successNotices },
     edits,
     relay: { hops, folderSecret },
     outbox: parts.outbox,

@@ -24,6 +24,8 @@ export interface ReadyMail {
   /** Without what is done already. */
   readonly verdicts: readonly CarriedVerdict[];
   readonly content: AsyncIterable<Uint8Array>;
+  /** Text was appended. */
+  readonly isEdited: boolean;
   readonly events: readonly TimelineEvent[];
 }
 
@@ -55,6 +57,7 @@ export async function readyForRelease(
       },
     })),
     content: editedContent(blobs, taken, safe),
+    isEdited: safe.body !== undefined,
     events: isTold
       ? [
           {

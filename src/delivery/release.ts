@@ -9,13 +9,11 @@
 import type { Deadline } from "../core/deadline.ts";
 import { parseMailAddress } from "../core/envelope.ts";
 import { MairustError, messageOf } from "../core/errors.ts";
-import type { BlobStore } from "../core/ports/blobs.ts";
-import { type Directory, NO_ACCOUNT, type ResolvedRecipient } from "../core/ports/directory.ts";
+import { NO_ACCOUNT, type ResolvedRecipient } from "../core/ports/directory.ts";
 import type {
   Approver,
   HeldRecord,
   HoldAdmin,
-  HoldReleases,
   HoldTaken,
   RecipientAnswer,
   ReleaseAsked,
@@ -23,16 +21,19 @@ import type {
   Releases,
 } from "../core/ports/hold-admin.ts";
 import type { HookDecision, HookRunner } from "../core/ports/hooks.ts";
-import type { Log } from "../core/ports/log.ts";
 import type { MessageStore } from "../core/ports/store.ts";
+import type { SuccessNotices } from "../core/ports/success-notices.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import { deadlineAfter } from "../platform/deadline.ts";
 import { type Bounced, submitBounce } from "./bounce.ts";
 import type { EditRules } from "./message-edits.ts";
-import { type ReleaseRelay, relayReleased } from "./relay/release-relay.ts";
+import { type RelayedReply, type ReleaseRelay, relayReleased } from "./relay/release-relay.ts";
+import { answerOf, fieldsOf, firstHolder, NO_REPLY, notRecorded, refuseSender } from "./release-answers.ts";
 import { type Decided, type DecidedRecipient, ReleaseChain, refusalText } from "./release-chain.ts";
 import { readyForRelease } from "./release-edits.ts";
 import { releaseTarget } from "./release-facts.ts";
+import { keepSentCopy, type SentParts, signForRelease } from "./release-sent.ts";
+import { tellReleased } from "./release-tell.ts";
 import { type SmtpReply, submitBySmtp } from "./smtp-submission.ts";
 
 /** Put on top of what we submit; the milter takes it off. */
@@ -41,11 +42,10 @@ export const SUBMIT_FIELD = "X-MaiRust-Submit";
 const HOOKS_MS = 20_000;
 const SMTP_MS = 30_000;
 
-export interface ReleaseOptions {
+export interface ReleaseOptions extends SentParts {
   readonly admin: HoldAdmin;
-  readonly holds: HoldReleases;
-  readonly blobs: Pick<BlobStore, "get">;
-  readonly directory: Directory;
+  /** Absent: no sender is told of success. */
+  readonly successNotices?: SuccessNotices;
   readonly hooks: HookRunner;
   readonly edits: EditRules;
   readonly recordEvents: MessageStore["recordEvents"];
@@ -56,7 +56,6 @@ export interface ReleaseOptions {
   readonly relay: ReleaseRelay;
   /** `outbound.smtp` now in effect. */
   readonly server: () => string;
-  readonly log: Log;
   readonly now: () => Date;
 }
 
@@ -182,29 +181,37 @@ class ReleaseEngine {
     const chain = this.#chain(taken);
     const decided = await withDeadline(HOOKS_MS, deadline => chain.forAccount(target, deadline));
     if (decided.decision.action !== "deliver") {
-      const text = refusalText(decided.decision);
+      const why = refusalText(decided.decision);
       // For another account than its own it is held as before: that account's hooks say nothing about the others.
       const isOwn = taken.accountId === target.account.id;
-      await this.#keep(taken, taken.record.recipients, text, isOwn ? decided : undefined, chain.events);
-      return { released: [], kept: [{ recipient: address, text }] };
+      await this.#keep(taken, taken.record.recipients, why, isOwn ? decided : undefined, chain.events);
+      return { released: [], kept: [{ recipient: address, text: why }] };
     }
     const entry = {
       target: releaseTarget(taken, target, decided.decision, hostname, now()),
       ...(hooks.has("post_receive") ? { followUp: "post_receive" as const } : {}),
     };
     const relayed = await this.#relay(taken, target, decided.decision);
-    const data = { hold: taken.record.id, by, ...(relayed === undefined ? {} : { reply: relayed }) };
+    const text = relayed?.text;
+    const data = { hold: taken.record.id, by, ...(text === undefined ? {} : { reply: text }) };
     const event: TimelineEvent = { at: now(), kind: "released", recipient: address, data };
-    if (relayed !== undefined && (target.stage !== "mirror" || target.account.id === NO_ACCOUNT)) {
+    const tell = () => tellReleased(this.#options, taken, target, relayed);
+    if (text !== undefined && (target.stage !== "mirror" || target.account.id === NO_ACCOUNT)) {
       await this.#end(taken, by, [...chain.events, event]);
-      return { released: [{ recipient: address, text: relayed }], kept: [] };
+      await tell();
+      return { released: [{ recipient: address, text }], kept: [] };
     }
     const place = await holds.store(taken, entry, by, [...chain.events, event]);
+    await tell();
     return { released: [{ recipient: address, text: `${place.mailbox}/${place.uid}` }], kept: [] };
   }
 
   /** @returns the next hop's reply; undefined: it is stored here */
-  #relay(taken: HoldTaken, target: ResolvedRecipient, decision: HookDecision): Promise<string> | undefined {
+  #relay(
+    taken: HoldTaken,
+    target: ResolvedRecipient,
+    decision: HookDecision,
+  ): Promise<RelayedReply> | undefined {
     if (target.stage === "store") return undefined;
     const { relay, blobs, hostname, now } = this.#options;
     const release = { taken, target, decision, hostname, now: now() };
@@ -269,15 +276,22 @@ class ReleaseEngine {
     return withDeadline(SMTP_MS, async deadline => {
       const mail = await readyForRelease(this.#options, taken, verdicts, deadline);
       events.push(...mail.events);
+      const sent = await signForRelease(this.#options, taken, mail, deadline);
       const token = await holds.issueToken(record.id, record.point, mail.verdicts);
       const submitted = {
         mailFrom: message.mailFrom,
         recipients: ready.map(one => one.recipient),
         ...(session.dsn === undefined ? {} : { dsn: session.dsn }),
-        top: `${SUBMIT_FIELD}: ${token}\r\n`,
-        content: mail.content,
+        top: `${SUBMIT_FIELD}: ${token}\r\n${sent.top}`,
+        content: sent.content,
       };
-      return submitBySmtp({ server: server(), hostname }, submitted, deadline);
+      try {
+        const replies = await submitBySmtp({ server: server(), hostname }, submitted, deadline);
+        if (replies.some(reply => reply.taken)) await keepSentCopy(this.#options, taken, sent);
+        return replies;
+      } finally {
+        await sent.discard();
+      }
     });
   }
 
@@ -330,47 +344,6 @@ class ReleaseEngine {
   }
 }
 
-const NO_REPLY: SmtpReply = { taken: false, text: "no reply" };
-
-const answerOf = ({ recipient, text }: Pick<DecidedRecipient, "recipient"> & { readonly text: string }) => ({
-  recipient: recipient.address.raw,
-  text,
-});
-
-/**
- * Who holds it from now on, when hooks objected for several recipients: the first in the chain, so that none is passed over. One that
- * deferred is to be asked again: then it stays where it was.
- */
-function firstHolder(objected: readonly DecidedRecipient[]): DecidedRecipient | undefined {
-  if (objected.some(({ decision }) => decision.action === "tempfail")) return undefined;
-  return [...objected].sort((a, b) => byPlace(a.decision.by, b.decision.by))[0];
-}
-
-function byPlace(a: HookDecision["by"], b: HookDecision["by"]): number {
-  if (a === undefined || b === undefined) return 0;
-  // Names are all different: among equal priorities they decide.
-  return a.priority - b.priority || (a.name < b.name ? -1 : 1);
-}
-
-/** @throws {MairustError} `not_permitted`: whoever sent it wants to let it go */
-function refuseSender({ authUser }: HeldRecord, by: Approver): void {
-  const login = authUser?.toLowerCase();
-  const user = by.user?.toLowerCase();
-  // A user of the host may log in by name or by address.
-  if (login === undefined || user === undefined || (login !== user && !login.startsWith(`${user}@`))) return;
-  const text = "the sender of a message cannot decide about it";
-  throw new MairustError("not_permitted", `Cannot release or reject: ${text}`, { publicText: text });
-}
-
-/** What was submitted is out: whoever looks at the hold must know. */
-function notRecorded({ record }: HoldTaken, cause: unknown): MairustError {
-  const text = "mail may have been submitted, and that could not be recorded";
-  return new MairustError("store_unavailable", `Cannot release "${record.id}": ${text}`, {
-    publicText: text,
-    cause,
-  });
-}
-
 async function withDeadline<T>(ms: number, work: (deadline: Deadline) => Promise<T>): Promise<T> {
   const deadline = deadlineAfter(ms);
   try {
@@ -378,8 +351,4 @@ async function withDeadline<T>(ms: number, work: (deadline: Deadline) => Promise
   } finally {
     deadline.dispose();
   }
-}
-
-function fieldsOf({ id, messageId, queueId, account }: HeldRecord) {
-  return { queue_id: queueId, id: messageId, hold: id, ...(account === undefined ? {} : { to: account }) };
 }

@@ -9,6 +9,7 @@
 import { randomUUID } from "node:crypto";
 import { MairustError } from "../core/errors.ts";
 import { accountId, blobDigest } from "../core/ids.ts";
+import type { Account } from "../core/ports/directory.ts";
 import type {
   HoldKept,
   HoldReleases,
@@ -29,6 +30,7 @@ import { dropMessages, getHoldRow, toHeldRecord, wrongState } from "./hold-rows.
 import { recipientRows } from "./holds.ts";
 import { INTERRUPTED, IS_FREE } from "./holds-admin.ts";
 import { createMailboxes } from "./mailbox-names.ts";
+import { type Copied, storeCopy } from "./outbox-rows.ts";
 import { issueToken } from "./submissions.ts";
 
 /** Far above the deadline of one release (`delivery/release.ts`). */
@@ -61,8 +63,24 @@ export function createHoldReleases({ db, changes }: ReleaseStoreOptions): HoldRe
         await addEvents(tx, taken, events);
         await dropMessages(tx, [taken.record.messageId]);
       }),
+    async keepSent(taken, account, top) {
+      const copied = await db.begin(tx => keepSent(tx, taken, account, top));
+      if (copied.mailboxId !== undefined) changes.publish([copied.mailboxId]);
+      return copied.state ?? "gone";
+    },
     issueToken: (holdId, point, verdicts) => issueToken(db, { holdId }, point, verdicts),
   };
+}
+
+/** Under the account's lock: of several releases of parts of one mail the first makes the copy. */
+async function keepSent(tx: Tx, { message }: HoldTaken, account: Account, top: string): Promise<Copied> {
+  await tx.query`select 1 as one from accounts where id = ${account.id} for no key update`;
+  const there = await tx.query`
+    select 1 as one from entries e join mailboxes b on b.id = e.mailbox_id
+    where b.account_id = ${account.id} and e.message_id = ${message.messageId}::uuid and b.special_use = ${"\\Sent"}`;
+  if (there.length > 0) return { state: "stored" };
+  const content = { message: { ...message, events: [] }, top };
+  return storeCopy(tx, { sentCopy: { account, isKept: true } }, content);
 }
 
 interface ContentRow {

@@ -86,7 +86,7 @@ async function assertRoom(tx: Tx): Promise<void> {
   throw new MairustError("too_many", `Cannot queue mail: ${text}`, { publicText: text });
 }
 
-interface Copied {
+export interface Copied {
   readonly state: SentCopy | undefined;
   readonly mailboxId?: MailboxId;
 }
@@ -103,9 +103,10 @@ async function storeMessage(
   return copied;
 }
 
-async function storeCopy(
+/** The copy in its sender's mailbox. */
+export async function storeCopy(
   tx: Tx,
-  { sentCopy }: OutgoingMail,
+  { sentCopy }: Pick<OutgoingMail, "sentCopy">,
   { message, top }: Pick<OutgoingContent & { readonly kind: "message" }, "message" | "top">,
 ): Promise<Copied> {
   if (sentCopy === undefined) return { state: undefined };

@@ -21,6 +21,12 @@ export function canaryFacts({ source, around }: CanaryMail): MessageFacts {
     authUser: around.authUser,
     tags: [around.tag],
     tls: true,
+    senderAuth: {
+      spf: { result: "pass", detail: `smtp.mailfrom=${around.spf}` },
+      dkim: { result: "fail", detail: `header.d=${around.dkim}` },
+      dmarc: { result: "policy", detail: around.dmarc },
+      arc: { result: "none", detail: around.arc },
+    },
   });
 }
 

@@ -20,6 +20,10 @@ const AROUND = {
   threadKey: { kind: "envelope" },
   account: { kind: "envelope" },
   authUser: { kind: "submitter" },
+  spf: { kind: "envelope" },
+  dkim: { kind: "envelope" },
+  dmarc: { kind: "envelope" },
+  arc: { kind: "envelope" },
   tag: { kind: "envelope" },
   provenance: { kind: "envelope" },
 } as const satisfies Record<string, Need>;

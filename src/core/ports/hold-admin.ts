@@ -4,8 +4,10 @@
  */
 import type { ChangeOptions, Page, PageRequest } from "../admin-ports.ts";
 import type { AccountId, BlobDigest, MailboxId, MessageId } from "../ids.ts";
+import type { Account } from "./directory.ts";
 import type { HeldRecipient, HeldSession } from "./holds.ts";
 import type { HookDecision, HookPlace, HookPoint } from "./hooks.ts";
+import type { SentCopy } from "./outbox.ts";
 import type { Delivery } from "./store.ts";
 import type { TimelineEvent } from "./timeline.ts";
 import type { CarriedVerdict } from "./verdicts.ts";
@@ -152,6 +154,12 @@ export interface HoldReleases {
     by: string,
     events: readonly TimelineEvent[],
   ): Promise<void>;
+  /**
+   * The copy of mail from `send` in its sender's mailbox, once; events and the hold stay as they are.
+   * @param top  fields to put on top, with CRLF
+   * @throws {MairustError} `store_unavailable`
+   */
+  keepSent(taken: HoldTaken, account: Account, top: string): Promise<SentCopy>;
   /** A one-time id for `Submissions.take`. */
   issueToken(holdId: string, point: HookPoint, verdicts: readonly CarriedVerdict[]): Promise<string>;
 }

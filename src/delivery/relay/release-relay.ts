@@ -22,6 +22,13 @@ export interface ReleaseRelay {
   readonly folderSecret: string;
 }
 
+export interface RelayedReply {
+  /** For people. */
+  readonly text: string;
+  /** As of `RelayReply`. */
+  readonly tellsSuccess: boolean;
+}
+
 export interface RelayedRelease {
   readonly taken: HoldTaken;
   readonly target: ResolvedRecipient;
@@ -31,7 +38,7 @@ export interface RelayedRelease {
 }
 
 /**
- * @returns the next hop's reply, for people
+ * @returns the next hop's reply
  * @throws {MairustError} `not_permitted`: it refused; `config_invalid`: there is none; and what `NextHops.deliver` throws
  */
 export async function relayReleased(
@@ -39,7 +46,7 @@ export async function relayReleased(
   blobs: Pick<BlobStore, "get">,
   release: RelayedRelease,
   deadline: Deadline,
-): Promise<string> {
+): Promise<RelayedReply> {
   const { taken, target } = release;
   const server = target.domain.relayLmtp;
   if (server === undefined) {
@@ -65,7 +72,7 @@ export async function relayReleased(
     deadline,
   );
   const text = reply === undefined ? "no answer" : `${reply.code} ${reply.enhanced} ${reply.text}`;
-  if (reply !== undefined && reply.code < 300) return text;
+  if (reply !== undefined && reply.code < 300) return { text, tellsSuccess: reply.tellsSuccess === true };
   throw new MairustError(
     "not_permitted",
     `Cannot release to "${target.account.address}": ${server} says ${text}`,

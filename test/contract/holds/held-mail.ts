@@ -10,6 +10,7 @@ import { packStructure } from "../../../src/core/mime/packed.ts";
 import { MessageScanner } from "../../../src/core/mime/scanner.ts";
 import type { HeldMessage, NewHold } from "../../../src/core/ports/holds.ts";
 import type { HookRunner } from "../../../src/core/ports/hooks.ts";
+import type { SuccessNotices } from "../../../src/core/ports/success-notices.ts";
 import { createReleases } from "../../../src/delivery/release.ts";
 import { uuid7Generator } from "../../../src/platform/uuid7.ts";
 import { removeAccount } from "../../../src/store/admin-accounts.ts";
@@ -60,12 +61,16 @@ export async function openHeldMail() {
       server = "inet:127.0.0.1:1",
       store = holdStore(),
       relay = NO_RELAY,
+      successNotices: SuccessNotices = { tell: async () => undefined },
     ) =>
       createReleases({
         admin,
         holds: store,
         blobs,
         directory: new StoreDirectory(db),
+        // The domain has no key: what stands here tells that it was asked for.
+        signer: { sign: async domain => `DKIM-Signature: d=${domain}\r\n` },
+        successNotices,
         hooks,
         edits: { signedMail: () => "refuse", acquire: async () => () => undefined, denied: () => undefined },
         recordEvents: () => undefined,

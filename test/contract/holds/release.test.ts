@@ -9,6 +9,7 @@ import { NO_ACCOUNT } from "../../../src/core/ports/directory.ts";
 import type { HoldReleases } from "../../../src/core/ports/hold-admin.ts";
 import type { NewHold } from "../../../src/core/ports/holds.ts";
 import type { ChainOptions, HookDecision, HookPoint, HookRunner } from "../../../src/core/ports/hooks.ts";
+import type { SuccessNotices } from "../../../src/core/ports/success-notices.ts";
 import { createNextHops } from "../../../src/delivery/relay/next-hops.ts";
 import { FOLLOW_UP_ATTEMPTS } from "../../../src/store/deliver-rows.ts";
 import { StoreDirectory } from "../../../src/store/directory.ts";
@@ -236,6 +237,33 @@ test("mail held at the milter is submitted with a one-time id on top, to those w
   );
   assert.equal(await rig.hasMessage(message.messageId), false);
   assert.deepEqual(await rig.kinds(message.messageId), ["held", "released"]);
+});
+
+test("mail of send is signed when it is let go, and its sender's Sent has it once, also when it goes in parts", async t => {
+  const mta = await startMta(t);
+  const message = await rig.message(`X-N: ${texts++}\r\n${TEXT}`, { queueId: "", mailFrom: ADDRESS });
+  const hold = (to: string): NewHold =>
+    atMilter([to], { point: "pre_send", authUser: ADDRESS, reason: `for ${to}` });
+  const results = await rig.holds.hold(message, [hold("x@far.test"), hold("y@far.test")]);
+  for (const { heldId } of results) await rig.releases(undefined, mta.server).release(ask(heldId));
+  assert.equal(mta.taken.length, 2);
+  const domain = ADDRESS.split("@")[1];
+  for (const { text } of mta.taken)
+    assert.match(text, new RegExp(`^X-MaiRust-Submit: \\S+\r\nDKIM-Signature: d=${domain}\r\nX-N:`, "u"));
+  assert.deepEqual(await rig.inMailboxes(message.messageId), ["Sent/1"]);
+});
+
+test("who asked to be told of success is told when mail is let go into the account that it was held for", async () => {
+  const told: string[] = [];
+  const notices: SuccessNotices = {
+    tell: async ({ account, action }) => void told.push(`${account} ${action}`),
+  };
+  const recipients = [{ address: parseMailAddress(ADDRESS), notify: ["SUCCESS"] }];
+  const release = async (hold: NewHold, to?: string) =>
+    rig.releases(undefined, undefined, undefined, undefined, notices).release(ask((await held(hold)).id, to));
+  await release(await rig.atLmtp({ recipients }));
+  await release(atMilter([], { recipients }), ADDRESS);
+  assert.deepEqual(told, [`${ADDRESS} delivered`], "by the release of one who named the account, nobody is");
 });
 
 test("recipients whom the MTA refuses, or a hook objects to, stay held; the others have it", async t => {
