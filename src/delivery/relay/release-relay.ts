@@ -72,7 +72,7 @@ export async function relayReleased(
     deadline,
   );
   const text = reply === undefined ? "no answer" : `${reply.code} ${reply.enhanced} ${reply.text}`;
-  if (reply !== undefined && reply.code < 300) return { text, tellsSuccess: reply.tellsSuccess === true };
+  if (reply !== undefined && reply.code < 300) return { text, tellsSuccess: reply.passesDsn === true };
   throw new MairustError(
     "not_permitted",
     `Cannot release to "${target.account.address}": ${server} says ${text}`,
