@@ -57,3 +57,6 @@ create table export_messages (
   primary key (export_mailbox_id, uid),
   unique (export_mailbox_id, there_uid)
 ) with (fillfactor = 80);
+
+-- Whether an entry stands for a message of a source: asked for each one that may.
+create index import_messages_uid on import_messages (mailbox_id, uid);

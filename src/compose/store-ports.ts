@@ -16,6 +16,7 @@ import { createExportStore } from "../store/export.ts";
 import { createScrub } from "../store/scrub.ts";
 import { createStageAdmin } from "../store/stages.ts";
 import { createVerificationStore } from "../store/verify-results.ts";
+import { comparableOf } from "../transfer/comparable.ts";
 import { MAX_BATCH_MESSAGES } from "../wire/transfer.ts";
 import type { Arrival } from "./mail-path.ts";
 import type { Settings } from "./settings.ts";
@@ -72,7 +73,7 @@ export function storePorts(parts: StorePortParts): StorePorts {
     mailboxes: parts.reader,
     imports,
     exports: createExportStore(db),
-    batches: createBatchImporter({ ...adding, store: imports, maxBatch: MAX_BATCH_MESSAGES }),
+    batches: createBatchImporter({ ...adding, store: imports, comparableOf, maxBatch: MAX_BATCH_MESSAGES }),
     verifications: createVerificationStore(db),
     maxMessageBytes,
     scrub: createScrub({

@@ -18,6 +18,7 @@ import type {
   ImportStore,
   IncomingMessage,
 } from "../core/ports/transfer.ts";
+import { type ComparableOf, recognize } from "./import-recognize.ts";
 import { MessageReceiver, messageColumns, type ReceivedMessage } from "./received-message.ts";
 
 /** Blobs of one batch that are made durable at a time: they share the fsync of their folder. */
@@ -29,6 +30,7 @@ const GROUP_BYTES = 8 * 1024 * 1024;
 export interface BatchImporterOptions {
   readonly blobs: BlobStore;
   readonly store: ImportStore;
+  readonly comparableOf: ComparableOf;
   readonly newMessageId: () => MessageId;
   readonly maxMessageBytes: () => number;
   readonly mimeLimits: () => MimeLimits;
@@ -150,11 +152,12 @@ class Batch {
     }
   }
 
-  #add(messages: readonly ImportMessage[]): Promise<readonly ImportOutcome[]> {
+  async #add(messages: readonly ImportMessage[]): Promise<readonly ImportOutcome[]> {
     const { account, mailbox, importId, keep } = this.#target;
     // Nothing is passed over, in no later transaction either.
-    if (this.#isOverQuota) return Promise.resolve(messages.map(() => ({ kind: "over_quota" })));
-    return this.#options.store.add(account, mailbox, importId, keep, messages);
+    if (this.#isOverQuota) return messages.map(() => ({ kind: "over_quota" }));
+    const known = await recognize(this.#options, this.#target, messages);
+    return this.#options.store.add(account, mailbox, importId, keep, known);
   }
 
   #begin(message: IncomingMessage): void {

@@ -1,11 +1,9 @@
-/**
- * What of a source's mailbox is known already, and flags that changed there since the last pass: what was set or taken away at the
- * source is set or taken away here, with a MODSEQ; what changed here meanwhile stays.
- */
+/** What of a source's mailbox is known already, and flags that changed there since the last pass. */
 import { type AccountId, type MailboxId, mailboxId } from "../core/ids.ts";
 import type { FlagSet } from "../core/ports/store.ts";
 import type { ComparedMessage, SourceMessage } from "../core/ports/transfer.ts";
 import { type Db, jsonText, type Queryable, type Tx } from "./db.ts";
+import { mergeIntoEntries } from "./import-flags.ts";
 import { findMailbox, lockMailbox } from "./import-messages.ts";
 import { normalizeMailboxName } from "./mailbox-names.ts";
 
@@ -87,15 +85,6 @@ function resultOf(message: SourceMessage, known: ReadonlyMap<string, Known>): Co
   return { kind: same ? "same" : "flags_changed", sourceUid: found.sourceUid };
 }
 
-/** Our flags, with what changed from `before` to `now` at the source. */
-export function mergeFlags(ours: FlagSet, before: FlagSet, now: FlagSet): FlagSet {
-  const system = (ours.system | (now.system & ~before.system)) & ~(before.system & ~now.system);
-  const removed = new Set(before.keywords.filter(word => !now.keywords.includes(word)));
-  const added = now.keywords.filter(word => !before.keywords.includes(word));
-  const keywords = [...new Set([...ours.keywords.filter(word => !removed.has(word)), ...added])].sort();
-  return { system, keywords };
-}
-
 /** @returns whether an entry was changed: it may be gone, or have the flags already */
 async function updateFlags(
   tx: Tx,
@@ -104,31 +93,16 @@ async function updateFlags(
   messages: readonly { readonly key: string; readonly flags: FlagSet }[],
   known: ReadonlyMap<string, Known>,
 ): Promise<boolean> {
-  const uids = messages.map(message => known.get(message.key)?.uid ?? 0);
-  const rows = await tx.query<{ uid: number; flags: number; keywords: string[] }>`
-    select uid, flags, keywords from entries where mailbox_id = ${mailbox} and uid = any(${uids}::bigint[])`;
-  const entries = new Map(rows.map(row => [row.uid, { system: row.flags, keywords: row.keywords }]));
-  const changes = messages.flatMap(message => {
-    const before = known.get(message.key);
-    const ours = before === undefined ? undefined : entries.get(before.uid);
-    if (before === undefined || ours === undefined) return [];
-    const merged = mergeFlags(ours, before.flags, message.flags);
-    const same =
-      merged.system === ours.system && merged.keywords.join(" ") === [...ours.keywords].sort().join(" ");
-    return same ? [] : [{ u: before.uid, f: merged.system, w: merged.keywords }];
+  const changes = messages.flatMap(({ key, flags }) => {
+    const before = known.get(key);
+    return before === undefined ? [] : [{ uid: before.uid, before: before.flags, now: flags }];
   });
-  const numbered = changes.map((change, i) => ({ ...change, q: modseq + 1 + i }));
-  if (numbered.length > 0)
-    await tx.query`
-      update entries e set flags = r.f, modseq = r.q,
-        keywords = coalesce((select array_agg(x) from json_array_elements_text(r.w) x), '{}')
-      from json_to_recordset(${jsonText(numbered)}::text::json) as r(u bigint, f smallint, w json, q bigint)
-      where e.mailbox_id = ${mailbox} and e.uid = r.u`;
+  const changed = await mergeIntoEntries(tx, mailbox, modseq, changes);
   const states = messages.map(({ key, flags }) => ({ k: key, f: flags.system, w: flags.keywords }));
   await tx.query`
     update import_messages i set flags = r.f,
       keywords = coalesce((select array_agg(x) from json_array_elements_text(r.w) x), '{}')
     from json_to_recordset(${jsonText(states)}::text::json) as r(k text, f smallint, w json)
     where i.mailbox_id = ${mailbox} and i.source_key = r.k`;
-  return numbered.length > 0;
+  return changed;
 }

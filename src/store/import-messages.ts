@@ -8,6 +8,7 @@ import type { Delivery, DeliveryTarget } from "../core/ports/store.ts";
 import type { ImportMessage, ImportOutcome } from "../core/ports/transfer.ts";
 import { jsonText, type Queryable, sql, type Tx } from "./db.ts";
 import { storeDeliveries } from "./deliver-rows.ts";
+import { stillFree, takeOver } from "./import-recognize.ts";
 import { normalizeMailboxName } from "./mailbox-names.ts";
 
 /** The locks are held already; blobs may be waited for. */
@@ -39,6 +40,8 @@ export interface AddedBatch {
   readonly outcomes: readonly ImportOutcome[];
   readonly stored: number;
   readonly storedBytes: number;
+  /** Entries that were here took flags of the source. */
+  readonly flagged: boolean;
 }
 
 export async function findMailbox(
@@ -99,17 +102,25 @@ export async function addMessages(
   const mailbox = await lockMailbox(tx, target.account, target.mailbox);
   const known = await knownMessages(tx, mailbox.id, target.importId, messages);
   const mayKeep = target.keep !== undefined && (mailbox.kept === target.keep || isPristine(mailbox));
-  const placer = new Placer(mailbox, known, target.keep === undefined ? "own" : mayKeep ? "keep" : "refuse");
+  const standing = messages.flatMap(({ standsFor }) => standsFor ?? []);
+  const free = await stillFree(tx, mailbox.id, standing);
+  const placer = new Placer(
+    mailbox,
+    known,
+    free,
+    target.keep === undefined ? "own" : mayKeep ? "keep" : "refuse",
+  );
   const outcomes = messages.map(message => placer.place(message));
+  const flagged = await takeOver(tx, mailbox, placer.recognized);
   if (placer.placed.length > 0) await settleUidvalidity(tx, mailbox, target.keep);
   const deliveries = placer.placed.map(placed => placed.delivery);
   await store(tx, mailbox, placer.placed);
-  await remember(tx, mailbox.id, target.importId, messages, outcomes, placer.renamed);
+  await remember(tx, mailbox.id, target.importId, messages, outcomes, placer);
   const storedBytes = deliveries.reduce((sum, delivery) => sum + delivery.blob.sizeBytes, 0);
   await tx.query`
     update imports set copied = copied + ${deliveries.length}, copied_bytes = copied_bytes + ${storedBytes}
     where id = ${target.importId}::bigint`;
-  return { mailboxId: mailboxId(mailbox.id), outcomes, stored: deliveries.length, storedBytes };
+  return { mailboxId: mailboxId(mailbox.id), outcomes, stored: deliveries.length, storedBytes, flagged };
 }
 
 /** The account and the mailbox are locked already: what the placer gave is still free. */
@@ -174,16 +185,26 @@ class Placer {
   readonly placed: Placed[] = [];
   /** New key → the key that the same message had before. */
   readonly renamed = new Map<string, string>();
+  /** What an entry stood for already. */
+  readonly recognized: { readonly message: ImportMessage; readonly uid: number }[] = [];
   readonly #mailbox: ImportMailbox;
   readonly #known: KnownMessages;
+  readonly #free: Set<number>;
   readonly #uids: "keep" | "own" | "refuse";
   #uidNext: number;
   #usedBytes: number;
   #isFull = false;
 
-  constructor(mailbox: ImportMailbox, known: KnownMessages, uids: "keep" | "own" | "refuse") {
+  /** @param free  UIDs that may stand for a message of the source */
+  constructor(
+    mailbox: ImportMailbox,
+    known: KnownMessages,
+    free: Set<number>,
+    uids: "keep" | "own" | "refuse",
+  ) {
     this.#mailbox = mailbox;
     this.#known = known;
+    this.#free = free;
     this.#uids = uids;
     this.#uidNext = mailbox.uidNext;
     this.#usedBytes = mailbox.usedBytes;
@@ -198,6 +219,12 @@ class Placer {
       this.renamed.set(message.key, orphan.key);
       byKey.set(message.key, orphan.uid);
       return { kind: "already", uid: orphan.uid };
+    }
+    const { standsFor } = message;
+    if (standsFor !== undefined && this.#free.delete(standsFor)) {
+      this.recognized.push({ message, uid: standsFor });
+      byKey.set(message.key, standsFor);
+      return { kind: "already", uid: standsFor };
     }
     return this.#store(message);
   }
@@ -235,12 +262,13 @@ async function remember(
   importId: number,
   messages: readonly ImportMessage[],
   outcomes: readonly ImportOutcome[],
-  renamed: ReadonlyMap<string, string>,
+  { renamed, recognized }: Pick<Placer, "renamed" | "recognized">,
 ): Promise<void> {
+  const taken = new Set(recognized.map(({ message }) => message.key));
   const rows = messages.flatMap((message, i) => {
     const outcome = outcomes[i];
     if (outcome === undefined || !("uid" in outcome)) return [];
-    if (outcome.kind === "already" && !renamed.has(message.key)) return [];
+    if (outcome.kind === "already" && !renamed.has(message.key) && !taken.has(message.key)) return [];
     const { system: f, keywords: w } = message.flags;
     const uids = { s: message.sourceUid ?? null, u: outcome.uid };
     return [{ k: message.key, d: message.digest, f, w, ...uids }];

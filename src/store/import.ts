@@ -17,6 +17,7 @@ import type { MailboxChanges } from "./changes.ts";
 import { type Db, jsonText, pgText, type Queryable, sql, type Tx } from "./db.ts";
 import { compareMessages } from "./import-compare.ts";
 import { addMessages, findMailbox, type ImportMailbox, isPristine, lockMailbox } from "./import-messages.ts";
+import { findCandidates } from "./import-recognize.ts";
 import { createMailboxes, normalizeMailboxName } from "./mailbox-names.ts";
 
 export interface ImportStoreOptions {
@@ -47,13 +48,14 @@ export function createImportStore({ db, changes, confirmBlob, onCommit }: Import
       if (changed !== undefined) changes.publish([changed]);
       return results;
     },
+    candidates: (account, mailbox, messages) => findCandidates(db, account, mailbox, messages),
     async add(account, mailbox, importId, keep, messages) {
       const started = performance.now();
       const digests = messages.map(message => message.digest);
       const attempt = () => db.begin(tx => addMessages(tx, { account, mailbox, importId, keep }, messages));
       const added = await withRevival(db, confirmBlob, digests, attempt, false);
       onCommit((performance.now() - started) / 1000, added.stored, added.storedBytes);
-      if (added.stored > 0) changes.publish([added.mailboxId]);
+      if (added.stored > 0 || added.flagged) changes.publish([added.mailboxId]);
       return added.outcomes;
     },
     async closeMailbox(account, name, importId, source, seen) {

@@ -1,6 +1,6 @@
 /**
  * By what a message is known again on another server: its bytes without what each server adds on top (Return-Path, Delivered-To, the
- * Received in front), with CRLF line ends and NUL as Dovecot shows it (0x80). Two digests: one of the beginning, cheap to get for many
+ * Received in front) and without what the milter wrote for LMTP and LMTP for the next hop, with CRLF line ends and NUL as Dovecot shows it (0x80). Two digests: one of the beginning, cheap to get for many
  * messages, and one of all. Only the second one decides. Pure but for the digest.
  */
 import { createHash, type Hash } from "node:crypto";
@@ -13,6 +13,8 @@ const KEY_BYTES = 1024;
 
 /** All Received in front: mail that was relayed has one more there than its copy here. */
 const ON_TOP: ReadonlySet<string> = new Set(["return-path", "delivered-to", "received"]);
+/** Fields of ours that one of two copies of the same mail has, wherever they stand. */
+const OURS: ReadonlySet<string> = new Set(["x-mairust-trace", "x-mairust-folder"]);
 const CR = 0x0d;
 const LF = 0x0a;
 
@@ -60,16 +62,28 @@ export async function comparableOf(
 
 /** @param head  the beginning of a message, CRLF; a field that does not end in it stays */
 export function withoutTop(head: Buffer): Buffer {
-  let at = 0;
-  while (at < head.length) {
-    const end = fieldEnd(head, at);
-    const colon = head.indexOf(0x3a, at);
-    if (end === undefined || colon < 0 || colon >= end) break;
-    const name = head.subarray(at, colon).toString("latin1").trimEnd().toLowerCase();
-    if (!ON_TOP.has(name)) break;
-    at = end;
+  let top = 0;
+  let from: number | undefined;
+  const kept: Buffer[] = [];
+  for (const { name, start, end } of fieldsOf(head)) {
+    if (start === top && (ON_TOP.has(name) || OURS.has(name))) top = end;
+    else if (OURS.has(name)) {
+      kept.push(head.subarray(from ?? top, start));
+      from = end;
+    }
   }
-  return head.subarray(at);
+  const rest = head.subarray(from ?? top);
+  return kept.length === 0 ? rest : Buffer.concat([...kept, rest]);
+}
+
+function* fieldsOf(head: Buffer): Iterable<{ name: string; start: number; end: number }> {
+  for (let start = 0; start < head.length; ) {
+    const end = fieldEnd(head, start);
+    const colon = head.indexOf(0x3a, start);
+    if (end === undefined || colon < 0 || colon >= end) return;
+    yield { name: head.subarray(start, colon).toString("latin1").trimEnd().toLowerCase(), start, end };
+    start = end;
+  }
 }
 
 /** Behind the field's last line; undefined: its end is not there. */

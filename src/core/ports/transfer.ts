@@ -66,11 +66,21 @@ export interface ImportMessage {
   readonly digest: BlobDigest;
   /** With one target. */
   readonly delivery: Delivery;
+  /** UID of an entry with the same bytes but for the trace; undefined: none was found. */
+  readonly standsFor?: number;
+}
+
+/** An entry that may be a message of the source; its bytes tell. */
+export interface ImportCandidate {
+  readonly uid: number;
+  /** In front of the blob. */
+  readonly prefix: Uint8Array;
+  readonly digest: BlobDigest;
 }
 
 export type ImportOutcome =
   | { readonly kind: "stored"; readonly uid: number }
-  /** The key was stored earlier, or the same bytes were under a key that the source has no more. */
+  /** The key was stored earlier, the same bytes were under a key that the source has no more, or an entry stands for it. */
   | { readonly kind: "already"; readonly uid: number }
   /** It and all that follow in the batch: nothing is passed over, UIDs stay in order. */
   | { readonly kind: "over_quota" }
@@ -115,6 +125,12 @@ export interface ImportStore {
     messages: readonly SourceMessage[],
     dryRun: boolean,
   ): Promise<readonly ComparedMessage[]>;
+  /** For each message the entries that may be it and stand for no other message of a source; lowest UID first. */
+  candidates(
+    account: AccountId,
+    mailbox: string,
+    messages: readonly ImportMessage[],
+  ): Promise<readonly (readonly ImportCandidate[])[]>;
   /**
    * Store a batch in one transaction, in its order, with the keys that a second pass knows it by.
    * @param keep  take the UIDs of the source, whose UIDVALIDITY this is; undefined: UIDs of our own

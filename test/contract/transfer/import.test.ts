@@ -8,6 +8,7 @@ import { after, before, test } from "node:test";
 import { runCommandLine } from "../../../src/cli/run.ts";
 import { transferEngines } from "../../../src/compose/transfer.ts";
 import type { ImportReport } from "../../../src/wire/api/transfer.ts";
+import { LmtpTestClient } from "../../lib/lmtp-client.ts";
 import { TestMaildir } from "../../lib/maildir.ts";
 import { captured, surroundings } from "../../unit/cli/terminal.ts";
 import { type RunningService, startService } from "../api/service.ts";
@@ -119,6 +120,47 @@ test("what is no message is passed over or failed with its reason, and all the r
   );
   const raw = await run("msg", "raw", "--account", account, "--mailbox", "INBOX", "--uid", "3");
   assert.equal(raw.out, "Subject: a\0b\r\n\r\n\0");
+});
+
+test("mail that came here and to the source is recognised by its bytes without the trace: no copy, the source's flags, our UIDs", async () => {
+  const account = await newAccount();
+  const bodies = ["Message-ID: <1@x>\nSubject: one\n\nmirrored\n", "Subject: nameless\n\nmirrored\n"];
+  const [named = "", nameless = ""] = bodies;
+  const address = running.service.addresses().find(({ name }) => name === "lmtp")?.address ?? "";
+  const client = await LmtpTestClient.open(Number(address.split(":").at(-1)));
+  const received = "Received: by postfix.test; Mon, 2 Mar 2026 10:00:00 +0000\n";
+  for (const [i, mail] of [named, named, nameless].entries()) {
+    const bytes = Buffer.from(`${received}${mail}`.replaceAll("\n", "\r\n"));
+    assert.match((await client.deliver([account], bytes, `MIRROR${i}`))[0] ?? "", /^250 /u);
+  }
+  client.close();
+  const source = newMaildir();
+  const there = (mail: string) =>
+    `Return-Path: <a@b>\nDelivered-To: c@d\nReceived: by dovecot.test; now\nReceived: by sidecar.test; now\n${received}${mail}`;
+  source.add("", { name: "1.old:2,S", content: message("old") });
+  source.add("", { name: "2.one:2,FS", content: there(named) });
+  source.add("", { name: "3.other:2,", content: there(named.replace("mirrored", "other")) });
+  source.add("", { name: "4.twin:2,", content: there(named) });
+  source.add("", { name: "5.more:2,", content: there(named) });
+  source.add("", {
+    name: "6.nameless:2,R",
+    content: there(nameless),
+    seconds: Math.floor(Date.now() / 1000),
+  });
+  const { code, inbox } = await importFrom(source, account);
+  assert.deepEqual([code, inbox.found, inbox.copied, inbox.already, inbox.uids], [0, 6, 3, 3, "own"]);
+  const flags = (await listed(account)).map(one => [one.uid, [...one.flags].sort().join(" ")]);
+  const oldest = [
+    [1, "\\Flagged \\Seen"],
+    [2, ""],
+    [3, "\\Answered"],
+  ];
+  assert.deepEqual(flags.slice(0, 3), oldest);
+  assert.equal(flags.length, 6);
+  renameSync(join(source.dir, "cur", "4.twin:2,"), join(source.dir, "cur", "4.twin:2,S"));
+  const again = await importFrom(source, account);
+  assert.deepEqual([again.inbox.copied, again.inbox.already, again.inbox.flags_updated], [0, 6, 1]);
+  assert.deepEqual((await listed(account))[1]?.flags, ["\\Seen"]);
 });
 
 test("UIDs and UIDVALIDITY are the source's when the whole mailbox can be the same, UIDNEXT too, and new mail goes on there", async () => {

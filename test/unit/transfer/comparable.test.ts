@@ -35,6 +35,16 @@ test("mail that the sidecar handed on is known again beside its copy here: all R
   assert.notEqual(other.digest, here.digest);
 });
 
+test("what the milter wrote for LMTP and LMTP for the next hop is in one of the copies alone, and counts nowhere", async () => {
+  const relayed = `${ON_TOP}Received: by sidecar; 1\r\nX-MaiRust-Folder: secret\r\n Lists\r\nX-Tag: a\r\n${MAIL}`;
+  const [there, here] = await both(relayed, `${ON_TOP}X-Tag: a\r\nX-MaiRust-Trace: v1;\r\n id=1\r\n${MAIL}`);
+  assert.deepEqual(there, here);
+  const [plain, traced] = await both(`${ON_TOP}${MAIL}`, `${ON_TOP}X-MaiRust-Trace: v1\r\n${MAIL}`);
+  assert.deepEqual(plain, traced);
+  const [one, other] = await both(`${MAIL}X-MaiRust-Trace: 1\r\n`, MAIL);
+  assert.notEqual(one.digest, other.digest, "in the body it is text");
+});
+
 test("line ends and NUL count as an IMAP server shows them", async () => {
   const [one, other] = await both("Subject: a\n\nx\0y\n", "Subject: a\r\n\r\nx\x80y\r\n");
   assert.deepEqual(one, other);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { mergeFlags } from "../../../src/store/import-compare.ts";
+import { mergeFlags } from "../../../src/store/import-flags.ts";
 import { planFolders, usableLevel } from "../../../src/transfer/folder-names.ts";
 
 const plan = (sources: readonly string[], ...maps: readonly (readonly [from: string, to: string])[]) =>
