@@ -162,7 +162,16 @@ step(
   "store: what was there before comes over, both sides are the same, and clients read the sidecar's mailboxes",
   async () => {
     const accounts = await site.writeFile("accounts.csv", `account\n${ACCOUNTS.join("\n")}\n`);
-    await untilEqual(2, "import", "imap", site.imapUrl, "--accounts", accounts, ...site.login);
+    // Mail that comes meanwhile has its copy already: that it did come is no reason to run again.
+    const { code, stdout, stderr } = await site.mairust(
+      "import",
+      "imap",
+      site.imapUrl,
+      "--accounts",
+      accounts,
+      ...site.login,
+    );
+    assert.ok(code === 0 || code === 2, `import: exit ${code}\n${stdout}${stderr}`);
     const rules = ["--ignore-uids", "--ignore-dates", "--ignore-trace"];
     await mairust("verify", DOMAIN, "--against", site.imapUrl, ...site.login, ...rules);
     assert.match(await stageSet("store"), /moved from mirror to store/u);
