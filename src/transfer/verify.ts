@@ -111,8 +111,8 @@ class Verification {
     if (there === undefined && ours.messages.length === 0) return;
     if (here === undefined) this.#differs(mailbox, "mailbox_missing", `"${there?.name}" is not here`);
     if (there === undefined) this.#differs(mailbox, "mailbox_extra", "it is only here");
-    const { ignoreUids, ignoreDates, ignoreTrace = false } = this.#options;
-    const rules = { ignoreUids: ignoreUids || here === undefined, ignoreDates, ignoreTrace };
+    const { ignoreUids, ignoreDates, ignoreTrace = false, ignoreMarks = false } = this.#options;
+    const rules = { ignoreUids: ignoreUids || here === undefined, ignoreDates, ignoreTrace, ignoreMarks };
     const names = { mailbox, there: there?.name ?? "" };
     const judged =
       here === undefined || there === undefined

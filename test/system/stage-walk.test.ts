@@ -172,7 +172,32 @@ step(
       ...site.login,
     );
     assert.ok(code === 0 || code === 2, `import: exit ${code}\n${stdout}${stderr}`);
-    const rules = ["--ignore-uids", "--ignore-dates", "--ignore-trace"];
+    const rules = ["--ignore-uids", "--ignore-dates", "--ignore-trace", "--ignore-marks"];
+    {
+      const d = await site.mairust(
+        "verify",
+        ACCOUNTS[0] ?? "",
+        "--against",
+        site.imapUrl,
+        ...site.login,
+        ...rules,
+        "--limit",
+        "50",
+      );
+      console.log(`${d.stdout}${d.stderr}`);
+      for (const o of [
+        await at(site.master(ACCOUNTS[0] ?? ""), "INBOX"),
+        await withImap(
+          site.sidecar.imapPort,
+          site.copy(ACCOUNTS[0] ?? ""),
+          async c => (await messagesOf(c, "INBOX")).messages,
+        ),
+      ]) {
+        const m = o.filter(isMarked).slice(-3);
+        console.log(o.map(x => x.id + "/" + x.uid).join(" "));
+        console.log(m[0]?.source.slice(0, 1000));
+      }
+    }
     await mairust("verify", DOMAIN, "--against", site.imapUrl, ...site.login, ...rules);
     assert.match(await stageSet("store"), /moved from mirror to store/u);
     const one = await probe();
