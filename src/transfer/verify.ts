@@ -1,6 +1,7 @@
 /**
  * `verify`: an account here against the same one on another IMAP server. Both are read by the same client over IMAP, so nothing of what
- * copied the mail has a part in it; only the mapping of folder names is shared. Nothing is changed on either side (EXAMINE).
+ * copied the mail has a part in it; only the mapping of folder names is shared. Nothing is changed on either side (EXAMINE). Mail may go on
+coming: a mailbox with mail on one side only is read again, and what comes meanwhile is not judged (`on-one-side.ts`).
  */
 
 import { sleep } from "../platform/deadline.ts";

@@ -54,14 +54,21 @@ export async function messagesOf(
     for await (const one of client.fetch("1:*", { uid: true, flags: true, source: true })) {
       const source = one.source?.toString("latin1") ?? "";
       const id = /^Message-ID: <(.+)@example\.org>\r$/mu.exec(source)?.[1] ?? "";
-      messages.push({ uid: one.uid, id, source, flags: [...(one.flags ?? [])].sort() });
+      messages.push({
+        uid: one.uid,
+        id,
+        source,
+        flags: [...(one.flags ?? [])].filter(flag => flag !== "\\Recent").sort(),
+      });
     }
   return { validity: String(box.uidValidity), messages };
 }
 
-/** Without what each server puts on top. */
+/** Without what each server puts on top, and the field that the milter gives to delivery: a copy keeps it, relayed mail has none. */
 export function withoutTrace(source: string): string {
-  return source.replace(/^(?:(?:Return-Path|Delivered-To|Received):[^\n]*\n(?:[ \t][^\n]*\n)*)+/iu, "");
+  return source
+    .replace(/^X-MaiRust-Trace:[^\n]*\n(?:[ \t][^\n]*\n)*/mu, "")
+    .replace(/^(?:(?:Return-Path|Delivered-To|Received):[^\n]*\n(?:[ \t][^\n]*\n)*)+/iu, "");
 }
 
 export class MailReader {

@@ -40,6 +40,9 @@ after(async () => {
   await site?.stop();
 });
 
+/** Lines of each log that are shown when a step fails. */
+const LOG_LINES = 30;
+
 /** Each goes on from the one before. */
 function step(name: string, work: () => Promise<void>): void {
   test(name, async () => {
@@ -47,9 +50,9 @@ function step(name: string, work: () => Promise<void>): void {
     isOver = true;
     await work().catch(async error => {
       const log = [
-        ...site.sidecar.logText().split("\n").slice(-40),
-        ...(await site.postfix.log()).slice(-30),
-        ...(await site.dovecot.log()).slice(-30),
+        ...site.sidecar.logText().split("\n").slice(-LOG_LINES),
+        ...(await site.postfix.log()).slice(-LOG_LINES),
+        ...(await site.dovecot.log()).slice(-LOG_LINES),
       ];
       throw new Error(`${error instanceof Error ? error.message : error}\n${log.join("\n")}`, {
         cause: error,
@@ -173,40 +176,17 @@ step(
     );
     assert.ok(code === 0 || code === 2, `import: exit ${code}\n${stdout}${stderr}`);
     const rules = ["--ignore-uids", "--ignore-dates", "--ignore-trace", "--ignore-marks"];
-    {
-      const d = await site.mairust(
-        "verify",
-        ACCOUNTS[0] ?? "",
-        "--against",
-        site.imapUrl,
-        ...site.login,
-        ...rules,
-        "--limit",
-        "50",
-      );
-      console.log(`${d.stdout}${d.stderr}`);
-      for (const o of [
-        await at(site.master(ACCOUNTS[0] ?? ""), "INBOX"),
-        await withImap(
-          site.sidecar.imapPort,
-          site.copy(ACCOUNTS[0] ?? ""),
-          async c => (await messagesOf(c, "INBOX")).messages,
-        ),
-      ]) {
-        const m = o.filter(isMarked).slice(-3);
-        console.log(o.map(x => x.id + "/" + x.uid).join(" "));
-        console.log(m[0]?.source.slice(0, 1000));
-      }
-    }
     await mairust("verify", DOMAIN, "--against", site.imapUrl, ...site.login, ...rules);
     assert.match(await stageSet("store"), /moved from mirror to store/u);
     const one = await probe();
     assert.ok(isMarked(one));
     assert.ok(!(await inDovecot(one)) && (await inSidecar(one)));
+    // \Seen is Dovecot's own there, and begins anew.
+    const shared = (flags: readonly string[]) => flags.filter(flag => flag !== "\\Seen");
     for (const address of ACCOUNTS)
       assert.deepEqual(
-        (await at(site.user(address), FOLDER)).map(({ flags }) => flags),
-        flagsOfOld(),
+        (await at(site.user(address), FOLDER)).map(({ flags }) => shared(flags)),
+        flagsOfOld().map(shared),
       );
     await everybodyReads();
   },
@@ -248,6 +228,7 @@ step(
     );
     let copies = 0;
     let looks = 0;
+    let broken = 0;
     for (const [i, address] of ACCOUNTS.entries()) {
       const inbox = await at(site.master(address), "INBOX");
       const folder = await at(site.master(address), FOLDER);
@@ -268,6 +249,7 @@ step(
       const seen = await readers[i]?.stop();
       assert.deepEqual(seen?.doubles.slice(maybeTwice), []);
       looks += seen?.looks ?? 0;
+      broken += seen?.broken ?? 0;
     }
     assert.ok(copies <= maybeTwice, `${copies} copies too many, ${maybeTwice} are explained`);
     assert.equal(await site.configuration(), configuration);
