@@ -253,7 +253,7 @@ step(
     }
     assert.ok(copies <= maybeTwice, `${copies} copies too many, ${maybeTwice} are explained`);
     assert.equal(await site.configuration(), configuration);
-    const text = `${load.count} messages, ${load.deferred} told to come again, ${copies} twice, ${looks} looks`;
+    const text = `${load.count} messages, ${load.deferred} told to come again, ${copies} twice, ${looks} looks, ${broken} ended by a step`;
     console.log(text);
   },
 );
