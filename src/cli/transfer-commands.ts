@@ -116,6 +116,10 @@ export const TRANSFER_COMMANDS: readonly CommandSpec[] = [
         description:
           "Return-Path, Delivered-To and the Received in front may differ: mail that came two ways",
       },
+      {
+        flags: "--ignore-marks",
+        description: "flags and keywords that are only here are no difference: hooks mark what is mirrored",
+      },
       PARALLEL,
       { flags: "--limit <n>", description: "differences that are shown; default 20" },
       PROGRESS,

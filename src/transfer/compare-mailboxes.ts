@@ -10,6 +10,8 @@ export interface CompareRules {
   readonly ignoreDates: boolean;
   /** Sizes differ by what each server put on top. */
   readonly ignoreTrace: boolean;
+  /** Only a flag or keyword that lacks here counts. */
+  readonly ignoreMarks: boolean;
 }
 
 export type OnDifference = (difference: VerifyDifference) => void;
@@ -115,7 +117,8 @@ class Comparison {
         "bytes",
         `${ours.sizeBytes} octets ${ours.digest.slice(0, 12)} here, ${theirs.sizeBytes} ${theirs.digest.slice(0, 12)} there`,
       ]);
-    if (ours.flags !== theirs.flags) found.push(["flags", `"${ours.flags}" here, "${theirs.flags}" there`]);
+    if (!this.#sameFlags(ours, theirs))
+      found.push(["flags", `"${ours.flags}" here, "${theirs.flags}" there`]);
     if (ours.date !== theirs.date && !this.#rules.ignoreDates)
       found.push(["date", `${dateText(ours)} here, ${dateText(theirs)} there`]);
     if (ours.uid !== theirs.uid) this.#counts.uids_differ += 1;
@@ -124,6 +127,12 @@ class Comparison {
       this.#counts[COUNTED[kind]] += 1;
       this.#tell(kind, ours.uid, theirs.uid, detail);
     }
+  }
+
+  #sameFlags(ours: ImapMessage, theirs: ImapMessage): boolean {
+    if (!this.#rules.ignoreMarks) return ours.flags === theirs.flags;
+    const here = new Set(["", ...ours.flags.split(" ")]);
+    return theirs.flags.split(" ").every(flag => here.has(flag));
   }
 
   #missing(theirs: ImapMessage): void {

@@ -147,6 +147,8 @@ export interface VerifyOptions {
   readonly ignoreDates: boolean;
   /** Return-Path, Delivered-To and the Received on top may differ: mail that both sides were given, each by its own way. */
   readonly ignoreTrace?: boolean;
+  /** Flags and keywords that are only here are no difference: hooks mark copies of mail that another server keeps unmarked. */
+  readonly ignoreMarks?: boolean;
   /** Differences that are listed one by one. */
   readonly listed: number;
   readonly onProgress: OnProgress;

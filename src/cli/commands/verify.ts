@@ -56,6 +56,7 @@ export async function verify(context: CommandContext): Promise<ExitCode> {
     ignoreUids: options.has("ignoreUids"),
     ignoreDates: options.has("ignoreDates"),
     ignoreTrace: options.has("ignoreTrace"),
+    ignoreMarks: options.has("ignoreMarks"),
     listed: MAX_REPORTED,
   };
   const shown = wholeOption(options, "limit", SHOWN_DIFFERENCES, { min: 0, max: MAX_REPORTED });
