@@ -88,7 +88,7 @@ test("docker-compose.yml and dovecot/README.md call only commands and options th
   const global = ["--config", "--format", "-f", "-o"];
   const calls = [
     ...text.matchAll(
-      /(?<=[ #]|npx )mairust ((?:account|doctor|domain|export|readyz|serve|selftest|setup|stage)\b[^|`\n]*)/gu,
+      /(?<=^|[ #]|npx )mairust ((?:account|doctor|domain|export|readyz|serve|selftest|setup|stage)\b[^|`\n]*)/gmu,
     ),
   ];
   assert.ok(calls.length >= 5, String(calls.length));
