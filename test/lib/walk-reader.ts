@@ -52,6 +52,8 @@ export async function messagesOf(
   const messages: SeenMessage[] = [];
   if (box.exists > 0)
     for await (const one of client.fetch("1:*", { uid: true, flags: true, source: true })) {
+      // Flags that changed meanwhile, told of without being asked for (RFC 3501 §7.4.2): no message of this answer.
+      if (one.uid === undefined) continue;
       const source = one.source?.toString("latin1") ?? "";
       const id = /^Message-ID: <(.+)@example\.org>\r$/mu.exec(source)?.[1] ?? "";
       messages.push({

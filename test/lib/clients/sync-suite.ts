@@ -1,5 +1,5 @@
 /**
- * The tests that every client passes: copy 10 000 messages and the corpus, directly and through Dovecot; then 50 messages and one
+ * The tests that every client passes: copy 2000 messages (`npm run clients`: 10 000) and the corpus, directly and through Dovecot; then 50 messages and one
  * mailbox more, and only those are fetched. The account is filled once for all clients of a file.
  */
 import assert from "node:assert/strict";

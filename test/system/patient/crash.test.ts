@@ -5,9 +5,9 @@ import { type CrashRunReport, crashRun } from "../../lib/crash-run.ts";
 import { CRASH_STEP_NAMES } from "../../lib/crash-steps.ts";
 import { SeededRandom } from "../../lib/random.ts";
 
-/** The short form of `npm run crash`: two kills at each step, and some at any time, during a start, and of PostgreSQL alone. */
+/** The short form of `npm run crash`: one kill at each step, and some at any time, during a start, and of PostgreSQL alone. */
 const SEED = 3;
-const ROUNDS = 2;
+const ROUNDS = 1;
 const OTHERS = 12;
 let report: CrashRunReport;
 
@@ -31,7 +31,7 @@ test("every message that was accepted is there, once and byte for byte", () => {
   const { promises } = report;
   assert.deepEqual(promises.lost, []);
   assert.deepEqual(promises.duplicates, []);
-  assert.ok(promises.promised > 200, `${promises.promised} copies were promised`);
+  assert.ok(promises.promised > 100, `${promises.promised} copies were promised`);
   assert.equal(promises.found, promises.promised + promises.uncertainFound);
 });
 

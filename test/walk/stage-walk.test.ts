@@ -4,12 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { deadlineAfter, sleep } from "../../../src/platform/deadline.ts";
-import { metricsText } from "../../lib/service-metrics.ts";
-import { SmtpLoad } from "../../lib/walk-load.ts";
-import { MARK } from "../../lib/walk-plugin.ts";
-import { type Auth, MailReader, messagesOf, type SeenMessage, withImap } from "../../lib/walk-reader.ts";
-import { DOMAIN, startWalkSite, type WalkSite } from "../../lib/walk-site.ts";
+import { deadlineAfter, sleep } from "../../src/platform/deadline.ts";
+import { metricsText } from "../lib/service-metrics.ts";
+import { SmtpLoad } from "../lib/walk-load.ts";
+import { MARK } from "../lib/walk-plugin.ts";
+import { type Auth, MailReader, messagesOf, type SeenMessage, withImap } from "../lib/walk-reader.ts";
+import { DOMAIN, startWalkSite, type WalkSite } from "../lib/walk-site.ts";
 
 const ACCOUNTS = ["ann", "bob", "eve"].map(name => `${name}@${DOMAIN}`);
 const OLD_MAIL = 12;
