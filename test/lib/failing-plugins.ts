@@ -191,7 +191,8 @@ function cellHook(cell: Cell): string {
   return hookToml(cell.name, cell.point, {
     plugin: idOf(cell),
     timeout_ms: isTimeout ? SHORT_MS : PATIENT_MS,
-    on_timeout: isTimeout ? cell.policy : other,
+    // A bomb ends at the limit of its sandbox; on a slow machine its time may be over first.
+    on_timeout: isTimeout || isBomb(cell) ? cell.policy : other,
     on_error: isTimeout ? other : cell.policy,
   });
 }
