@@ -117,14 +117,14 @@ test("a reload that is refused changes nothing, leaves no process, and what need
 
 test("a wrong configuration is refused with every problem at once, file, line and column, and exit code 78", async () => {
   const file = join(scratch.dir, "wrong.toml");
-  writeFileSync(file, 'hostnme = "x"\n[lmtp]\nconnections = "many"\n[sender_auth]\nchecks = ["spf"]\n');
+  writeFileSync(file, 'hostnme = "x"\n[lmtp]\nconnections = "many"\n[otel]\nenabled = true\n');
   for (const command of [["serve"], ["config", "check"]]) {
     const { code, stderr, stdout } = await run(["--config", file, ...command]);
     const text = stdout.toString() + stderr;
     assert.equal(code, 78, text);
     assert.match(text, /wrong\.toml:1:1[\s\S]*hostname/u);
     assert.match(text, /wrong\.toml:3:\d+/u);
-    assert.match(text, /sender_auth\.checks[\s\S]*not built/u);
+    assert.match(text, /otel\.enabled[\s\S]*not built/u);
   }
 });
 
