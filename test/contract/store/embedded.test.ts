@@ -234,9 +234,12 @@ test("a server that dies is started again, says so meanwhile, and has kept what 
   folder.remove();
 });
 
-/** A dead process that nobody has asked about, and its parent, which never will. */
+/**
+ * A dead process that nobody has asked about, and its parent, which never will. The child ends only when its parent is a program that
+ * never waits: a shell may ask about a child that ended before the exec.
+ */
 async function makeZombie(): Promise<{ readonly pid: number; readonly parent: ChildProcess }> {
-  const parent = spawn("sh", ["-c", "sleep 0 & echo $!; exec sleep 60"], {
+  const parent = spawn("sh", ["-c", "sleep 60 & echo $!; exec sleep 60"], {
     stdio: ["ignore", "pipe", "ignore"],
   });
   let output = "";
@@ -245,6 +248,8 @@ async function makeZombie(): Promise<{ readonly pid: number; readonly parent: Ch
   });
   await until(() => output.includes("\n"));
   const pid = Number(output);
+  await until(() => readFileSync(`/proc/${parent.pid}/comm`, "utf8") === "sleep\n");
+  process.kill(pid, "SIGKILL");
   await until(() => readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z "));
   return { pid, parent };
 }
