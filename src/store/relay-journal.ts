@@ -3,11 +3,14 @@
  *
  *   {"k":"sent"}     the end of a message is about to be sent. Written, not fsynced: it outlives the process. A machine that loses its
  *                    power may lose it, and then a message that is relayed twice is not counted
- *   {"k":"over"}     that relay is recorded in the database, or was not taken; `left`: recipients of whom nobody knows
+ *   {"k":"over"}     that relay is recorded in the database, or was not taken; `left`: recipients of whom nobody knows; `ok`: those for
+ *                    whom it is recorded
+ *   {"k":"done"}     what an `over` said of recorded recipients, once the file was written anew
  *   {"k":"taken"}    the next hop took it and the database is away. fsynced before the MTA is answered
  *   {"k":"loaded"}   that line is in the database
  *
- * What is open when a process ends is read by the next one. A line that is torn at the end of the file is what a killed process was
+ * What is open when a process ends is read by the next one. Of the relays that the database knows, the last ones are kept as well: mail
+ * whose answer did not get to the MTA comes again, and the database may be away by then. A line that is torn at the end of the file is what a killed process was
  * writing: nothing followed from it. Failures: `disk_full` and whatever the system says; the caller answers 451.
  */
 import {
@@ -32,6 +35,8 @@ const datasync = promisify(fdatasync);
 const COMPACT_BYTES = 4 * 1024 * 1024;
 /** Relays of which nobody knows the end: beyond, the oldest is forgotten, and not counted when it comes again. */
 const MAX_OPEN = 10_000;
+/** Deliveries that the database knows too. Only the last ones count: those whose answer may have been lost on its way to the MTA. */
+const MAX_DONE = 5_000;
 /** Results that wait for the database: beyond, mail waits too. */
 const MAX_TAKEN = 50_000;
 
@@ -42,6 +47,13 @@ interface OpenRelay extends RelayDelivery {
   readonly isRunning: boolean;
 }
 
+/** What is known of a delivery, in the database too. */
+interface DoneDelivery {
+  readonly atMs: number;
+  /** RCPT as it was given → the message's id when it was relayed. */
+  readonly taken: ReadonlyMap<string, MessageId>;
+}
+
 export interface TakenLine {
   readonly result: RelayResult;
   readonly atMs: number;
@@ -49,7 +61,8 @@ export interface TakenLine {
 
 type Line =
   | { k: "sent"; id: string; m: string; q: string; d: string; r: readonly string[]; at: number }
-  | { k: "over"; id: string; left?: readonly string[] }
+  | { k: "over"; id: string; left?: readonly string[]; ok?: readonly string[] }
+  | { k: "done"; q: string; d: string; at: number; r: readonly (readonly [raw: string, m: string])[] }
   | { k: "taken"; id: string; at: number; result: RelayResult }
   | { k: "loaded"; id: string };
 
@@ -64,6 +77,8 @@ export class RelayJournal {
   readonly #options: RelayJournalOptions;
   readonly #open = new Map<string, OpenRelay>();
   readonly #taken = new Map<string, TakenLine>();
+  /** By `deliveryKey`, oldest first. */
+  readonly #done = new Map<string, DoneDelivery>();
   #fd: number | undefined;
   #bytes = 0;
   /** Of the file when it was written anew. */
@@ -104,13 +119,19 @@ export class RelayJournal {
     return found;
   }
 
+  /** Recipients of a delivery that were taken and recorded in the database, if it is not long ago: for when it is away. */
+  doneOf({ queueId, digest }: RelayDelivery): ReadonlyMap<string, MessageId> {
+    const done = queueId === "" ? undefined : this.#done.get(deliveryKey(queueId, digest));
+    return done !== undefined && done.atMs > this.#oldestMs() ? done.taken : new Map();
+  }
+
   /** Recipients of a delivery that was sent before, and of whom nobody knows. */
   openOf({ queueId, digest }: RelayDelivery): ReadonlySet<string> {
     const found = new Set<string>();
     if (queueId === "") return found;
-    const after = this.#options.now() - this.#options.windowMs();
+    const oldestMs = this.#oldestMs();
     for (const open of this.#open.values())
-      if (!open.isRunning && open.queueId === queueId && open.digest === digest && open.atMs > after)
+      if (!open.isRunning && open.queueId === queueId && open.digest === digest && open.atMs > oldestMs)
         for (const raw of open.recipients) found.add(raw);
     return found;
   }
@@ -122,10 +143,24 @@ export class RelayJournal {
     return id;
   }
 
-  /** @param left  those of whom nobody knows */
-  over(id: string, left: readonly string[] = []): void {
+  /**
+   * @param left  those of whom nobody knows
+   * @param ok    those for whom the database has it
+   */
+  over(id: string, left: readonly string[] = [], ok: readonly string[] = []): void {
     if (!this.#open.has(id)) return;
-    this.#add({ k: "over", id, ...(left.length === 0 ? {} : { left }) });
+    this.#add({
+      k: "over",
+      id,
+      ...(left.length === 0 ? {} : { left }),
+      ...(ok.length === 0 ? {} : { ok }),
+    });
+  }
+
+  /** What became of a relay could not be written anywhere: when its mail comes again, nobody knows. */
+  forgotten(id: string): void {
+    const open = this.#open.get(id);
+    if (open !== undefined) this.#open.set(id, { ...open, isRunning: false });
   }
 
   /** The recipients of a delivery are known again: what was open of them is not any more. */
@@ -180,8 +215,24 @@ export class RelayJournal {
       case "over": {
         const open = this.#open.get(line.id);
         this.#open.delete(line.id);
-        if (open !== undefined && line.left !== undefined && line.left.length > 0)
+        if (open === undefined) break;
+        if (line.left !== undefined && line.left.length > 0)
           this.#open.set(line.id, { ...open, recipients: line.left, isRunning: false });
+        if (line.ok !== undefined)
+          this.#noteDone(
+            open,
+            open.atMs,
+            line.ok.map(raw => [raw, open.messageId]),
+          );
+        break;
+      }
+      case "done": {
+        const delivery = { queueId: line.q, digest: blobDigest(line.d) };
+        this.#noteDone(
+          delivery,
+          line.at,
+          line.r.map(([raw, m]) => [raw, messageId(m)]),
+        );
         break;
       }
       case "taken":
@@ -191,6 +242,25 @@ export class RelayJournal {
         this.#taken.delete(line.id);
         break;
     }
+  }
+
+  #noteDone(
+    { queueId, digest }: Pick<RelayDelivery, "queueId" | "digest">,
+    atMs: number,
+    taken: readonly (readonly [raw: string, id: MessageId])[],
+  ): void {
+    if (queueId === "") return;
+    const key = deliveryKey(queueId, digest);
+    const before = this.#done.get(key)?.taken ?? [];
+    this.#done.delete(key);
+    this.#done.set(key, { atMs, taken: new Map([...before, ...taken]) });
+    const [oldest] = this.#done.size > MAX_DONE ? this.#done.keys() : [];
+    if (oldest !== undefined) this.#done.delete(oldest);
+  }
+
+  /** What is older does not count any more. */
+  #oldestMs(): number {
+    return this.#options.now() - this.#options.windowMs();
   }
 
   #read(): readonly Line[] {
@@ -205,24 +275,14 @@ export class RelayJournal {
 
   /** What still counts, as a new file: durable under its name before the old one goes. */
   #compact(): void {
-    const { file, now, windowMs } = this.#options;
-    const after = now() - windowMs();
-    const open = [...this.#open].filter(([, one]) => one.isRunning || one.atMs > after);
-    this.#open.clear();
-    for (const [id, one] of open) this.#open.set(id, one);
-    const lines: Line[] = [
-      ...open.map(([id, o]) => ({
-        k: "sent" as const,
-        id,
-        m: o.messageId,
-        q: o.queueId,
-        d: o.digest,
-        r: o.recipients,
-        at: o.atMs,
-      })),
-      ...[...this.#taken].map(([id, { result, atMs }]) => ({ k: "taken" as const, id, at: atMs, result })),
-    ];
-    const text = Buffer.from(lines.map(line => `${JSON.stringify(line)}\n`).join(""), "utf8");
+    const { file } = this.#options;
+    this.#dropOld();
+    const text = Buffer.from(
+      this.#lines()
+        .map(line => `${JSON.stringify(line)}\n`)
+        .join(""),
+      "utf8",
+    );
     const next = join(dirname(file), "journal.new");
     const fd = openSync(next, "w", 0o600);
     try {
@@ -246,11 +306,34 @@ export class RelayJournal {
     }
   }
 
+  #dropOld(): void {
+    const oldestMs = this.#oldestMs();
+    for (const [id, one] of this.#open) if (!one.isRunning && one.atMs <= oldestMs) this.#open.delete(id);
+    for (const [key, one] of this.#done) if (one.atMs <= oldestMs) this.#done.delete(key);
+  }
+
+  #lines(): readonly Line[] {
+    return [
+      ...[...this.#done].map(([key, { atMs, taken }]): Line => {
+        const end = key.lastIndexOf(" ");
+        return { k: "done", q: key.slice(0, end), d: key.slice(end + 1), at: atMs, r: [...taken] };
+      }),
+      ...[...this.#open].map(([id, o]): Line => {
+        const { messageId: m, queueId: q, digest: d } = o;
+        return { k: "sent", id, m, q, d, r: o.recipients, at: o.atMs };
+      }),
+      ...[...this.#taken].map(([id, { result, atMs }]): Line => ({ k: "taken", id, at: atMs, result })),
+    ];
+  }
+
   #file(): number {
     if (this.#fd === undefined) throw new Error("the journal of relayed mail is not open");
     return this.#fd;
   }
 }
+
+/** Digests hold no space. */
+const deliveryKey = (queueId: string, digest: BlobDigest) => `${queueId} ${digest}`;
 
 /** A line that cannot be read is one that was being written when the process was killed. */
 function readLine(text: string): Line | undefined {

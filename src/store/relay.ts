@@ -92,7 +92,7 @@ class StoredRelayRecords implements KeptRelayRecords {
       log.warn("database away: earlier deliveries are known from the journal alone", {
         queue_id: delivery.queueId,
       });
-      return { done: local, maybe };
+      return { done: new Map([...journal.doneOf(delivery), ...local]), maybe };
     }
   }
 
@@ -136,19 +136,27 @@ class StoredRelayRecords implements KeptRelayRecords {
       places = await this.#records.add(result);
     } catch (error) {
       const failure = toMairustError(error, "record what was relayed");
-      await journal.taken(result);
+      await this.#journalTaken(result);
       log.warn("relayed mail recorded in the journal alone", {
         queue_id: result.queueId,
         id: result.messageId,
         error: failure,
       });
     }
-    journal.settled(
-      result,
-      result.taken.map(({ raw }) => raw),
-    );
-    journal.over(result.relay, result.unknown);
+    const taken = result.taken.map(({ raw }) => raw);
+    journal.settled(result, taken);
+    journal.over(result.relay, result.unknown, taken);
     return places;
+  }
+
+  async #journalTaken(result: RelayResult): Promise<void> {
+    const { journal } = this.#options;
+    try {
+      await journal.taken(result);
+    } catch (error) {
+      journal.forgotten(result.relay);
+      throw error;
+    }
   }
 
   async replay(): Promise<void> {

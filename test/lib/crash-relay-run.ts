@@ -152,21 +152,25 @@ class RelayCrashRun {
     this.#kills += 1;
   }
 
-  /** Relays that a process left open: this one, or one before it, whose lines the journal keeps until the mail came again. */
+  /**
+   * Relays of which nobody knows the end: those that a process left open, this one or one before it, whose lines the journal keeps until
+   * the mail came again; and those whose connection broke before the answer (`left`), in a process that goes on.
+   */
   #noteOpenRelays(): void {
-    const open = new Map<string, number>();
-    const before: string[] = [];
+    const isRunning = this.#site.sidecar.running();
+    const own = `${this.#site.sidecar.pid}-`;
+    const unknown = new Map<string, number>();
     for (const text of readFileSync(join(this.#dataDir, "relay", "journal"), "utf8").split("\n")) {
       if (!text.endsWith("}")) continue;
-      const line = JSON.parse(text) as { k: string; id: string; r?: string[] };
-      if (line.k === "sent") open.set(line.id, line.r?.length ?? 0);
-      const isOwn = line.id.startsWith(`${this.#site.sidecar.pid}-`);
-      if (line.k === "sent" && !isOwn) before.push(line.id);
-      if (line.k === "over" && isOwn) open.delete(line.id);
+      const line = JSON.parse(text) as { k: string; id: string; r?: string[]; left?: string[] };
+      if (line.k === "sent" && (!isRunning || !line.id.startsWith(own)))
+        unknown.set(line.id, line.r?.length ?? 0);
+      if (line.k === "over" && line.left !== undefined) unknown.set(line.id, line.left.length);
+      // Of an earlier one it says that the mail came again: it may be there twice all the same.
+      else if (line.k === "over" && line.id.startsWith(own)) unknown.delete(line.id);
     }
-    for (const [id, recipients] of open)
-      if (before.includes(id) || !this.#site.sidecar.running())
-        this.#windows.set(id, Math.max(recipients, this.#windows.get(id) ?? 0));
+    for (const [id, recipients] of unknown)
+      this.#windows.set(id, Math.max(recipients, this.#windows.get(id) ?? 0));
   }
 
   async #calm(): Promise<void> {

@@ -313,8 +313,11 @@ test("with the database away mail that only passes goes on; the journal knows it
   [rig.directory, rig.relay] = [directory, using(first)];
   try {
     for (const to of ["a@h.test", "w@m.test"]) await rig.deliver({ to: [to], text: TEXT });
+    const recorded = { to: ["a@h.test"], text: TEXT, queueId: "Q16" };
+    assert.deepEqual(said(await rig.deliver(recorded)), ["250"]);
     await closed(away);
     clock = 60_000;
+    assert.deepEqual(said(await rig.deliver(recorded)), ["relayed_before"], "its answer was lost");
     const sent = { to: ["a@h.test", "never-seen@h.test"], text: TEXT, queueId: "Q6" };
     assert.deepEqual(said(await rig.deliver(sent)), ["250", "250"]);
     assert.deepEqual(said(await rig.deliver(sent)), ["relayed_before", "relayed_before"]);
@@ -337,7 +340,7 @@ test("with the database away mail that only passes goes on; the journal knows it
   rig.relay = using(relay);
   second.close();
   assert.deepEqual(said(await rig.deliver(again)), ["relayed_before"]);
-  assert.equal(hop.messages.length, 3);
+  assert.equal(hop.messages.length, 4);
   const [event] = await database.db.query`
     select list from events where queue_id = 'Q6' and jsonb_path_exists(list, '$[*] ? (@.kind == "relayed")')`;
   assert.ok(event !== undefined);

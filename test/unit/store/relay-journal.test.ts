@@ -40,6 +40,57 @@ test("a journal that is large because much of it still counts is not written ane
   assert.ok(inodes.size <= 2, `${inodes.size} files for 40 lines`);
 });
 
+test("who is recorded is known here too, after a restart and when the file was written anew, for the window", t => {
+  const { file } = journalIn(t);
+  let clock = 1_000;
+  const open = () => {
+    const journal = new RelayJournal({ file, now: () => clock, windowMs: () => 60_000 });
+    journal.start();
+    return journal;
+  };
+  const first = open();
+  const relay = first.sent(delivery, ["a@example.test", "b@example.test", "c@example.test"]);
+  first.over(relay, ["b@example.test"], ["a@example.test"]);
+  first.over(first.sent(delivery, ["c@example.test"]), [], ["c@example.test"]);
+  first.over(first.sent({ ...delivery, queueId: "refused" }, ["a@example.test"]));
+  first.stop();
+  for (const which of ["read", "written anew"]) {
+    const journal = open();
+    assert.deepEqual([...journal.doneOf(delivery).keys()], ["a@example.test", "c@example.test"], which);
+    assert.deepEqual([...journal.doneOf(delivery).values()], [delivery.messageId, delivery.messageId]);
+    assert.deepEqual([...journal.openOf(delivery)], ["b@example.test"], which);
+    assert.equal(journal.doneOf({ ...delivery, queueId: "refused" }).size, 0);
+    assert.equal(journal.doneOf({ ...delivery, queueId: "" }).size, 0);
+    journal.stop();
+  }
+  clock += 60_001;
+  const late = open();
+  assert.equal(late.doneOf(delivery).size, 0);
+  late.stop();
+  assert.equal(statSync(file).size, 0, "what does not count any more is not written again");
+});
+
+test("of recorded deliveries the last ones are kept, and the file stays bounded", t => {
+  const { file, journal } = journalIn(t);
+  journal.start();
+  for (let i = 0; i < 6_000; i++)
+    journal.over(journal.sent({ ...delivery, queueId: `Q${i}` }, ["a@example.test"]), [], ["a@example.test"]);
+  assert.equal(journal.doneOf({ ...delivery, queueId: "Q0" }).size, 0);
+  assert.equal(journal.doneOf({ ...delivery, queueId: "Q5999" }).size, 1);
+  for (let i = 0; i < 40_000; i++)
+    journal.over(journal.sent({ ...delivery, queueId: `R${i}` }, ["a@example.test"]), [], ["a@example.test"]);
+  assert.ok(statSync(file).size < 8 * 1024 * 1024, `${statSync(file).size} bytes`);
+});
+
+test("a result that could be written nowhere makes its mail one that may come twice", t => {
+  const { journal } = journalIn(t);
+  journal.start();
+  const relay = journal.sent(delivery, ["a@example.test"]);
+  assert.equal(journal.openOf(delivery).size, 0);
+  journal.forgotten(relay);
+  assert.deepEqual([...journal.openOf(delivery)], ["a@example.test"]);
+});
+
 const SOURCE = new URL(
   `../../../src/store/relay-journal${extname(fileURLToPath(import.meta.url))}`,
   import.meta.url,
