@@ -134,8 +134,13 @@ export interface UnstoredEvents {
 }
 
 export async function insertEvents(db: Queryable, messages: readonly UnstoredEvents[]): Promise<void> {
+  await db.query`${eventsInsert(messages)}`;
+}
+
+/** That insert, for a statement that does more. */
+export function eventsInsert(messages: readonly UnstoredEvents[]) {
   const filled = messages.filter(m => m.events.length > 0);
-  await db.query`
+  return sql`
     insert into events (message_id, queue_id, at, list)
     select * from unnest(${filled.map(m => m.messageId)}::uuid[], ${filled.map(m => pgText(m.queueId))}::text[],
       ${filled.map(m => m.events[0]?.at ?? new Date())}::timestamptz[], ${filled.map(m => json(m.events))}::jsonb[])`;

@@ -12,7 +12,7 @@ import type {
 } from "../core/ports/relay-records.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import { arrayText, type Db, json, pgText, type Queryable, type Tx } from "./db.ts";
-import { FOLLOW_UP_ATTEMPTS, insertEvents, rcptKey, recipientKey } from "./deliver-rows.ts";
+import { eventsInsert, FOLLOW_UP_ATTEMPTS, rcptKey, recipientKey } from "./deliver-rows.ts";
 import { enqueueJob } from "./jobs.ts";
 import { insertJournal, type JournalRow } from "./journal-rows.ts";
 
@@ -255,6 +255,7 @@ export async function insertKeysAndEvents(
           .map(key => ({ q: pgText(queueId), r: pgText(key), d: `\\x${digest}`, m: messageId })),
   );
   await db.query`
+    with told as (${eventsInsert(results)})
     insert into deliveries as k (queue_id, recipient, digest, message_id, outcome)
     select distinct on (q, r, d) q, r, d, m, 'relayed'
     from unnest(${keys.map(k => k.q)}::text[], ${keys.map(k => k.r)}::text[], ${keys.map(k => k.d)}::bytea[],
@@ -262,7 +263,6 @@ export async function insertKeysAndEvents(
     on conflict (queue_id, recipient, digest) do update
       set message_id = excluded.message_id, outcome = excluded.outcome, created_at = now()
       where k.created_at <= now() - make_interval(secs => ${windowS}::float8)`;
-  await insertEvents(db, results);
 }
 
 /** Copies whose job has ended, and those that wait for a delivery that does not come again. @returns how many went */

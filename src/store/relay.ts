@@ -200,7 +200,7 @@ class StoredRelayRecords implements KeptRelayRecords {
     const { db, changes, redeliveryWindowS } = this.#options;
     const windowS = redeliveryWindowS();
     if (batch.every(({ keep, drop }) => keep.length + drop.length === 0)) {
-      await db.begin(tx => insertKeysAndEvents(tx, batch, windowS));
+      await insertKeysAndEvents(db, batch, windowS);
       return batch.map(() => []);
     }
     const { places, mailboxes } = await db.begin(tx => recordResults(tx, batch, windowS));
