@@ -25,7 +25,7 @@ export interface FuzzOptions {
   readonly slowMs?: number;
   /** An input over it is a hang: the thread is ended. */
   readonly hangMs?: number;
-  /** Bound of the thread's JavaScript heap. */
+  /** Bound of what the thread's JavaScript heap may hold. */
   readonly heapMb?: number;
   /** Bound of what the process may grow by: buffers are not in the heap. */
   readonly growthMb?: number;
@@ -51,6 +51,8 @@ const SLOW_MS = 1000;
 /** Far above {@link SLOW_MS}: what is under it is measured again by the thread itself, what is above it is cut unasked. */
 const HANG_MS = 5000;
 const HEAP_MB = 512;
+/** One input may take this much at once, garbage and all, before the thread itself looks: beyond, the system ends it. */
+const HEAP_PEAK_MB = 1024;
 const GROWTH_MB = 1024;
 const WATCH_MS = 50;
 const MEBI = 1_048_576;
@@ -70,6 +72,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
     coverage: options.coverage ?? true,
     memory: shared.memory,
     slowMs: options.slowMs ?? SLOW_MS,
+    heapBytes: (options.heapMb ?? HEAP_MB) * MEBI,
     ...(options.replay === undefined ? {} : { replay: options.replay }),
   };
   return new Watch(target.name, options, shared).over(job);
@@ -96,7 +99,7 @@ class Watch {
     const startedAt = performance.now();
     const worker = new Worker(new URL(import.meta.resolve("./worker.js"), import.meta.url), {
       workerData: job,
-      resourceLimits: { maxOldGenerationSizeMb: this.#options.heapMb ?? HEAP_MB },
+      resourceLimits: { maxOldGenerationSizeMb: (this.#options.heapMb ?? HEAP_MB) + HEAP_PEAK_MB },
     });
     const watching = setInterval(() => this.#look(worker), WATCH_MS);
     try {

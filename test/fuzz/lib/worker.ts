@@ -3,7 +3,8 @@
  * runner. Sends findings and a summary to its parent; the parent watches the clock (`fuzz.ts`).
  */
 import { setImmediate as turn } from "node:timers/promises";
-import { getHeapStatistics } from "node:v8";
+import { getHeapStatistics, setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { parentPort, workerData } from "node:worker_threads";
 import { Coverage } from "./coverage.ts";
 import { Engine } from "./engine.ts";
@@ -23,6 +24,8 @@ export interface WorkerJob {
   readonly replay?: readonly Uint8Array[];
   /** An input must be done after so long. */
   readonly slowMs: number;
+  /** What the JavaScript heap may hold. */
+  readonly heapBytes: number;
 }
 
 export type WorkerReport =
@@ -42,6 +45,10 @@ const FINDINGS_MAX = 5;
 /** An input that is too slow must be so each time: a busy machine stops any thread for a while. */
 const SLOW_CONFIRMATIONS = 2;
 const TOO_SLOW = "slow";
+const TOO_LARGE = "memory";
+/** Inputs between two looks at the heap: what a finding names is the last of them, not always the one that took the memory. */
+const HEAP_EVERY = 8;
+const MEBI = 1_048_576;
 
 class FuzzWorker {
   readonly #job: WorkerJob;
@@ -52,6 +59,7 @@ class FuzzWorker {
   readonly #endsAt: number;
   #failedOutside: unknown;
   #inputs = 0;
+  #sinceHeap = 0;
   #heapBytes = 0;
   #slowestMs = 0;
 
@@ -87,9 +95,10 @@ class FuzzWorker {
     this.#report({ kind: "done", stats: this.#stats() });
   }
 
-  /** Where one input is too slow many are: they would take all the time there is. */
+  /** Where one input is too slow many are: they would take all the time there is. What holds memory goes on to do so. */
   #over(): boolean {
-    return performance.now() >= this.#endsAt || this.#known.size >= FINDINGS_MAX || this.#known.has(TOO_SLOW);
+    const isLeft = this.#known.has(TOO_SLOW) || this.#known.has(TOO_LARGE);
+    return isLeft || performance.now() >= this.#endsAt || this.#known.size >= FINDINGS_MAX;
   }
 
   #stats(): WorkerStats {
@@ -131,8 +140,19 @@ class FuzzWorker {
     this.#shared.end();
     const tookMs = performance.now() - startedAt;
     if (tookMs > this.#slowestMs) this.#slowestMs = tookMs;
+    this.#lookAtHeap(input);
     if (this.#failedOutside !== undefined) return this.#outside(input);
     return tookMs > this.#job.slowMs ? this.#slow(input, tookMs) : undefined;
+  }
+
+  /** The system's own limit of a thread is no help: a thread that is full ends the whole process on some versions of Node. */
+  #lookAtHeap(input: Uint8Array): void {
+    this.#sinceHeap = (this.#sinceHeap + 1) % HEAP_EVERY;
+    if (this.#sinceHeap !== 0 || getHeapStatistics().used_heap_size <= this.#job.heapBytes) return;
+    collectGarbage();
+    const held = getHeapStatistics().used_heap_size;
+    if (held > this.#job.heapBytes)
+      this.#finding(`${Math.round(held / MEBI)} MiB are held: over the memory limit`, TOO_LARGE, input);
   }
 
   /** Nobody waited for what failed: the input is the one that ran, or one shortly before it. */
@@ -191,6 +211,8 @@ function textOf(error: unknown): string {
   return (error instanceof Error ? (error.stack ?? error.message) : String(error)).slice(0, TEXT_MAX);
 }
 
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
 const job = workerData as WorkerJob;
 const target = (await import(job.module)) as FuzzTarget;
 await new FuzzWorker(job, target).work();
