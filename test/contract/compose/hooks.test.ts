@@ -209,7 +209,7 @@ test("prepare() and commit() exchange plugins; prepare() and abort() leave every
 });
 
 test("a chain that runs while plugins are exchanged goes on to its end with those it began with", async t => {
-  const again = `[[hooks]]\nname = "talk2"\npoint = "pre_delivery"\nplugin = "${ID}"\nmode = "enforce"\n`;
+  const again = `[[hooks]]\nname = "talk2"\npoint = "pre_delivery"\nplugin = "${ID}"\nmode = "enforce"\ntimeout_ms = 5000\n`;
   const more = `${again}on_error = "reject"\n${again.replace("talk2", "talk3").replace('"enforce"', '"shadow"')}`;
   const rig = await rigOf(t, { answer: "slow", more });
   const before = await settled(rig);

@@ -216,7 +216,8 @@ test("a job is dead after its last attempt, or at once when trying again is of n
   assert.deepEqual([(await admin.get(often)).attempts, (await admin.get(once)).attempts], [2, 1]);
   assert.match((await admin.get(once)).error ?? "", /Cannot ever/u);
   works = true;
-  assert.equal((await admin.retry(often)).state, "queued");
+  // The worker may have it again before this answer.
+  assert.notEqual((await admin.retry(often)).state, "failed");
   await untilState(often, "done");
   await stop();
   await assert.rejects(admin.retry(often), { code: "invalid_state" });
