@@ -6,7 +6,7 @@ import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, test } from "node:test";
-import { deadlineAfter, within } from "../../../src/platform/deadline.ts";
+import { deadlineAfter, sleep, within } from "../../../src/platform/deadline.ts";
 import { packageRoot } from "../../../src/platform/package-root.ts";
 import { temporaryFolder } from "./author.ts";
 
@@ -104,6 +104,8 @@ test("plugin dev gives a verdict after each save, says what is broken and goes o
   child.kill("SIGINT");
   const [code] = await once(child, "exit");
   assert.equal(code, 0);
+  for (const end = performance.now() + 20_000; processesOf(ID).length > 0 && performance.now() < end; )
+    await sleep(20);
   assert.deepEqual(processesOf(ID), []);
 });
 

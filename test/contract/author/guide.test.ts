@@ -84,7 +84,7 @@ async function develop(cwd: string, env: NodeJS.ProcessEnv): Promise<void> {
     return false;
   })();
   try {
-    assert.ok(await within(passed, deadlineAfter(30_000)));
+    assert.ok(await within(passed, deadlineAfter(120_000)));
   } finally {
     child.kill("SIGINT");
   }

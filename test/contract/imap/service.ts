@@ -29,15 +29,23 @@ export const MASTER = { user: "dovecot", password: "master" };
 export type ImapService = Awaited<ReturnType<typeof startImapService>>;
 
 /** A database that writes down each statement before it goes on its way, those of transactions too. */
-function written(db: Db, statements: string[]): Db {
+function written(db: Db, statements: string[], under: { way: number }): Db {
+  const answered = async <T>(answer: Promise<T>): Promise<T> => {
+    under.way += 1;
+    try {
+      return await answer;
+    } finally {
+      under.way -= 1;
+    }
+  };
   const noting = (inner: Queryable): Queryable => ({
     query(strings, ...values) {
       statements.push(strings.join("…"));
-      return inner.query(strings, ...values);
+      return answered(inner.query(strings, ...values));
     },
     run(strings, ...values) {
       statements.push(strings.join("…"));
-      return inner.run(strings, ...values);
+      return answered(inner.run(strings, ...values));
     },
   });
   return {
@@ -68,7 +76,8 @@ export async function startImapService() {
   await db.run`update accounts set password_hash = ${await hashPassword(PASSWORD)} where id = ${account}`;
 
   const statements: string[] = [];
-  const imapDb = written(db, statements);
+  const under = { way: 0 };
+  const imapDb = written(db, statements, under);
   const changes = new MailboxChanges(db, silentLog);
   const hub = new MailboxHub(imapDb, changes, silentLog);
   const server = createImapServer({
@@ -112,6 +121,8 @@ export async function startImapService() {
     account,
     /** Sent for IMAP so far; empty it before what is to be counted. */
     statements,
+    /** Statements that were sent and have no answer yet. */
+    unanswered: () => under.way,
     async client(): Promise<ImapTestClient> {
       const client = new ImapTestClient(port);
       clients.push(client);

@@ -112,9 +112,10 @@ test("two workers share the queue: every job runs once, and neither runs more at
 test("a job whose node died is taken over when its lease ends, and the dead owner can no longer change it", async () => {
   const kind = newKind();
   const id = await queue.enqueue({ kind, payload: {} });
-  const [leased] = await queue.claim([kind], "dead", 300, 1);
+  const [leased] = await queue.claim([kind], "dead", 60_000, 1);
   assert.equal(leased?.id, id);
-  assert.deepEqual(await queue.claim([kind], "other", 300, 1), []);
+  assert.deepEqual(await queue.claim([kind], "other", 60_000, 1), []);
+  await database.db.run`update jobs set lease_until = now() + interval '100 ms' where id = ${id}`;
   const attempts: number[] = [];
   const { stop } = startWorker(kind, async ({ job }) => void attempts.push(job.attempts));
   await untilState(id, "done");
@@ -215,7 +216,8 @@ test("a job is dead after its last attempt, or at once when trying again is of n
   assert.deepEqual([(await admin.get(often)).attempts, (await admin.get(once)).attempts], [2, 1]);
   assert.match((await admin.get(once)).error ?? "", /Cannot ever/u);
   works = true;
-  assert.equal((await admin.retry(often)).state, "queued");
+  // The worker may have it again before this answer.
+  assert.notEqual((await admin.retry(often)).state, "failed");
   await untilState(often, "done");
   await stop();
   await assert.rejects(admin.retry(often), { code: "invalid_state" });

@@ -49,7 +49,7 @@ async function started(
   const limits = { ...SCRIPT_WORKER_LIMITS, ...options.limits };
   const transport = createScriptWorker(specOf(options.mode ?? "good", options.workers ?? 1, seen), limits);
   t.after(() => transport.stop(deadlineAfter(2000)));
-  await transport.start(deadlineAfter(10_000));
+  await transport.start(deadlineAfter(30_000));
   return { transport, seen };
 }
 
@@ -115,10 +115,11 @@ test("stop() leaves no process, not even a zombie", async t => {
 test("as many calls run at once as there are workers, and waiting counts towards the time", async t => {
   const { transport } = await started(t, { workers: 2 });
   await sleep(300);
-  const began = performance.now();
+  let isOver = false;
   const first = [explanation(transport, "slow", { ms: 300 }), explanation(transport, "slow", { ms: 300 })];
+  for (const one of first) one.then(() => (isOver = true));
   await assert.rejects(ask(transport, "empty", {}, 100), hasCode("deadline"));
-  assert.ok(performance.now() - began < 250);
+  assert.ok(!isOver, "it waited for the calls before it");
   const pids = await Promise.all(first);
   assert.notEqual(pids[0], pids[1]);
 });
@@ -165,7 +166,7 @@ test("the start of a second answer ends the process, before the rest can be take
   const { transport, seen } = await started(t);
   const first = await explanation(transport, "pid");
   await ask(transport, "tail");
-  await sleep(100);
+  while (seen.notices.length === 0) await sleep(10);
   const second = await explanation(transport, "slow", { ms: 300 });
   assert.notEqual(second, "", "the answer was another one's");
   assert.notEqual(second, first);
@@ -179,7 +180,11 @@ test("no text names the plugin twice", async t => {
     limits: { backOffMs: failures => (failures > 0 ? 300 : 0) },
   });
   const texts: string[] = [];
-  for (const behaviour of ["again", "twice", "crash", "full", "empty", "empty"]) {
+  const isDown = () => texts.some(text => text.includes("no process runs"));
+  const behaviours = ["again", "twice", "crash", "full", "empty", "empty"];
+  for (let i = 0; i < behaviours.length || (!isDown() && i < 60); i++) {
+    // On a slow machine a pause may be over before the next call comes: then more crashes.
+    const behaviour = behaviours[i] ?? "crash";
     try {
       await ask(transport, behaviour, { bytes: 1024 * 1024 });
     } catch (error) {
@@ -188,10 +193,7 @@ test("no text names the plugin twice", async t => {
     await sleep(100);
   }
   texts.push((await transport.health()).detail ?? "", ...seen.notices);
-  assert.ok(
-    texts.some(text => text.includes("no process runs")),
-    texts.join("\n"),
-  );
+  assert.ok(isDown(), texts.join("\n"));
   for (const text of texts) assert.ok(text.split(FIXTURE_ID).length <= 2, text);
   for (const notice of seen.notices) assert.ok(!notice.includes("Cannot call"), notice);
 });
@@ -205,12 +207,16 @@ test("a plugin that keeps crashing is started again with a growing pause, and ca
   };
   const { transport } = await started(t, { limits: { backOffMs } });
   await sleep(300);
-  for (let i = 0; i < 3; i++) await ask(transport, "crash").catch(() => {});
-  const began = performance.now();
-  await assert.rejects(ask(transport, "empty"), hasCode("plugin_failed"));
-  assert.ok(performance.now() - began < 200, "it waited");
+  const failed = () => ask(transport, "empty").then(() => undefined, String);
+  let failure: string | undefined;
+  // On a slow machine a pause may be over before the call comes: then once more.
+  for (let i = 0; i < 20 && failure === undefined; i++) {
+    for (let j = 0; j < 3; j++) await ask(transport, "crash").catch(() => {});
+    failure = await failed();
+  }
+  assert.match(failure ?? "", /no process runs/u, "it waited for the next process");
   assert.ok(delays.includes(0) && delays.includes(1000), delays.join());
-  await sleep(600);
+  for (let i = 0; i < 200 && (await failed()) !== undefined; i++) await sleep(50);
   await ask(transport, "empty");
 });
 
@@ -229,7 +235,7 @@ for (const [mode, why] of [
     const seen = newSeen();
     const transport = createScriptWorker(specOf(mode, 1, seen));
     t.after(() => transport.stop(deadlineAfter(1000)));
-    await assert.rejects(transport.start(deadlineAfter(5000)), new RegExp(why));
+    await assert.rejects(transport.start(deadlineAfter(20_000)), new RegExp(why));
     assert.equal((await transport.health()).status, "error");
   });
 }
@@ -243,14 +249,14 @@ test("a plugin that does not answer the handshake is given up", async () => {
 test("a program that is missing does not start", async () => {
   const seen = newSeen();
   const transport = createScriptWorker({ ...specOf("good", 1, seen), command: ["/nonexistent/program"] });
-  await assert.rejects(transport.start(deadlineAfter(3000)), hasCode("plugin_failed"));
+  await assert.rejects(transport.start(deadlineAfter(20_000)), hasCode("plugin_failed"));
   await transport.stop(deadlineAfter(1000));
 });
 
 test("stderr is handed on line by line, cut, made visible, and a flood is dropped and counted", async t => {
   const { transport, seen } = await started(t);
   await ask(transport, "log", { lines: 10 });
-  await sleep(50);
+  while (seen.lines.length < 11) await sleep(10);
   assert.equal(seen.lines[0], "line 0");
   assert.ok(seen.lines.at(-1)?.startsWith("\\u{1b}[31mred\\u{2028}yyy"));
   assert.ok((seen.lines.at(-1)?.length ?? 0) < 4200);
@@ -270,9 +276,10 @@ test("the plugin dies with the service, also when that is killed", async () => {
   const host = spawn(process.execPath, ["--import", "tsx", script, folder], {
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const pid = await new Promise<number>(resolve =>
-    host.stdout.once("data", (text: Buffer) => resolve(Number(text.toString()))),
-  );
+  const pid = await new Promise<number>((resolve, reject) => {
+    host.stdout.once("data", (text: Buffer) => resolve(Number(text.toString())));
+    host.once("exit", code => reject(new Error(`the service ended: ${code}`)));
+  });
   assert.ok(isRunning(pid));
   host.kill("SIGKILL");
   assert.ok(await dead(pid), "the plugin survived");

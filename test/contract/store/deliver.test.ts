@@ -223,13 +223,19 @@ test("deliver() in a batch with a poisoned message stores the others", async () 
 test("an account that somebody holds does not keep mail for others", async () => {
   const [held, free] = [await newAccount(), await newAccount()];
   let release = () => undefined as unknown;
+  const released = new Promise(resolve => {
+    release = () => resolve(undefined);
+  });
+  let hold = () => undefined as unknown;
+  const locked = new Promise(resolve => {
+    hold = () => resolve(undefined);
+  });
   const holder = db.begin(async tx => {
     await tx.query`select 1 as one from accounts where id = ${held.id} for update`;
-    await new Promise(resolve => {
-      release = () => resolve(undefined);
-    });
+    hold();
+    await released;
   });
-  await new Promise(resolve => setTimeout(resolve, 50));
+  await locked;
   const results = await Promise.allSettled(
     [held, free].map(account => deliverOne(node.store, delivery([target(account)]))),
   );

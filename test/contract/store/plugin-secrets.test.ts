@@ -93,7 +93,7 @@ test("a staged secret that nobody proved takes over when the grace of the old on
   await store.ensure(id);
   await store.rotate(id, { graceS: 1, staged: true });
   const second = await store.rotate(id, { graceS: 1, staged: true });
-  at += 2000;
+  at = Date.now() + 2000;
   assert.deepEqual(signing(store, id), [hex(second.secret)]);
   assert.equal(store.current(id).staged, undefined);
   await sleep(1100);

@@ -166,6 +166,7 @@ test("a change counts on every node as soon as it is committed, a dry run on non
 test("an answer that was on its way while the stage changed is not remembered", async () => {
   const here = await domain("race.test", "hooks", ["ann"]);
   const gate = opening();
+  let answered = 0;
   // The real database, whose answers take a while to arrive.
   const late: Db = new Proxy(db, {
     get: (target, name) =>
@@ -173,6 +174,7 @@ test("an answer that was on its way while the stage changed is not remembered", 
         ? Reflect.get(target, name)
         : async (...asked: Parameters<Db["query"]>) => {
             const rows = await target.query(...asked);
+            answered += 1;
             await gate.opened;
             return rows;
           },
@@ -180,7 +182,7 @@ test("an answer that was on its way while the stage changed is not remembered", 
   const directory = new StoreDirectory(late, () => 0);
   const asked = directory.resolveRecipient(parseMailAddress("ann@race.test"));
   const domainAsked = directory.findDomain("race.test");
-  await sleep(200);
+  while (answered < 2) await sleep(5);
   await set(here.stages, "race.test", "store");
   directory.invalidate();
   gate.open();

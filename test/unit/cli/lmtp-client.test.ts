@@ -36,7 +36,7 @@ const message = {
   from: "",
   to: "taro@example.test",
   content: Buffer.from("Subject: x\r\n\r\n.dot\r\n..two\r\n"),
-  timeoutMs: 900,
+  timeoutMs: 20_000,
 };
 const GOOD = ["220 hi", "250-there\r\n250 PIPELINING", "250 ok", "250 ok", "354 go", "250 2.0.0 stored"];
 

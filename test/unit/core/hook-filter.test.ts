@@ -77,7 +77,8 @@ test("a pattern that stalls backtracking engines is answered at once", () => {
   const began = performance.now();
   assert.ok(!matches({ recipient: "(a+)+$" }, hostile));
   assert.ok(!matches({ sender: "(.*a){20}x" }, hostile, { ...FACTS, mailFrom: hostile }));
-  assert.ok(performance.now() - began < 500);
+  // A backtracking engine needs more than a day.
+  assert.ok(performance.now() - began < 10_000);
 });
 
 test("patterns that the engine does not take are refused", () => {

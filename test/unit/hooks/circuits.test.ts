@@ -16,7 +16,7 @@ const crash: Behaviour = () => {
 const FAILING: Behaviour = payload =>
   payload.settings.good === true ? {} : crash(payload, deadlineAfter(1));
 
-async function run(rig: Rig, change: Partial<MessageFacts> = {}, chainMs = 5000) {
+async function run(rig: Rig, change: Partial<MessageFacts> = {}, chainMs = 60_000) {
   const deadline = deadlineAfter(chainMs);
   try {
     return theOne(

@@ -61,7 +61,7 @@ async function checkCell(failure: Failure, point: HookPoint, policy: FailurePoli
   const row = {
     plugin: plugin.id,
     point,
-    timeout_ms: 2000,
+    timeout_ms: 5000,
     on_timeout: isTimeout ? policy : other,
     on_error: isTimeout ? other : policy,
     filter: { ...rowOf("x").filter, recipient: JUDGED },

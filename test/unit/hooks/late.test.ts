@@ -34,7 +34,7 @@ function rigWith(behave: Behaviour, row: object = {}, more: object = {}, change:
   return Object.assign(rig, { answers });
 }
 
-async function run(rig: Rig, change: Partial<MessageFacts> = {}, chainMs = 5000): Promise<HookDecisions> {
+async function run(rig: Rig, change: Partial<MessageFacts> = {}, chainMs = 60_000): Promise<HookDecisions> {
   const deadline = deadlineAfter(chainMs);
   try {
     return await awake(rig.runner.run("pre_delivery", factsOf("Subject: x\n\nbody", change), deadline));

@@ -64,7 +64,8 @@ export function rowOf(name: string, change: Partial<HookRow> = {}): HookRow {
     canary_percent: 10,
     canary_for: [],
     demote: DEMOTE_DEFAULTS,
-    timeout_ms: 1000,
+    // The longest that a hook may have while mail waits: a test that wants a time-out says so.
+    timeout_ms: 5000,
     on_timeout: "tempfail",
     on_error: "tempfail",
     late: "drop",

@@ -9,7 +9,7 @@ export const MESSAGE = "Subject: Hello\nX-Junk: yes\n\nbody";
 export async function run(
   rig: Rig,
   facts: MessageFacts = factsOf(MESSAGE),
-  chainMs = 5000,
+  chainMs = 60_000,
 ): Promise<ReturnType<typeof theOne>> {
   const deadline = deadlineAfter(chainMs);
   try {

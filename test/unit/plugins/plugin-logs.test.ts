@@ -33,7 +33,7 @@ test("a folder that cannot be made is one error; the lines are counted", async (
   const { lines, logs } = setUp(join(root, "taken"));
   for (let i = 0; i < 10; i++) for (const id of ["com.example.a", "com.example.b"]) logs.write(id, "CANARY");
   logs.dropped("com.example.a", 5);
-  await new Promise(resolve => setTimeout(resolve, 50));
+  while (!lines.some(line => line.startsWith("plugin_log_failed"))) await new Promise(setImmediate);
   await logs.close();
   assert.equal(lines.filter(line => line.startsWith("plugin_log_failed")).length, 1);
   const lost = lines.filter(line => line.startsWith("plugin_log_dropped"));

@@ -283,7 +283,7 @@ function registerAttacks(rig: Rig): void {
     });
     closeSync(secret);
     assert.ok(host.stdout !== null);
-    const [line] = await once(host.stdout, "data", { signal: AbortSignal.timeout(20_000) });
+    const [line] = await once(host.stdout, "data", { signal: AbortSignal.timeout(60_000) });
     const { fds } = JSON.parse(String(line));
     assert.ok(
       fds.every((fd: number) => fd <= 3),

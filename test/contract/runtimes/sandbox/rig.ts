@@ -74,7 +74,7 @@ export async function rigOf(tier: WalledTier, openDoor?: OpenDoor): Promise<Rig>
 }
 
 export async function started(transport: PluginTransport): Promise<PluginTransport> {
-  await transport.start(deadlineAfter(10_000));
+  await transport.start(deadlineAfter(30_000));
   return transport;
 }
 
@@ -94,7 +94,7 @@ export async function answerOf(
 
 /** It answers, whatever happened to it before. */
 export async function recovered(transport: PluginTransport): Promise<boolean> {
-  for (let tries = 0; tries < 200; tries++) {
+  for (const end = performance.now() + 60_000; performance.now() < end; ) {
     const answer = await answerOf(transport, "good").catch(() => "");
     if (answer === "good") return true;
     await sleep(50);
@@ -114,6 +114,7 @@ export function sleepers(seconds: string): readonly string[] {
 }
 
 export async function noSleepers(seconds: string): Promise<boolean> {
-  for (let tries = 0; tries < 200 && sleepers(seconds).length > 0; tries++) await sleep(20);
+  for (const end = performance.now() + 30_000; sleepers(seconds).length > 0 && performance.now() < end; )
+    await sleep(20);
   return sleepers(seconds).length === 0;
 }

@@ -275,7 +275,7 @@ test("few messages are opened ahead of the one that is sent", async () => {
   client.send("g FETCH 1:* BODY[]\r\n");
   await client.line();
   client.close();
-  for (let i = 0; i < 100 && open > 0; i += 1) await sleep(5);
+  for (const end = performance.now() + 20_000; open > 0 && performance.now() < end; ) await sleep(5);
   assert.equal(open, 0, "a blob stayed open after the client left");
 });
 

@@ -16,7 +16,7 @@ async function started(options: Parameters<typeof startTestServer>[0] = {}): Pro
 }
 
 async function until(reached: () => boolean): Promise<void> {
-  for (let i = 0; i < 200 && !reached(); i += 1) await sleep(5);
+  for (const end = performance.now() + 20_000; !reached() && performance.now() < end; ) await sleep(5);
   assert.ok(reached());
 }
 
@@ -236,7 +236,7 @@ test("IDLE tells news at once and ends with DONE", async () => {
   const startedAt = performance.now();
   store.inbox.deliver("Subject: b\r\n\r\n");
   assert.equal(await client.line(), "* 3 EXISTS");
-  assert.ok(performance.now() - startedAt < 1000);
+  assert.ok(performance.now() - startedAt < 10_000);
   await client.line();
   store.inbox.expunge(1);
   assert.equal(await client.line(), "* 1 EXPUNGE");
@@ -301,17 +301,20 @@ test("a command line of 1 MiB works after login and closes the connection before
 });
 
 test("the time to log in and the time without a command are bounded", async () => {
-  const { client, user, recorded } = await started({ limits: { loginTimeoutMs: 60, idleTimeoutMs: 150 } });
-  const slow = await client();
-  const quiet = await user();
-  await quiet.command("SELECT INBOX");
-  quiet.send("i IDLE\r\n");
-  assert.equal(await quiet.line(), "+ idling");
+  const logins = await started({ limits: { loginTimeoutMs: 60 } });
+  const slow = await logins.client();
   assert.equal(await slow.line(), "* BYE Too slow to log in");
+  const { store, client, recorded } = await started({ limits: { idleTimeoutMs: 150 } });
+  const quiet = await client();
+  // All in one write: a machine that pauses between two of them makes a silence of its own.
+  quiet.send(`l LOGIN ${store.account.address} ${PASSWORD}\r\ns SELECT INBOX\r\ni IDLE\r\n`);
+  let line = await quiet.line();
+  while (/^(?:l OK|s OK|\* (?!BYE))/u.test(line)) line = await quiet.line();
+  assert.equal(line, "+ idling");
   assert.equal(await quiet.line(), "* BYE Nothing heard for too long");
   slow.socket.end();
   quiet.socket.end();
-  await until(() => recorded.connections === 0);
+  await until(() => logins.recorded.connections + recorded.connections === 0);
 });
 
 test("a client that takes nothing for too long is cut", async () => {
@@ -364,14 +367,16 @@ test("drain lets commands finish, ends waiting sessions, and IDLE last", async (
   const held = new Promise<void>(resolve => {
     release = resolve;
   });
+  let reads = 0;
   const get = store.blobs.get.bind(store.blobs);
   store.blobs.get = async function* (digest, range) {
+    reads += 1;
     await held;
     yield* get(digest, range);
   };
   busy.send("f FETCH 1 BODY[]\r\n");
-  await sleep(20);
-  const deadline = deadlineAfter(5000);
+  await until(() => reads > 0);
+  const deadline = deadlineAfter(60_000);
   const drained = server.drain(deadline);
   assert.equal(await quiet.line(), "* BYE Server is shutting down");
   await sleep(40);
@@ -386,13 +391,13 @@ test("drain lets commands finish, ends waiting sessions, and IDLE last", async (
 });
 
 test("drain cuts what is left at the deadline", async () => {
-  const { store, user, server } = await started();
+  const { store, user, server, queued } = await started();
   store.inbox.deliver(Buffer.alloc(20_000_000, "m"));
   const client = await user();
   await client.command("SELECT INBOX");
   client.socket.pause();
   client.send("f FETCH 1 BODY[]\r\n");
-  await sleep(20);
+  await until(() => queued() > 0);
   const deadline = deadlineAfter(60);
   assert.equal(await server.drain(deadline), 1);
   deadline.dispose();

@@ -29,14 +29,15 @@ function gate(): { readonly promise: Promise<void>; open(): void } {
 
 test("the greeting comes at once and not after the library's 100 ms", () =>
   Harness.with({}, async harness => {
-    const times: number[] = [];
-    for (let i = 0; i < 5; i += 1) {
+    let fastest = Number.POSITIVE_INFINITY;
+    // One is enough: the library would never be that fast.
+    for (let i = 0; i < 50 && fastest >= 90; i += 1) {
       const startedAt = performance.now();
       const peer = await harness.dial();
       await peer.line();
-      times.push(performance.now() - startedAt);
+      fastest = Math.min(fastest, performance.now() - startedAt);
     }
-    assert.ok(Math.min(...times) < 90, `fastest greeting took ${Math.min(...times)} ms`);
+    assert.ok(fastest < 90, `fastest greeting took ${fastest} ms`);
   }));
 
 test("a message is stored byte for byte", () =>
@@ -306,20 +307,30 @@ test("connections over the cap get 421 and the others go on", () =>
     await startData(await harness.greet());
   }));
 
-test("refused connections that stay are cut after a while, and do not pile up", () =>
-  Harness.with({ connections: 0, limits: { refusedSockets: 1, refusedLingerMs: 40 } }, async harness => {
+test("refused connections that stay do not pile up", () =>
+  Harness.with({ connections: 0, limits: { refusedSockets: 1, refusedLingerMs: 60_000 } }, async harness => {
     const first = await harness.dial(true);
     assert.equal(await first.line(), "421 4.3.2 too many connections");
     const second = await harness.dial(true);
     assert.equal(await second.line(), "", "no room to say why");
-    await new Promise(resolve => setTimeout(resolve, 80));
-    const third = await harness.dial(true);
-    assert.equal(await third.line(), "421 4.3.2 too many connections");
+  }));
+
+test("refused connections that stay are cut after a while", () =>
+  Harness.with({ connections: 0, limits: { refusedSockets: 1, refusedLingerMs: 40 } }, async harness => {
+    const first = await harness.dial(true);
+    assert.equal(await first.line(), "421 4.3.2 too many connections");
+    let said = "";
+    for (const until = performance.now() + 20_000; said === "" && performance.now() < until; ) {
+      await new Promise(resolve => setTimeout(resolve, 10));
+      said = await (await harness.dial(true)).line();
+    }
+    assert.equal(said, "421 4.3.2 too many connections");
   }));
 
 test("an idle connection gets 421 and is closed", () =>
   Harness.with({ limits: { idleMs: 40 } }, async harness => {
-    const peer = await harness.greet();
+    const peer = await harness.dial();
+    assert.match(await peer.line(), /^220 /u);
     assert.equal(await peer.line(), "421 4.4.2 idle for too long");
     assert.equal(await peer.rest(), "");
   }));
@@ -328,11 +339,13 @@ test("a peer that waits for us is not idle, but not for ever", () =>
   Harness.with({ limits: { idleMs: 40, busyPeriods: 3 } }, async harness => {
     const hold = gate();
     harness.intake.gate = hold.promise;
-    const peer = await harness.greet();
-    await startData(peer);
+    const peer = await harness.dial();
     const startedAt = performance.now();
-    peer.send("x\r\n.\r\n");
-    assert.equal(await peer.line(), "421 4.3.0 local error, closing");
+    // All in one write: a machine that pauses between two of them makes a silence of its own.
+    peer.send(`LHLO c\r\n${START}x\r\n.\r\n`);
+    let line = await peer.line();
+    while (/^(?:220|250|354)[ -]/u.test(line)) line = await peer.line();
+    assert.equal(line, "421 4.3.0 local error, closing");
     assert.ok(performance.now() - startedAt > 90);
     hold.open();
   }));
@@ -354,7 +367,7 @@ test("draining finishes running transactions, closes idle connections and refuse
     const idle = await harness.greet();
     const running = await harness.greet();
     await startData(running);
-    const deadline = deadlineAfter(5000);
+    const deadline = deadlineAfter(60_000);
     const drained = harness.lmtp.drain(deadline);
     assert.equal(await idle.line(), "421 4.3.2 service is stopping");
     const late = await harness.dial();
@@ -378,7 +391,7 @@ test("draining does not wait for a peer that is between MAIL and DATA, whatever 
     checking.send("RCPT TO:<user@example.com>\r\nRCPT TO:<nobody@example.com>\r\nDATA\r\nx\r\n.\r\n");
     while (harness.intake.checks < 3) await new Promise(resolve => setImmediate(resolve));
     const startedAt = performance.now();
-    const deadline = deadlineAfter(5000);
+    const deadline = deadlineAfter(60_000);
     const drained = harness.lmtp.drain(deadline);
     for (const peer of [between, checking]) {
       assert.equal(await peer.line(), "421 4.3.2 service is stopping");
@@ -387,7 +400,7 @@ test("draining does not wait for a peer that is between MAIL and DATA, whatever 
     hold.open();
     await drained;
     deadline.dispose();
-    assert.ok(performance.now() - startedAt < 2000);
+    assert.ok(performance.now() - startedAt < 30_000, "it waited for its deadline");
     assert.equal(harness.intake.opened, 0, "nothing is begun after the 421");
   }));
 
