@@ -1,5 +1,6 @@
-/** How commands log in at another IMAP server: an address, and a file with the password or the token. */
+/** How commands log in at another IMAP server: an address, and a file with the password or the token; and at our own, to compare both. */
 import { readFileSync, statSync } from "node:fs";
+import type { LoadedConfig } from "../platform/config/load.ts";
 import type { ImapLogin } from "../wire/transfer-calls.ts";
 import type { OptionSpec, Options } from "./command.ts";
 import { CommandError, EXIT, usageError } from "./exit-codes.ts";
@@ -70,6 +71,23 @@ export function loginAt(
     password: tokenFile === undefined ? secretOf(passwordFile, "--password-file") : "",
     authorize: master === undefined ? undefined : mailbox,
     accessToken: tokenFile === undefined ? undefined : secretOf(tokenFile, "--token-file"),
+  };
+}
+
+/** Our own IMAP listener, as Dovecot logs in. @throws {CommandError} 64, 65, 66, 77, 78 */
+export function loginHere({ config }: LoadedConfig, account: string): ImapLogin {
+  const spec = config.imap.listen.map(one => /^inet:(.+):(\d+)$/u.exec(one)).find(one => one !== null);
+  if (spec === undefined || spec === null)
+    throw new CommandError(EXIT.configuration, "imap.listen has no inet: address to read this side by");
+  const host = (spec[1] ?? "").replace(/^\[|\]$/gu, "");
+  return {
+    host: ["0.0.0.0", "::", "*"].includes(host) ? "127.0.0.1" : host,
+    port: Number(spec[2]),
+    secure: false,
+    verifyCertificate: true,
+    user: config.imap.master_user,
+    password: secretOf(config.imap.master_password_file, "imap.master_password_file"),
+    authorize: account,
   };
 }
 

@@ -6,7 +6,6 @@ import type {
   ExportMailboxReport,
   ExportReport,
   ImapExportOptions,
-  ImapLogin,
   TransferEngines,
   VerifyOptions,
 } from "../wire/transfer-calls.ts";
@@ -14,7 +13,7 @@ import type { Client } from "./client.ts";
 import type { CommandContext } from "./command.ts";
 import { mappings } from "./commands/import.ts";
 import { CommandError, EXIT, usageError } from "./exit-codes.ts";
-import { loginAt, secretOf } from "./imap-login.ts";
+import { loginAt, loginHere } from "./imap-login.ts";
 import type { Progress } from "./progress.ts";
 import type { Carrier, Pass } from "./stage-carry.ts";
 import { exportCalls, recordVerification } from "./transfer-client.ts";
@@ -118,20 +117,3 @@ const refusedWhole =
   (problems: Report["problems"]) =>
   ({ mailbox, failed }: ExportMailboxReport) =>
     failed > 0 && !problems.some(problem => problem.mailbox === mailbox);
-
-/** Our own IMAP listener, as Dovecot logs in. @throws {CommandError} 78 */
-function loginHere({ config }: LoadedConfig, account: string): ImapLogin {
-  const spec = config.imap.listen.map(one => /^inet:(.+):(\d+)$/u.exec(one)).find(one => one !== null);
-  if (spec === undefined || spec === null)
-    throw new CommandError(EXIT.configuration, "imap.listen has no inet: address to read this side by");
-  const host = (spec[1] ?? "").replace(/^\[|\]$/gu, "");
-  return {
-    host: ["0.0.0.0", "::", "*"].includes(host) ? "127.0.0.1" : host,
-    port: Number(spec[2]),
-    secure: false,
-    verifyCertificate: true,
-    user: config.imap.master_user,
-    password: secretOf(config.imap.master_password_file, "imap.master_password_file"),
-    authorize: account,
-  };
-}
