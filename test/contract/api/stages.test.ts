@@ -10,8 +10,8 @@ import { after, before, test } from "node:test";
 import { runCommandLine } from "../../../src/cli/run.ts";
 import type { Standalone } from "../../../src/cli/standalone.ts";
 import type { VerifyResult } from "../../../src/wire/api/transfer.ts";
-import type { SiteEngines, SitePlan } from "../../../src/wire/site-calls.ts";
-import type { ImapExportOptions, TransferEngines, VerifyOptions } from "../../../src/wire/transfer-calls.ts";
+import type { SiteEngines } from "../../../src/wire/site-calls.ts";
+import type { TransferEngines } from "../../../src/wire/transfer-calls.ts";
 import { captured, surroundings } from "../../unit/cli/terminal.ts";
 import { type Answer, type AskOptions, type RunningService, startService } from "./service.ts";
 
@@ -246,14 +246,14 @@ function servers(scope: string) {
       const undo = [{ ...line, commands: [`postconf -X stage`], lines: [] }];
       state.log.push(`plan ${target.stage} ${places.postfixDir ?? ""}`.trim());
       const missing = state.stage === target.stage ? [] : changes;
-      return { target, changes: missing, undo, obstacles: [], files: [] } as SitePlan;
+      return { target, changes: missing, undo, obstacles: [], files: [] };
     },
     async apply(_config, _places, plan, backupDir) {
       state.stage = plan.target.stage;
       state.log.push(`apply ${plan.target.stage} while ${(await shown(scope)).stage}`);
       return { backup: backupDir, changed: ["main.cf"], reloaded: [] };
     },
-  } as SiteEngines;
+  };
   return { state, standalone: { site: async () => engines } };
 }
 
@@ -313,10 +313,11 @@ function engines(scope: string, onPass: (n: number) => Promise<{ copied?: number
   const log: string[] = [];
   /** Messages of INBOX that each pass is about. */
   const seen: number[] = [];
-  const made = {
+  const made: TransferEngines = {
     importMaildir: () => Promise.reject(new Error("not asked")),
     exportMaildir: () => Promise.reject(new Error("not asked")),
-    async exportImap(options: ImapExportOptions & { expunge?: boolean }) {
+    importImap: () => Promise.reject(new Error("not asked")),
+    async exportImap(options) {
       const passes = log.filter(line => line.startsWith("pass")).length;
       const { copied = 0, failed = 0 } = await onPass(passes);
       const boxes = await options.calls.mailboxes(options.account);
@@ -328,19 +329,20 @@ function engines(scope: string, onPass: (n: number) => Promise<{ copied?: number
       assert.ok(boxes.some(box => box.name === "INBOX"));
       const mailbox = {
         ...{ mailbox: "INBOX", folder: "INBOX", found: 0, already: 0, copied_bytes: 0, gone: 0 },
+        ...{ recognized: 0, flags_updated: 0, expunged: 0, removed_there: 0 },
         copied,
         failed,
       };
       const problems = failed > 0 ? [{ mailbox: "INBOX", uid: 1, reason: "too large" }] : [];
       return { mailboxes: [mailbox], problems, notes: [], changed: false, seconds: 0 };
     },
-    async verify({ here, there, ignoreUids }: VerifyOptions) {
+    async verify({ here, there, ignoreUids }) {
       log.push(`verify ${here.authorize} in ${(await shown(scope)).stage}`);
       assert.deepEqual([there.authorize, ignoreUids], [here.authorize, true]);
       return compared();
     },
   };
-  return { log, seen, standalone: { transfer: async () => made as unknown as TransferEngines } };
+  return { log, seen, standalone: { transfer: async () => made } };
 }
 
 test("down from store: mail goes back until nothing is new, the stage turns, the rest follows, then the servers", async () => {
