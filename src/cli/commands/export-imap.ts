@@ -2,8 +2,8 @@
 import type { ImapExportMailboxReport, ImapExportReport } from "../../wire/transfer-calls.ts";
 import type { CommandContext } from "../command.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
-import { type Column, printRows } from "../output.ts";
-import { printable, printableJson, sizeText } from "../text.ts";
+import { type Column, printReport } from "../output.ts";
+import { printable, sizeText } from "../text.ts";
 import { exportCalls } from "../transfer-client.ts";
 import { SHOWN_PROBLEMS } from "./export.ts";
 import { transferAccounts } from "./imap-accounts.ts";
@@ -50,9 +50,7 @@ function exportExit(report: ImapExportReport): ExitCode {
 }
 
 function print({ terminal, format }: CommandContext, report: ImapExportReport, dryRun: boolean): void {
-  if (format === "json" || format === "jsonl")
-    terminal.out(`${printableJson(report, format === "json" ? 2 : undefined)}\n`);
-  else printRows(terminal, format, report.mailboxes, MAILBOX_COLUMNS);
+  printReport(terminal, format, report, report.mailboxes, MAILBOX_COLUMNS);
   terminal.err(
     `${dryRun ? "would send" : "sent"} ${sum(report, m => m.copied)} of ${sum(report, m => m.found)} messages, ` +
       `${sum(report, m => m.already)} were there already, ${sum(report, m => m.removed_there)} were removed there, ` +

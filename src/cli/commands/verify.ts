@@ -10,9 +10,9 @@ import { asCommandError, EXIT, type ExitCode, usageError } from "../exit-codes.t
 import { hasUser, loginAt, loginHere } from "../imap-login.ts";
 import { eachAccount, parallelOf } from "../many-accounts.ts";
 import { requiredArg, wholeOption } from "../numbers.ts";
-import { type Column, printRows } from "../output.ts";
+import { type Column, printReport } from "../output.ts";
 import { progressOf } from "../progress.ts";
-import { printable, printableJson } from "../text.ts";
+import { printable } from "../text.ts";
 import { recordVerification } from "../transfer-client.ts";
 import { mappings } from "./import.ts";
 import { accountsOf, canonical, printAccounts } from "./transfer-accounts.ts";
@@ -92,9 +92,7 @@ export async function verify(context: CommandContext): Promise<ExitCode> {
 const exitOf = (result: VerifyResult): ExitCode => (result.differences_total === 0 ? EXIT.ok : EXIT.failed);
 
 function print({ terminal, format }: CommandContext, result: VerifyResult, shown: number): void {
-  if (format === "json" || format === "jsonl")
-    terminal.out(`${printableJson(result, format === "json" ? 2 : undefined)}\n`);
-  else printRows(terminal, format, result.mailboxes, COLUMNS);
+  printReport(terminal, format, result, result.mailboxes, COLUMNS);
   const total = result.differences_total;
   terminal.err(total === 0 ? `equal: ${messagesOf(result)} messages\n` : `different: ${total} differences\n`);
   for (const difference of result.differences.slice(0, shown))
