@@ -28,18 +28,32 @@ export interface LoginParts {
   readonly masterUser?: string | undefined;
 }
 
+export interface ImapUrl {
+  readonly host: string;
+  readonly port: number;
+  readonly secure: boolean;
+  /** Whose mail it names, percent-encoded; "" nobody's. */
+  readonly user: string;
+}
+
 /** @param name  how the user calls the URL. @throws {CommandError} 64 */
-function readUrl(text: string, name: string): URL {
+export function readImapUrl(text: string, name: string): ImapUrl {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !["imap:", "imaps:"].includes(url.protocol) || url.hostname === "")
     throw usageError(`${name} takes imap://user@host:port or imaps://…, not "${printable(text)}"`);
   if (url.password !== "")
     throw usageError("a password does not belong on the command line: use --password-file");
-  return url;
+  const secure = url.protocol === "imaps:";
+  return {
+    host: url.hostname.replace(/^\[|\]$/gu, ""),
+    port: url.port === "" ? (secure ? IMAPS_PORT : IMAP_PORT) : Number(url.port),
+    secure,
+    user: url.username,
+  };
 }
 
 /** Whose mail the URL names. */
-export const hasUser = (text: string, name: string): boolean => readUrl(text, name).username !== "";
+export const hasUser = (text: string, name: string): boolean => readImapUrl(text, name).user !== "";
 
 /**
  * @param account  whose mail, when nothing says so
@@ -52,9 +66,8 @@ export function loginAt(
   options: Options,
   parts: LoginParts = {},
 ): ImapLogin {
-  const url = readUrl(text, name);
-  const secure = url.protocol === "imaps:";
-  const mailbox = parts.user ?? (url.username === "" ? account : decodeURIComponent(url.username));
+  const { host, port, secure, user } = readImapUrl(text, name);
+  const mailbox = parts.user ?? (user === "" ? account : decodeURIComponent(user));
   const hasOwn = parts.passwordFile !== undefined || parts.tokenFile !== undefined;
   // A password of its own is the account's, unless the file names a master user as well.
   const master = parts.masterUser ?? (hasOwn ? undefined : options.text("masterUser"));
@@ -63,8 +76,8 @@ export function loginAt(
   if (tokenFile !== undefined && (passwordFile !== undefined || master !== undefined))
     throw usageError("--token-file goes without --password-file and --master-user");
   return {
-    host: url.hostname.replace(/^\[|\]$/gu, ""),
-    port: url.port === "" ? (secure ? IMAPS_PORT : IMAP_PORT) : Number(url.port),
+    host,
+    port,
     secure,
     verifyCertificate: !options.has("insecure"),
     user: master ?? mailbox,
