@@ -8,9 +8,9 @@ import type {
   Place,
   RecordedEvent,
 } from "../core/admin-ports.ts";
+import { systemFlagNames } from "../core/flag-names.ts";
 import type { JobRecord } from "../core/ports/jobs.ts";
 import type { NewSecret } from "../core/ports/plugin-secrets.ts";
-import { systemFlagNames } from "../services/flags.ts";
 import type { PageGiven } from "../services/paging.ts";
 import type { AccountBody, AliasBody, MailboxBody } from "../wire/api/accounts.ts";
 import type { PageBody } from "../wire/api/common.ts";

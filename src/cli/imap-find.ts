@@ -2,19 +2,10 @@
 import { readFileSync } from "node:fs";
 import { ImapFlow } from "imapflow";
 import { sleep } from "../platform/deadline.ts";
+import type { ImapLogin } from "../wire/transfer-calls.ts";
 import { CommandError, EXIT, usageError } from "./exit-codes.ts";
+import { readImapUrl } from "./imap-login.ts";
 import { printable } from "./text.ts";
-
-export interface MailLogin {
-  readonly host: string;
-  readonly port: number;
-  readonly secure: boolean;
-  readonly verifyCertificate: boolean;
-  readonly user: string;
-  readonly password: string;
-  /** Whose mail is read, when `user` is a master user. */
-  readonly authorize: string | undefined;
-}
 
 /** Between two looks. */
 const POLL_MS = 500;
@@ -30,17 +21,13 @@ export function mailLogin(
     readonly masterUser?: string;
     readonly insecure: boolean;
   },
-): MailLogin {
-  const url = URL.canParse(options.url) ? new URL(options.url) : undefined;
-  if (url === undefined || !["imap:", "imaps:"].includes(url.protocol) || url.hostname === "")
-    throw usageError(`--imap takes imap://user@host:port or imaps://…, not "${printable(options.url)}"`);
-  if (url.password !== "" || options.passwordFile === undefined)
-    throw usageError("--imap takes its password from --password-file");
-  const secure = url.protocol === "imaps:";
-  const mailbox = url.username === "" ? address : decodeURIComponent(url.username);
+): ImapLogin {
+  const { host, port, secure, user } = readImapUrl(options.url, "--imap");
+  if (options.passwordFile === undefined) throw usageError("--imap takes its password from --password-file");
+  const mailbox = user === "" ? address : decodeURIComponent(user);
   return {
-    host: url.hostname.replace(/^\[|\]$/gu, ""),
-    port: url.port === "" ? (secure ? 993 : 143) : Number(url.port),
+    host,
+    port,
     secure,
     verifyCertificate: !options.insecure,
     user: options.masterUser ?? mailbox,
@@ -62,7 +49,7 @@ function firstLine(path: string): string {
  * @returns the folder that it lies in
  * @throws {CommandError} 69 no server, 77 it refuses the login, 75 it is in no folder in time
  */
-export async function findByImap(login: MailLogin, messageId: string, endsAt: number): Promise<string> {
+export async function findByImap(login: ImapLogin, messageId: string, endsAt: number): Promise<string> {
   const client = new ImapFlow({
     host: login.host,
     port: login.port,

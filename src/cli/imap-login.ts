@@ -1,5 +1,6 @@
-/** How commands log in at another IMAP server: an address, and a file with the password or the token. */
+/** How commands log in at another IMAP server: an address, and a file with the password or the token; and at our own, to compare both. */
 import { readFileSync, statSync } from "node:fs";
+import type { LoadedConfig } from "../platform/config/load.ts";
 import type { ImapLogin } from "../wire/transfer-calls.ts";
 import type { OptionSpec, Options } from "./command.ts";
 import { CommandError, EXIT, usageError } from "./exit-codes.ts";
@@ -27,18 +28,32 @@ export interface LoginParts {
   readonly masterUser?: string | undefined;
 }
 
+export interface ImapUrl {
+  readonly host: string;
+  readonly port: number;
+  readonly secure: boolean;
+  /** Whose mail it names, percent-encoded; "" nobody's. */
+  readonly user: string;
+}
+
 /** @param name  how the user calls the URL. @throws {CommandError} 64 */
-function readUrl(text: string, name: string): URL {
+export function readImapUrl(text: string, name: string): ImapUrl {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !["imap:", "imaps:"].includes(url.protocol) || url.hostname === "")
     throw usageError(`${name} takes imap://user@host:port or imaps://…, not "${printable(text)}"`);
   if (url.password !== "")
     throw usageError("a password does not belong on the command line: use --password-file");
-  return url;
+  const secure = url.protocol === "imaps:";
+  return {
+    host: url.hostname.replace(/^\[|\]$/gu, ""),
+    port: url.port === "" ? (secure ? IMAPS_PORT : IMAP_PORT) : Number(url.port),
+    secure,
+    user: url.username,
+  };
 }
 
 /** Whose mail the URL names. */
-export const hasUser = (text: string, name: string): boolean => readUrl(text, name).username !== "";
+export const hasUser = (text: string, name: string): boolean => readImapUrl(text, name).user !== "";
 
 /**
  * @param account  whose mail, when nothing says so
@@ -51,9 +66,8 @@ export function loginAt(
   options: Options,
   parts: LoginParts = {},
 ): ImapLogin {
-  const url = readUrl(text, name);
-  const secure = url.protocol === "imaps:";
-  const mailbox = parts.user ?? (url.username === "" ? account : decodeURIComponent(url.username));
+  const { host, port, secure, user } = readImapUrl(text, name);
+  const mailbox = parts.user ?? (user === "" ? account : decodeURIComponent(user));
   const hasOwn = parts.passwordFile !== undefined || parts.tokenFile !== undefined;
   // A password of its own is the account's, unless the file names a master user as well.
   const master = parts.masterUser ?? (hasOwn ? undefined : options.text("masterUser"));
@@ -62,14 +76,31 @@ export function loginAt(
   if (tokenFile !== undefined && (passwordFile !== undefined || master !== undefined))
     throw usageError("--token-file goes without --password-file and --master-user");
   return {
-    host: url.hostname.replace(/^\[|\]$/gu, ""),
-    port: url.port === "" ? (secure ? IMAPS_PORT : IMAP_PORT) : Number(url.port),
+    host,
+    port,
     secure,
     verifyCertificate: !options.has("insecure"),
     user: master ?? mailbox,
     password: tokenFile === undefined ? secretOf(passwordFile, "--password-file") : "",
     authorize: master === undefined ? undefined : mailbox,
     accessToken: tokenFile === undefined ? undefined : secretOf(tokenFile, "--token-file"),
+  };
+}
+
+/** Our own IMAP listener, as Dovecot logs in. @throws {CommandError} 64, 65, 66, 77, 78 */
+export function loginHere({ config }: LoadedConfig, account: string): ImapLogin {
+  const spec = config.imap.listen.map(one => /^inet:(.+):(\d+)$/u.exec(one)).find(one => one !== null);
+  if (spec === undefined || spec === null)
+    throw new CommandError(EXIT.configuration, "imap.listen has no inet: address to read this side by");
+  const host = (spec[1] ?? "").replace(/^\[|\]$/gu, "");
+  return {
+    host: ["0.0.0.0", "::", "*"].includes(host) ? "127.0.0.1" : host,
+    port: Number(spec[2]),
+    secure: false,
+    verifyCertificate: true,
+    user: config.imap.master_user,
+    password: secretOf(config.imap.master_password_file, "imap.master_password_file"),
+    authorize: account,
   };
 }
 

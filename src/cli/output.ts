@@ -40,6 +40,18 @@ export function printRows<T>(
   else terminal.out(rows.map(row => `${columns.map(column => cell(column, row)).join("\t")}\n`).join(""));
 }
 
+/** Print a report: its rows for people, the whole of it as JSON. */
+export function printReport<T>(
+  terminal: Terminal,
+  format: Format,
+  report: unknown,
+  rows: readonly T[],
+  columns: readonly Column<T>[],
+): void {
+  if (format !== "json" && format !== "jsonl") printRows(terminal, format, rows, columns);
+  else terminal.out(`${printableJson(report, format === "json" ? 2 : undefined)}\n`);
+}
+
 /** Print one object: `title: value` lines in a table. */
 export function printRecord<T>(
   terminal: Terminal,

@@ -3,36 +3,18 @@ import type { LoadedConfig } from "../platform/config/load.ts";
 import { MAX_REPORTED } from "../wire/transfer.ts";
 import type {
   ExportCalls,
-  ExportMailboxReport,
-  ExportReport,
-  ImapExportOptions,
-  ImapLogin,
+  ImapExportMailboxReport,
+  ImapExportReport,
   TransferEngines,
-  VerifyOptions,
 } from "../wire/transfer-calls.ts";
 import type { Client } from "./client.ts";
 import type { CommandContext } from "./command.ts";
 import { mappings } from "./commands/import.ts";
-import { CommandError, EXIT, usageError } from "./exit-codes.ts";
-import { loginAt, secretOf } from "./imap-login.ts";
+import { usageError } from "./exit-codes.ts";
+import { loginAt, loginHere } from "./imap-login.ts";
 import type { Progress } from "./progress.ts";
 import type { Carrier, Pass } from "./stage-carry.ts";
 import { exportCalls, recordVerification } from "./transfer-client.ts";
-
-type ExportOptions = ImapExportOptions & { readonly expunge?: boolean };
-/** `ignoreTrace`: mail that both sides were given has each side's own trace. */
-type CompareOptions = VerifyOptions & { readonly ignoreTrace?: boolean };
-type Report = Omit<ExportReport, "mailboxes"> & {
-  readonly mailboxes: readonly (ExportMailboxReport & {
-    readonly flags_updated?: number;
-    readonly expunged?: number;
-  })[];
-};
-
-interface Engines {
-  verify(options: CompareOptions): ReturnType<TransferEngines["verify"]>;
-  exportImap?(options: ExportOptions): Promise<Report>;
-}
 
 const AGAINST = "--against";
 
@@ -41,12 +23,9 @@ export function carrierOf(
   context: CommandContext,
   { client, loaded }: { readonly client: Client; readonly loaded: LoadedConfig },
   against: string,
-  engines: Engines,
+  engines: Pick<TransferEngines, "exportImap" | "verify">,
   progress: Progress,
 ): Carrier {
-  if (engines.exportImap === undefined)
-    throw new CommandError(EXIT.usage, "carrying mail back is not built in this version");
-  const exportImap = engines.exportImap.bind(engines);
   const { options } = context;
   const maps = mappings(options.texts("map"));
   const stepsOf = (account: string) => (step: Parameters<Progress["step"]>[0]) =>
@@ -54,7 +33,7 @@ export function carrierOf(
   return {
     async pass(account, expunge) {
       const calls = await callsUpToNow(exportCalls(client), account);
-      const report = await exportImap({
+      const report = await engines.exportImap({
         ...{ account, maps, there: loginAt(against, AGAINST, account, options), calls },
         ...{ bytesPerSecond: undefined, dryRun: options.has("dryRun"), expunge },
         onProgress: stepsOf(account),
@@ -65,6 +44,7 @@ export function carrierOf(
       const there = loginAt(against, AGAINST, account, options);
       const result = await engines.verify({
         ...{ here: loginHere(loaded, account), there, mode: "headers", maps },
+        // Mail that both sides were given has each side's own trace.
         ...{ ignoreUids: true, ignoreDates: true, ignoreTrace: true, listed: MAX_REPORTED },
         onProgress: stepsOf(account),
       });
@@ -99,9 +79,9 @@ async function callsUpToNow<T extends ExportCalls>(calls: T, account: string): P
   };
 }
 
-function passOf({ mailboxes, problems }: Report): Pass {
-  const sum = (of: (mailbox: Report["mailboxes"][number]) => number | undefined) =>
-    mailboxes.reduce((total, mailbox) => total + (of(mailbox) ?? 0), 0);
+function passOf({ mailboxes, problems }: ImapExportReport): Pass {
+  const sum = (of: (mailbox: ImapExportMailboxReport) => number) =>
+    mailboxes.reduce((total, mailbox) => total + of(mailbox), 0);
   return {
     copied: sum(m => m.copied),
     flagsUpdated: sum(m => m.flags_updated),
@@ -115,23 +95,6 @@ function passOf({ mailboxes, problems }: Report): Pass {
 
 /** Failed, and no message of it says why. */
 const refusedWhole =
-  (problems: Report["problems"]) =>
-  ({ mailbox, failed }: ExportMailboxReport) =>
+  (problems: ImapExportReport["problems"]) =>
+  ({ mailbox, failed }: ImapExportMailboxReport) =>
     failed > 0 && !problems.some(problem => problem.mailbox === mailbox);
-
-/** Our own IMAP listener, as Dovecot logs in. @throws {CommandError} 78 */
-function loginHere({ config }: LoadedConfig, account: string): ImapLogin {
-  const spec = config.imap.listen.map(one => /^inet:(.+):(\d+)$/u.exec(one)).find(one => one !== null);
-  if (spec === undefined || spec === null)
-    throw new CommandError(EXIT.configuration, "imap.listen has no inet: address to read this side by");
-  const host = (spec[1] ?? "").replace(/^\[|\]$/gu, "");
-  return {
-    host: ["0.0.0.0", "::", "*"].includes(host) ? "127.0.0.1" : host,
-    port: Number(spec[2]),
-    secure: false,
-    verifyCertificate: true,
-    user: config.imap.master_user,
-    password: secretOf(config.imap.master_password_file, "imap.master_password_file"),
-    authorize: account,
-  };
-}

@@ -3,57 +3,40 @@
  * would type them, or made after a backup. The engine runs in this process, as the user of the command.
  */
 import type { LoadedConfig } from "../platform/config/load.ts";
-import type {
-  SiteChange,
-  SiteEngines,
-  SiteFinding,
-  SitePlaces,
-  SitePlan,
-  SiteTarget,
-} from "../wire/site-calls.ts";
+import type { SiteEngines, SiteFinding, SitePlaces, SitePlan, SiteTarget } from "../wire/site-calls.ts";
 import type { CommandContext } from "./command.ts";
 import { CommandError, EXIT } from "./exit-codes.ts";
+import { backupOf, placesOf } from "./site-options.ts";
+import { siteShell } from "./site-shell.ts";
 import { printable } from "./text.ts";
-
-/** Where `setup` keeps files as they were, too. */
-const BACKUP = "/var/backups/mairust";
-
-/** `planUndo`: what takes back all that was set up for one scope. */
-type Engines = SiteEngines & { readonly planUndo?: SiteEngines["plan"] };
 
 export class SiteHalf {
   readonly #context: CommandContext;
   readonly #loaded: LoadedConfig;
-  readonly #engines: Engines;
+  readonly #engines: SiteEngines;
 
-  constructor(context: CommandContext, loaded: LoadedConfig, engines: Engines) {
+  constructor(context: CommandContext, loaded: LoadedConfig, engines: SiteEngines) {
     this.#context = context;
     this.#loaded = loaded;
     this.#engines = engines;
   }
 
   get #places(): SitePlaces {
-    const { options } = this.#context;
-    const [postfixDir, dovecotConfig] = [options.text("postfixDir"), options.text("dovecotConfig")];
-    return {
-      ...(postfixDir === undefined ? {} : { postfixDir }),
-      ...(dovecotConfig === undefined ? {} : { dovecotConfig }),
-    };
+    return placesOf(this.#context.options);
   }
 
   /** What the servers lack. @param isCleared  the account's own lines go: those of its domain count */
   plan(target: SiteTarget, isCleared: boolean): Promise<SitePlan> {
     const { config } = this.#loaded;
-    const undo = isCleared ? this.#engines.planUndo : undefined;
-    return undo === undefined
-      ? this.#engines.plan(config, this.#places, target)
-      : undo.call(this.#engines, config, this.#places, target);
+    return isCleared
+      ? this.#engines.planUndo(config, this.#places, target)
+      : this.#engines.plan(config, this.#places, target);
   }
 
   async apply(plan: SitePlan): Promise<void> {
     const { options, terminal } = this.#context;
     const { config } = this.#loaded;
-    const backupDir = options.text("backup") ?? BACKUP;
+    const backupDir = backupOf(options);
     const { backup, changed } = await this.#engines.apply(config, this.#places, plan, backupDir);
     if (changed.length === 0) return;
     terminal.err(`changed ${changed.map(printable).join(", ")}; as they were: ${printable(backup)}\n`);
@@ -63,24 +46,8 @@ export class SiteHalf {
 /** On standard error: standard output has the result alone. What undoes is not pasted by accident. */
 export function printPlan({ terminal }: CommandContext, plan: SitePlan, heading: string): void {
   if (plan.changes.length === 0) return;
-  terminal.err(`${heading}\n${shell(plan.changes, "")}`);
-  if (plan.undo.length > 0) terminal.err(`# what takes it back\n${shell(plan.undo, "# ")}`);
-}
-
-function shell(changes: readonly SiteChange[], mark: string): string {
-  const servers = [...new Set(changes.map(change => change.server))];
-  const lines = changes.flatMap(({ file, why, commands, lines: wanted }) => [
-    `# ${file}${why === "" ? "" : `: ${why}`}`,
-    ...(commands.length > 0
-      ? commands.map(command => `${mark}${command}`)
-      : wanted.map(line => `#   ${line}`)),
-  ]);
-  const reload = servers.map(server =>
-    server === "postfix"
-      ? `${mark}postfix check && postfix reload`
-      : `${mark}doveconf -n >/dev/null && doveadm reload`,
-  );
-  return [...lines, ...reload].map(line => `${printable(line)}\n`).join("");
+  terminal.err(`${heading}\n${siteShell(plan.changes)}`);
+  if (plan.undo.length > 0) terminal.err(`# what takes it back\n${siteShell(plan.undo, "# ")}`);
 }
 
 /** @throws {CommandError} 1: what keeps us from it, each with what to do */

@@ -4,6 +4,7 @@
  */
 import type { BlobDigest, MessageId } from "./ids.ts";
 import type { Stage } from "./ports/directory.ts";
+import type { MailboxInfo } from "./ports/mailboxes.ts";
 import type { AuthFacts } from "./ports/sender-auth.ts";
 import type { TimelineEvent } from "./ports/timeline.ts";
 import type { MessageQuery } from "./search-grammar.ts";
@@ -97,17 +98,7 @@ export interface AliasRecord {
   readonly createdAt: Date;
 }
 
-export interface MailboxRecord {
-  readonly name: string;
-  readonly specialUse: string | undefined;
-  readonly subscribed: boolean;
-  readonly uidValidity: number;
-  readonly uidNext: number;
-  readonly highestModseq: number;
-  readonly messages: number;
-  readonly unseen: number;
-  readonly sizeBytes: number;
-}
+export type MailboxRecord = Omit<MailboxInfo, "id">;
 
 /** Domains and accounts. Addresses and names come as typed; all methods may throw `store_unavailable`. */
 export interface AccountAdmin {

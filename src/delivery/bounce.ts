@@ -2,12 +2,12 @@
  * Tells the sender of outbound mail that it will not be sent: a delivery status notification with the null sender (RFC 3464, RFC 6522),
  * by SMTP to the MTA. Only for mail of our own users: their sender address is known to be theirs.
  */
-import { randomUUID } from "node:crypto";
 import type { Deadline } from "../core/deadline.ts";
 import { parseMailAddress } from "../core/envelope.ts";
 import { MairustError } from "../core/errors.ts";
 import type { HoldTaken } from "../core/ports/hold-admin.ts";
-import { encodeHeaderValue, rfc5322Date } from "./prefix.ts";
+import { rfc5322Date } from "./prefix.ts";
+import { multipartReport, oneLine } from "./report-mail.ts";
 import { type SmtpServer, submitBySmtp } from "./smtp-submission.ts";
 
 export interface BounceParts {
@@ -49,43 +49,15 @@ async function* oneChunk(bytes: Uint8Array): AsyncIterable<Uint8Array> {
 /** The message, without its top. */
 export function bounceText({ taken, hostname, now }: BounceParts): Buffer {
   const { record, message } = taken;
-  const boundary = `mairust-${randomUUID()}`;
   const reason = oneLine(record.reason);
-  const lines = [
-    `Date: ${rfc5322Date(now)}`,
-    `From: Mail Delivery System <MAILER-DAEMON@${hostname}>`,
-    `To: <${oneLine(record.mailFrom)}>`,
-    `Subject: ${encodeHeaderValue("Your message was not sent")}`,
-    `Message-ID: <${randomUUID()}@${hostname}>`,
-    "Auto-Submitted: auto-replied",
-    "MIME-Version: 1.0",
-    `Content-Type: multipart/report; report-type=delivery-status; boundary="${boundary}"`,
-    "",
-    `--${boundary}`,
-    "Content-Type: text/plain; charset=utf-8",
-    "Content-Transfer-Encoding: 8bit",
-    "",
+  const text = [
     "Your message was held for approval and has been rejected. It was not sent to:",
     "",
     ...record.recipients.map(({ address }) => `    ${oneLine(address.raw)}`),
     ...(reason === "" ? [] : ["", `Reason: ${reason}`]),
-    "",
-    `--${boundary}`,
-    "Content-Type: message/delivery-status",
-    "",
-    ...statusLines(taken, hostname),
-    "",
-    `--${boundary}`,
-    "Content-Type: text/rfc822-headers",
-    "Content-Transfer-Encoding: 8bit",
-    "",
   ];
-  const end = `\r\n--${boundary}--\r\n`;
-  return Buffer.concat([
-    Buffer.from(`${lines.join("\r\n")}\r\n`, "utf8"),
-    Buffer.from(message.header ?? new Uint8Array(0)),
-    Buffer.from(end, "utf8"),
-  ]);
+  const to = { hostname, now, to: record.mailFrom, subject: "Your message was not sent" };
+  return multipartReport(to, text, statusLines(taken, hostname), message.header ?? new Uint8Array(0));
 }
 
 /** RFC 3464 §2: fields of the message, then a group for each recipient. */
@@ -101,8 +73,4 @@ function statusLines({ record, message }: HoldTaken, hostname: string): readonly
       "Status: 5.7.1",
     ]),
   ];
-}
-
-function oneLine(text: string): string {
-  return text.replace(/\p{Cc}/gu, " ");
 }

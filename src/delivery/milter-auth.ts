@@ -10,7 +10,7 @@
  * Source: mail-path.md §5; RFC 8601 §5
  */
 import type { Deadline } from "../core/deadline.ts";
-import type { Directory } from "../core/ports/directory.ts";
+import type { KnownDirectory } from "../core/ports/directory.ts";
 import type { MilterEdit, MilterEnvelope } from "../core/ports/milter.ts";
 import type { AuthContent, AuthFacts, AuthOutcome, SenderAuth } from "../core/ports/sender-auth.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
@@ -88,7 +88,7 @@ export class MilterAuth {
 }
 
 /** Some recipient is in a domain of ours, in whatever stage. @throws {MairustError} `store_unavailable` */
-export async function isToUs(directory: Directory, { recipients }: MilterEnvelope): Promise<boolean> {
+export async function isToUs(directory: KnownDirectory, { recipients }: MilterEnvelope): Promise<boolean> {
   for (const name of new Set(recipients.map(({ address }) => address.domain))) {
     if ((await directory.findDomain(name)) !== undefined) return true;
   }

@@ -2,7 +2,7 @@
 import type { MessageId } from "../core/ids.ts";
 import type { MimeLimits } from "../core/mime/limits.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
-import type { Directory } from "../core/ports/directory.ts";
+import type { KnownDirectory } from "../core/ports/directory.ts";
 import type { Holds } from "../core/ports/holds.ts";
 import type { HookPoint, HookRunner } from "../core/ports/hooks.ts";
 import type { Log } from "../core/ports/log.ts";
@@ -17,7 +17,7 @@ import type { TraceFields } from "./trace-field.ts";
 export interface MilterDeciderOptions {
   readonly blobs: BlobStore;
   readonly store: Pick<MessageStore, "recordEvents">;
-  readonly directory: Directory;
+  readonly directory: KnownDirectory;
   readonly hooks: HookRunner;
   readonly senderAuth: SenderAuth;
   readonly verdicts: Verdicts;

@@ -6,7 +6,7 @@
  * Source: mail-path.md §1; product.md, stages
  */
 import { type MailAddress, parseMailAddress } from "../core/envelope.ts";
-import type { Directory, Domain, Stage } from "../core/ports/directory.ts";
+import type { Domain, KnownDirectory, Stage } from "../core/ports/directory.ts";
 import type { MilterEnvelope } from "../core/ports/milter.ts";
 
 export interface Scope {
@@ -30,7 +30,10 @@ const STAGE_ORDER: readonly Stage[] = ["observe", "hooks", "mirror", "store"];
  * @returns undefined: nobody in this message is ours to judge
  * @throws {MairustError} `store_unavailable`
  */
-export async function scopeOf(directory: Directory, envelope: MilterEnvelope): Promise<Scope | undefined> {
+export async function scopeOf(
+  directory: KnownDirectory,
+  envelope: MilterEnvelope,
+): Promise<Scope | undefined> {
   const found = await findDomains(directory, envelope);
   const to = envelope.recipients.map(({ address }) => address);
   const stages = await stagesOf(directory, to, found);
@@ -53,7 +56,7 @@ export async function scopeOf(directory: Directory, envelope: MilterEnvelope): P
  * the address that they logged in with says it.
  */
 async function senderOf(
-  directory: Directory,
+  directory: KnownDirectory,
   { mailFrom, auth }: MilterEnvelope,
 ): Promise<{ readonly address: MailAddress; readonly domain: Domain } | undefined> {
   const login = parseMailAddress(auth?.user ?? "");
@@ -65,7 +68,7 @@ async function senderOf(
 }
 
 /** A recipient is ours and beyond `observe`. @throws {MairustError} `store_unavailable` */
-export async function hasOurs(directory: Directory, envelope: MilterEnvelope): Promise<boolean> {
+export async function hasOurs(directory: KnownDirectory, envelope: MilterEnvelope): Promise<boolean> {
   const found = await findDomains(directory, envelope);
   const to = envelope.recipients.map(({ address }) => address);
   const isPlain = (domain: Domain | undefined) => domain !== undefined && !domain.hasAccountStages;
@@ -75,7 +78,7 @@ export async function hasOurs(directory: Directory, envelope: MilterEnvelope): P
 
 /** Each domain once: a thousand recipients are mostly of one, and each name that is not remembered is a query. */
 async function findDomains(
-  directory: Directory,
+  directory: KnownDirectory,
   { recipients }: MilterEnvelope,
 ): Promise<ReadonlyMap<string, Domain | undefined>> {
   const names = [...new Set(recipients.map(({ address }) => address.domain))];
@@ -85,7 +88,7 @@ async function findDomains(
 
 /** Of each address; undefined: not ours. */
 function stagesOf(
-  directory: Directory,
+  directory: KnownDirectory,
   addresses: readonly MailAddress[],
   found: ReadonlyMap<string, Domain | undefined>,
 ): Promise<readonly (Stage | undefined)[]> {
@@ -95,7 +98,7 @@ function stagesOf(
 }
 
 async function stageOf(
-  directory: Directory,
+  directory: KnownDirectory,
   address: MailAddress,
   domain: Domain | undefined,
 ): Promise<Stage | undefined> {

@@ -44,7 +44,22 @@ export interface Report {
 
 /** @returns at most {@link MAX_OWN_MAIL_BYTES}, lines end with CRLF */
 export function reportMail(report: Report): Buffer {
-  const { hostname, now, to, subject, text } = report;
+  const text = report.text.map(line => oneLine(line).slice(0, MAX_LINE));
+  return multipartReport(report, text, statusLines(report), wholeLines(report.header));
+}
+
+/**
+ * RFC 6522: text for people, the status for programs, the header of the message.
+ * @param text    lines without control characters
+ * @param status  fields of RFC 3464 §2, groups with an empty line between them
+ * @returns       lines end with CRLF
+ */
+export function multipartReport(
+  { hostname, now, to, subject }: Pick<Report, "hostname" | "now" | "to" | "subject">,
+  text: readonly string[],
+  status: readonly string[],
+  header: Uint8Array,
+): Buffer {
   const boundary = `mairust-${randomUUID()}`;
   const lines = [
     `Date: ${rfc5322Date(now)}`,
@@ -60,12 +75,12 @@ export function reportMail(report: Report): Buffer {
     "Content-Type: text/plain; charset=utf-8",
     "Content-Transfer-Encoding: 8bit",
     "",
-    ...text.map(line => oneLine(line).slice(0, MAX_LINE)),
+    ...text,
     "",
     `--${boundary}`,
     "Content-Type: message/delivery-status",
     "",
-    ...statusLines(report),
+    ...status,
     "",
     `--${boundary}`,
     "Content-Type: text/rfc822-headers",
@@ -75,7 +90,7 @@ export function reportMail(report: Report): Buffer {
   ];
   return Buffer.concat([
     Buffer.from(lines.join("\r\n"), "utf8"),
-    wholeLines(report.header),
+    header,
     Buffer.from(`\r\n--${boundary}--\r\n`, "utf8"),
   ]);
 }
@@ -106,6 +121,7 @@ function wholeLines(header: Uint8Array): Buffer {
   return bytes.subarray(0, end + 1);
 }
 
-function oneLine(text: string): string {
+/** Without control characters: addresses and replies come from others. */
+export function oneLine(text: string): string {
   return text.replace(/\p{Cc}/gu, " ");
 }

@@ -13,14 +13,8 @@ import { createHmac } from "node:crypto";
 import { renameSync, rmSync } from "node:fs";
 import { MairustError, messageOf } from "../core/errors.ts";
 import { type KeyRing, type SealingKey, sealingKey } from "./sealed.ts";
-import {
-  loadOrMakeSecret,
-  newSecret,
-  readPrivateFile,
-  readSecret,
-  syncFolder,
-  writeDurably,
-} from "./secret-file.ts";
+import { loadOrMakeSecret, newSecret, readPrivateFile, readSecret, writeDurably } from "./secret-file.ts";
+import { syncFolder } from "./sync-folder.ts";
 
 /** Keys of before that fields of mail are still checked with; a rotation a day for as long as mail lives. */
 const MAX_PREVIOUS = 16;

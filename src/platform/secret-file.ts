@@ -17,6 +17,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { MairustError, messageOf } from "../core/errors.ts";
+import { syncFolder } from "./sync-folder.ts";
 
 /** Bytes of randomness in a new secret. */
 const SECRET_BYTES = 32;
@@ -93,15 +94,5 @@ export function writeDurably(path: string, text: string, flag: "w" | "wx"): void
     fsyncSync(file);
   } finally {
     closeSync(file);
-  }
-}
-
-/** Names of files in the folder of `path` are on disk when this returns. */
-export function syncFolder(path: string): void {
-  const folder = openSync(dirname(path), "r");
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
   }
 }

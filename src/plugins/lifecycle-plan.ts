@@ -175,7 +175,10 @@ export function dependencyError(id: string, why: string): PluginDependencyError 
 }
 
 /** @returns who cannot do without the plugin, those first that nobody else needs */
-export function dependants(id: string, manifests: ReadonlyMap<string, Manifest>): readonly string[] {
+export function dependants(
+  id: string,
+  manifests: ReadonlyMap<string, Pick<Manifest, "depends">>,
+): readonly string[] {
   const seen = new Set([id]);
   const order: string[] = [];
   const visit = (needed: string) => {

@@ -1,32 +1,8 @@
 /** Flags as people write them (`\Seen,\Flagged,invoice`) to and from the form in which they are stored. Pure. */
 import { MairustError } from "../core/errors.ts";
-import {
-  FLAG_ANSWERED,
-  FLAG_DELETED,
-  FLAG_DRAFT,
-  FLAG_FLAGGED,
-  FLAG_SEEN,
-  type FlagSet,
-} from "../core/ports/store.ts";
-import {
-  isKeyword,
-  readFlagNames,
-  SYSTEM_FLAG_NAMES,
-  type SystemFlagName,
-} from "../wire/message-arguments.ts";
-
-const BITS = {
-  "\\Seen": FLAG_SEEN,
-  "\\Answered": FLAG_ANSWERED,
-  "\\Flagged": FLAG_FLAGGED,
-  "\\Deleted": FLAG_DELETED,
-  "\\Draft": FLAG_DRAFT,
-} as const satisfies Record<SystemFlagName, number>;
-
-/** Names of the system flags in `bits`. */
-export function systemFlagNames(bits: number): string[] {
-  return SYSTEM_FLAG_NAMES.filter(name => (bits & BITS[name]) !== 0);
-}
+import { FLAG_BITS } from "../core/flag-names.ts";
+import type { FlagSet } from "../core/ports/store.ts";
+import { isKeyword, readFlagNames, SYSTEM_FLAG_NAMES } from "../wire/message-arguments.ts";
 
 /** @param text  as `readFlagNames` takes it. @throws {MairustError} `invalid_argument` */
 export function parseFlags(text: string): FlagSet {
@@ -36,15 +12,15 @@ export function parseFlags(text: string): FlagSet {
       publicText: names,
     });
   }
-  return { system: names.system.reduce((bits, name) => bits | BITS[name], 0), keywords: names.keywords };
+  return { system: names.system.reduce((bits, name) => bits | FLAG_BITS[name], 0), keywords: names.keywords };
 }
 
-/** @param system  names as {@link systemFlagNames} gives them. @throws {MairustError} `invalid_argument` */
+/** @param system  names as `systemFlagNames` gives them. @throws {MairustError} `invalid_argument` */
 export function flagSetOf(system: readonly string[], keywords: readonly string[]): FlagSet {
   const bits = system.reduce((sum, name) => {
     const known = SYSTEM_FLAG_NAMES.find(one => one === name);
     if (known === undefined) throw refused(`there is no system flag "${name}"`);
-    return sum | BITS[known];
+    return sum | FLAG_BITS[known];
   }, 0);
   const bad = keywords.find(word => !isKeyword(word));
   if (bad !== undefined) throw refused(`"${bad}" cannot be a keyword`);

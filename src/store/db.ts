@@ -289,10 +289,12 @@ function driverOptions(
 
 /** A driver client of one connection. */
 function makeDriver(options: DriverOptions): Driver {
+  // As the driver takes them: its declarations lack some ({@link DriverOptions}).
   const client = postgres(options as unknown as DeclaredOptions);
   return {
     run: async (text, parameters, simple) => {
       const how = { prepare: !simple, simple };
+      // Wider than its declarations: any value that db-values.ts made, and rows of any shape.
       return (await client.unsafe(text, parameters as never[], how)) as unknown as RawResult;
     },
     destroy: () => client.end({ timeout: 0 }),

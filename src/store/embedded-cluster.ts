@@ -6,22 +6,13 @@
  * Sources: PostgreSQL src/include/utils/pidfile.h (lines of postmaster.pid), src/backend/utils/init/miscinit.c CreateLockFile().
  */
 import { randomBytes } from "node:crypto";
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { chown, mkdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError } from "../core/errors.ts";
 import { sleep } from "../platform/deadline.ts";
+import { syncFolder } from "../platform/sync-folder.ts";
 import type { PostgresBinaries } from "./embedded-binaries.ts";
 import type { Identity } from "./embedded-identity.ts";
 import { commandLineOf, isAlive, runTool, startTimeOf } from "./embedded-process.ts";
@@ -60,17 +51,8 @@ export async function ensureCluster(
     );
   }
   await rename(partial, clusterDir);
-  syncDir(dirname(clusterDir));
+  syncFolder(clusterDir);
   return "made";
-}
-
-function syncDir(path: string): void {
-  const fd = openSync(path, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 /** What `postmaster.pid` says. */

@@ -1,7 +1,7 @@
 /** What a change makes of one entry: flags, keywords, metadata. Pure; the same change again makes no difference. */
 import { isDeepStrictEqual } from "node:util";
+import { systemFlagNames } from "../core/flag-names.ts";
 import type { MessageChanges } from "../core/ports/hooks.ts";
-import { SYSTEM_FLAG_NAMES } from "../wire/message-arguments.ts";
 import { jsonText } from "./db.ts";
 
 /** Keywords of one entry: past it none is added. */
@@ -34,8 +34,8 @@ export function changeEntry(before: EntryState, changes: MessageChanges): EntryC
     what: {
       ...listed("tags_added", without(keywords, before.keywords)),
       ...listed("tags_removed", without(before.keywords, keywords)),
-      ...listed("flags_set", flagNames(flags & ~before.flags)),
-      ...listed("flags_cleared", flagNames(before.flags & ~flags)),
+      ...listed("flags_set", systemFlagNames(flags & ~before.flags)),
+      ...listed("flags_cleared", systemFlagNames(before.flags & ~flags)),
       ...listed(
         "metadata",
         [...new Set([...Object.keys(before.metadata), ...Object.keys(metadata)])].filter(
@@ -80,8 +80,6 @@ function restored(
   // Only where there was nothing: a null that stands there is a plugin's value.
   return Object.fromEntries(merged.filter(([key]) => earlier[key] !== null || !Object.hasOwn(earlier, key)));
 }
-
-const flagNames = (bits: number): readonly string[] => SYSTEM_FLAG_NAMES.filter((_, i) => bits & (1 << i));
 
 const without = (words: readonly string[], others: readonly string[]): readonly string[] =>
   words.filter(word => !others.includes(word));

@@ -28,6 +28,7 @@ import { promisify } from "node:util";
 import { MairustError, toMairustError } from "../core/errors.ts";
 import { type BlobDigest, blobDigest, type MessageId, messageId } from "../core/ids.ts";
 import type { RelayDelivery, RelayResult } from "../core/ports/relay-records.ts";
+import { syncFolder } from "../platform/sync-folder.ts";
 
 const datasync = promisify(fdatasync);
 
@@ -298,12 +299,7 @@ export class RelayJournal {
     this.#bytes = text.length;
     this.#compactBytes = text.length;
     this.#isTorn = false;
-    const folder = openSync(dirname(file), "r");
-    try {
-      fsyncSync(folder);
-    } finally {
-      closeSync(folder);
-    }
+    syncFolder(file);
   }
 
   #dropOld(): void {

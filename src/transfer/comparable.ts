@@ -96,7 +96,8 @@ function fieldEnd(bytes: Buffer, from: number): number | undefined {
   return undefined;
 }
 
-function withoutNul(bytes: Buffer): Buffer {
+/** As Dovecot shows it. */
+export function withoutNul(bytes: Buffer): Buffer {
   if (!bytes.includes(0)) return bytes;
   const copy = Buffer.from(bytes);
   for (let at = copy.indexOf(0); at >= 0; at = copy.indexOf(0, at + 1)) copy[at] = 0x80;

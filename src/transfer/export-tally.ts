@@ -2,27 +2,22 @@
 
 import { MAX_REPORTED } from "../wire/transfer.ts";
 import type { ExportReport, OnProgress } from "../wire/transfer-calls.ts";
+import { StepCount } from "./step-count.ts";
 
 export class ExportTally {
   /** Messages were expunged meanwhile. */
   changed = false;
   readonly problems: { readonly mailbox: string; readonly uid: number; readonly reason: string }[] = [];
   readonly #unnamed = new Map<string, Set<string>>();
-  readonly #onProgress: OnProgress;
-  readonly #total: number;
-  #done = 0;
-  #bytes = 0;
+  readonly #steps: StepCount;
 
+  /** @param total  messages that there seem to be */
   constructor(total: number, onProgress: OnProgress) {
-    this.#total = total;
-    this.#onProgress = onProgress;
+    this.#steps = new StepCount(total, onProgress);
   }
 
   step(mailbox: string, bytes: number): void {
-    this.#done += 1;
-    this.#bytes += bytes;
-    const total = Math.max(this.#total, this.#done);
-    this.#onProgress({ mailbox, done: this.#done, total, bytes: this.#bytes });
+    this.#steps.step(mailbox, 1, bytes);
   }
 
   problem(mailbox: string, uid: number, reason: string, isChange: boolean): void {

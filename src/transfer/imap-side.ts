@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import type { FetchMessageObject, ImapFlow } from "imapflow";
 import type { ImapLogin } from "../wire/transfer-calls.ts";
-import { ComparableDigest } from "./comparable.ts";
+import { ComparableDigest, withoutNul } from "./comparable.ts";
 import { closeImap, connectImap, explainImap, type ImapMailbox, listMailboxes } from "./imap-login.ts";
 
 /** Messages whose bytes one FETCH asks for. */
@@ -187,11 +187,4 @@ class TracelessDigest implements MessageDigest {
   end(): string {
     return this.#comparable.result().digest;
   }
-}
-
-function withoutNul(bytes: Buffer): Buffer {
-  if (!bytes.includes(0)) return bytes;
-  const copy = Buffer.from(bytes);
-  for (let at = copy.indexOf(0); at >= 0; at = copy.indexOf(0, at + 1)) copy[at] = 0x80;
-  return copy;
 }

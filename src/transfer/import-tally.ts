@@ -2,6 +2,7 @@
 import type { ImportMailboxReport, ImportProblem, ImportReport } from "../wire/api/transfer.ts";
 import { MAX_REPORTED } from "../wire/transfer.ts";
 import type { OnProgress } from "../wire/transfer-calls.ts";
+import { StepCount } from "./step-count.ts";
 
 type Counts = { -readonly [K in keyof ImportMailboxReport]: ImportMailboxReport[K] };
 
@@ -60,15 +61,11 @@ export class ImportTally {
   readonly #mailboxes: MailboxTally[] = [];
   readonly #reasons = { skipped: new Map<string, number>(), failed: new Map<string, number>() };
   readonly #problems: ImportProblem[] = [];
-  readonly #onProgress: OnProgress;
-  readonly #total: number;
-  #done = 0;
-  #bytes = 0;
+  readonly #steps: StepCount;
 
   /** @param total  messages that there seem to be */
   constructor(total: number, onProgress: OnProgress) {
-    this.#total = total;
-    this.#onProgress = onProgress;
+    this.#steps = new StepCount(total, onProgress);
   }
 
   mailbox(source: string, name: string): MailboxTally {
@@ -78,10 +75,7 @@ export class ImportTally {
   }
 
   step(mailbox: string, messages: number, bytes: number): void {
-    this.#done += messages;
-    this.#bytes += bytes;
-    const total = Math.max(this.#total, this.#done);
-    this.#onProgress({ mailbox, done: this.#done, total, bytes: this.#bytes });
+    this.#steps.step(mailbox, messages, bytes);
   }
 
   note(kind: "skipped" | "failed", reason: string, problem: ImportProblem): void {

@@ -2,7 +2,6 @@
  * Names of Maildir files: `<unique>[,S=<octets>][,W=<octets>][:2,<letters>]`. Pure.
  * Sources: Maildir as of cr.yp.to/proto/maildir.html; Maildir++ and `dovecot-keywords` as of doc.dovecot.org "Maildir".
  */
-import { FLAG_ANSWERED, FLAG_DELETED, FLAG_DRAFT, FLAG_FLAGGED, FLAG_SEEN } from "../core/ports/store.ts";
 import { isKeyword, SYSTEM_FLAG_NAMES, type SystemFlagName } from "../wire/message-arguments.ts";
 
 const BY_LETTER = {
@@ -81,12 +80,3 @@ export function compareByTime(one: string, other: string): number {
   const seconds = (name: string) => Number(/^\d{1,15}/u.exec(name)?.[0] ?? 0);
   return seconds(one) - seconds(other) || (one < other ? -1 : one > other ? 1 : 0);
 }
-
-/** Bits of the names, as the store counts them. */
-export const FLAG_BITS: Readonly<Record<SystemFlagName, number>> = {
-  "\\Seen": FLAG_SEEN,
-  "\\Answered": FLAG_ANSWERED,
-  "\\Flagged": FLAG_FLAGGED,
-  "\\Deleted": FLAG_DELETED,
-  "\\Draft": FLAG_DRAFT,
-};

@@ -66,7 +66,7 @@ export interface SiteTarget {
 export interface SiteChange {
   readonly server: "postfix" | "dovecot";
   readonly file: string;
-  /** As a person would type them. */
+  /** As a person would type them; at least one. */
   readonly commands: readonly string[];
   /** The lines that stand there afterwards. */
   readonly lines: readonly string[];

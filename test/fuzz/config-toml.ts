@@ -97,9 +97,12 @@ export async function run(input: Uint8Array): Promise<void> {
     MAIRUST_LMTP__CONNECTIONS: source,
     MAIRUST_ROLES: source,
   });
-  await checkRules(state.tree as unknown as Config, state.origins);
+  await checkRules(configOf(state), state.origins);
   checkPrototype();
 }
+
+/** By construction, as in `load.ts`. */
+const configOf = (state: MergeState) => state.tree as unknown as Config;
 
 function newState(): MergeState {
   return { tree: defaultsOf(ROOT), origins: new Map(), problems: [] };
@@ -121,7 +124,7 @@ async function readFile(source: string): Promise<void> {
     check(error.position.line >= 1, "a syntax error has a place");
     return;
   }
-  const problems = [...state.problems, ...(await checkRules(state.tree as unknown as Config, state.origins))];
+  const problems = [...state.problems, ...(await checkRules(configOf(state), state.origins))];
   const lines = source.split("\n").length;
   for (const { origin, key } of problems) {
     if (origin.kind === "file")

@@ -140,6 +140,7 @@ function watchFunction(
   after: (args: readonly unknown[], value: unknown) => void,
   before?: (args: readonly unknown[]) => void,
 ): void {
+  // Of overloads no caller's arguments are known here: they are handed on as they came.
   const real = fs[name] as unknown as Call;
   const realSync = fs[`${name}Sync`] as unknown as Call;
   const withCallback = (...args: unknown[]) => {

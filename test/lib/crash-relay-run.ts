@@ -5,35 +5,26 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { deadlineAfter, sleep } from "../../src/platform/deadline.ts";
+import {
+  bounced,
+  type CrashOptions,
+  emptyQueue,
+  KillCount,
+  QUICK_RETRIES,
+  scrubFindings,
+} from "./crash-common.ts";
 import { Killer } from "./crash-killer.ts";
 import { CrashLedger, type Judgement } from "./crash-ledger.ts";
 import { CrashLoad, type LoadCounts } from "./crash-load.ts";
-import { type Kill, killName } from "./crash-plan.ts";
 import { Promises, type PromisesReport } from "./promises.ts";
 import { SeededRandom } from "./random.ts";
 import { inboxOf, type RelaySite, startRelaySite } from "./relay-site.ts";
 
-const QUEUE_MS = 120_000;
-const POLL_MS = 100;
-/** Lists of the queue that must be empty, one after the other, before it is taken to be empty. */
-const EMPTY_LISTS = 4;
-const EMPTY_PAUSE_MS = 300;
 const MIRRORED = ["one", "two"].map(name => `${name}@mirror.test`);
 const ACCOUNTS = [...["one", "two"].map(name => `${name}@hooks.test`), ...MIRRORED];
 /** Dovecot's trace fields, ours, and Postfix's when it came through it. Dovecot names a recipient only when there is one. */
 const DOVECOT_PREFIX =
   /^Return-Path: <[^\r]*>\r\n(?:Delivered-To: [^\r]+\r\n)?(?:Received: [^\r]+\r\n(?:[ \t][^\r]*\r\n)*){2,3}$/u;
-
-export interface RelayCrashOptions {
-  readonly kills: readonly Kill[];
-  readonly seed: number;
-  /** Kills between two checks. */
-  readonly every: number;
-  /** No further kills after this time. */
-  readonly seconds?: number;
-  readonly onKill?: (name: string, reached: boolean, ms: number) => void;
-}
 
 export interface RelayCrashReport {
   readonly seed: number;
@@ -61,16 +52,11 @@ export function relayKept(report: RelayCrashReport): boolean {
   return [...lists, violations, unreached, failedStarts].every(list => list.length === 0) && twice <= windows;
 }
 
-export async function relayCrashRun(options: RelayCrashOptions): Promise<RelayCrashReport> {
+export async function relayCrashRun(options: CrashOptions): Promise<RelayCrashReport> {
   const site = await startRelaySite({
     stages: { "hooks.test": "hooks", "mirror.test": "mirror" },
     users: ACCOUNTS,
-    postfixSettings: {
-      minimal_backoff_time: "1s",
-      maximal_backoff_time: "2s",
-      queue_run_delay: "1s",
-      transport_retry_time: "1s",
-    },
+    postfixSettings: QUICK_RETRIES,
   });
   try {
     return await new RelayCrashRun(site, options).run();
@@ -81,23 +67,22 @@ export async function relayCrashRun(options: RelayCrashOptions): Promise<RelayCr
 
 class RelayCrashRun {
   readonly #site: RelaySite;
-  readonly #options: RelayCrashOptions;
+  readonly #options: CrashOptions;
   readonly #ledger: CrashLedger;
   readonly #load: CrashLoad;
   readonly #killer: Killer;
   readonly #promises: Promises;
   readonly #dataDir: string;
-  readonly #killsByName = new Map<string, number>();
-  readonly #unreached: string[] = [];
-  #kills = 0;
+  readonly #kills: KillCount;
   /** Relay to its recipients. */
   readonly #windows = new Map<string, number>();
 
-  constructor(site: RelaySite, options: RelayCrashOptions) {
+  constructor(site: RelaySite, options: CrashOptions) {
     const { sidecar, postfix } = site;
     const random = new SeededRandom(options.seed);
     this.#site = site;
     this.#options = options;
+    this.#kills = new KillCount(options.onKill);
     this.#dataDir = join(sidecar.dir, "data");
     this.#ledger = new CrashLedger(join(sidecar.dir, "ledger.jsonl"));
     this.#load = new CrashLoad({
@@ -115,10 +100,7 @@ class RelayCrashRun {
       accounts: MIRRORED,
       relays: true,
       dataDir: this.#dataDir,
-      scrub: async () => {
-        const { code, stdout, stderr } = await sidecar.mairust(["scrub"]);
-        return code === 0 ? [] : [`scrub ended with ${code}: ${stdout}${stderr}`];
-      },
+      scrub: () => scrubFindings(sidecar),
       withImap: (account, work) => site.withImap(account, "direct", work),
     });
   }
@@ -130,7 +112,9 @@ class RelayCrashRun {
     await this.#load.warmUp();
     try {
       for (const [i, kill] of kills.entries()) {
-        await this.#kill(kill);
+        await this.#kills.kill(this.#killer, kill, () => {
+          if (!this.#site.sidecar.running()) this.#noteOpenRelays();
+        });
         if ((i + 1) % every === 0) await this.#calm();
         if ((performance.now() - started) / 1000 > seconds) break;
       }
@@ -139,17 +123,6 @@ class RelayCrashRun {
       await this.#load.stop();
     }
     return this.#report();
-  }
-
-  async #kill(kill: Kill): Promise<void> {
-    const name = killName(kill);
-    const started = performance.now();
-    const { reached } = await this.#killer.kill(kill);
-    if (!this.#site.sidecar.running()) this.#noteOpenRelays();
-    this.#options.onKill?.(name, reached, Math.round(performance.now() - started));
-    if (!reached) this.#unreached.push(name);
-    this.#killsByName.set(name, (this.#killsByName.get(name) ?? 0) + 1);
-    this.#kills += 1;
   }
 
   /**
@@ -174,34 +147,20 @@ class RelayCrashRun {
   }
 
   async #calm(): Promise<void> {
-    const { postfix } = this.#site;
     await this.#killer.start();
     this.#noteOpenRelays();
     await this.#load.settle();
-    const end = deadlineAfter(QUEUE_MS);
-    try {
-      for (let empty = 0; empty < EMPTY_LISTS; ) {
-        const isEmpty = (await postfix.queue()).length === 0;
-        empty = isEmpty ? empty + 1 : 0;
-        if (!isEmpty) await postfix.flush();
-        await sleep(isEmpty ? EMPTY_PAUSE_MS : POLL_MS, end.signal);
-      }
-    } finally {
-      end.dispose();
-    }
+    await emptyQueue(this.#site.postfix);
   }
 
   async #report(): Promise<RelayCrashReport> {
     const { sidecar, postfix } = this.#site;
     const dovecot = await this.#dovecot();
-    const bounced = (await postfix.log()).filter(line => line.includes("status=bounced"));
     return {
       seed: this.#options.seed,
-      kills: this.#kills,
-      killsByName: Object.fromEntries([...this.#killsByName].sort()),
-      unreached: this.#unreached,
+      ...this.#kills.report(),
       load: this.#load.counts,
-      violations: [...this.#load.violations, ...bounced],
+      violations: [...this.#load.violations, ...(await bounced(postfix))],
       failedStarts: this.#killer.failedStarts,
       dovecot,
       twice: dovecot.duplicates.reduce((sum, text) => sum + excess(text), 0),

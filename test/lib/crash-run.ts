@@ -4,18 +4,21 @@
  */
 import { readdirSync, utimesSync } from "node:fs";
 import { join } from "node:path";
-import { deadlineAfter, sleep } from "../../src/platform/deadline.ts";
+import {
+  bounced,
+  type CrashOptions,
+  emptyQueue,
+  KillCount,
+  QUICK_RETRIES,
+  scrubFindings,
+} from "./crash-common.ts";
 import { Killer } from "./crash-killer.ts";
 import { CrashLedger } from "./crash-ledger.ts";
 import { CrashLoad, type LoadCounts } from "./crash-load.ts";
-import { type Kill, killName } from "./crash-plan.ts";
 import { type MailSite, startMailSite } from "./mail-site.ts";
 import { Promises, type PromisesReport } from "./promises.ts";
 import { SeededRandom } from "./random.ts";
-import type { Sidecar } from "./sidecar.ts";
 
-const QUEUE_MS = 120_000;
-const POLL_MS = 100;
 /** Older than what the service keeps of dead processes. */
 const AGED_S = 7 * 3600;
 const DOMAIN = "example.test";
@@ -28,14 +31,7 @@ const SIDECAR_ALIASES = {
 };
 const SPELLINGS = { [`two+news@${DOMAIN}`]: `two@${DOMAIN}`, [`THREE@${DOMAIN}`]: `three@${DOMAIN}` };
 
-export interface CrashRunOptions {
-  readonly kills: readonly Kill[];
-  readonly seed: number;
-  /** Kills between two checks. */
-  readonly every: number;
-  /** No further kills after this time. */
-  readonly seconds?: number;
-  readonly onKill?: (name: string, reached: boolean, ms: number) => void;
+export interface CrashRunOptions extends CrashOptions {
   readonly onPhase?: (phase: PhaseReport) => void;
 }
 
@@ -46,10 +42,6 @@ export interface PhaseReport {
   readonly drainSeconds: number;
   readonly promises: PromisesReport;
 }
-
-/** Lists of the queue that must be empty, one after the other, before it is taken to be empty. */
-const EMPTY_LISTS = 4;
-const EMPTY_PAUSE_MS = 300;
 
 export interface CrashRunReport {
   readonly seed: number;
@@ -81,12 +73,7 @@ export async function crashRun(options: CrashRunOptions): Promise<CrashRunReport
     users: ACCOUNTS,
     domain: DOMAIN,
     aliases: Object.fromEntries(Object.entries(POSTFIX_ALIASES).map(([from, to]) => [from, [to]])),
-    postfixSettings: {
-      minimal_backoff_time: "1s",
-      maximal_backoff_time: "2s",
-      queue_run_delay: "1s",
-      transport_retry_time: "1s",
-    },
+    postfixSettings: QUICK_RETRIES,
   });
   try {
     return await new CrashRun(site, options).run();
@@ -104,16 +91,15 @@ class CrashRun {
   readonly #promises: Promises;
   readonly #dataDir: string;
   readonly #started = performance.now();
-  readonly #killsByName = new Map<string, number>();
-  readonly #unreached: string[] = [];
+  readonly #kills: KillCount;
   readonly #recoveries: number[] = [];
-  #kills = 0;
 
   constructor(site: MailSite, options: CrashRunOptions) {
     const { sidecar, postfix } = site;
     const random = new SeededRandom(options.seed);
     this.#site = site;
     this.#options = options;
+    this.#kills = new KillCount(options.onKill);
     this.#dataDir = join(sidecar.dir, "data");
     this.#ledger = new CrashLedger(join(sidecar.dir, "ledger.jsonl"));
     const all = { ...POSTFIX_ALIASES, ...SIDECAR_ALIASES, ...SPELLINGS };
@@ -150,7 +136,8 @@ class CrashRun {
       let phase = 0;
       let phaseKills = 0;
       for (const [i, kill] of kills.entries()) {
-        await this.#kill(kill);
+        const { recoveryMs } = await this.#kills.kill(this.#killer, kill);
+        if (recoveryMs !== undefined) this.#recoveries.push(recoveryMs);
         phaseKills += 1;
         const last = i === kills.length - 1 || this.#seconds() > seconds;
         if (phaseKills < every && !last) continue;
@@ -172,58 +159,28 @@ class CrashRun {
       await mustDo(sidecar.mairust(["account", "alias", "add", account, alias]), alias);
   }
 
-  async #kill(kill: Kill): Promise<void> {
-    const name = killName(kill);
-    const started = performance.now();
-    const { reached, recoveryMs } = await this.#killer.kill(kill);
-    this.#options.onKill?.(name, reached, Math.round(performance.now() - started));
-    if (!reached) this.#unreached.push(name);
-    if (recoveryMs !== undefined) this.#recoveries.push(recoveryMs);
-    this.#killsByName.set(name, (this.#killsByName.get(name) ?? 0) + 1);
-    this.#kills += 1;
-  }
-
   async #phase(phase: number, kills: number, all: boolean): Promise<PhaseReport> {
     const started = performance.now();
     await this.#killer.start();
     await this.#load.settle();
-    await this.#drainQueue();
+    await emptyQueue(this.#site.postfix);
     const drainSeconds = rounded((performance.now() - started) / 1000);
     const promises = await this.#promises.check(all);
     return { phase, kills, seconds: rounded(this.#seconds()), drainSeconds, promises };
   }
 
-  async #drainQueue(): Promise<void> {
-    const { postfix } = this.#site;
-    const end = deadlineAfter(QUEUE_MS);
-    try {
-      // A message that moves from one queue folder to another while they are listed is in no list: a flush moves all of them.
-      for (let empty = 0; empty < EMPTY_LISTS; ) {
-        const isEmpty = (await postfix.queue()).length === 0;
-        empty = isEmpty ? empty + 1 : 0;
-        if (!isEmpty) await postfix.flush();
-        await sleep(isEmpty ? EMPTY_PAUSE_MS : POLL_MS, end.signal);
-      }
-    } finally {
-      end.dispose();
-    }
-  }
-
   async #report(): Promise<CrashRunReport> {
     const left = this.#temporaryFiles().length;
     await this.#ageTemporaryFiles();
-    await this.#drainQueue();
+    await emptyQueue(this.#site.postfix);
     const promises = await this.#promises.check(true);
     const recoveries = this.#recoveries.sort((a, b) => a - b);
-    const bounced = (await this.#site.postfix.log()).filter(line => line.includes("status=bounced"));
     return {
       seed: this.#options.seed,
-      kills: this.#kills,
-      killsByName: Object.fromEntries([...this.#killsByName].sort()),
-      unreached: this.#unreached,
+      ...this.#kills.report(),
       seconds: rounded(this.#seconds()),
       load: this.#load.counts,
-      violations: [...this.#load.violations, ...bounced],
+      violations: [...this.#load.violations, ...(await bounced(this.#site.postfix))],
       failedStarts: this.#killer.failedStarts,
       recoveryMs: {
         kills: recoveries.length,
@@ -252,11 +209,6 @@ class CrashRun {
   #seconds(): number {
     return (performance.now() - this.#started) / 1000;
   }
-}
-
-async function scrubFindings({ mairust }: Sidecar): Promise<readonly string[]> {
-  const { code, stdout, stderr } = await mairust(["scrub"]);
-  return code === 0 ? [] : [`scrub ended with ${code}: ${stdout}${stderr}`];
 }
 
 async function mustDo(

@@ -19,6 +19,9 @@ export const silentLog: Log = {
   child: () => silentLog,
 };
 
+/** A statement that is put together: names of tables cannot be parameters. */
+export const statement = (text: string): TemplateStringsArray => Object.assign([text], { raw: [text] });
+
 export interface TestDatabase {
   readonly db: Db;
   readonly dir: string;

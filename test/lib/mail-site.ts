@@ -1,17 +1,16 @@
 /** A whole mail host of one's own: private Postfix → sidecar → private Dovecot, for system tests. */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { ImapFlow } from "imapflow";
 import { createTransport } from "nodemailer";
 import { type Dovecot, startDovecot } from "../../src/mailhost/dovecot.ts";
 import { type Postfix, startPostfix } from "../../src/mailhost/postfix.ts";
 import { makeScratch } from "../../src/mailhost/scratch.ts";
 import { deadlineAfter } from "../../src/platform/deadline.ts";
 import { type Sidecar, type SidecarOptions, startSidecar } from "./sidecar.ts";
+import { PASSWORD, type WithImap, withImapAt } from "./site-imap.ts";
 
 const START_MS = 90_000;
 const QUEUE_MS = 60_000;
-export const PASSWORD = "secret";
 
 export interface MailSiteOptions extends Omit<SidecarOptions, "dir"> {
   /** Users who may log in at Dovecot. */
@@ -39,7 +38,7 @@ export interface MailSite {
   /** Flush and wait until Postfix's queue is empty. */
   drainQueue(): Promise<void>;
   /** Read with imapflow, through Dovecot or directly (master login). */
-  withImap<T>(user: string, way: "dovecot" | "direct", work: (client: ImapFlow) => Promise<T>): Promise<T>;
+  readonly withImap: WithImap;
   stop(): Promise<void>;
 }
 
@@ -131,18 +130,7 @@ export async function startMailSite(options: MailSiteOptions): Promise<MailSite>
       await postfix.waitQueueEmpty(end);
       end.dispose();
     },
-    async withImap(user, way, work) {
-      const client =
-        way === "dovecot"
-          ? imapClient(dovecot.imapPort, { user, pass: PASSWORD })
-          : imapClient(sidecar.imapPort, { user: "dovecot", pass: sidecar.masterPassword, authzid: user });
-      await client.connect();
-      try {
-        return await work(client);
-      } finally {
-        await client.logout().catch(() => client.close());
-      }
-    },
+    withImap: withImapAt(dovecot, sidecar),
     async stop() {
       await dovecot.stop();
       await postfix.stop();
@@ -151,16 +139,4 @@ export async function startMailSite(options: MailSiteOptions): Promise<MailSite>
       await scratch.remove();
     },
   };
-}
-
-function imapClient(port: number, auth: { user: string; pass: string; authzid?: string }): ImapFlow {
-  const loginMethod = auth.authzid === undefined ? {} : { loginMethod: "AUTH=PLAIN" };
-  return new ImapFlow({
-    host: "127.0.0.1",
-    port,
-    secure: false,
-    doSTARTTLS: false,
-    logger: false,
-    auth: { ...auth, ...loginMethod },
-  });
 }

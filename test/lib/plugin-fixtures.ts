@@ -50,6 +50,7 @@ export async function readFixtures(plugin: string): Promise<readonly Fixture[]> 
         (await readFile(join(folder, file), "latin1")).replace(/\r?\n/gu, "\r\n"),
         "latin1",
       );
+      // Written beside the tests that read them.
       const {
         envelope = {},
         settings = {},

@@ -1,13 +1,13 @@
 /** A mail host whose mail stays in Dovecot: private Postfix → sidecar → private Dovecot (maildir), a domain for each stage. */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { ImapFlow } from "imapflow";
+import type { ImapFlow } from "imapflow";
 import { type Dovecot, startDovecot } from "../../src/mailhost/dovecot.ts";
 import { type Postfix, startPostfix } from "../../src/mailhost/postfix.ts";
 import { makeScratch } from "../../src/mailhost/scratch.ts";
 import { deadlineAfter } from "../../src/platform/deadline.ts";
-import { PASSWORD } from "./mail-site.ts";
 import { type Sidecar, startSidecar } from "./sidecar.ts";
+import { PASSWORD, type WithImap, withImapAt } from "./site-imap.ts";
 
 const START_MS = 90_000;
 
@@ -30,8 +30,7 @@ export interface RelaySite {
   /** Dovecot's, as `relay.lmtp` has it. */
   readonly hop: string;
   stopDovecot(): Promise<void>;
-  /** `dovecot`: with the user's own password. `direct`: at the sidecar, as Dovecot would. */
-  withImap<T>(user: string, way: "dovecot" | "direct", work: (client: ImapFlow) => Promise<T>): Promise<T>;
+  readonly withImap: WithImap;
   stop(): Promise<void>;
 }
 
@@ -85,18 +84,7 @@ export async function startRelaySite(options: RelaySiteOptions): Promise<RelaySi
     dovecot,
     hop,
     stopDovecot,
-    async withImap(user, way, work) {
-      const client =
-        way === "dovecot"
-          ? imapClient(dovecot.imapPort, { user, pass: PASSWORD })
-          : imapClient(sidecar.imapPort, { user: "dovecot", pass: sidecar.masterPassword, authzid: user });
-      await client.connect();
-      try {
-        return await work(client);
-      } finally {
-        await client.logout().catch(() => client.close());
-      }
-    },
+    withImap: withImapAt(dovecot, sidecar),
     async stop() {
       await postfix.stop();
       await sidecar.stop();
@@ -104,12 +92,6 @@ export async function startRelaySite(options: RelaySiteOptions): Promise<RelaySi
       await scratch.remove();
     },
   };
-}
-
-function imapClient(port: number, auth: { user: string; pass: string; authzid?: string }): ImapFlow {
-  const loginMethod = auth.authzid === undefined ? {} : { loginMethod: "AUTH=PLAIN" };
-  const plain = { secure: false, doSTARTTLS: false, logger: false } as const;
-  return new ImapFlow({ host: "127.0.0.1", port, ...plain, auth: { ...auth, ...loginMethod } });
 }
 
 /** The bytes of all messages in INBOX, oldest first. */

@@ -11,6 +11,7 @@ import { after, before, test } from "node:test";
 import { makeScratch } from "../../src/mailhost/scratch.ts";
 import { deadlineAfter } from "../../src/platform/deadline.ts";
 import type { Db } from "../../src/store/db.ts";
+import { statement } from "../lib/database.ts";
 import { openEmbedded } from "../lib/promises-store.ts";
 import { type Sidecar, startSidecar } from "../lib/sidecar.ts";
 
@@ -246,7 +247,7 @@ test("who changed what is recorded before it is done, also what was refused, and
   );
   assert.equal((await json("audit", "--limit", "2")).length, 2);
   for (const change of ["update audit set actor = 'x'", "delete from audit", "truncate audit"])
-    await assert.rejects(db.run([change] as unknown as TemplateStringsArray), /append only/u);
+    await assert.rejects(db.run(statement(change)), /append only/u);
 });
 
 test("another master key opens what was sealed with the old one, and the service goes on with it", async () => {
@@ -323,9 +324,7 @@ test("no secret is found in logs, answers, errors, processes, the database, the 
   const tables = await db.query<{ name: string }>`
     select quote_ident(table_name) as name from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'`;
   for (const { name } of tables) {
-    const rows = await db.query<{ row: string }>([
-      `select to_jsonb(t)::text as row from ${name} t`,
-    ] as unknown as TemplateStringsArray);
+    const rows = await db.query<{ row: string }>(statement(`select to_jsonb(t)::text as row from ${name} t`));
     // bytea as hex: `\x…`.
     look(`table ${name}`, rows.map(({ row }) => row).join("\n"));
   }

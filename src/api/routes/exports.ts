@@ -1,7 +1,8 @@
 /** `/api/v1/exports`: what `export imap` writes down. */
+import { systemFlagNames } from "../../core/flag-names.ts";
 import type { ExportRecord } from "../../core/ports/transfer.ts";
 import * as exports from "../../services/exports.ts";
-import { flagSetOf, systemFlagNames } from "../../services/flags.ts";
+import { flagSetOf } from "../../services/flags.ts";
 import type { ServicePorts } from "../../services/ports.ts";
 import { type ExportBody, exportRoutes } from "../../wire/api/exports.ts";
 import type { App } from "../app-type.ts";

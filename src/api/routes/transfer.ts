@@ -2,8 +2,9 @@
 import { Readable } from "node:stream";
 import type { FastifyRequest } from "fastify";
 import { MairustError } from "../../core/errors.ts";
+import { systemFlagNames } from "../../core/flag-names.ts";
 import type { ImportRecord, SourceUids, Verification } from "../../core/ports/transfer.ts";
-import { flagSetOf, systemFlagNames } from "../../services/flags.ts";
+import { flagSetOf } from "../../services/flags.ts";
 import * as imports from "../../services/imports.ts";
 import type { ServicePorts } from "../../services/ports.ts";
 import {

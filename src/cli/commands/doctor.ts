@@ -9,9 +9,9 @@ import { type Client, connect } from "../client.ts";
 import type { CommandContext } from "../command.ts";
 import { EXIT } from "../exit-codes.ts";
 import { bold, type Column, printRows } from "../output.ts";
+import { placesOf } from "../site-options.ts";
 import type { Terminal } from "../standalone.ts";
 import { printable } from "../text.ts";
-import { placesOf } from "./setup.ts";
 
 /** Of domains and of accounts: what lies beyond is not looked at. */
 const MAX_PAGES = 100;

@@ -1,18 +1,12 @@
 /** `mairust export imap`: accounts into another IMAP server. Exit code 1: something failed; 2: mail was expunged meanwhile. */
-import { rateLimit } from "../../platform/rate.ts";
 import type { ImapExportMailboxReport, ImapExportReport } from "../../wire/transfer-calls.ts";
-import { connect } from "../client.ts";
 import type { CommandContext } from "../command.ts";
-import { asCommandError, EXIT, type ExitCode } from "../exit-codes.ts";
-import { eachAccount, parallelOf, rateOf } from "../many-accounts.ts";
-import { requiredArg } from "../numbers.ts";
-import { type Column, printRows } from "../output.ts";
-import { progressOf } from "../progress.ts";
-import { printable, printableJson, sizeText } from "../text.ts";
+import { EXIT, type ExitCode } from "../exit-codes.ts";
+import { type Column, printReport } from "../output.ts";
+import { printable, sizeText } from "../text.ts";
 import { exportCalls } from "../transfer-client.ts";
 import { SHOWN_PROBLEMS } from "./export.ts";
-import { mappings } from "./import.ts";
-import { type AccountJob, canonical, jobsOf, printAccounts } from "./transfer-accounts.ts";
+import { transferAccounts } from "./imap-accounts.ts";
 
 const MAILBOX_COLUMNS: readonly Column<ImapExportMailboxReport>[] = [
   { title: "MAILBOX", value: m => m.mailbox, min: 8 },
@@ -42,35 +36,12 @@ const COLUMNS: readonly Column<ImapExportReport>[] = [
 ];
 
 export async function imap(context: CommandContext): Promise<ExitCode> {
-  const { args, options, terminal, load } = context;
-  const { jobs, isMany } = jobsOf(requiredArg(args, 0, "the address"), options);
-  const dryRun = options.has("dryRun");
-  const maps = mappings(options.texts("map"));
-  const asked = { maps, dryRun, bytesPerSecond: rateOf(options), expunge: options.has("delete") };
-  const parallel = parallelOf(options);
-  const progress = progressOf(terminal, options);
-  const { client } = await connect(load);
-  const engines = await context.standalone.transfer();
-  const rate = rateLimit(asked.bytesPerSecond);
-  const one = async ({ account, login }: AccountJob, onProgress: typeof progress.step) =>
-    engines.exportImap({
-      ...asked,
-      ...{ account: await canonical(client, account), there: login, rate },
-      ...{ calls: exportCalls(client), onProgress },
-    });
-  const [single] = jobs;
-  if (!isMany && single !== undefined) {
-    const report = await one(single, progress.step).finally(() => progress.end());
-    print(context, report, dryRun);
-    return exportExit(report);
-  }
-  const names = jobs.map(job => job.account);
-  const work = (_: string, i: number, onProgress: typeof progress.step) =>
-    one(jobs[i] as AccountJob, onProgress);
-  const results = await eachAccount(names, parallel, progress, work, asCommandError).finally(() =>
-    progress.end(),
-  );
-  return printAccounts(context, results, COLUMNS, exportExit);
+  const expunge = context.options.has("delete");
+  return transferAccounts(context, {
+    run: (engines, client, options) =>
+      engines.exportImap({ ...options, expunge, calls: exportCalls(client) }),
+    ...{ print, columns: COLUMNS, exitOf: exportExit },
+  });
 }
 
 function exportExit(report: ImapExportReport): ExitCode {
@@ -79,9 +50,7 @@ function exportExit(report: ImapExportReport): ExitCode {
 }
 
 function print({ terminal, format }: CommandContext, report: ImapExportReport, dryRun: boolean): void {
-  if (format === "json" || format === "jsonl")
-    terminal.out(`${printableJson(report, format === "json" ? 2 : undefined)}\n`);
-  else printRows(terminal, format, report.mailboxes, MAILBOX_COLUMNS);
+  printReport(terminal, format, report, report.mailboxes, MAILBOX_COLUMNS);
   terminal.err(
     `${dryRun ? "would send" : "sent"} ${sum(report, m => m.copied)} of ${sum(report, m => m.found)} messages, ` +
       `${sum(report, m => m.already)} were there already, ${sum(report, m => m.removed_there)} were removed there, ` +

@@ -5,9 +5,9 @@ import { connect, segment } from "../client.ts";
 import type { CommandContext } from "../command.ts";
 import { EXIT, type ExitCode, usageError } from "../exit-codes.ts";
 import { requiredArg } from "../numbers.ts";
-import { type Column, printRows } from "../output.ts";
+import { type Column, printReport } from "../output.ts";
 import { progressOf } from "../progress.ts";
-import { printable, printableJson, sizeText } from "../text.ts";
+import { printable, sizeText } from "../text.ts";
 import { exportCalls } from "../transfer-client.ts";
 
 /** Messages that are named one by one; `-f json` has more. */
@@ -44,9 +44,7 @@ export async function maildir({
   const calls = exportCalls(client);
   const running = engines.exportMaildir({ folder, account, owner, dryRun, calls, onProgress: progress.step });
   const report = await running.finally(() => progress.end());
-  if (format === "json" || format === "jsonl")
-    terminal.out(`${printableJson(report, format === "json" ? 2 : undefined)}\n`);
-  else printRows(terminal, format, report.mailboxes, COLUMNS);
+  printReport(terminal, format, report, report.mailboxes, COLUMNS);
   const sum = (of: (mailbox: ExportMailboxReport) => number) =>
     report.mailboxes.reduce((total, mailbox) => total + of(mailbox), 0);
   const failed = sum(m => m.failed);

@@ -1,16 +1,11 @@
 /** `mairust import imap`: accounts of another IMAP server. Exit code 1: something failed; 2: the source changed meanwhile, run again. */
-import { rateLimit } from "../../platform/rate.ts";
 import type { ImportReport } from "../../wire/api/transfer.ts";
-import { connect } from "../client.ts";
 import type { CommandContext } from "../command.ts";
-import { asCommandError, type ExitCode } from "../exit-codes.ts";
-import { eachAccount, parallelOf, rateOf } from "../many-accounts.ts";
-import { requiredArg } from "../numbers.ts";
+import type { ExitCode } from "../exit-codes.ts";
 import type { Column } from "../output.ts";
-import { progressOf } from "../progress.ts";
 import { importCalls } from "../transfer-client.ts";
-import { choice, importExit, mappings, printImport } from "./import.ts";
-import { type AccountJob, canonical, jobsOf, printAccounts } from "./transfer-accounts.ts";
+import { transferAccounts } from "./imap-accounts.ts";
+import { choice, importExit, printImport } from "./import.ts";
 
 const sum = (
   report: ImportReport,
@@ -33,36 +28,10 @@ const COLUMNS: readonly Column<ImportReport>[] = [
 ];
 
 export async function imap(context: CommandContext): Promise<ExitCode> {
-  const { args, options, terminal, load } = context;
-  const { jobs, isMany } = jobsOf(requiredArg(args, 0, "the address"), options);
-  const dryRun = options.has("dryRun");
-  const asked = {
-    uids: choice(options.text("uids") ?? "keep", "uids", ["keep", "own"] as const),
-    maps: mappings(options.texts("map")),
-    ...{ final: false, dryRun, bytesPerSecond: rateOf(options) },
-  };
-  const parallel = parallelOf(options);
-  const progress = progressOf(terminal, options);
-  const { client } = await connect(load);
-  const engines = await context.standalone.transfer();
-  const rate = rateLimit(asked.bytesPerSecond);
-  const one = async ({ account, login }: AccountJob, onProgress: typeof progress.step) =>
-    engines.importImap({
-      ...asked,
-      ...{ account: await canonical(client, account), there: login, rate },
-      ...{ calls: importCalls(client), onProgress },
-    });
-  const [single] = jobs;
-  if (!isMany && single !== undefined) {
-    const report = await one(single, progress.step).finally(() => progress.end());
-    printImport(context, report, dryRun);
-    return importExit(report);
-  }
-  const names = jobs.map(job => job.account);
-  const work = (_: string, i: number, onProgress: typeof progress.step) =>
-    one(jobs[i] as AccountJob, onProgress);
-  const results = await eachAccount(names, parallel, progress, work, asCommandError).finally(() =>
-    progress.end(),
-  );
-  return printAccounts(context, results, COLUMNS, importExit);
+  const uids = choice(context.options.text("uids") ?? "keep", "uids", ["keep", "own"] as const);
+  return transferAccounts(context, {
+    run: (engines, client, options) =>
+      engines.importImap({ ...options, uids, final: false, calls: importCalls(client) }),
+    ...{ print: printImport, columns: COLUMNS, exitOf: importExit },
+  });
 }

@@ -5,9 +5,9 @@ import { connect } from "../client.ts";
 import type { CommandContext } from "../command.ts";
 import { EXIT, type ExitCode, usageError } from "../exit-codes.ts";
 import { requiredArg } from "../numbers.ts";
-import { type Column, printRows } from "../output.ts";
+import { type Column, printReport } from "../output.ts";
 import { progressOf } from "../progress.ts";
-import { printable, printableJson, sizeText } from "../text.ts";
+import { printable, sizeText } from "../text.ts";
 import { importCalls } from "../transfer-client.ts";
 
 /** Files that a table names one by one; `-f json` has more. */
@@ -78,9 +78,7 @@ export function printImport(
   report: ImportReport,
   dryRun: boolean,
 ): void {
-  if (format === "json" || format === "jsonl") {
-    terminal.out(`${printableJson(report, format === "json" ? 2 : undefined)}\n`);
-  } else printRows(terminal, format, report.mailboxes, COLUMNS);
+  printReport(terminal, format, report, report.mailboxes, COLUMNS);
   const sum = (of: (mailbox: ImportMailboxReport) => number) =>
     report.mailboxes.reduce((total, mailbox) => total + of(mailbox), 0);
   const verb = dryRun ? "would copy" : "copied";

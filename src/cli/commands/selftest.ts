@@ -9,10 +9,11 @@ import { sleep } from "../../platform/deadline.ts";
 import type { AccountBody } from "../../wire/api/accounts.ts";
 import type { PageBody } from "../../wire/api/common.ts";
 import type { TimelineBody } from "../../wire/api/messages.ts";
+import type { ImapLogin } from "../../wire/transfer-calls.ts";
 import { type Client, connect, segment } from "../client.ts";
 import type { CommandContext, Options } from "../command.ts";
 import { CommandError, EXIT, usageError } from "../exit-codes.ts";
-import { findByImap, type MailLogin, mailLogin } from "../imap-find.ts";
+import { findByImap, mailLogin } from "../imap-find.ts";
 import { sendByLmtp, sendBySmtp } from "../lmtp-client.ts";
 import { wholeOption } from "../numbers.ts";
 import { printable } from "../text.ts";
@@ -37,7 +38,7 @@ export async function selftest({ terminal, format, options, load }: CommandConte
   terminal.err(`sent to ${printable(to)} by ${sent.server} in ${ms()} ms: ${printable(sent.reply)}\n`);
   // Looked for in both places at a time: each delay is its own.
   const search = { isOver: login === undefined ? undefined : false };
-  const found = async (there: MailLogin) => {
+  const found = async (there: ImapLogin) => {
     const folder = await findByImap(there, messageId, endsAt).finally(() => {
       search.isOver = true;
     });
@@ -61,7 +62,7 @@ function throughOf(options: Options): "lmtp" | "postfix" {
   throw usageError(`--through takes lmtp or postfix, not "${printable(asked)}"`);
 }
 
-function loginOf(options: Options, to: string): MailLogin | undefined {
+function loginOf(options: Options, to: string): ImapLogin | undefined {
   const url = options.text("imap");
   if (url === undefined) return undefined;
   const passwordFile = options.text("passwordFile");

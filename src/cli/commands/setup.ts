@@ -3,38 +3,22 @@
  * addresses are done one after the other; the first that cannot be ends it with exit code 1, those before it stay.
  */
 import { loadConfig } from "../../platform/config/load.ts";
-import type {
-  AppliedPlan,
-  SiteChange,
-  SiteFinding,
-  SitePlaces,
-  SitePlan,
-  SiteState,
-  StageName,
-} from "../../wire/site-calls.ts";
+import type { AppliedPlan, SiteFinding, SitePlan, SiteState, StageName } from "../../wire/site-calls.ts";
 import type { CommandContext, Options } from "../command.ts";
 import { CommandError, EXIT, usageError } from "../exit-codes.ts";
 import { type Column, printRows } from "../output.ts";
+import { backupOf, placesOf } from "../site-options.ts";
+import { siteShell } from "../site-shell.ts";
 import type { Terminal } from "../standalone.ts";
 import { printable } from "../text.ts";
 
 const STAGES: readonly StageName[] = ["observe", "hooks", "mirror", "store"];
-const BACKUP = "/var/backups/mairust";
 
 const STATE_COLUMNS: readonly Column<SiteState>[] = [
   { title: "FOR", value: row => row.scope },
   { title: "POSTFIX", value: row => row.postfix },
   { title: "DOVECOT", value: row => row.dovecot },
 ];
-
-export function placesOf(options: Options): SitePlaces {
-  const postfixDir = options.text("postfixDir");
-  const dovecotConfig = options.text("dovecotConfig");
-  return {
-    ...(postfixDir === undefined ? {} : { postfixDir }),
-    ...(dovecotConfig === undefined ? {} : { dovecotConfig }),
-  };
-}
 
 export async function setup({
   terminal,
@@ -65,7 +49,7 @@ export async function setup({
       : await engines.plan(config, places, target);
     const applied =
       applying && plan.obstacles.length === 0
-        ? await engines.apply(config, places, plan, options.text("backup") ?? BACKUP)
+        ? await engines.apply(config, places, plan, backupOf(options))
         : undefined;
     results.push(resultOf(plan, undoing, applied));
     if (asText) printPlan(terminal, plan, undoing, applied);
@@ -127,24 +111,9 @@ function printPlan(
     terminal.out(`# ${name}: nothing to change\n`);
     return;
   }
-  terminal.out(`# ${name}: what --apply does\n${shell(plan.changes)}`);
-  terminal.out(`\n# what takes it back\n${shell(plan.undo, "# ")}`);
+  terminal.out(`# ${name}: what --apply does\n${siteShell(plan.changes)}`);
+  terminal.out(`\n# what takes it back\n${siteShell(plan.undo, "# ")}`);
 }
 
 const obstacleText = ({ what, cause, fix }: SiteFinding) =>
   `${printable(what)}\n  because: ${printable(cause)}\n  do: ${printable(fix)}\n`;
-
-/** @param mark  in front of each command: what undoes is not pasted by accident */
-function shell(changes: readonly SiteChange[], mark = ""): string {
-  const servers = [...new Set(changes.map(change => change.server))];
-  const lines = changes.flatMap(({ file, why, commands }) => [
-    `# ${file}${why === "" ? "" : `: ${why}`}`,
-    ...commands.map(command => `${mark}${command}`),
-  ]);
-  const reload = servers.map(server =>
-    server === "postfix"
-      ? `${mark}postfix check && postfix reload`
-      : `${mark}doveconf -n >/dev/null && doveadm reload`,
-  );
-  return [...lines, ...reload].map(line => `${printable(line)}\n`).join("");
-}

@@ -14,8 +14,8 @@ import { CommandError, EXIT, type ExitCode, usageError } from "../exit-codes.ts"
 import { loginAt } from "../imap-login.ts";
 import { killSwitch, lossCalls, makeAccount, removeAccount } from "../loss-client.ts";
 import { wholeOption } from "../numbers.ts";
-import { type Column, confirm, printRows } from "../output.ts";
-import { printable, printableJson } from "../text.ts";
+import { type Column, confirm, printReport } from "../output.ts";
+import { printable } from "../text.ts";
 
 const MAX_MESSAGES = 10_000;
 const MAX_RATE = 500;
@@ -202,15 +202,8 @@ async function runAt(
 }
 
 function print({ terminal, format }: CommandContext, report: LossReport): void {
-  if (format === "json" || format === "jsonl")
-    terminal.out(`${printableJson(report, format === "json" ? 2 : undefined)}\n`);
-  else
-    printRows(
-      terminal,
-      format,
-      report.steps.length > 1 ? [...report.steps, report.total] : report.steps,
-      COLUMNS,
-    );
+  const rows = report.steps.length > 1 ? [...report.steps, report.total] : report.steps;
+  printReport(terminal, format, report, rows, COLUMNS);
   for (const note of report.notes) terminal.err(`${printable(note)}\n`);
   for (const { why, recipient, queue_id: queueId, message_id: id } of report.missing.slice(0, SHOWN_MISSING))
     terminal.err(`  ${why}: ${printable(`${id} to ${recipient}, queue id ${queueId}`)}\n`);

@@ -2,19 +2,17 @@
  * `mairust verify`: an account here, or all of a domain, against the same on another IMAP server. Both are read over IMAP; the result is
  * kept by the service, account by account. Exit code 0: equal, 1: different.
  */
-import type { LoadedConfig } from "../../platform/config/load.ts";
 import type { VerifyDifference, VerifyMailbox, VerifyResult } from "../../wire/api/transfer.ts";
 import { MAX_REPORTED } from "../../wire/transfer.ts";
-import type { ImapLogin } from "../../wire/transfer-calls.ts";
 import { connect } from "../client.ts";
 import type { CommandContext } from "../command.ts";
-import { asCommandError, CommandError, EXIT, type ExitCode, usageError } from "../exit-codes.ts";
-import { hasUser, loginAt, secretOf } from "../imap-login.ts";
+import { asCommandError, EXIT, type ExitCode, usageError } from "../exit-codes.ts";
+import { hasUser, loginAt, loginHere } from "../imap-login.ts";
 import { eachAccount, parallelOf } from "../many-accounts.ts";
 import { requiredArg, wholeOption } from "../numbers.ts";
-import { type Column, printRows } from "../output.ts";
+import { type Column, printReport } from "../output.ts";
 import { progressOf } from "../progress.ts";
-import { printable, printableJson } from "../text.ts";
+import { printable } from "../text.ts";
 import { recordVerification } from "../transfer-client.ts";
 import { mappings } from "./import.ts";
 import { accountsOf, canonical, printAccounts } from "./transfer-accounts.ts";
@@ -93,27 +91,8 @@ export async function verify(context: CommandContext): Promise<ExitCode> {
 
 const exitOf = (result: VerifyResult): ExitCode => (result.differences_total === 0 ? EXIT.ok : EXIT.failed);
 
-/** Our own IMAP listener, as Dovecot logs in. @throws {CommandError} 78 */
-function loginHere({ config }: LoadedConfig, account: string): ImapLogin {
-  const spec = config.imap.listen.map(one => /^inet:(.+):(\d+)$/u.exec(one)).find(one => one !== null);
-  if (spec === undefined || spec === null)
-    throw new CommandError(EXIT.configuration, "imap.listen has no inet: address to read this side by");
-  const host = (spec[1] ?? "").replace(/^\[|\]$/gu, "");
-  return {
-    host: ["0.0.0.0", "::", "*"].includes(host) ? "127.0.0.1" : host,
-    port: Number(spec[2]),
-    secure: false,
-    verifyCertificate: true,
-    user: config.imap.master_user,
-    password: secretOf(config.imap.master_password_file, "imap.master_password_file"),
-    authorize: account,
-  };
-}
-
 function print({ terminal, format }: CommandContext, result: VerifyResult, shown: number): void {
-  if (format === "json" || format === "jsonl")
-    terminal.out(`${printableJson(result, format === "json" ? 2 : undefined)}\n`);
-  else printRows(terminal, format, result.mailboxes, COLUMNS);
+  printReport(terminal, format, result, result.mailboxes, COLUMNS);
   const total = result.differences_total;
   terminal.err(total === 0 ? `equal: ${messagesOf(result)} messages\n` : `different: ${total} differences\n`);
   for (const difference of result.differences.slice(0, shown))

@@ -55,3 +55,6 @@ export interface Directory {
   /** A domain by its name as received, in any spelling. Remembered for a moment. @throws {MairustError} `store_unavailable` */
   findDomain(name: string): Promise<Domain | undefined>;
 }
+
+/** What is there; makes no accounts. */
+export type KnownDirectory = Pick<Directory, "findAccount" | "findDomain">;

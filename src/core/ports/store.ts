@@ -42,7 +42,7 @@ export interface Delivery {
   readonly mailFrom: string;
   readonly targets: readonly DeliveryTarget[];
   /** A job that the commit makes when at least one copy is stored; its payload is `{}`, its message this one. */
-  readonly followUp?: "post_receive";
+  readonly followUp?: "post_receive" | undefined;
   /** Events of the whole message. */
   readonly events: readonly TimelineEvent[];
 }

@@ -52,7 +52,7 @@ export class StartedRead {
  * @throws {MairustError} `blob_missing`, `blob_damaged`
  */
 export async function startRead(
-  blobs: BlobStore,
+  blobs: Pick<BlobStore, "get">,
   digest: BlobDigest,
   range: ByteRange,
 ): Promise<StartedRead> {
@@ -80,7 +80,7 @@ export async function startRead(
 
 /** A whole range in memory; at most `limit` octets of it. */
 export async function readRange(
-  blobs: BlobStore,
+  blobs: Pick<BlobStore, "get">,
   digest: BlobDigest,
   range: ByteRange,
   limit: number,

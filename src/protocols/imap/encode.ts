@@ -1,24 +1,11 @@
 /**
  * How values look on the IMAP wire. Pure. Source: RFC 3501 §9 (string, flag-list, date-time, mailbox).
  */
-import {
-  FLAG_ANSWERED,
-  FLAG_DELETED,
-  FLAG_DRAFT,
-  FLAG_FLAGGED,
-  FLAG_SEEN,
-  type FlagSet,
-} from "../../core/ports/store.ts";
+import { systemFlagNames } from "../../core/flag-names.ts";
+import type { FlagSet } from "../../core/ports/store.ts";
 import { isAtom } from "./lexer.ts";
 import { encodeUtf7 } from "./utf7.ts";
 
-const SYSTEM_FLAGS: ReadonlyArray<readonly [bit: number, name: string]> = [
-  [FLAG_SEEN, "\\Seen"],
-  [FLAG_ANSWERED, "\\Answered"],
-  [FLAG_FLAGGED, "\\Flagged"],
-  [FLAG_DELETED, "\\Deleted"],
-  [FLAG_DRAFT, "\\Draft"],
-];
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /** `"…"`; octets that no quoted string may hold become `?`, so nothing can break the line. */
@@ -33,8 +20,7 @@ export function wireMailbox(name: string): string {
 
 /** Flags separated by spaces, without parentheses. Keywords that are no atoms cannot be shown and are left out. */
 export function flagNames(flags: FlagSet): string {
-  const names: string[] = [];
-  for (const [bit, name] of SYSTEM_FLAGS) if ((flags.system & bit) !== 0) names.push(name);
+  const names: string[] = systemFlagNames(flags.system);
   for (const keyword of flags.keywords) if (isAtom(keyword)) names.push(keyword);
   return names.join(" ");
 }

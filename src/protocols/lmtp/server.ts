@@ -12,7 +12,7 @@ import type { Deadline } from "../../core/deadline.ts";
 import { toMairustError } from "../../core/errors.ts";
 import type { MessageIntake } from "../../core/ports/intake.ts";
 import type { Log } from "../../core/ports/log.ts";
-import { within } from "../../platform/deadline.ts";
+import { OpenConnections } from "../../platform/open-connections.ts";
 import { createLibraryServer, type LibraryServer, LmtpConnection } from "./library-overrides.ts";
 import { DEFAULT_LIMITS, type LmtpLimits } from "./limits.ts";
 import { DRAINING, type Reply, renderReply, TOO_MANY_CONNECTIONS } from "./reply.ts";
@@ -76,19 +76,16 @@ class Connections implements LmtpServer {
   readonly #config: LmtpServerConfig;
   readonly #limits: LmtpLimits;
   readonly #log: Log;
-  readonly #metrics: LmtpMetrics;
   readonly #library: LibraryServer;
   readonly #isTrusted: (peer: string) => boolean;
   readonly #sessionOptions: SessionOptions;
-  readonly #open = new Set<LmtpConnection>();
+  readonly #open: OpenConnections<LmtpConnection>;
   readonly #refused = new Set<Socket>();
-  readonly #waitingForEmpty = new Set<() => void>();
-  #draining = false;
 
   constructor({ config, intake, log, metrics }: LmtpServerParts) {
     this.#config = config;
     this.#log = log;
-    this.#metrics = metrics;
+    this.#open = new OpenConnections(open => metrics.connections(open));
     const limits: LmtpLimits = { ...DEFAULT_LIMITS, ...config.limits };
     this.#limits = limits;
     this.#library = createLibraryServer({ hostname: config.hostname, limits, tls: config.tls }, log);
@@ -118,7 +115,7 @@ class Connections implements LmtpServer {
 
   handleConnection(socket: Socket): void {
     if (socket.destroyed) return;
-    if (this.#draining) {
+    if (this.#open.draining) {
       this.#refuse(socket, DRAINING);
       return;
     }
@@ -140,24 +137,14 @@ class Connections implements LmtpServer {
   }
 
   async drain(deadline: Deadline): Promise<void> {
-    this.#draining = true;
-    for (const connection of this.#open) connection.drain();
-    const { promise, forget } = this.#empty();
-    try {
-      await within(promise, deadline);
-    } catch {
-      // Only the deadline rejects; who drains decides what becomes of the rest.
+    if (!(await this.#open.drain(deadline)))
       this.#log.warn("lmtp.drain_incomplete", { connections: this.#open.size });
-    } finally {
-      forget();
-    }
   }
 
   async close(): Promise<void> {
-    this.#draining = true;
-    for (const connection of [...this.#open]) connection.destroy();
+    const closed = this.#open.close();
     for (const socket of [...this.#refused]) socket.destroy();
-    await this.#empty().promise;
+    await closed;
   }
 
   reloadTls(tls: { readonly key: string | Buffer; readonly cert: string | Buffer }): void {
@@ -170,11 +157,10 @@ class Connections implements LmtpServer {
     const connection: LmtpConnection = new LmtpConnection(this.#library, socket, {
       limits: this.#limits,
       log: this.#log,
-      onClosed: () => this.#forget(connection),
+      onClosed: () => this.#open.forget(connection),
       createSession: port => new LmtpSession(port, peer, this.#sessionOptions),
     });
     this.#open.add(connection);
-    this.#metrics.connections(this.#open.size);
     connection.init();
   }
 
@@ -190,24 +176,5 @@ class Connections implements LmtpServer {
     socket.setTimeout(this.#limits.refusedLingerMs, () => socket.destroy());
     socket.resume();
     socket.end(renderReply(reply));
-  }
-
-  #forget(connection: LmtpConnection): void {
-    if (!this.#open.delete(connection)) return;
-    this.#metrics.connections(this.#open.size);
-    if (this.#open.size > 0) return;
-    for (const wake of this.#waitingForEmpty) wake();
-    this.#waitingForEmpty.clear();
-  }
-
-  /** Resolves when no connection is open; `forget` gives the wait up. */
-  #empty(): { readonly promise: Promise<void>; forget(): void } {
-    if (this.#open.size === 0) return { promise: Promise.resolve(), forget: () => {} };
-    let wake = (): void => {};
-    const promise = new Promise<void>(resolve => {
-      wake = resolve;
-      this.#waitingForEmpty.add(wake);
-    });
-    return { promise, forget: () => this.#waitingForEmpty.delete(wake) };
   }
 }

@@ -12,8 +12,8 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { Deadline } from "../../core/deadline.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type { MilterDecider } from "../../core/ports/milter.ts";
-import { within } from "../../platform/deadline.ts";
 import { addressesIn } from "../../platform/networks.ts";
+import { OpenConnections } from "../../platform/open-connections.ts";
 import { MilterConnection } from "./connection.ts";
 import { DEFAULT_LIMITS, type MilterLimits } from "./limits.ts";
 import { type MilterMetrics, MilterSession, type SessionOptions } from "./session.ts";
@@ -68,16 +68,13 @@ export function createMilterServer(parts: MilterServerParts): MilterServer {
 class Connections implements MilterServer {
   readonly #config: MilterServerConfig;
   readonly #log: Log;
-  readonly #metrics: MilterMetrics;
   readonly #sessionOptions: SessionOptions;
-  readonly #open = new Set<MilterConnection>();
-  readonly #waitingForEmpty = new Set<() => void>();
-  #draining = false;
+  readonly #open: OpenConnections<MilterConnection>;
 
   constructor({ config, decider, log, metrics }: MilterServerParts) {
     this.#config = config;
     this.#log = log;
-    this.#metrics = metrics;
+    this.#open = new OpenConnections(open => metrics.connections(open));
     this.#sessionOptions = {
       get chainTimeoutMs() {
         return config.chainTimeoutMs;
@@ -96,8 +93,9 @@ class Connections implements MilterServer {
 
   handleConnection(socket: Socket): void {
     if (socket.destroyed) return;
-    if (this.#draining || this.#open.size >= this.#config.connections) {
-      if (!this.#draining) this.#log.warn("milter.too_many_connections", { connections: this.#open.size });
+    if (this.#open.draining || this.#open.size >= this.#config.connections) {
+      if (!this.#open.draining)
+        this.#log.warn("milter.too_many_connections", { connections: this.#open.size });
       socket.on("error", error => this.#log.debug("milter.socket", { reason: error.message }));
       socket.destroy();
       return;
@@ -107,11 +105,10 @@ class Connections implements MilterServer {
       idleMs: this.#sessionOptions.limits.idleMs,
       lingerMs: this.#sessionOptions.limits.lingerMs,
       log: this.#log,
-      onClosed: () => this.#forget(connection),
+      onClosed: () => this.#open.forget(connection),
       createSession: (port, kind) => new MilterSession(port, kind, this.#sessionOptions),
     });
     this.#open.add(connection);
-    this.#metrics.connections(this.#open.size);
     connection.start();
   }
 
@@ -120,41 +117,11 @@ class Connections implements MilterServer {
   }
 
   async drain(deadline: Deadline): Promise<void> {
-    this.#draining = true;
-    for (const connection of [...this.#open]) connection.drain();
-    const { promise, forget } = this.#empty();
-    try {
-      await within(promise, deadline);
-    } catch {
-      // Only the deadline rejects; who drains decides what becomes of the rest.
+    if (!(await this.#open.drain(deadline)))
       this.#log.warn("milter.drain_incomplete", { connections: this.#open.size });
-    } finally {
-      forget();
-    }
   }
 
-  async close(): Promise<void> {
-    this.#draining = true;
-    for (const connection of [...this.#open]) connection.destroy();
-    await this.#empty().promise;
-  }
-
-  #forget(connection: MilterConnection): void {
-    if (!this.#open.delete(connection)) return;
-    this.#metrics.connections(this.#open.size);
-    if (this.#open.size > 0) return;
-    for (const wake of this.#waitingForEmpty) wake();
-    this.#waitingForEmpty.clear();
-  }
-
-  /** Resolves when no connection is open; `forget` gives the wait up. */
-  #empty(): { readonly promise: Promise<void>; forget(): void } {
-    if (this.#open.size === 0) return { promise: Promise.resolve(), forget: () => {} };
-    let wake = (): void => {};
-    const promise = new Promise<void>(resolve => {
-      wake = resolve;
-      this.#waitingForEmpty.add(wake);
-    });
-    return { promise, forget: () => this.#waitingForEmpty.delete(wake) };
+  close(): Promise<void> {
+    return this.#open.close();
   }
 }

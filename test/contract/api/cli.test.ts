@@ -4,10 +4,9 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { after, before, test } from "node:test";
 import { Client } from "../../../src/cli/client.ts";
-import { runCommandLine } from "../../../src/cli/run.ts";
 import { authorTools } from "../../../src/compose/author.ts";
 import { packageRoot } from "../../../src/platform/package-root.ts";
-import { captured, surroundings } from "../../unit/cli/terminal.ts";
+import { command } from "./command.ts";
 import { type RunningService, startService } from "./service.ts";
 
 let running: RunningService;
@@ -16,12 +15,9 @@ before(async () => {
 });
 after(() => running.stop());
 
-async function run(args: readonly string[], stdin?: Buffer) {
-  const terminal = captured({ columns: 160, ...(stdin === undefined ? {} : { stdin }) });
-  const around = surroundings(terminal, { author: async () => authorTools });
-  const code = await runCommandLine(["--config", running.site.configFile, ...args], around);
-  return { code, out: terminal.printed(), err: terminal.complained() };
-}
+const standalone = { author: async () => authorTools };
+const run = (args: readonly string[], stdin?: Buffer) =>
+  command(running.site.configFile, args, { columns: 160, stdin, standalone });
 
 const json = async (...args: string[]) => JSON.parse((await run([...args, "-f", "json"])).out);
 

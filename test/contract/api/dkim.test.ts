@@ -4,10 +4,9 @@ import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypt
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { runCommandLine } from "../../../src/cli/run.ts";
 import type { DkimKeyBody } from "../../../src/wire/api/dkim.ts";
 import { DnsServer } from "../../lib/dns-server.ts";
-import { captured, surroundings } from "../../unit/cli/terminal.ts";
+import { command } from "./command.ts";
 import { type RunningService, startService } from "./service.ts";
 
 let running: RunningService;
@@ -21,11 +20,7 @@ after(async () => {
   await dns?.stop();
 });
 
-async function run(...args: string[]) {
-  const terminal = captured({ columns: 160 });
-  const code = await runCommandLine(["--config", running.site.configFile, ...args], surroundings(terminal));
-  return { code, out: terminal.printed(), err: terminal.complained() };
-}
+const run = (...args: readonly string[]) => command(running.site.configFile, args, { columns: 160 });
 
 const keys = async () => {
   const { body } = await running.ask("GET", "/api/v1/domains/example.test/dkim");

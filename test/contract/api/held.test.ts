@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, test } from "node:test";
-import { runCommandLine } from "../../../src/cli/run.ts";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
 import { accountId, blobDigest, messageId } from "../../../src/core/ids.ts";
 import { DELIVER } from "../../../src/core/merge.ts";
@@ -14,8 +13,8 @@ import { uuid7Generator } from "../../../src/platform/uuid7.ts";
 import type { Db } from "../../../src/store/db.ts";
 import { createHolds } from "../../../src/store/holds.ts";
 import { silentLog } from "../../lib/database.ts";
-import { captured, surroundings } from "../../unit/cli/terminal.ts";
 import { atMilter, BY } from "../holds/held-mail.ts";
+import { command } from "./command.ts";
 import { type RunningService, startService } from "./service.ts";
 
 const ADDRESS = "taro@example.test";
@@ -96,11 +95,7 @@ async function hold(isAtMilter = false, change: Partial<NewHold> = {}, bytes = t
   return held?.heldId ?? "";
 }
 
-async function run(...args: string[]) {
-  const terminal = captured({ columns: 160 });
-  const code = await runCommandLine(["--config", running.site.configFile, ...args], surroundings(terminal));
-  return { code, out: terminal.printed(), err: terminal.complained() };
-}
+const run = (...args: readonly string[]) => command(running.site.configFile, args, { columns: 160 });
 
 test("held mail is listed and shown, decoded and without anything that a browser would run", async () => {
   const id = await hold();

@@ -3,10 +3,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { runCommandLine } from "../../../src/cli/run.ts";
 import { makeScratch } from "../../../src/mailhost/scratch.ts";
 import { LmtpTestClient } from "../../lib/lmtp-client.ts";
-import { captured, surroundings } from "../../unit/cli/terminal.ts";
+import { command } from "./command.ts";
 import { type RunningService, startService } from "./service.ts";
 
 const ID = "com.example.fickle";
@@ -58,11 +57,7 @@ after(async () => {
   await scratch.remove();
 });
 
-async function run(...args: readonly string[]) {
-  const terminal = captured({ columns: 200 });
-  const code = await runCommandLine(["--config", running.site.configFile, ...args], surroundings(terminal));
-  return { code, out: terminal.printed(), err: terminal.complained() };
-}
+const run = (...args: readonly string[]) => command(running.site.configFile, args);
 
 /** @returns the calls of the hook, from the timeline */
 async function deliver(to: string, subject: string): Promise<readonly Record<string, unknown>[]> {

@@ -3,9 +3,8 @@ import assert from "node:assert/strict";
 import { appendFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { runCommandLine } from "../../../src/cli/run.ts";
 import { LmtpTestClient } from "../../lib/lmtp-client.ts";
-import { captured, surroundings } from "../../unit/cli/terminal.ts";
+import { command } from "./command.ts";
 import { type Answer, type RunningService, startService } from "./service.ts";
 
 const PLUGIN = "com.example.mairust.hello-world";
@@ -26,11 +25,7 @@ const change = async (name: string, body: unknown, query = "", etag?: string) =>
 const remove = async (name: string) =>
   ask("DELETE", `${HOOKS}/${name}`, { headers: { "if-match": await etagOf(name) } });
 
-async function run(...args: readonly string[]) {
-  const terminal = captured({ columns: 200 });
-  const code = await runCommandLine(["--config", running.site.configFile, ...args], surroundings(terminal));
-  return { code, out: terminal.printed(), err: terminal.complained() };
-}
+const run = (...args: readonly string[]) => command(running.site.configFile, args);
 
 const delivered = { count: 0 };
 

@@ -1,10 +1,9 @@
 /** Jobs and search texts in the whole service: what arrives is found by its text, and jobs are seen by API, command line and metrics. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { runCommandLine } from "../../../src/cli/run.ts";
 import { sleep } from "../../../src/platform/deadline.ts";
 import type { JobBody } from "../../../src/wire/api/jobs.ts";
-import { captured, surroundings } from "../../unit/cli/terminal.ts";
+import { command } from "./command.ts";
 import { type RunningService, startService } from "./service.ts";
 
 const UNTIL_MS = 60_000;
@@ -16,11 +15,7 @@ before(async () => {
 });
 after(() => running.stop());
 
-async function run(...args: string[]) {
-  const terminal = captured({ columns: 160 });
-  const code = await runCommandLine(["--config", running.site.configFile, ...args], surroundings(terminal));
-  return { code, out: terminal.printed(), err: terminal.complained() };
-}
+const run = (...args: readonly string[]) => command(running.site.configFile, args, { columns: 160 });
 
 async function foundBy(query: string): Promise<string> {
   const end = performance.now() + UNTIL_MS;

@@ -42,7 +42,7 @@ test("a message is stored exactly as it came, whatever its bytes, with flags and
   const added = await ask("POST", `${mailbox("Archive")}${query}`, { message });
   assert.equal(added.status, 201);
   assert.equal(added.body.size_bytes, message.length);
-  const shown = (await ask("GET", `/api/v1/messages/${added.body.id}`)).body as unknown as MessageBody;
+  const shown = (await ask<MessageBody>("GET", `/api/v1/messages/${added.body.id}`)).body;
   const [place] = shown.places;
   assert.deepEqual(
     [place?.account, place?.mailbox, place?.uid, place?.flags, place?.tags, place?.internal_date],
@@ -65,7 +65,7 @@ test("that somebody opened a message is in the audit log: one each time, a mailb
   await ask("GET", `${mailbox("Junk")}/1/raw`);
   await ask("GET", `${mailbox("Junk")}/1/raw`);
   const rows = async (query: string) =>
-    ((await ask("GET", `/api/v1/admin/audit?${query}`)).body as unknown as PageBody<AuditBody>).items;
+    (await ask<PageBody<AuditBody>>("GET", `/api/v1/admin/audit?${query}`)).body.items;
   assert.deepEqual(
     (await rows(`object=${body.id}`)).map(({ actor, action, detail }) => [actor, action, detail]),
     Array(2).fill(["local", "message.read", { account: "taro@example.test", mailbox: "Junk", uid: 1 }]),
@@ -171,9 +171,12 @@ test("search pages newest first, and a message that comes in between moves nothi
 test("the timeline is found by message id and by Message-ID field, and unknown ids are not found", async () => {
   const added = await ask("POST", mailbox(), { message: mail("timeline of it") });
   for (const id of [String(added.body.id), "<timeline.of.it@sender.test>", "timeline.of.it@sender.test"]) {
-    const { status, body } = await ask("GET", `/api/v1/messages/${encodeURIComponent(id)}/timeline`);
+    const { status, body } = await ask<TimelineBody>(
+      "GET",
+      `/api/v1/messages/${encodeURIComponent(id)}/timeline`,
+    );
     assert.equal(status, 200, id);
-    const kinds = (body as unknown as TimelineBody).events.map(event => event.kind);
+    const kinds = body.events.map(event => event.kind);
     assert.deepEqual(kinds, ["added", "stored"]);
   }
   for (const id of ["nope", "00000000-0000-7000-8000-000000000000"]) {

@@ -5,11 +5,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { runCommandLine } from "../../../src/cli/run.ts";
 import { generateKey } from "../../../src/plugins/package/keys.ts";
 import type { PluginDetailBody } from "../../../src/wire/api/plugin-lifecycle.ts";
-import { captured, surroundings } from "../../unit/cli/terminal.ts";
 import { type HttpPlugin, startHttpPlugin } from "../runtimes/fixtures/http-plugin.ts";
+import { command } from "./command.ts";
 import { type RunningService, startService } from "./service.ts";
 
 const ID = "com.example.called";
@@ -57,11 +56,7 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-async function run(...args: string[]) {
-  const terminal = captured({ columns: 200 });
-  const code = await runCommandLine(["--config", running.site.configFile, ...args], surroundings(terminal));
-  return { code, out: terminal.printed(), err: terminal.complained() };
-}
+const run = (...args: readonly string[]) => command(running.site.configFile, args);
 
 const rotate = (id: string, query = "") =>
   running.ask("POST", `/api/v1/admin/plugins/${id}/secrets/rotate${query}`);

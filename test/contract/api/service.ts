@@ -8,12 +8,12 @@ import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import type { Db } from "../../../src/store/db.ts";
 import { openEmbedded } from "../../lib/promises-store.ts";
 
-export interface Answer {
+export interface Answer<B = Readonly<Record<string, unknown>>> {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly bytes: Buffer;
   /** The body as JSON. */
-  readonly body: Readonly<Record<string, unknown>>;
+  readonly body: B;
 }
 
 export interface AskOptions {
@@ -27,7 +27,8 @@ export interface AskOptions {
 export interface RunningService {
   readonly service: Service;
   readonly site: Site;
-  ask(method: string, path: string, options?: AskOptions): Promise<Answer>;
+  /** `B`: what the body is taken for; the API checks its own answers. */
+  ask<B = Answer["body"]>(method: string, path: string, options?: AskOptions): Promise<Answer<B>>;
   /** Connections of the test's own to its database. */
   database(): Promise<Db>;
   stop(): Promise<void>;
@@ -65,7 +66,7 @@ export async function startService(overrides: readonly string[] = []): Promise<R
   };
 }
 
-function ask(socketPath: string, method: string, path: string, options: AskOptions): Promise<Answer> {
+function ask<B>(socketPath: string, method: string, path: string, options: AskOptions): Promise<Answer<B>> {
   const payload = options.message ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
   const type = options.message === undefined ? "application/json" : "message/rfc822";
   const [host, port] = options.tcp?.split(":") ?? [];

@@ -7,13 +7,11 @@ import { writeFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { runCommandLine } from "../../../src/cli/run.ts";
 import type { Standalone } from "../../../src/cli/standalone.ts";
 import type { VerifyResult } from "../../../src/wire/api/transfer.ts";
-import type { SiteEngines, SitePlan } from "../../../src/wire/site-calls.ts";
-import type { ImapExportOptions, TransferEngines, VerifyOptions } from "../../../src/wire/transfer-calls.ts";
-import { captured, surroundings } from "../../unit/cli/terminal.ts";
+import { command } from "./command.ts";
 import { type Answer, type AskOptions, type RunningService, startService } from "./service.ts";
+import { compared, engines, servers } from "./stage-engines.ts";
 
 let running: RunningService;
 let hop: Server;
@@ -60,17 +58,6 @@ async function domain(name: string, stage: string, locals: readonly string[] = [
   for (const local of locals)
     await ask("POST", "/api/v1/accounts", { body: { address: `${local}@${name}` } });
   return name;
-}
-
-const MAILBOX = {
-  ...{ mailbox: "INBOX", there: "INBOX", messages: 0, messages_there: 0, same: 0, missing: 0, extra: 0 },
-  ...{ bytes_differ: 0, flags_differ: 0, dates_differ: 0, uids_differ: 0, uid_validity_differs: false },
-  matched_by: "digest" as const,
-};
-
-function compared(counts: Partial<VerifyResult["mailboxes"][number]> = {}): VerifyResult {
-  const total = (counts.extra ?? 0) + (counts.flags_differ ?? 0) + (counts.missing ?? 0);
-  return { mailboxes: [{ ...MAILBOX, ...counts }], differences: [], differences_total: total, seconds: 0 };
 }
 
 async function verified(
@@ -197,14 +184,11 @@ test("down from store needs what is only here to be there, and an account follow
 
 // ---------------------------------------------------------------- by command
 
-async function run(args: readonly string[], standalone: Partial<Standalone> = {}, isTerminal = false) {
-  const terminal = captured({ columns: 160, isTerminal });
-  const around = surroundings(terminal, standalone);
-  const code = await runCommandLine(["--config", running.site.configFile, ...args], around);
-  return { code, out: terminal.printed(), err: terminal.complained() };
-}
+const run = (args: readonly string[], standalone: Partial<Standalone> = {}, isTerminal = false) =>
+  command(running.site.configFile, args, { columns: 160, isTerminal, standalone });
 
 const SAME = ["--sidecar-only", "--yes"];
+const stageOf = async (scope: string) => (await shown(scope)).stage;
 
 test("stage show and set: tables, JSON, exit codes, and no change without a yes", async () => {
   const name = await domain("cli.test", "hooks", ["ann"]);
@@ -233,33 +217,9 @@ test("stage show and set: tables, JSON, exit codes, and no change without a yes"
     assert.equal((await run(["stage", "set", ...wrong, ...SAME])).code, 64, wrong.join(" "));
 });
 
-/** Servers that lack one line for each stage but the one they are in; `log` has what was done, with the stage at that time. */
-function servers(scope: string) {
-  const state = { stage: "", log: [] as string[] };
-  const engines: SiteEngines = {
-    inspect: () => Promise.reject(new Error("not asked")),
-    undo: () => Promise.reject(new Error("not asked")),
-    planUndo: () => Promise.reject(new Error("not asked")),
-    async plan(_config, places, target) {
-      const line = { server: "postfix" as const, file: "main.cf", why: "it needs it" };
-      const changes = [{ ...line, commands: [`postconf -e stage=${target.stage}`], lines: [] }];
-      const undo = [{ ...line, commands: [`postconf -X stage`], lines: [] }];
-      state.log.push(`plan ${target.stage} ${places.postfixDir ?? ""}`.trim());
-      const missing = state.stage === target.stage ? [] : changes;
-      return { target, changes: missing, undo, obstacles: [], files: [] } as SitePlan;
-    },
-    async apply(_config, _places, plan, backupDir) {
-      state.stage = plan.target.stage;
-      state.log.push(`apply ${plan.target.stage} while ${(await shown(scope)).stage}`);
-      return { backup: backupDir, changed: ["main.cf"], reloaded: [] };
-    },
-  } as SiteEngines;
-  return { state, standalone: { site: async () => engines } };
-}
-
 test("up: the servers come first, by hand or with --apply; down: the stage does", async () => {
   const name = await domain("order.test", "observe", ["ann"]);
-  const { state, standalone } = servers(name);
+  const { state, standalone } = servers(name, stageOf);
   const refused = await run(["stage", "set", name, "hooks", "--yes"], standalone);
   assert.equal(refused.code, 1);
   assert.match(refused.err, /postconf -e stage=hooks[\s\S]*# postconf -X stage[\s\S]*nothing was changed/u);
@@ -287,7 +247,7 @@ test("up: the servers come first, by hand or with --apply; down: the stage does"
 
 test("a next hop that is given is known before mail comes by the new routes", async () => {
   await ask("POST", "/api/v1/domains", { body: { name: "routes.test", stage: "observe" } });
-  const { state, standalone } = servers("routes.test");
+  const { state, standalone } = servers("routes.test", stageOf);
   const seen: unknown[] = [];
   const watching: Partial<Standalone> = {
     async site() {
@@ -308,41 +268,6 @@ test("a next hop that is given is known before mail comes by the new routes", as
   assert.deepEqual([done.code, seen, state.log.at(-1)], [0, [relay], "apply hooks while observe"]);
 });
 
-/** Engines over an imagined server there: what of ours is there, and what the passes were asked. */
-function engines(scope: string, onPass: (n: number) => Promise<{ copied?: number; failed?: number }>) {
-  const log: string[] = [];
-  /** Messages of INBOX that each pass is about. */
-  const seen: number[] = [];
-  const made = {
-    importMaildir: () => Promise.reject(new Error("not asked")),
-    exportMaildir: () => Promise.reject(new Error("not asked")),
-    async exportImap(options: ImapExportOptions & { expunge?: boolean }) {
-      const passes = log.filter(line => line.startsWith("pass")).length;
-      const { copied = 0, failed = 0 } = await onPass(passes);
-      const boxes = await options.calls.mailboxes(options.account);
-      const page = await options.calls.messages(options.account, "INBOX", null);
-      seen.push(page.items.length);
-      log.push(
-        `pass ${options.account} by ${options.there.user} in ${(await shown(scope)).stage}${options.expunge ? " expunging" : ""}${options.dryRun ? " dry" : ""}`,
-      );
-      assert.ok(boxes.some(box => box.name === "INBOX"));
-      const mailbox = {
-        ...{ mailbox: "INBOX", folder: "INBOX", found: 0, already: 0, copied_bytes: 0, gone: 0 },
-        copied,
-        failed,
-      };
-      const problems = failed > 0 ? [{ mailbox: "INBOX", uid: 1, reason: "too large" }] : [];
-      return { mailboxes: [mailbox], problems, notes: [], changed: false, seconds: 0 };
-    },
-    async verify({ here, there, ignoreUids }: VerifyOptions) {
-      log.push(`verify ${here.authorize} in ${(await shown(scope)).stage}`);
-      assert.deepEqual([there.authorize, ignoreUids], [here.authorize, true]);
-      return compared();
-    },
-  };
-  return { log, seen, standalone: { transfer: async () => made as unknown as TransferEngines } };
-}
-
 test("down from store: mail goes back until nothing is new, the stage turns, the rest follows, then the servers", async () => {
   const name = await domain("back.test", "store", ["ann", "own"]);
   await set("own@back.test", { stage: "store", without_verify: true });
@@ -352,8 +277,8 @@ test("down from store: mail goes back until nothing is new, the stage turns, the
   const set2 = ["stage", "set", name, "mirror", "--yes"];
   assert.match((await run([...set2, "--sidecar-only"])).err, /--against is missing/u);
   assert.match((await run([...set2, "--sidecar-only", ...against])).err, /--master-user is missing/u);
-  const site = servers(name);
-  const carrying = engines(name, async n => {
+  const site = servers(name, stageOf);
+  const carrying = engines(name, stageOf, async n => {
     if (n > 0) return {};
     const path = "/api/v1/accounts/ann%40back.test/mailboxes/INBOX/messages";
     assert.equal(
@@ -379,7 +304,7 @@ test("down from store: mail goes back until nothing is new, the stage turns, the
   assert.deepEqual([stage, carried.length, carried[0].copied, carried[0].passes], ["mirror", 1, 3, 4]);
   assert.match(done.err, /waiting \d+ s for mail that was accepted before/u);
   // Run again, it looks for what is left, and nothing else.
-  const again = engines(name, async () => ({}));
+  const again = engines(name, stageOf, async () => ({}));
   assert.equal((await run([...set2, ...full], { ...site.standalone, ...again.standalone })).code, 0);
   assert.ok(again.log.every(line => / in mirror$/u.test(line)));
 });
@@ -390,7 +315,7 @@ test("down from store: what cannot be carried back keeps the stage where it is, 
   writeFileSync(password, "secret\n");
   const args = ["stage", "set", name, "mirror", "--sidecar-only", "--against", "imap://127.0.0.1:9"];
   const login = ["--password-file", password, "--master-user", "admin"];
-  const failing = engines(name, async () => ({ failed: 1 }));
+  const failing = engines(name, stageOf, async () => ({ failed: 1 }));
   const tried = await run([...args, ...login, "--dry-run"], failing.standalone);
   assert.deepEqual([tried.code, failing.log], [0, ["pass ann@stuck.test by admin in store expunging dry"]]);
   const refused = await run([...args, ...login, "--yes"], failing.standalone);

@@ -1,9 +1,8 @@
 /** What a real plugin did to stored mail, taken back through the API and the command line of a whole service. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { runCommandLine } from "../../../src/cli/run.ts";
 import { LmtpTestClient } from "../../lib/lmtp-client.ts";
-import { captured, surroundings } from "../../unit/cli/terminal.ts";
+import { command } from "./command.ts";
 import { type RunningService, startService } from "./service.ts";
 
 const PLUGIN = "com.example.mairust.hello-world";
@@ -15,11 +14,7 @@ before(async () => {
 });
 after(() => running.stop());
 
-async function run(...args: readonly string[]) {
-  const terminal = captured({ columns: 200 });
-  const code = await runCommandLine(["--config", running.site.configFile, ...args], surroundings(terminal));
-  return { code, out: terminal.printed(), err: terminal.complained() };
-}
+const run = (...args: readonly string[]) => command(running.site.configFile, args);
 
 async function deliver(to: string, queueId: string): Promise<void> {
   const address = running.service.addresses().find(({ name }) => name === "lmtp")?.address ?? "";

@@ -5,7 +5,6 @@ import { MairustError } from "../../../src/core/errors.ts";
 import { DELIVER } from "../../../src/core/merge.ts";
 import type { HookDecision } from "../../../src/core/ports/hooks.ts";
 import type { RecipientOutcome } from "../../../src/core/ports/intake.ts";
-import type { RelayRecords } from "../../../src/core/ports/relay-records.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { removeAccount } from "../../../src/store/admin-accounts.ts";
 import { MailboxChanges } from "../../../src/store/changes.ts";
@@ -13,7 +12,7 @@ import type { Db } from "../../../src/store/db.ts";
 import { StoreDirectory } from "../../../src/store/directory.ts";
 import { silentLog } from "../../lib/database.ts";
 import { LmtpHop, PIPELINED } from "../../lib/lmtp-hop.ts";
-import { type RealRelay, realRelay } from "../../lib/relay-parts.ts";
+import { changeableRecords, type RealRelay, realRelay } from "../../lib/relay-parts.ts";
 import { HOLD, REJECT, Rig, TEMPFAIL } from "./rig.ts";
 
 const TEXT = "Received: by mx\r\nSubject: x\r\n\r\nline\n.\r\nbare\rend";
@@ -360,7 +359,7 @@ test("what a killed process had sent and not recorded is counted when it comes a
   rig.relay = {
     ...rig.relay,
     hops: killed.hops,
-    records: { ...wrapped(killed), record: () => Promise.reject(new Error("killed")) },
+    records: { ...changeableRecords(killed), record: () => Promise.reject(new Error("killed")) },
   };
   const sent = { to: ["a@h.test", "m2@m.test"], text: TEXT, queueId: "Q7" };
   assert.deepEqual(said(await rig.deliver(sent)), ["internal", "internal"]);
@@ -375,19 +374,6 @@ test("what a killed process had sent and not recorded is counted when it comes a
   rig.relay = { ...rig.relay, hops: relay.hops, records: relay.records };
   next.close();
 });
-
-/** Its methods, to be changed one by one. */
-function wrapped({ records }: RealRelay): RelayRecords {
-  return {
-    known: (...a) => records.known(...a),
-    prepare: (...a) => records.prepare(...a),
-    sending: (...a) => records.sending(...a),
-    notSent: (...a) => records.notSent(...a),
-    unknown: (...a) => records.unknown(...a),
-    drop: () => Promise.resolve(),
-    record: (...a) => records.record(...a),
-  };
-}
 
 test("the timeline tells of the relay with the next hop's reply", async () => {
   rig.hooks.decisions = { pre_delivery: { "*": { ...DELIVER, tags: ["invoice"] } } };

@@ -8,14 +8,14 @@ import { DELIVER } from "../../../src/core/merge.ts";
 import { NO_ACCOUNT } from "../../../src/core/ports/directory.ts";
 import type { HoldReleases } from "../../../src/core/ports/hold-admin.ts";
 import type { NewHold } from "../../../src/core/ports/holds.ts";
-import type { ChainOptions, HookDecision, HookPoint, HookRunner } from "../../../src/core/ports/hooks.ts";
 import type { SuccessNotices } from "../../../src/core/ports/success-notices.ts";
 import { createNextHops } from "../../../src/delivery/relay/next-hops.ts";
 import { FOLLOW_UP_ATTEMPTS } from "../../../src/store/deliver-rows.ts";
 import { StoreDirectory } from "../../../src/store/directory.ts";
 import { LmtpHop } from "../../lib/lmtp-hop.ts";
 import { NO_RELAY } from "../../lib/relay-parts.ts";
-import { ADDRESS, ADMIN, atMilter, BY, type HeldMailRig, openHeldMail, startMta } from "./held-mail.ts";
+import { ADDRESS, ADMIN, atMilter, type HeldMailRig, openHeldMail, startMta } from "./held-mail.ts";
+import { AFTER, ask, holder, hooksThat, objection, TEXT } from "./release-parts.ts";
 
 let rig: HeldMailRig;
 before(async () => {
@@ -23,55 +23,7 @@ before(async () => {
 });
 after(() => rig.stop());
 
-const TEXT = "From: a@example.org\r\nSubject: x\r\n\r\n.dot\r\nbody\r\n";
-let texts = 0;
-
-async function held(hold: NewHold) {
-  const message = await rig.message(`X-N: ${texts++}\r\n${TEXT}`);
-  const [result] = await rig.holds.hold(message, [hold]);
-  return { message, id: result?.heldId ?? "" };
-}
-
-interface Call {
-  readonly point: HookPoint;
-  readonly after: ChainOptions["after"];
-  readonly tags: readonly string[];
-  readonly recipients: readonly string[];
-  readonly text: string;
-}
-
-/** Notes what it is asked, reads the whole message, and decides as the test says. */
-function hooksThat(decide: (point: HookPoint, recipient: string) => Partial<HookDecision>) {
-  const calls: Call[] = [];
-  const hooks: HookRunner = {
-    has: () => true,
-    needs: () => ({ headers: true, body: true, hold: true }),
-    async run(point, facts, _deadline, options = {}) {
-      const chunks: Uint8Array[] = [];
-      for await (const chunk of facts.content.read()) chunks.push(chunk);
-      calls.push({
-        point,
-        after: options.after,
-        tags: facts.tags,
-        recipients: facts.recipients,
-        text: Buffer.concat(chunks).toString("latin1"),
-      });
-      const each = new Map(
-        facts.recipients.map(one => [one, { ...DELIVER, tags: facts.tags, ...decide(point, one) }]),
-      );
-      return { each, events: [] };
-    },
-  };
-  return { hooks, calls };
-}
-
-const ask = (id: string, to?: string) => ({ id, to, by: ADMIN, dryRun: false });
-const AFTER = { priority: BY.priority, name: BY.name };
-const objection = (action: "reject" | "hold" | "tempfail", name: string): Partial<HookDecision> => ({
-  action,
-  by: { priority: 200, name, pluginId: name, reason: `${name} objects` },
-  ...(action === "hold" ? {} : { reply: { code: 550, enhanced: "5.7.1", text: "no" } }),
-});
+const held = holder(() => rig);
 
 test("mail held at LMTP is stored with all that was decided, by the hooks that were left alone", async () => {
   const decision = {
@@ -241,7 +193,7 @@ test("mail held at the milter is submitted with a one-time id on top, to those w
 
 test("mail of send is signed when it is let go, and its sender's Sent has it once, also when it goes in parts", async t => {
   const mta = await startMta(t);
-  const message = await rig.message(`X-N: ${texts++}\r\n${TEXT}`, { queueId: "", mailFrom: ADDRESS });
+  const message = await rig.message(`X-N: signed\r\n${TEXT}`, { queueId: "", mailFrom: ADDRESS });
   const hold = (to: string): NewHold =>
     atMilter([to], { point: "pre_send", authUser: ADDRESS, reason: `for ${to}` });
   const results = await rig.holds.hold(message, [hold("x@far.test"), hold("y@far.test")]);
@@ -375,7 +327,7 @@ test("a dry run of a release asks no hook and changes nothing", async () => {
 test("outbound mail is never released or rejected by its sender; rejected by another, the sender gets a bounce", async t => {
   const mta = await startMta(t);
   const outbound = atMilter(["customer@example.org"], { point: "pre_send", authUser: "User@example.test" });
-  const message = await rig.message(`Subject: secret plan\r\n\r\nbody ${texts++}\r\n`, { mailFrom: ADDRESS });
+  const message = await rig.message("Subject: secret plan\r\n\r\nbody\r\n", { mailFrom: ADDRESS });
   const [hold] = await rig.holds.hold(message, [outbound]);
   const id = hold?.heldId ?? "";
   const releases = rig.releases(undefined, mta.server);

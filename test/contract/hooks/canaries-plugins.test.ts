@@ -13,6 +13,7 @@ import { deadlineAfter, sleep } from "../../../src/platform/deadline.ts";
 import type { Db } from "../../../src/store/db.ts";
 import { Haystack, tokenOf } from "../../lib/canaries.ts";
 import { CANARY_PLUGINS, canaryHook, canaryPluginId, canaryPlugins } from "../../lib/canary-plugins.ts";
+import { statement } from "../../lib/database.ts";
 import { LmtpTestClient } from "../../lib/lmtp-client.ts";
 import { MilterClient } from "../../lib/milter-client.ts";
 import { openEmbedded } from "../../lib/promises-store.ts";
@@ -295,9 +296,7 @@ test("no table beside those of the mail itself holds anything of it", async () =
     select table_name as name from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'`;
   const filled = new Set<string>();
   for (const { name } of tables.filter(table => !CONTENT.has(table.name))) {
-    const rows = await db.query<{ row: string }>([
-      `select to_jsonb(t)::text as row from ${name} t`,
-    ] as unknown as TemplateStringsArray);
+    const rows = await db.query<{ row: string }>(statement(`select to_jsonb(t)::text as row from ${name} t`));
     const text = rows.map(({ row }) => row).join("\n");
     if (rows.length > 0) filled.add(name);
     tokensIn(`table ${name}`, text, name === "events" ? ["timeline"] : []);

@@ -122,7 +122,7 @@ test("each account has its own chain over the stored message, and its decision c
 
 test("the job of a release is for the copy that it made; the others had theirs", async () => {
   const [one, two] = [await rig.account(), await rig.account()];
-  const id = await rig.deliver([one, two], { followUp: undefined as never });
+  const id = await rig.deliver([one, two], { followUp: undefined });
   await rig.queue.enqueue({ kind: "post_receive", payload: { accounts: [two.id] }, messageId: id });
   const worker = startWorker(async (_, { recipients }) => decided(recipients, { tags: ["seen"] }));
   await rig.untilState((await jobOf(id)).id, "done");

@@ -4,14 +4,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { runCommandLine } from "../../../src/cli/run.ts";
 import { newRecord } from "../../../src/plugins/lifecycle-plan.ts";
 import { packFolder } from "../../../src/plugins/package/write.ts";
 import { createHookRows } from "../../../src/store/hook-rows.ts";
 import { StoredPluginRegistry } from "../../../src/store/plugin-registry.ts";
 import type { PluginDetailBody } from "../../../src/wire/api/plugin-lifecycle.ts";
 import { silentLog } from "../../lib/database.ts";
-import { captured, surroundings } from "../../unit/cli/terminal.ts";
+import { command } from "../api/command.ts";
 import { type RunningService, startService } from "../api/service.ts";
 
 const ID = "com.example.leftover";
@@ -61,11 +60,7 @@ after(async () => {
   rmSync(root, { recursive: true, force: true });
 });
 
-async function run(...args: string[]) {
-  const terminal = captured({ columns: 200 });
-  const code = await runCommandLine(["--config", running.site.configFile, ...args], surroundings(terminal));
-  return { code, out: terminal.printed(), err: terminal.complained() };
-}
+const run = (...args: readonly string[]) => command(running.site.configFile, args);
 
 async function good(...args: string[]) {
   const result = await run(...args);

@@ -4,11 +4,10 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { runCommandLine } from "../../../src/cli/run.ts";
 import { generateKey } from "../../../src/plugins/package/keys.ts";
 import type { PluginDetailBody } from "../../../src/wire/api/plugin-lifecycle.ts";
 import { LifePlugins } from "../../lib/life-plugins.ts";
-import { captured, surroundings } from "../../unit/cli/terminal.ts";
+import { command } from "../api/command.ts";
 import { type RunningService, startService } from "../api/service.ts";
 
 const ID = "com.example.life";
@@ -51,14 +50,7 @@ after(async () => {
   rmSync(root, { recursive: true, force: true });
 });
 
-async function run(node: RunningService, ...args: string[]) {
-  const terminal = captured({ columns: 200 });
-  const code = await runCommandLine(
-    ["--config", node.site.configFile, "plugin", ...args],
-    surroundings(terminal),
-  );
-  return { code, out: terminal.printed(), err: terminal.complained() };
-}
+const run = (node: RunningService, ...args: string[]) => command(node.site.configFile, ["plugin", ...args]);
 
 async function good(...args: string[]): Promise<string> {
   const result = await run(one, ...args);

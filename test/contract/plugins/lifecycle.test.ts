@@ -4,11 +4,10 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { runCommandLine } from "../../../src/cli/run.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { packFolder } from "../../../src/plugins/package/write.ts";
 import type { PluginDetailBody } from "../../../src/wire/api/plugin-lifecycle.ts";
-import { captured, surroundings } from "../../unit/cli/terminal.ts";
+import { command } from "../api/command.ts";
 import { type RunningService, startService } from "../api/service.ts";
 
 const ID = "com.example.tagger";
@@ -97,14 +96,7 @@ after(async () => {
   rmSync(root, { recursive: true, force: true });
 });
 
-async function run(...args: string[]) {
-  const terminal = captured({ columns: 200 });
-  const code = await runCommandLine(
-    ["--config", running.site.configFile, "plugin", ...args],
-    surroundings(terminal),
-  );
-  return { code, out: terminal.printed(), err: terminal.complained() };
-}
+const run = (...args: string[]) => command(running.site.configFile, ["plugin", ...args]);
 
 async function good(...args: string[]) {
   const result = await run(...args);

@@ -21,6 +21,7 @@ import {
   transportConformance,
 } from "./conformance.ts";
 import { type HttpPlugin, startHttpPlugin } from "./fixtures/http-plugin.ts";
+import { httpSpec } from "./http-spec.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "mr-http-"));
 const OTHER_SECRET = Buffer.alloc(32, 9);
@@ -37,21 +38,8 @@ after(async () => {
 
 const nothing = () => {};
 
-function specOf(change: Partial<HttpSpec> = {}): HttpSpec {
-  return {
-    kind: "http",
-    pluginId: FIXTURE_ID,
-    version: "1.0.0",
-    endpoint: new URL("/hook?x=1", tcp?.origin ?? "http://127.0.0.1"),
-    socketPath: undefined,
-    approved: false,
-    secrets: () => ({ signing: [TEST_SECRET], staged: undefined }),
-    onLog: nothing,
-    onLogDropped: nothing,
-    onNotice: nothing,
-    ...change,
-  };
-}
+const specOf = (change: Partial<HttpSpec> = {}): HttpSpec =>
+  httpSpec({ endpoint: new URL("/hook?x=1", tcp?.origin ?? "http://127.0.0.1"), ...change });
 
 async function started(t: TestContext, change: Partial<HttpSpec> = {}, options: Partial<HttpOptions> = {}) {
   const transport = createHttp(specOf(change), { ...HTTP_OPTIONS, ...options });
@@ -327,61 +315,6 @@ test("a staged secret is proved by a probe that it alone signed", async t => {
   knows = OTHER_SECRET;
   await transport.health();
   assert.equal(proofs, 1);
-});
-
-test("private, link-local and other addresses are refused before anything is sent, unless the endpoint is approved", async t => {
-  for (const host of [
-    "10.0.0.1",
-    "169.254.169.254",
-    "[fe80::1]",
-    "[::ffff:192.168.0.1]",
-    "0.0.0.0",
-    "224.0.0.1",
-  ]) {
-    assert.throws(
-      () => createHttp(specOf({ endpoint: new URL(`http://${host}/`) })),
-      /administrator has not named/,
-      host,
-    );
-    assert.throws(
-      () => createHttp(specOf({ endpoint: new URL(`https://${host}/`) })),
-      /administrator has not named/,
-      host,
-    );
-    createHttp(specOf({ endpoint: new URL(`http://${host}/`), approved: true }));
-  }
-  assert.throws(() => createHttp(specOf({ endpoint: new URL("http://93.184.216.34/") })), /plain to read/);
-  createHttp(specOf({ endpoint: new URL("https://93.184.216.34/") }));
-  const resolve = async () => [{ address: "10.1.2.3", family: 4 }];
-  const transport = await started(t, { endpoint: new URL("https://plugin.example/") }, { resolve });
-  await assert.rejects(ask(transport, "empty"), /plugin\.example is 10\.1\.2\.3, which is a private address/);
-  assert.match((await transport.health()).detail ?? "", /private address/);
-});
-
-test("a name that points elsewhere at the next connection is checked again, and the checked address is the one connected to", async t => {
-  const port = new URL(tcp.origin).port;
-  const asked: string[] = [];
-  const answers = ["127.0.0.1", "127.0.0.1", "192.168.7.7"];
-  const resolve = async (host: string) => {
-    asked.push(host);
-    return [{ address: answers.shift() ?? "192.168.7.7", family: 4 }];
-  };
-  const endpoint = new URL(`http://rebinding.example:${port}/hook`);
-  const transport = await started(t, { endpoint }, { resolve });
-  await ask(transport, "empty");
-  assert.deepEqual(asked, ["rebinding.example", "rebinding.example"]);
-  await assert.rejects(ask(transport, "crash"), hasCode("plugin_failed"));
-  await assert.rejects(ask(transport, "empty"), /192\.168\.7\.7, which is a private address/);
-});
-
-test("one bad address among several refuses the name", async t => {
-  const resolve = async () => [
-    { address: "127.0.0.1", family: 4 },
-    { address: "10.0.0.1", family: 4 },
-  ];
-  const endpoint = new URL(`http://two.example:${new URL(tcp.origin).port}/hook`);
-  const transport = await started(t, { endpoint }, { resolve });
-  await assert.rejects(ask(transport, "empty"), /10\.0\.0\.1, which is a private address/);
 });
 
 test("a server that takes connections and says nothing ends with the deadline", async t => {

@@ -6,12 +6,11 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import type { HttpSpec } from "../../../src/core/hook-plugin.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { createHttp, HTTP_OPTIONS } from "../../../src/runtimes/http.ts";
 import { makeCertificate } from "../../lib/certificate.ts";
-import { fixedSecrets } from "../../lib/plugin-secrets.ts";
-import { ask, FIXTURE_ID } from "./conformance.ts";
+import { ask } from "./conformance.ts";
+import { httpSpec } from "./http-spec.ts";
 
 const resolve = async () => [{ address: "127.0.0.1", family: 4 }];
 const nothing = () => {};
@@ -39,18 +38,7 @@ async function startServer(t: TestContext) {
 }
 
 async function started(t: TestContext, endpoint: string, ca?: string) {
-  const spec: HttpSpec = {
-    kind: "http",
-    pluginId: FIXTURE_ID,
-    version: "1.0.0",
-    endpoint: new URL(endpoint),
-    socketPath: undefined,
-    approved: false,
-    secrets: () => fixedSecrets.current(FIXTURE_ID),
-    onLog: nothing,
-    onLogDropped: nothing,
-    onNotice: nothing,
-  };
+  const spec = httpSpec({ endpoint: new URL(endpoint) });
   const transport = createHttp(spec, { ...HTTP_OPTIONS, resolve, ...(ca === undefined ? {} : { ca }) });
   t.after(() => transport.stop(deadlineAfter(1000)));
   await transport.start(deadlineAfter(5000));

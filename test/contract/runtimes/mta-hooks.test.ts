@@ -6,19 +6,19 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createTransport } from "../../../src/compose/transports.ts";
 import { checkAnswer } from "../../../src/core/answer.ts";
-import type { HttpSpec } from "../../../src/core/hook-plugin.ts";
 import { grantsOf } from "../../../src/core/permissions-grants.ts";
 import { jsonLine } from "../../../src/core/permissions-json.ts";
 import type { PluginTransport } from "../../../src/core/ports/plugin-transport.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { loadPlugins } from "../../../src/plugins/host.ts";
 import { silentLog } from "../../lib/database.ts";
-import { fixedSecrets, TEST_SECRET } from "../../lib/plugin-secrets.ts";
+import { fixedSecrets } from "../../lib/plugin-secrets.ts";
 import { pluginsSection } from "../../lib/plugins-section.ts";
 import { factsOf, theOne } from "../../unit/hooks/message.ts";
 import { rigOf, rowOf } from "../../unit/hooks/rig.ts";
 import { ask, CALL, type Dialect, FIXTURE_ID, hasCode, transportConformance } from "./conformance.ts";
 import { type MtaHooksService, startMtaHooksService } from "./fixtures/mta-hooks-service.ts";
+import { httpSpec } from "./http-spec.ts";
 
 let service: MtaHooksService;
 let transport: PluginTransport;
@@ -32,21 +32,8 @@ after(async () => {
   await service.stop();
 });
 
-function specOf(): HttpSpec {
-  return {
-    kind: "http",
-    contract: "mta-hooks",
-    pluginId: FIXTURE_ID,
-    version: "1.0.0",
-    endpoint: new URL("/hook", service?.origin ?? "http://127.0.0.1"),
-    socketPath: undefined,
-    approved: false,
-    secrets: () => ({ signing: [TEST_SECRET], staged: undefined }),
-    onLog() {},
-    onLogDropped() {},
-    onNotice() {},
-  };
-}
+const specOf = () =>
+  httpSpec({ contract: "mta-hooks", endpoint: new URL("/hook", service?.origin ?? "http://127.0.0.1") });
 
 /** What it shall do stands in the text of the message, the only place of theirs that holds anything. */
 const THEIRS: Dialect = {

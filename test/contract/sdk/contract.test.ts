@@ -179,7 +179,7 @@ function callsOf(text: string): readonly MethodCall[] {
   if (word === "hold") calls.push(["hold", ...(reason === undefined ? [] : [reason])]);
   else if (word === "deliver") calls.push(["deliver"]);
   else if (word !== undefined)
-    calls.push([word, reason ?? null, code ?? null].filter(one => one !== null) as never);
+    calls.push([word, ...[reason, code].filter(one => one !== undefined && one !== null)]);
   for (const [key, method] of [
     ["tags", "tag"],
     ["flags", "flag"],

@@ -5,12 +5,11 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { runCommandLine } from "../../../src/cli/run.ts";
 import { transferEngines } from "../../../src/compose/transfer.ts";
 import type { ImportReport } from "../../../src/wire/api/transfer.ts";
 import { LmtpTestClient } from "../../lib/lmtp-client.ts";
 import { TestMaildir } from "../../lib/maildir.ts";
-import { captured, surroundings } from "../../unit/cli/terminal.ts";
+import { command } from "../api/command.ts";
 import { type RunningService, startService } from "../api/service.ts";
 
 let running: RunningService;
@@ -26,18 +25,8 @@ after(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-interface Outcome {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function run(...args: string[]): Promise<Outcome> {
-  const terminal = captured({ columns: 200 });
-  const here = surroundings(terminal, { transfer: () => Promise.resolve(transferEngines) });
-  const code = await runCommandLine(["--config", running.site.configFile, ...args], here);
-  return { code, out: terminal.printed(), err: terminal.complained() };
-}
+const standalone = { transfer: () => Promise.resolve(transferEngines) };
+const run = (...args: string[]) => command(running.site.configFile, args, { standalone });
 
 async function newAccount(...more: string[]): Promise<string> {
   const address = `u${++made}@example.test`;

@@ -70,6 +70,7 @@ export async function converse(
 ): Promise<Dialogue> {
   const socket = new MemorySocket();
   // The server listens for errors itself; ours would only hide that it does not.
+  // As much of a socket as servers use.
   serve(socket as unknown as Socket);
   let at = 0;
   for (let i = 0; at < input.length && !socket.destroyed; i++) {

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { LossRow } from "../../../src/wire/loss-calls.ts";
 import { MailDialog } from "../../lib/mail-dialog.ts";
-import { PASSWORD } from "../../lib/mail-site.ts";
 import { inboxOf, type RelaySite, startRelaySite } from "../../lib/relay-site.ts";
+import { PASSWORD } from "../../lib/site-imap.ts";
 import { SMUGGLED_COMMANDS, SMUGGLED_ENDINGS } from "../../lib/smuggling.ts";
 import { supervise, verifyNoLoss } from "../../lib/supervise.ts";
 

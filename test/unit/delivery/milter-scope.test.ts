@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type MailAddress, parseMailAddress } from "../../../src/core/envelope.ts";
 import { accountId } from "../../../src/core/ids.ts";
-import type { Directory, Domain, Stage } from "../../../src/core/ports/directory.ts";
+import type { Domain, KnownDirectory, Stage } from "../../../src/core/ports/directory.ts";
 import type { MilterEnvelope } from "../../../src/core/ports/milter.ts";
 import { hasOurs, scopeOf } from "../../../src/delivery/milter-scope.ts";
 
@@ -37,7 +37,7 @@ const domainOf = (name: string): Domain | undefined => {
 
 function directory() {
   const asked = { domains: [] as string[], accounts: [] as string[] };
-  const made: Directory = {
+  const made: KnownDirectory = {
     async findDomain(name) {
       asked.domains.push(name);
       return domainOf(name);
@@ -56,7 +56,6 @@ function directory() {
       };
       return { account, domain, stage };
     },
-    resolveRecipient: () => Promise.reject(new Error("the milter makes no accounts")),
   };
   return { made, asked };
 }

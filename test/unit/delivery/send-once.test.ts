@@ -27,6 +27,7 @@ test("a key is given back only when it is sure that nothing was queued", async t
   const newId = uuid7Generator();
   let released = 0;
   const sender = (queue: Error, lookUp: Error | undefined) => {
+    // What sending one mail asks; anything else would be undefined, and fail.
     const options = {
       ...{ log: silentLog, blobs, edits: NO_EDIT_RULES },
       directory: {

@@ -8,6 +8,7 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import { sealMessage } from "mailauth/lib/arc/index.js";
 import { dkimSign } from "mailauth/lib/dkim/sign.js";
+import { blobDigest } from "../../../src/core/ids.ts";
 import { headerFields } from "../../../src/core/mime/header.ts";
 import { packStructure } from "../../../src/core/mime/packed.ts";
 import { MessageScanner } from "../../../src/core/mime/scanner.ts";
@@ -68,6 +69,7 @@ async function signedMail(bytes: Buffer, { kind, header, body, length, names }: 
     const seal = { signingDomain: "signer.test", selector: "s", privateKey: PEM, algorithm: "rsa-sha256" };
     const all = { ...seal, authResults: "mx.test; none", cv: "none" };
     const isSealed = bytes.toString("latin1").includes("ARC-Seal:");
+    // The library's declarations ask for more than it does, here and below.
     return isSealed ? bytes : Buffer.concat([await sealMessage(bytes, all as never), bytes]);
   }
   if (kind === "oversigned") return Buffer.concat([oversigned(bytes, header, names), bytes]);
@@ -129,7 +131,7 @@ async function edit(
   const message = {
     header: structure.headerHead,
     structure: packStructure(structure),
-    content: { digest: "x" as never, sizeBytes: bytes.length, read },
+    content: { digest: blobDigest("x"), sizeBytes: bytes.length, read },
   };
   const wanted = {
     headers: headers.map(name => [name, "1"] as const),

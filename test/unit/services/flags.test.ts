@@ -1,7 +1,8 @@
 /** Flags as people write them. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseFlags, systemFlagNames } from "../../../src/services/flags.ts";
+import { systemFlagNames } from "../../../src/core/flag-names.ts";
+import { parseFlags } from "../../../src/services/flags.ts";
 import { MAX_KEYWORDS } from "../../../src/wire/message-arguments.ts";
 
 test("parseFlags() reads system flags in any case and keywords, sorted and once", () => {

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { blobDigest } from "../../../../src/core/ids.ts";
-import type { BlobStore } from "../../../../src/core/ports/blobs.ts";
 import { startRead } from "../../../../src/protocols/imap/blob-reader.ts";
 
 const PIECE = 50_000;
@@ -19,8 +18,7 @@ function blobOf(pieces: number) {
       seen.closed += 1;
     }
   };
-  // Nothing but `get` is asked of a store here.
-  return { seen, blobs: { get } as unknown as BlobStore };
+  return { seen, blobs: { get } };
 }
 
 test("a reader that stops at any piece closes the blob, and so does one that never begins", async () => {

@@ -2,6 +2,7 @@
  * A real LMTP server on a loopback port with an intake that keeps messages in memory, and a client that speaks bytes.
  * What the intake does with a recipient follows from its local part: see {@link MemoryIntake}.
  */
+import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, connect, type Server, type Socket } from "node:net";
 import type { Deadline } from "../../../../src/core/deadline.ts";
@@ -307,4 +308,21 @@ export class Peer {
       };
     });
   }
+}
+
+export const START = "MAIL FROM:<a@example.com>\r\nRCPT TO:<user@example.com>\r\nDATA\r\n";
+
+/** Open a transaction up to the 354. */
+export async function startData(peer: Peer): Promise<void> {
+  const lines = await peer.ask(START, 3);
+  assert.match(lines[2] ?? "", /^354 /u);
+}
+
+/** A promise and what resolves it. */
+export function gate(): { readonly promise: Promise<void>; open(): void } {
+  let open = (): void => {};
+  const promise = new Promise<void>(resolve => {
+    open = resolve;
+  });
+  return { promise, open: () => open() };
 }
