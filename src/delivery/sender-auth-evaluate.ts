@@ -14,7 +14,7 @@ import { dkimVerify } from "mailauth/lib/dkim/verify.js";
 import { dmarc } from "mailauth/lib/dmarc/index.js";
 import { spf } from "mailauth/lib/spf/index.js";
 import type { AuthResult } from "../core/ports/sender-auth.ts";
-import { MAX_SIGNATURES, type OpenedMessage, openMessage, Uncheckable } from "./sender-auth-body.ts";
+import { assertCheap, type OpenedMessage, openMessage, Uncheckable } from "./sender-auth-body.ts";
 import { signatureFindings } from "./sender-auth-dkim.ts";
 import { dmarcFinding } from "./sender-auth-dmarc.ts";
 import type {
@@ -108,8 +108,7 @@ async function verify(
   const pieces = content[Symbol.asyncIterator]();
   try {
     const opened = await openMessage({ [Symbol.asyncIterator]: () => pieces });
-    const signed = opened.fields.filter(({ name }) => name === "dkim-signature");
-    if (signed.length > MAX_SIGNATURES) throw new Uncheckable(`more than ${MAX_SIGNATURES} signatures`);
+    assertCheap(opened);
     return await verifyOpened(opened, needsBody, resolver);
   } catch (error) {
     const result = error instanceof Uncheckable ? "permerror" : "temperror";

@@ -8,6 +8,8 @@ import { MAX_HEADER_BYTES } from "./sender-auth-body.ts";
 export interface CheckLimits {
   /** A thread costs some 25 MB once it was needed. More than there are processors check nothing faster. */
   readonly threads: number;
+  /** Heap of a thread; the octets of messages are beside it. */
+  readonly heapMb: number;
   /** Messages on one thread at a time. Nearly all of them wait for DNS, which costs a thread nothing but their headers. */
   readonly messagesPerThread: number;
   /** Octets that those headers may have together; a message counts as its size, and as the longest header at most. */
@@ -31,7 +33,8 @@ export interface CheckLimits {
 
 export const CHECK_LIMITS: CheckLimits = {
   threads: Math.min(4, Math.max(2, availableParallelism())),
-  messagesPerThread: 64,
+  heapMb: 128,
+  messagesPerThread: 128,
   headerBytesPerThread: 16 * MAX_HEADER_BYTES,
   readsPerThread: 4,
   largeReadsPerThread: 1,

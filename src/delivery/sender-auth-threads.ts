@@ -2,7 +2,7 @@
  * The threads that check senders (message path, step 2): few, started when they are first needed, each with many messages at a time.
  * Waiting for DNS costs no thread; what the threads compute is bounded by their number, and what they hold by `sender-auth-limits.ts`.
  *
- * A message waits for a thread as long as its own deadline lets it. A thread that is stuck or ends is replaced
+ * A message waits for a thread within its own deadline. A thread that is stuck or ends is replaced
  * (`sender-auth-worker.ts`): the message that it was at fails, the others are tried once more within their own deadlines. A message that
  * is over its deadline while its thread is well is taken off it, and harms nobody.
  *
@@ -10,12 +10,15 @@
  */
 import type { Deadline } from "../core/deadline.ts";
 import { MairustError, toMairustError } from "../core/errors.ts";
-import { every } from "../platform/deadline.ts";
+import { deadlineAfter, every } from "../platform/deadline.ts";
 import type { CachedDns } from "./sender-auth-dns.ts";
 import type { Findings } from "./sender-auth-findings.ts";
 import { CHECK_LIMITS, type CheckLimits } from "./sender-auth-limits.ts";
 import type { CheckedMessage, CheckRun } from "./sender-auth-run.ts";
 import { CheckWorker, ThreadLost } from "./sender-auth-worker.ts";
+
+/** Of a message's time: with less left a thread would work at it for nothing, and those behind it would come too late as well. */
+const WAIT_SHARE = 0.5;
 
 export interface CheckThreadsOptions {
   readonly dns: CachedDns;
@@ -85,9 +88,10 @@ export class CheckThreads {
         return reject(
           new MairustError("too_many", `Cannot check sender: ${this.#limits.waiting} messages wait`),
         );
+      const wait = deadlineAfter(deadline.remainingMs() * WAIT_SHARE, deadline);
       const leave = () => {
         this.#waiting.delete(waiter);
-        signal.removeEventListener("abort", giveUp);
+        wait.dispose();
       };
       const waiter: Waiter = {
         sizeBytes,
@@ -100,9 +104,9 @@ export class CheckThreads {
           reject(error);
         },
       };
-      const giveUp = () => waiter.fail(toMairustError(signal.reason, "wait for a thread"));
       this.#waiting.add(waiter);
-      signal.addEventListener("abort", giveUp, { once: true });
+      const giveUp = () => waiter.fail(toMairustError(wait.signal.reason, "wait for a thread"));
+      wait.signal.addEventListener("abort", giveUp, { once: true });
     });
   }
 

@@ -20,7 +20,6 @@ import { type FromThread, NO_ID, SHARED_BYTES, STEP_ID, STEPS, type ThreadData }
 import { type CheckedMessage, CheckRun } from "./sender-auth-run.ts";
 import { Turns } from "./sender-auth-turns.ts";
 
-const HEAP_MB = 128;
 /** The same file in the source and in the build. */
 const ENTRY = new URL(`./sender-auth-thread${extname(fileURLToPath(import.meta.url))}`, import.meta.url);
 
@@ -62,7 +61,7 @@ export class CheckWorker {
       stdout: true,
       stderr: true,
       env: {},
-      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
+      resourceLimits: { maxOldGenerationSizeMb: parts.limits.heapMb },
       workerData: { shared: this.#shared.buffer as SharedArrayBuffer } satisfies ThreadData,
     });
     this.#worker.stdout.resume();

@@ -7,13 +7,13 @@ import type { Findings } from "../../src/delivery/sender-auth-findings.ts";
 import type { ThreadData } from "../../src/delivery/sender-auth-port.ts";
 import { type Evaluate, serveChecks } from "../../src/delivery/sender-auth-serve.ts";
 
-/** Asks DNS first, so that the test knows that it is there, and says when it goes on. */
+/** Asks DNS first (a `reader` does not), so that the test knows that it is there, and says when it goes on. */
 const evaluate: Evaluate = async ({ helo = "", mailFrom }, content, resolve) => {
   const found = (why: string): Findings => ({
     spf: { result: "none", identity: "mailfrom", value: mailFrom, why },
   });
   try {
-    await resolve(`${mailFrom}.test`, "TXT");
+    if (helo !== "reader") await resolve(`${mailFrom}.test`, "TXT");
   } catch {
     if (helo !== "deaf") return found("no answer");
   }
