@@ -1,7 +1,7 @@
 /**
  * A message on its way into the library: the header is read first, and what would cost too much to check is found before the library
- * sees it (message path, step 2). The library's work on one line, on one run of empty lines, and on the header grows with the square
- * of its length.
+ * sees it (message path, step 2). The library's work on one line, on one run of empty lines, and on much of the header grows with
+ * the square of its length.
  */
 
 import type { HeaderField } from "../core/mime/header.ts";
@@ -11,7 +11,13 @@ import { headerFields } from "../core/mime/header.ts";
 export const MAX_HEADER_BYTES = 512 * 1024;
 const MAX_HEADER_LINES = 10_000;
 /** Signatures that are looked at; each costs a hash of the body and a lookup. */
-export const MAX_SIGNATURES = 10;
+const MAX_SIGNATURES = 10;
+/** Of all From fields; the library reads each address anew. */
+const MAX_FROM_BYTES = 16 * 1024;
+/** Blanks and line breaks in a row: the library's patterns begin anew at each of them. */
+const MAX_BLANKS = 1000;
+/** Names that a signature is made over, told by the colons: each is looked for in the whole header. */
+const MAX_SIGNED_NAMES = 500;
 const MAX_LINE_BYTES = 1024 * 1024;
 const MAX_EMPTY_LINES = 100_000;
 
@@ -41,10 +47,33 @@ export async function openMessage(content: AsyncIterable<Uint8Array>): Promise<O
   }
   const header = end < 0 ? head : head.subarray(0, end);
   const fields = [...headerFields(header)];
-  if (linesOf(header) > MAX_HEADER_LINES)
+  if (countOf(header, 0x0a) > MAX_HEADER_LINES)
     throw new Uncheckable(`the header has more than ${MAX_HEADER_LINES} lines`);
   return { header, fields, bytes: rest(head, end, chunks) };
 }
+
+/**
+ * The header costs the library little: a thread must not be in one step for long, others are on it.
+ * @throws {Uncheckable}
+ */
+export function assertCheap({ header, fields }: OpenedMessage): void {
+  const from = fields.filter(({ name }) => name === "from");
+  if (from.reduce((sum, { start, end }) => sum + end - start, 0) > MAX_FROM_BYTES)
+    throw new Uncheckable(`From has more than ${MAX_FROM_BYTES} octets`);
+  if (fields.filter(({ name }) => name === "dkim-signature").length > MAX_SIGNATURES)
+    throw new Uncheckable(`more than ${MAX_SIGNATURES} signatures`);
+  for (const { name, start, end } of fields)
+    if (SIGNATURES.has(name) && countOf(header.subarray(start, end), 0x3a) > MAX_SIGNED_NAMES)
+      throw new Uncheckable(`a signature names more than ${MAX_SIGNED_NAMES} fields`);
+  let blanks = 0;
+  for (const octet of header) {
+    blanks = octet === 0x20 || (octet >= 0x09 && octet <= 0x0d) || octet === 0xa0 ? blanks + 1 : 0;
+    if (blanks > MAX_BLANKS)
+      throw new Uncheckable(`more than ${MAX_BLANKS} blanks follow each other in the header`);
+  }
+}
+
+const SIGNATURES: ReadonlySet<string> = new Set(["dkim-signature", "arc-message-signature", "arc-seal"]);
 
 /** Octets up to and with the empty line; -1: it is not there yet. */
 function headerEnd(head: Buffer, from: number): number {
@@ -53,10 +82,10 @@ function headerEnd(head: Buffer, from: number): number {
   return at < 0 ? -1 : at + 4;
 }
 
-function linesOf(header: Uint8Array): number {
-  let lines = 0;
-  for (let at = header.indexOf(0x0a); at >= 0; at = header.indexOf(0x0a, at + 1)) lines++;
-  return lines;
+function countOf(bytes: Uint8Array, octet: number): number {
+  let count = 0;
+  for (let at = bytes.indexOf(octet); at >= 0; at = bytes.indexOf(octet, at + 1)) count++;
+  return count;
 }
 
 async function* rest(

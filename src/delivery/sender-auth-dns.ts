@@ -26,8 +26,11 @@ export type Ask = (name: string, type: RecordType) => Promise<DnsAnswer>;
 export interface DnsLimits {
   /** Names and types that are remembered. */
   readonly entries: number;
-  /** Answers larger than this are not remembered, in characters. */
+  /** Characters of all that is remembered, names and answers; an answer that is larger than its own share is not. */
+  readonly chars: number;
   readonly answerChars: number;
+  /** Questions that wait for an answer at a time; the next one fails at once. */
+  readonly asked: number;
   /** Longest time that an answer, that there is none, and that it failed are remembered, in milliseconds. */
   readonly positiveMs: number;
   readonly negativeMs: number;
@@ -38,7 +41,9 @@ export interface DnsLimits {
 
 export const DNS_LIMITS: DnsLimits = {
   entries: 10_000,
+  chars: 8_000_000,
   answerChars: 4096,
+  asked: 2_000,
   positiveMs: 300_000,
   negativeMs: 60_000,
   failedMs: 5_000,
@@ -55,6 +60,7 @@ const TRIES = 2;
 
 interface Remembered {
   readonly answer: DnsAnswer;
+  readonly chars: number;
   readonly until: number;
 }
 
@@ -65,6 +71,7 @@ export class CachedDns {
   /** In the order of their last use. */
   readonly #known = new Map<string, Remembered>();
   readonly #asked = new Map<string, Promise<DnsAnswer>>();
+  #chars = 0;
 
   constructor(ask: Ask, now: () => number = Date.now, limits: DnsLimits = DNS_LIMITS) {
     this.#ask = ask;
@@ -74,6 +81,11 @@ export class CachedDns {
 
   get size(): number {
     return this.#known.size;
+  }
+
+  /** Of all that is remembered. */
+  get chars(): number {
+    return this.#chars;
   }
 
   /** Never rejects. The same question is asked once at a time. */
@@ -86,6 +98,8 @@ export class CachedDns {
     if (known !== undefined) return Promise.resolve(known);
     const running = this.#asked.get(key);
     if (running !== undefined) return running;
+    if (this.#asked.size >= this.#limits.asked)
+      return Promise.resolve({ kind: "failed", why: "too many questions at a time" });
     const asking = this.#askOnce(key, plain, type).finally(() => this.#asked.delete(key));
     this.#asked.set(key, asking);
     return asking;
@@ -94,18 +108,22 @@ export class CachedDns {
   #recall(key: string): DnsAnswer | undefined {
     const known = this.#known.get(key);
     if (known === undefined) return undefined;
-    this.#known.delete(key);
+    this.#forget(key, known);
     if (known.until <= this.#now()) return undefined;
-    this.#known.set(key, known);
+    this.#keep(key, known);
     return known.answer;
   }
 
   async #askOnce(key: string, name: string, type: RecordType): Promise<DnsAnswer> {
+    const answer = await this.#answerOf(name, type);
+    this.#remember(key, answer);
+    return answer;
+  }
+
+  async #answerOf(name: string, type: RecordType): Promise<DnsAnswer> {
     const deadline = deadlineAfter(this.#limits.queryMs);
     try {
-      const answer = await within(this.#ask(name, type), deadline);
-      this.#remember(key, answer);
-      return answer;
+      return await within(this.#ask(name, type), deadline);
     } catch {
       return { kind: "failed", why: "no answer in time" };
     } finally {
@@ -114,14 +132,25 @@ export class CachedDns {
   }
 
   #remember(key: string, answer: DnsAnswer): void {
-    const { positiveMs, negativeMs, failedMs, entries, answerChars } = this.#limits;
-    if (answer.kind === "rows" && JSON.stringify(answer.rows).length > answerChars) return;
+    const { positiveMs, negativeMs, failedMs, entries, chars: allChars, answerChars } = this.#limits;
+    const chars = answer.kind === "rows" ? JSON.stringify(answer.rows).length : 0;
+    if (chars > answerChars) return;
     const ms = { rows: positiveMs, none: negativeMs, failed: failedMs }[answer.kind];
-    this.#known.set(key, { answer, until: this.#now() + ms });
-    for (const oldest of this.#known.keys()) {
-      if (this.#known.size <= entries) break;
-      this.#known.delete(oldest);
+    this.#keep(key, { answer, chars: key.length + chars, until: this.#now() + ms });
+    for (const [oldest, known] of this.#known) {
+      if (this.#known.size <= entries && this.#chars <= allChars) break;
+      this.#forget(oldest, known);
     }
+  }
+
+  #keep(key: string, known: Remembered): void {
+    this.#known.set(key, known);
+    this.#chars += known.chars;
+  }
+
+  #forget(key: string, known: Remembered): void {
+    this.#known.delete(key);
+    this.#chars -= known.chars;
   }
 }
 

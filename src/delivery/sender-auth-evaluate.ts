@@ -1,6 +1,6 @@
 /**
  * The checks of one message, by the library (message path, step 2). Runs in a thread of its own (`sender-auth-thread.ts`): the library
- * is loaded there when it is first needed, and what it costs there holds up nobody.
+ * is loaded there alone, and what it costs there holds up nobody.
  *
  * What fails how: a check that breaks is `temperror`; a message that would cost too much to check is `permerror` for all that needs its
  * bytes. Never rejects.
@@ -9,10 +9,14 @@
  */
 import { Readable } from "node:stream";
 import { domainToASCII } from "node:url";
+import { arc } from "mailauth/lib/arc/index.js";
+import { dkimVerify } from "mailauth/lib/dkim/verify.js";
+import { dmarc } from "mailauth/lib/dmarc/index.js";
+import { spf } from "mailauth/lib/spf/index.js";
 import type { AuthResult } from "../core/ports/sender-auth.ts";
-import { MAX_SIGNATURES, type OpenedMessage, openMessage, Uncheckable } from "./sender-auth-body.ts";
-import { type LibrarySignature, signatureFindings } from "./sender-auth-dkim.ts";
-import { type DmarcLibrary, dmarcFinding } from "./sender-auth-dmarc.ts";
+import { assertCheap, type OpenedMessage, openMessage, Uncheckable } from "./sender-auth-body.ts";
+import { signatureFindings } from "./sender-auth-dkim.ts";
+import { dmarcFinding } from "./sender-auth-dmarc.ts";
 import type {
   ArcFinding,
   CheckedSubject,
@@ -43,7 +47,7 @@ export async function evaluate(
 ): Promise<Findings> {
   const { checks } = subject;
   const has = (name: CheckedSubject["checks"][number]) => checks.includes(name);
-  const [spf, verified] = await Promise.all([
+  const [sender, verified] = await Promise.all([
     has("spf") ? checkSpf(subject, resolve) : undefined,
     ["dkim", "dmarc", "arc"].some(name => checks.some(one => one === name))
       ? verify(subject, content, resolve)
@@ -51,9 +55,9 @@ export async function evaluate(
   ]);
   const dkim = has("dkim") ? verified?.dkim : undefined;
   const dmarc =
-    has("dmarc") && verified !== undefined ? await checkDmarc(verified, spf, dkim, resolve) : undefined;
+    has("dmarc") && verified !== undefined ? await checkDmarc(verified, sender, dkim, resolve) : undefined;
   return {
-    ...(spf === undefined ? {} : { spf: spf.finding }),
+    ...(sender === undefined ? {} : { spf: sender.finding }),
     ...(dkim === undefined ? {} : { dkim }),
     ...(dmarc === undefined ? {} : { dmarc }),
     ...(has("arc") && verified !== undefined ? { arc: verified.arc } : {}),
@@ -83,9 +87,8 @@ async function checkSpf(
   const local = mailFrom === "" || at <= 0 ? "postmaster" : mailFrom.slice(0, at);
   const sender = `${local}@${domain}`;
   try {
-    const { spf } = await import("mailauth/lib/spf/index.js");
-    const { status } = await spf({ sender, ip, helo, mta, resolver: resolver as never });
-    const text = typeof status.comment === "string" ? status.comment : "";
+    const { status } = await spf({ sender, ip, helo, mta, resolver });
+    const text = status.comment ?? "";
     const [, why] = / during lookup of [^ ]+: (.*)$/su.exec(text) ?? [];
     return {
       domain,
@@ -102,16 +105,19 @@ async function verify(
   resolver: Resolve,
 ): Promise<Verified> {
   const needsBody = subject.checks.includes("dkim") || subject.checks.includes("arc");
+  const pieces = content[Symbol.asyncIterator]();
   try {
-    const opened = await openMessage(content);
-    const signed = opened.fields.filter(({ name }) => name === "dkim-signature");
-    if (signed.length > MAX_SIGNATURES) throw new Uncheckable(`more than ${MAX_SIGNATURES} signatures`);
+    const opened = await openMessage({ [Symbol.asyncIterator]: () => pieces });
+    assertCheap(opened);
     return await verifyOpened(opened, needsBody, resolver);
   } catch (error) {
     const result = error instanceof Uncheckable ? "permerror" : "temperror";
     const why = messageOf(error);
     const unknown = { domain: "", selector: "", algorithm: "", b: "" };
     return { headerFrom: [], dkim: [{ ...unknown, result, why }], arc: { result, why, instance: 0 } };
+  } finally {
+    // The rest is not wanted: whoever sends it need not wait for the other checks to hear of that.
+    pieces.return?.().catch(() => undefined);
   }
 }
 
@@ -120,20 +126,15 @@ async function verifyOpened(
   needsBody: boolean,
   resolver: Resolve,
 ): Promise<Verified> {
-  const [{ dkimVerify }, { arc }] = await Promise.all([
-    import("mailauth/lib/dkim/verify.js"),
-    import("mailauth/lib/arc/index.js"),
-  ]);
   const input = needsBody ? bytes : [withoutSignatures(header, fields)];
   const source = Readable.from(input, { objectMode: false });
   const found = await new Promise<Awaited<ReturnType<typeof dkimVerify>>>((done, fail) => {
     // The library may not hear of it.
     source.once("error", fail);
-    const options = { resolver: resolver as never, sender: "x@invalid", minBitLength: MIN_KEY_BITS };
+    const options = { resolver, sender: "x@invalid", minBitLength: MIN_KEY_BITS };
     dkimVerify(source, options).then(done, fail);
   });
-  const results = found.results as unknown as readonly LibrarySignature[];
-  const dkim = signatureFindings(header, fields, results, Math.floor(Date.now() / 1000));
+  const dkim = signatureFindings(header, fields, found.results, Math.floor(Date.now() / 1000));
   const flags = { failed: false };
   const watched: Resolve = async (name, type) => {
     try {
@@ -143,25 +144,20 @@ async function verifyOpened(
       throw error;
     }
   };
-  const data = found.arc as unknown as ArcData;
-  const chain = await arc(data as never, { resolver: watched as never, minBitLength: MIN_KEY_BITS });
+  const chain = await arc(found.arc, { resolver: watched, minBitLength: MIN_KEY_BITS });
   const result = resultOf(chain.status.result);
-  const newest = data.lastEntry?.messageSignature?.status.result;
+  const newest = found.arc.lastEntry?.messageSignature?.status.result;
   const isUnknown = result === "fail" && (flags.failed || newest === "temperror");
-  const why = typeof chain.status.comment === "string" ? chain.status.comment : undefined;
+  const why = chain.status.comment || undefined;
   return {
     headerFrom: found.headerFrom,
     dkim,
     arc: {
       result: isUnknown ? "temperror" : result,
-      instance: typeof chain.i === "number" ? chain.i : 0,
+      instance: chain.i || 0,
       ...(result === "pass" || why === undefined ? {} : { why }),
     },
   };
-}
-
-interface ArcData {
-  readonly lastEntry?: { readonly messageSignature?: { readonly status: { readonly result: string } } };
 }
 
 /** For DMARC without DKIM only From counts. */
@@ -172,7 +168,7 @@ function withoutSignatures(header: Uint8Array, fields: OpenedMessage["fields"]):
 
 async function checkDmarc(
   { headerFrom }: Verified,
-  spf: CheckedSpf | undefined,
+  sender: CheckedSpf | undefined,
   dkim: readonly SignatureFinding[] | undefined,
   resolve: Resolve,
 ) {
@@ -180,10 +176,8 @@ async function checkDmarc(
   if (broken !== undefined && headerFrom.length === 0)
     return { result: broken.result, from: "", ...(broken.why === undefined ? {} : { why: broken.why }) };
   try {
-    const { dmarc } = await import("mailauth/lib/dmarc/index.js");
-    const library: DmarcLibrary = options => dmarc(options as never) as never;
-    const about = spf === undefined ? undefined : { ...spf.finding, domain: spf.domain };
-    return await dmarcFinding(headerFrom, about, dkim, library, resolve);
+    const about = sender === undefined ? undefined : { ...sender.finding, domain: sender.domain };
+    return await dmarcFinding(headerFrom, about, dkim, dmarc, resolve);
   } catch (error) {
     return { result: "temperror", from: "", why: messageOf(error) } as const;
   }

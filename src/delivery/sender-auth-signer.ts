@@ -58,16 +58,8 @@ interface Hashed {
   readonly bodyHash: string;
 }
 
-/** The part of the library's hasher that is used. */
-interface BodyHasher {
-  update(chunk: Uint8Array): void;
-  digest(encoding: "base64"): string;
-}
-
 async function hashed(content: AuthContent): Promise<Hashed> {
-  const { RelaxedHash } = (await import(RELAXED_HASH)) as {
-    readonly RelaxedHash: new (algorithm: string, limit: false) => BodyHasher;
-  };
+  const { RelaxedHash } = await import("mailauth/lib/dkim/body/relaxed.js");
   const body = new RelaxedHash("sha256", false);
   try {
     const { header, fields, bytes } = await openMessage(content.read());
@@ -83,9 +75,6 @@ async function hashed(content: AuthContent): Promise<Hashed> {
     throw new MairustError("data_invalid", `Cannot sign message: ${error.message}`, { cause: error });
   }
 }
-
-/** It has no types. */
-const RELAXED_HASH = "mailauth/lib/dkim/body/relaxed.js";
 
 function signature(
   { selector, algorithm, privateKey }: DkimPrivateKey,

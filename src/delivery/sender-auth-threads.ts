@@ -1,230 +1,160 @@
 /**
- * The threads that check senders (message path, step 2): few, started when they are first needed, each with one message at a time.
+ * The threads that check senders (message path, step 2): few, started when they are first needed, each with many messages at a time.
+ * Waiting for DNS costs no thread; what the threads compute is bounded by their number, and what they hold by `sender-auth-limits.ts`.
  *
- * States of a thread: idle ──message──► busy ──findings──► idle; busy ──deadline, crash──► gone, and the next message gets a new one.
- * A message waits for a thread as long as its own deadline lets it. The bytes go over in pieces, a few ahead of what the thread has
- * read, so that a large message is nowhere as a whole. What the thread costs is bounded: by the deadline, by its own heap, and by what
- * `sender-auth-body.ts` lets through.
+ * A message waits for a thread within its own deadline. A thread that is stuck or ends is replaced
+ * (`sender-auth-worker.ts`): the message that it was at fails, the others are tried once more within their own deadlines. A message that
+ * is over its deadline while its thread is well is taken off it, and harms nobody.
  *
- * Failures: `deadline`, `too_many` (who waits), `internal` (the thread ended).
+ * Failures: `deadline`, `too_many` (who waits), `draining`, `internal` (the thread ended); what reading the message throws.
  */
-import { extname } from "node:path";
-import { fileURLToPath } from "node:url";
-import { Worker } from "node:worker_threads";
 import type { Deadline } from "../core/deadline.ts";
-import { MairustError, messageOf, toMairustError } from "../core/errors.ts";
-import { deadlineAfter, within } from "../platform/deadline.ts";
-import { type CachedDns, MAX_LOOKUPS, type RecordType } from "./sender-auth-dns.ts";
-import type { CheckedSubject, Findings } from "./sender-auth-findings.ts";
-import type { FromThread, ToThread } from "./sender-auth-thread.ts";
+import { MairustError, toMairustError } from "../core/errors.ts";
+import { deadlineAfter, every } from "../platform/deadline.ts";
+import type { CachedDns } from "./sender-auth-dns.ts";
+import type { Findings } from "./sender-auth-findings.ts";
+import { CHECK_LIMITS, type CheckLimits } from "./sender-auth-limits.ts";
+import type { CheckedMessage, CheckRun } from "./sender-auth-run.ts";
+import { CheckWorker, ThreadLost } from "./sender-auth-worker.ts";
 
-/** Each has one message at a time, and waits while DNS answers; one that was never needed costs nothing. */
-const THREADS = 4;
-/** Messages that wait for a thread. */
-const MAX_WAITING = 500;
-/** Pieces that the thread has not read yet. */
-const PIECES_AHEAD = 8;
-const HEAP_MB = 128;
-/** Of the time of a message: what is left then is for what the thread does with the answers. */
-const DNS_SHARE = 0.8;
+/** Of a message's time: with less left a thread would work at it for nothing, and those behind it would come too late as well. */
+const WAIT_SHARE = 0.5;
 
-/** The same file in the source and in the build. */
-const ENTRY = new URL(`./sender-auth-thread${extname(fileURLToPath(import.meta.url))}`, import.meta.url);
-const RECORD_TYPES: ReadonlySet<string> = new Set<RecordType>(["TXT", "A", "AAAA", "MX", "PTR"]);
+export interface CheckThreadsOptions {
+  readonly dns: CachedDns;
+  readonly limits?: CheckLimits;
+  /** A thread is given up, with as many messages on it. */
+  readonly onLost?: (why: string, messages: number) => void;
+  /** Of the threads, for tests of what breaks. */
+  readonly entry?: URL;
+}
 
-interface Place {
-  worker: Worker | undefined;
+interface Waiter {
+  readonly sizeBytes: number;
+  readonly take: (worker: CheckWorker) => void;
+  readonly fail: (error: unknown) => void;
 }
 
 export class CheckThreads {
-  readonly #dns: CachedDns;
-  readonly #idle: Place[];
-  readonly #waiting: ((place: Place) => void)[] = [];
+  readonly #options: CheckThreadsOptions;
+  readonly #limits: CheckLimits;
+  readonly #workers = new Set<CheckWorker>();
+  /** In the order in which they came. */
+  readonly #waiting = new Set<Waiter>();
+  #stopLooking: (() => void) | undefined;
   #isStopped = false;
 
-  constructor(dns: CachedDns, threads = THREADS) {
-    this.#dns = dns;
-    this.#idle = Array.from({ length: threads }, () => ({ worker: undefined }));
+  constructor(options: CheckThreadsOptions) {
+    this.#options = options;
+    this.#limits = options.limits ?? CHECK_LIMITS;
+  }
+
+  /** Octets of messages that threads have not taken yet, at most. */
+  get bytesAhead(): number {
+    return [...this.#workers].reduce((sum, worker) => sum + worker.bytesAhead, 0);
   }
 
   /** @throws {MairustError} see above; `blob_missing`, `blob_damaged` of the content */
-  async check(
-    subject: CheckedSubject,
-    content: AsyncIterable<Uint8Array> | undefined,
-    deadline: Deadline,
-  ): Promise<Findings> {
-    const place = await this.#take(deadline);
+  async check(message: CheckedMessage, deadline: Deadline): Promise<Findings> {
     try {
-      const worker = place.worker ?? this.#start(place);
-      worker.ref();
-      const run = new CheckRun(worker, this.#dns, deadline);
-      try {
-        return await run.check(subject, content);
-      } catch (error) {
-        // Whatever it was: what the thread is in the middle of must not reach the next message.
-        place.worker = undefined;
-        await worker.terminate();
-        throw error;
-      }
-    } finally {
-      place.worker?.unref();
-      this.#giveBack(place);
+      return await (await this.#open(message, deadline)).check();
+    } catch (error) {
+      if (!(error instanceof ThreadLost)) throw error;
+      return (await this.#open(message, deadline)).check();
     }
   }
 
   /** What is under way fails. */
   async stop(): Promise<void> {
     this.#isStopped = true;
-    await Promise.all(this.#idle.map(place => place.worker?.terminate()));
+    this.#look();
+    for (const { fail } of [...this.#waiting]) fail(draining());
+    await Promise.all([...this.#workers].map(worker => worker.stop()));
   }
 
-  #start(place: Place): Worker {
-    const worker = new Worker(ENTRY, {
-      // The library writes to the console.
-      stdout: true,
-      stderr: true,
-      env: {},
-      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
+  #open(message: CheckedMessage, deadline: Deadline): Promise<CheckRun> {
+    const { sizeBytes } = message;
+    const { signal } = deadline;
+    return new Promise((resolve, reject) => {
+      if (this.#isStopped) return reject(draining());
+      if (signal.aborted) return reject(toMairustError(signal.reason, "check the sender"));
+      const worker = this.#waiting.size === 0 ? this.#find(sizeBytes) : undefined;
+      const run = (one: CheckWorker) => {
+        resolve(one.open(message, deadline));
+        this.#look();
+      };
+      if (worker !== undefined) return run(worker);
+      if (this.#waiting.size >= this.#limits.waiting)
+        return reject(
+          new MairustError("too_many", `Cannot check sender: ${this.#limits.waiting} messages wait`),
+        );
+      const wait = deadlineAfter(deadline.remainingMs() * WAIT_SHARE, deadline);
+      const leave = () => {
+        this.#waiting.delete(waiter);
+        wait.dispose();
+      };
+      const waiter: Waiter = {
+        sizeBytes,
+        take: one => {
+          leave();
+          run(one);
+        },
+        fail: error => {
+          leave();
+          reject(error);
+        },
+      };
+      this.#waiting.add(waiter);
+      const giveUp = () => waiter.fail(toMairustError(wait.signal.reason, "wait for a thread"));
+      wait.signal.addEventListener("abort", giveUp, { once: true });
     });
-    worker.stdout.resume();
-    worker.stderr.resume();
-    // Whoever waits for it hears of it too.
-    worker.on("error", () => undefined);
-    worker.once("exit", () => {
-      if (place.worker === worker) place.worker = undefined;
+  }
+
+  /** An idle one, else a new one, else the one with the fewest messages. */
+  #find(sizeBytes: number): CheckWorker | undefined {
+    const fit = [...this.#workers].filter(worker => worker.hasRoom(sizeBytes));
+    const least = fit.sort((one, other) => one.load - other.load)[0];
+    const isFull = this.#workers.size >= this.#limits.threads;
+    return least?.load === 0 || isFull ? least : this.#start();
+  }
+
+  #start(): CheckWorker {
+    const { dns, entry, onLost = () => undefined } = this.#options;
+    const worker = new CheckWorker({
+      ...{ dns, limits: this.#limits, onLost },
+      ...(entry === undefined ? {} : { entry }),
+      onFree: () => this.#serve(),
+      onGone: gone => {
+        this.#workers.delete(gone);
+        this.#serve();
+      },
     });
-    place.worker = worker;
+    this.#workers.add(worker);
     return worker;
   }
 
-  async #take(deadline: Deadline): Promise<Place> {
-    if (this.#isStopped) throw new MairustError("draining", "Cannot check sender: the service stops");
-    const place = this.#idle.pop();
-    if (place !== undefined) return place;
-    if (this.#waiting.length >= MAX_WAITING)
-      throw new MairustError("too_many", `Cannot check sender: ${MAX_WAITING} messages wait`);
-    return new Promise<Place>((resolve, reject) => {
-      const { signal } = deadline;
-      const take = (free: Place) => {
-        signal.removeEventListener("abort", giveUp);
-        resolve(free);
-      };
-      const giveUp = () => {
-        this.#waiting.splice(this.#waiting.indexOf(take), 1);
-        reject(toMairustError(signal.reason, "wait for a thread"));
-      };
-      this.#waiting.push(take);
-      signal.addEventListener("abort", giveUp, { once: true });
-      if (signal.aborted) giveUp();
-    });
+  #serve(): void {
+    for (const waiter of this.#waiting) {
+      const worker = this.#isStopped ? undefined : this.#find(waiter.sizeBytes);
+      if (worker === undefined) break;
+      waiter.take(worker);
+    }
+    this.#look();
   }
 
-  #giveBack(place: Place): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#idle.push(place);
-    else next(place);
-    if (this.#isStopped) void place.worker?.terminate();
+  /** Looks while there is something to look at. */
+  #look(): void {
+    const isBusy = !this.#isStopped && [...this.#workers].some(({ load }) => load > 0);
+    if (isBusy === (this.#stopLooking !== undefined)) return;
+    this.#stopLooking?.();
+    this.#stopLooking = isBusy
+      ? every(this.#limits.lookMs, () => {
+          for (const worker of this.#workers) worker.look();
+        })
+      : undefined;
   }
 }
 
-/** One message on one thread. */
-class CheckRun {
-  readonly #worker: Worker;
-  readonly #dns: CachedDns;
-  readonly #deadline: Deadline;
-  readonly #dnsUntilMs: number;
-  #room = PIECES_AHEAD;
-  #lookups = 0;
-  #isDone = false;
-  #wake: () => void = () => undefined;
-
-  constructor(worker: Worker, dns: CachedDns, deadline: Deadline) {
-    this.#worker = worker;
-    this.#dns = dns;
-    this.#deadline = deadline;
-    this.#dnsUntilMs = deadline.remainingMs() * (1 - DNS_SHARE);
-  }
-
-  async check(subject: CheckedSubject, content: AsyncIterable<Uint8Array> | undefined): Promise<Findings> {
-    const worker = this.#worker;
-    const heard: { stop: () => void } = { stop: () => undefined };
-    const findings = new Promise<Findings>((resolve, reject) => {
-      const onMessage = (message: FromThread) => {
-        if (message.kind !== "done") return this.#receive(message);
-        // It may not want all of the message.
-        this.#end();
-        resolve(message.findings);
-      };
-      const onError = (error: unknown) =>
-        reject(new MairustError("internal", `Cannot check sender: the thread broke: ${messageOf(error)}`));
-      const onExit = () => reject(new MairustError("internal", "Cannot check sender: the thread ended"));
-      worker.on("message", onMessage).on("error", onError).on("exit", onExit);
-      heard.stop = () => worker.off("message", onMessage).off("error", onError).off("exit", onExit);
-    });
-    try {
-      this.#post({ kind: "check", subject });
-      const sent = this.#send(content);
-      const all = Promise.all([findings, sent]);
-      const [found] = await within(all, this.#deadline);
-      return found;
-    } finally {
-      this.#end();
-      heard.stop();
-    }
-  }
-
-  #end(): void {
-    this.#isDone = true;
-    this.#wake();
-  }
-
-  async #send(content: AsyncIterable<Uint8Array> | undefined): Promise<void> {
-    for await (const chunk of content ?? []) {
-      while (this.#room === 0 && !this.#isDone)
-        await new Promise<void>(wake => {
-          this.#wake = wake;
-        });
-      if (this.#isDone) return;
-      this.#room--;
-      // A copy: a view would take all of its memory along, and the memory is not ours to hand over.
-      const bytes = new Uint8Array(chunk);
-      this.#worker.postMessage({ kind: "bytes", bytes } satisfies ToThread, [bytes.buffer]);
-    }
-    if (!this.#isDone) this.#post({ kind: "end" });
-  }
-
-  #receive(message: Exclude<FromThread, { kind: "done" }>): void {
-    if (message.kind === "ask") void this.#answer(message);
-    else {
-      this.#room++;
-      this.#wake();
-    }
-  }
-
-  /** A question that comes too late, or once too often, has no answer. */
-  async #answer({ ask, name, type }: Extract<FromThread, { kind: "ask" }>): Promise<void> {
-    this.#lookups++;
-    const isIn = this.#lookups <= MAX_LOOKUPS && RECORD_TYPES.has(type);
-    const answer = isIn ? await this.#find(name, type as RecordType) : undefined;
-    if (this.#isDone) return;
-    if (answer?.kind === "rows") this.#post({ kind: "rows", ask, rows: answer.rows });
-    else this.#post({ kind: "no_rows", ask, code: answer?.kind === "none" ? answer.code : "ETIMEOUT" });
-  }
-
-  async #find(name: string, type: RecordType) {
-    const leftMs = this.#deadline.remainingMs() - this.#dnsUntilMs;
-    if (leftMs <= 0) return undefined;
-    const deadline = deadlineAfter(leftMs, this.#deadline);
-    try {
-      return await within(this.#dns.find(name, type), deadline);
-    } catch {
-      return undefined;
-    } finally {
-      deadline.dispose();
-    }
-  }
-
-  #post(message: ToThread): void {
-    this.#worker.postMessage(message);
-  }
+function draining(): MairustError {
+  return new MairustError("draining", "Cannot check sender: the service stops");
 }

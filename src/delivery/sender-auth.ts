@@ -10,7 +10,7 @@ import { BlockList, isIP } from "node:net";
 import type { Deadline } from "../core/deadline.ts";
 import { toMairustError } from "../core/errors.ts";
 import type { Log } from "../core/ports/log.ts";
-import type { AuthContent, AuthOutcome, AuthSubject, SenderAuth } from "../core/ports/sender-auth.ts";
+import type { AuthOutcome, AuthSubject, SenderAuth } from "../core/ports/sender-auth.ts";
 import { deadlineAfter } from "../platform/deadline.ts";
 import { askServers, CachedDns } from "./sender-auth-dns.ts";
 import type { CheckedSubject, CheckName, Findings } from "./sender-auth-findings.ts";
@@ -44,7 +44,10 @@ export class LibrarySenderAuth implements SenderAuth {
     this.#options = options;
     this.isOff = checks.length === 0;
     this.readsBody = checks.includes("dkim") || checks.includes("arc");
-    this.#threads = new CheckThreads(new CachedDns(askServers(resolver)));
+    this.#threads = new CheckThreads({
+      dns: new CachedDns(askServers(resolver)),
+      onLost: (why, messages) => options.log.warn("sender_auth.thread_lost", { why, messages }),
+    });
   }
 
   async check(subject: AuthSubject, whole: Deadline): Promise<AuthOutcome> {
@@ -74,9 +77,14 @@ export class LibrarySenderAuth implements SenderAuth {
       ...(ip === undefined ? {} : { ip }),
       ...(client.helo === undefined ? {} : { helo: client.helo }),
     };
+    const isRead = checks.some(name => name !== "spf");
     const deadline = deadlineAfter(Math.min(CHECK_MS, whole.remainingMs() * CHECK_SHARE), whole);
     try {
-      return await this.#threads.check(subject, this.#bytes(content), deadline);
+      const read = isRead ? () => content.read() : undefined;
+      return await this.#threads.check(
+        { subject, sizeBytes: isRead ? content.sizeBytes : 0, read },
+        deadline,
+      );
     } catch (error) {
       const failure = toMairustError(error, "check the sender");
       log.warn("sender_auth.failed", { code: failure.code, error: failure });
@@ -84,11 +92,6 @@ export class LibrarySenderAuth implements SenderAuth {
     } finally {
       deadline.dispose();
     }
-  }
-
-  #bytes(content: AuthContent): AsyncIterable<Uint8Array> | undefined {
-    const isRead = this.#options.checks.some(name => name !== "spf");
-    return isRead ? content.read() : undefined;
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Benchmarks: `npm run bench [row …]`. Each row starts the servers that it needs in a folder of its own and prints one JSON line;
- * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p11 p12 p14 stage-hooks slow ledger dlp; `p12` stands for p12-idle, p12-large and
- * p12-sessions.
+ * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p11 p12 p14 stage-hooks slow ledger dlp
+ * sender-auth; `p12` stands for p12-idle, p12-large and p12-sessions, `sender-auth` for itself and sender-auth-large.
  */
 import { benchDlp } from "./dlp.ts";
 import { benchEndToEnd } from "./end-to-end.ts";
@@ -13,6 +13,7 @@ import { type ReadSite, startReadSite } from "./lib/read-site.ts";
 import { benchIdleMemory, benchLargeMessages, benchSessionMemory } from "./memory.ts";
 import { benchMilter, MILTER_ROWS } from "./milter.ts";
 import { benchStart } from "./process.ts";
+import { benchLargeSenders, benchSenderAuth } from "./sender-auth.ts";
 import { benchSlowPlugin } from "./slow-plugin.ts";
 import { benchStageHooks } from "./stage-hooks.ts";
 
@@ -43,6 +44,8 @@ const ROWS: Readonly<Record<string, () => Promise<void>>> = {
   slow: benchSlowPlugin,
   ledger: benchLedger,
   dlp: benchDlp,
+  "sender-auth": benchSenderAuth,
+  "sender-auth-large": benchLargeSenders,
 };
 
 /** `p12` means all rows that begin so. */

@@ -44,11 +44,14 @@ interface Question {
 
 export class DnsServer {
   zone: Zone;
+  /** Before each answer to a datagram. */
+  delayMs = 0;
   /** `TYPE name` of each question, in order. */
   readonly questions: string[] = [];
   readonly #udp: UdpSocket;
   readonly #tcp: Server;
   readonly #open = new Set<Socket>();
+  #isStopped = false;
 
   private constructor(zone: Zone, udp: UdpSocket, tcp: Server) {
     this.zone = zone;
@@ -56,7 +59,10 @@ export class DnsServer {
     this.#tcp = tcp;
     udp.on("message", (packet, peer) => {
       const answer = this.#answer(packet, false);
-      if (answer !== undefined) udp.send(answer, peer.port, peer.address);
+      if (answer === undefined) return;
+      const send = () => udp.send(answer, peer.port, peer.address);
+      if (this.delayMs === 0) send();
+      else setTimeout(() => this.#isStopped || send(), this.delayMs);
     });
     tcp.on("connection", socket => this.#serve(socket));
   }
@@ -82,6 +88,7 @@ export class DnsServer {
   }
 
   async stop(): Promise<void> {
+    this.#isStopped = true;
     for (const socket of this.#open) socket.destroy();
     const closed = [once(this.#udp, "close"), once(this.#tcp, "close")];
     this.#udp.close();

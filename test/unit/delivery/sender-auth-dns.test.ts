@@ -94,6 +94,53 @@ test("CachedDns remembers no more than its limit, the last used first, and no la
   assert.equal(dns.size, 2);
 });
 
+test("CachedDns remembers no more characters than its limit, also of names that do not exist", async () => {
+  const limits = { ...DNS_LIMITS, chars: 2000 };
+  const dns = new CachedDns(
+    async name => (name.startsWith("a") ? { kind: "none", code: "ENOTFOUND" } : ROWS),
+    Date.now,
+    limits,
+  );
+  for (let i = 0; i < 100; i++) {
+    await dns.find(`a${i}.${"a".repeat(200)}`, "TXT");
+    await dns.find(`b${i}.test`, "TXT");
+    await dns.find("b0.test", "TXT");
+    assert.ok(dns.chars <= limits.chars, `${dns.chars}`);
+  }
+  assert.ok(dns.chars > limits.chars / 2);
+});
+
+test("CachedDns asks no more at a time than its limit; what is asked already is waited for", async () => {
+  const waiting: ((answer: DnsAnswer) => void)[] = [];
+  const ask = () => new Promise<DnsAnswer>(resolve => waiting.push(resolve));
+  const dns = new CachedDns(ask, Date.now, { ...DNS_LIMITS, asked: 2 });
+  const asked = ["a.test", "b.test", "a.test"].map(name => dns.find(name, "TXT"));
+  const over = { kind: "failed", why: "too many questions at a time" };
+  assert.deepEqual(await dns.find("c.test", "TXT"), over);
+  for (const answer of waiting) answer(ROWS);
+  assert.deepEqual(await Promise.all(asked), [ROWS, ROWS, ROWS]);
+  assert.equal(waiting.length, 2);
+  const later = dns.find("c.test", "TXT");
+  waiting[2]?.(ROWS);
+  assert.deepEqual(await later, ROWS);
+});
+
+test("CachedDns remembers for a moment that nobody answered", async () => {
+  const clock = { ms: 0 };
+  let asked = 0;
+  const ask = () => {
+    asked++;
+    return new Promise<DnsAnswer>(() => undefined);
+  };
+  const dns = new CachedDns(ask, () => clock.ms, { ...DNS_LIMITS, queryMs: 5 });
+  await dns.find("a.test", "TXT");
+  await dns.find("a.test", "TXT");
+  assert.equal(asked, 1);
+  clock.ms = DNS_LIMITS.failedMs;
+  await dns.find("a.test", "TXT");
+  assert.equal(asked, 2);
+});
+
 test("CachedDns gives up in time, and asks nobody about what is no name", async () => {
   const dns = new CachedDns(() => new Promise(() => undefined), Date.now, { ...DNS_LIMITS, queryMs: 5 });
   assert.deepEqual(await dns.find("a.test", "TXT"), { kind: "failed", why: "no answer in time" });

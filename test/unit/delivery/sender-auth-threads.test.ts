@@ -1,13 +1,17 @@
-/** The threads that check senders: what a hostile message costs, and whom. */
+/** The threads that check senders: what a hostile message costs, and whom; by the library, and by checks that break on purpose. */
 import assert from "node:assert/strict";
+import { extname } from "node:path";
 import { after, test } from "node:test";
-import { CachedDns } from "../../../src/delivery/sender-auth-dns.ts";
+import { fileURLToPath } from "node:url";
+import type { Deadline } from "../../../src/core/deadline.ts";
+import { CachedDns, DNS_LIMITS, type DnsAnswer } from "../../../src/delivery/sender-auth-dns.ts";
 import type { CheckedSubject } from "../../../src/delivery/sender-auth-findings.ts";
+import { bytesInFlight, CHECK_LIMITS, type CheckLimits } from "../../../src/delivery/sender-auth-limits.ts";
 import { CheckThreads } from "../../../src/delivery/sender-auth-threads.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 
 const dns = new CachedDns(async () => ({ kind: "none", code: "ENOTFOUND" }));
-const threads = new CheckThreads(dns, 1);
+const threads = new CheckThreads({ dns, limits: { ...CHECK_LIMITS, threads: 1 } });
 after(() => threads.stop());
 
 const SUBJECT: CheckedSubject = { checks: ["dkim", "dmarc", "arc"], mailFrom: "", mta: "mx.test" };
@@ -20,20 +24,18 @@ async function* content(...parts: readonly (string | Buffer)[]): AsyncGenerator<
 
 async function check(bytes: AsyncIterable<Uint8Array>, ms = 20_000) {
   const deadline = deadlineAfter(ms);
-  // Deadlines do not keep the process alive.
-  const alive = setInterval(() => undefined, 1000);
   try {
-    return await threads.check(SUBJECT, bytes, deadline);
+    return await threads.check({ subject: SUBJECT, sizeBytes: 1000, read: () => bytes }, deadline);
   } finally {
-    clearInterval(alive);
     deadline.dispose();
   }
 }
 
-test("a message that does not end is given up at the deadline, and the next one gets a new thread", async () => {
-  const endless = {
-    [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => undefined) }),
-  };
+const endless: AsyncIterable<Uint8Array> = {
+  [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => undefined) }),
+};
+
+test("a message that does not end is given up at the deadline, and the next one does not notice", async () => {
   await assert.rejects(check(endless, 200), { code: "deadline" });
   const { dkim, dmarc } = await check(content(SIGNED, "x\r\n"));
   assert.deepEqual([dkim?.[0]?.result, dkim?.[0]?.why], ["fail", "body hash did not verify"]);
@@ -66,9 +68,291 @@ test("what would cost too much is not checked, and not waited for", async () => 
     (await why(SIGNED.split("From")[0]?.repeat(11) ?? "", "From: a@a.test\r\n\r\n")) ?? "",
     /signatures/u,
   );
+  // Each of them takes the library more than 20 s otherwise.
+  const long = 500_000;
+  assert.match((await why(`X: ${"\r".repeat(long)}a\r\n${SIGNED}`)) ?? "", /blanks/u);
+  assert.match((await why(`X: ${" ".repeat(long)}a\r\n${SIGNED}`)) ?? "", /blanks/u);
+  assert.match((await why(`From: ${"a@b.test, ".repeat(long / 10)}\r\n${SIGNED}`)) ?? "", /^From has/u);
+  const names = `h=${"a:".repeat(long / 4)}from`;
+  assert.match((await why("X:\r\n".repeat(9000), SIGNED.replace("h=from", names))) ?? "", /names more than/u);
 });
 
-test("many wait for one thread, each until its own deadline", async () => {
-  const all = await Promise.all(Array.from({ length: 20 }, () => check(content(SIGNED, "x\r\n"))));
-  assert.deepEqual(new Set(all.map(({ dkim }) => dkim?.[0]?.result)), new Set(["fail"]));
+test("many messages on one thread each have their own result", async () => {
+  const all = await Promise.all(
+    Array.from({ length: 100 }, (_, i) => check(content(SIGNED.replaceAll("a.test", `a${i}.test`), "x\r\n"))),
+  );
+  assert.deepEqual(
+    all.map(({ dkim, dmarc }) => `${dkim?.[0]?.result} ${dkim?.[0]?.domain} ${dmarc?.from}`),
+    all.map((_, i) => `fail a${i}.test a${i}.test`),
+  );
+});
+
+const ENTRY = new URL(`../../lib/breaking-checks${extname(fileURLToPath(import.meta.url))}`, import.meta.url);
+/** A busy machine does not make a thread look stuck. */
+const LIMITS: CheckLimits = { ...CHECK_LIMITS, threads: 1, stuckLooks: 1000 };
+const WATCHED: CheckLimits = { ...LIMITS, lookMs: 20, stuckLooks: 40 };
+const NEVER = new AbortController().signal;
+const ROWS: DnsAnswer = { kind: "rows", rows: [["x"]] };
+
+interface CheckOptions {
+  readonly helo?: string;
+  readonly ms?: number;
+  readonly deadline?: Deadline;
+  readonly size?: number;
+  readonly read?: () => AsyncIterable<Uint8Array>;
+}
+
+/** Threads whose checks break, and DNS that answers when it is told to. */
+class Bench {
+  readonly lost: string[] = [];
+  readonly threads: CheckThreads;
+  readonly #open = new Map<string, (answer: DnsAnswer) => void>();
+  #heard: () => void = () => undefined;
+
+  constructor(limits: CheckLimits = LIMITS) {
+    const ask = (name: string) =>
+      new Promise<DnsAnswer>(resolve => {
+        this.#open.set(name, resolve);
+        this.#heard();
+      });
+    this.threads = new CheckThreads({
+      ...{ dns: new CachedDns(ask, Date.now, { ...DNS_LIMITS, queryMs: 60_000 }), limits, entry: ENTRY },
+      onLost: (why, messages) => this.lost.push(`${why}: ${messages}`),
+    });
+  }
+
+  check(name: string, options: CheckOptions = {}) {
+    const {
+      helo = "plain",
+      ms = 20_000,
+      deadline = deadlineAfter(ms),
+      size = 10,
+      read = () => content(Buffer.alloc(size)),
+    } = options;
+    const subject: CheckedSubject = { checks: ["spf"], helo, mailFrom: name, mta: "mx.test" };
+    const found = this.threads
+      .check({ subject, sizeBytes: size, read }, deadline)
+      .then(({ spf }) => spf?.why ?? "");
+    found.catch(() => undefined);
+    return found;
+  }
+
+  isAsked(name: string): boolean {
+    return this.#open.has(`${name}.test`);
+  }
+
+  /** All of them are on a thread, and wait for DNS. */
+  async waiting(...names: readonly string[]): Promise<void> {
+    while (!names.every(name => this.isAsked(name)))
+      await new Promise<void>(heard => {
+        this.#heard = heard;
+      });
+  }
+
+  answer(...names: readonly string[]): void {
+    for (const name of names) this.#open.get(`${name}.test`)?.(ROWS);
+  }
+}
+
+async function bench(run: (on: Bench) => Promise<void>, limits?: CheckLimits): Promise<void> {
+  const on = new Bench(limits);
+  try {
+    await run(on);
+  } finally {
+    await on.threads.stop();
+  }
+}
+
+const numbered = (count: number) => Array.from({ length: count }, (_, i) => `m${i}`);
+
+test("waiting for DNS costs no thread: as many messages as are allowed wait on one", () =>
+  bench(
+    async on => {
+      const names = numbered(20);
+      const found = names.map(name => on.check(name));
+      const next = on.check("next");
+      await on.waiting(...names);
+      on.answer("m0");
+      await found[0];
+      // Were it on the thread before, its question would have come before this result.
+      assert.ok(!on.isAsked("next"));
+      on.answer(...names);
+      assert.deepEqual(new Set(await Promise.all(found)), new Set(["10 octets"]));
+      await on.waiting("next");
+      on.answer("next");
+      assert.equal(await next, "10 octets");
+      assert.deepEqual(on.lost, []);
+    },
+    { ...LIMITS, messagesPerThread: 20 },
+  ));
+
+test("who finds no room waits within its own deadline, and who finds none to wait has no result at once", () =>
+  bench(
+    async on => {
+      const first = on.check("first");
+      await on.waiting("first");
+      // Its own end is far away: it waits for a part of its time alone.
+      const late = on.check("late", { deadline: { remainingMs: () => 100, signal: NEVER } });
+      await assert.rejects(on.check("third"), { code: "too_many" });
+      await assert.rejects(late, { code: "deadline" });
+      const patient = on.check("patient");
+      on.answer("first");
+      await first;
+      await on.waiting("patient");
+      on.answer("patient");
+      assert.equal(await patient, "10 octets");
+    },
+    { ...LIMITS, messagesPerThread: 1, waiting: 1 },
+  ));
+
+test("large messages have a bounded share of a thread's room for headers, and one alone always fits", () =>
+  bench(
+    async on => {
+      const found = [on.check("a", { size: 1000 }), on.check("b", { size: 500 })];
+      await on.waiting("a");
+      on.answer("a");
+      await found[0];
+      assert.ok(!on.isAsked("b"));
+      await on.waiting("b");
+      on.answer("b");
+      assert.deepEqual(await Promise.all(found), ["1000 octets", "500 octets"]);
+    },
+    { ...LIMITS, headerBytesPerThread: 900 },
+  ));
+
+for (const [helo, code, why] of [
+  ["hang", "deadline", "the thread does not go on"],
+  ["exit", "internal", "the thread ended"],
+] as const)
+  test(`a thread that breaks (${helo}) fails the message that it was at; the others are tried once more`, () =>
+    bench(async on => {
+      const names = numbered(3);
+      const others = names.map(name => on.check(name));
+      const bad = on.check("bad", { helo });
+      await on.waiting(...names, "bad");
+      on.answer("bad");
+      await assert.rejects(bad, { code });
+      // DNS remembers what was asked: they go on at once.
+      on.answer(...names);
+      assert.deepEqual(
+        await Promise.all(others),
+        names.map(() => "10 octets"),
+      );
+      assert.deepEqual(on.lost, [`${why}: 4`]);
+    }, WATCHED));
+
+test("a thread without memory is replaced too", () =>
+  bench(
+    async on => {
+      const other = on.check("other");
+      const bad = on.check("bad", { helo: "grow" });
+      await on.waiting("other", "bad");
+      on.answer("bad");
+      await assert.rejects(bad, { code: "internal" });
+      on.answer("other");
+      assert.equal(await other, "10 octets");
+    },
+    { ...LIMITS, heapMb: 16 },
+  ));
+
+test("checks that break fail their message alone", () =>
+  bench(async on => {
+    const other = on.check("other");
+    const bad = on.check("bad", { helo: "throw" });
+    await on.waiting("other", "bad");
+    on.answer("bad", "other");
+    await assert.rejects(bad, { code: "internal", message: "Cannot check sender: broken on purpose" });
+    assert.equal(await other, "10 octets");
+    assert.deepEqual(on.lost, []);
+  }));
+
+test("who was near two threads that broke has no result", () =>
+  bench(async on => {
+    const other = on.check("other");
+    for (const name of ["one", "two"]) {
+      const bad = on.check(name, { helo: "exit" });
+      await on.waiting("other", name);
+      on.answer(name);
+      await assert.rejects(bad, { code: "internal" });
+    }
+    await assert.rejects(other, { code: "internal" });
+    assert.deepEqual(on.lost, ["the thread ended: 2", "the thread ended: 2"]);
+  }));
+
+test("a message over its deadline is taken off its thread, and the others stay where they are", () =>
+  bench(
+    async on => {
+      const other = on.check("other");
+      await on.waiting("other");
+      const late = on.check("late", { helo: "reader", ms: 100, read: () => endless });
+      await assert.rejects(late, { code: "deadline" });
+      // Its place is free again.
+      const next = on.check("next");
+      await on.waiting("next");
+      on.answer("other", "next");
+      assert.deepEqual(await Promise.all([other, next]), ["10 octets", "10 octets"]);
+      assert.deepEqual(on.lost, []);
+    },
+    { ...LIMITS, messagesPerThread: 2 },
+  ));
+
+test("a thread that does not let go of a message is replaced", () =>
+  bench(async on => {
+    const other = on.check("other");
+    await on.waiting("other");
+    const deaf = on.check("deaf", { helo: "deaf", ms: 100 });
+    await assert.rejects(deaf, { code: "deadline" });
+    while (on.lost.length === 0) await new Promise(resolve => setTimeout(resolve, 10));
+    on.answer("other");
+    assert.equal(await other, "10 octets");
+    assert.deepEqual(on.lost, ["the thread does not let go of a message: 2"]);
+  }, WATCHED));
+
+test("few messages are read at a time, a few pieces ahead; small ones pass large ones", () =>
+  bench(async on => {
+    const reading = new Set<string>();
+    let most = 0;
+    let mostAhead = 0;
+    const read = (name: string, bytes: number) =>
+      async function* () {
+        reading.add(name);
+        most = Math.max(most, reading.size);
+        for (let left = bytes; left > 0; left -= 1000) {
+          mostAhead = Math.max(mostAhead, on.threads.bytesAhead);
+          yield Buffer.alloc(Math.min(1000, left));
+        }
+        reading.delete(name);
+      };
+    const names = numbered(6);
+    const large = names.map(name => on.check(name, { size: 100_000, read: read(name, 100_000) }));
+    await on.waiting(...names);
+    const small = on.check("small", { size: 50, read: read("small", 50) });
+    await on.waiting("small");
+    on.answer("small");
+    // The thread takes nothing of the large ones before they have their answers.
+    assert.equal(await small, "50 octets");
+    on.answer(...names);
+    assert.deepEqual(
+      await Promise.all(large),
+      names.map(() => "100000 octets"),
+    );
+    assert.equal(most, 2);
+    assert.ok(mostAhead > 0 && mostAhead <= bytesInFlight(LEAN), `${mostAhead}`);
+  }, LEAN));
+
+const LEAN: CheckLimits = {
+  ...LIMITS,
+  readsPerThread: 1,
+  largeReadsPerThread: 1,
+  largeBytes: 1000,
+  pieceBytes: 300,
+  piecesAhead: 2,
+};
+
+test("at the end all that waits fails", async () => {
+  const on = new Bench({ ...LIMITS, messagesPerThread: 1 });
+  const all = [on.check("on"), on.check("waits")];
+  await on.waiting("on");
+  await on.threads.stop();
+  for (const one of [...all, on.check("late")]) await assert.rejects(one, { code: "draining" });
 });
