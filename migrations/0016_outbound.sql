@@ -55,6 +55,10 @@ create table outbox_recipients (
 -- Who asked for a job's end: what the job leaves undone says so.
 alter table jobs add column cancel_by text;
 
+-- Of held mail from the send path: the message that its sender's copy in Sent is, once it was let go. Another one than the hold's when
+-- hooks changed it.
+alter table holds add column sent_as uuid;
+
 -- One-time ids serve sent mail too.
 alter table submissions
   alter column hold_id drop not null,
