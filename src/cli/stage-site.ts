@@ -4,6 +4,7 @@
  */
 import type { LoadedConfig } from "../platform/config/load.ts";
 import type {
+  MarkSeen,
   SiteChange,
   SiteEngines,
   SiteFinding,
@@ -48,6 +49,10 @@ export class SiteHalf {
     return undo === undefined
       ? this.#engines.plan(config, this.#places, target)
       : undo.call(this.#engines, config, this.#places, target);
+  }
+
+  seenMarker(): Promise<MarkSeen | undefined> {
+    return this.#engines.seenMarker(this.#places);
   }
 
   async apply(plan: SitePlan): Promise<void> {
