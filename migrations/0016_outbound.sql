@@ -8,7 +8,7 @@
 create table outbox (
   id               uuid primary key,
   purpose          text not null check (purpose in ('send', 'notice', 'dsn', 'alert')),
-  state            text not null default 'queued' check (state in ('queued', 'done', 'failed')),
+  state            text not null default 'queued' check (state in ('queued', 'done', 'failed', 'canceled')),
   once_key         text unique,
   -- of the timeline; a messages row while it is queued and has no content of its own
   message_id       uuid,
@@ -27,8 +27,11 @@ create table outbox (
   attempt_at       timestamptz,
   created_at       timestamptz not null default now(),
   ended_at         timestamptz,
+  -- who had its job canceled while some recipients still waited
+  canceled_by      text,
   constraint outbox_content check (state <> 'queued' or content is not null or message_id is not null),
-  constraint outbox_ended check ((state = 'queued') = (ended_at is null))
+  constraint outbox_ended check ((state = 'queued') = (ended_at is null)),
+  constraint outbox_canceled check ((state = 'canceled') = (canceled_by is not null))
 );
 create index outbox_open_message on outbox (open_message_id) where open_message_id is not null;
 create index outbox_message on outbox (message_id) where message_id is not null;
@@ -42,12 +45,19 @@ create table outbox_recipients (
   orcpt      text,
   -- RFC 3461 NOTIFY
   notify     jsonb,
-  state      text not null default 'waiting' check (state in ('waiting', 'taken', 'refused')),
+  state      text not null default 'waiting' check (state in ('waiting', 'taken', 'refused', 'canceled')),
   -- the MTA's, or why it waits
   reply      text not null default '',
   at         timestamptz,
   primary key (outbox_id, ord)
 );
+
+-- Who asked for a job's end: what the job leaves undone says so.
+alter table jobs add column cancel_by text;
+
+-- Of held mail from the send path: the message that its sender's copy in Sent is, once it was let go. Another one than the hold's when
+-- hooks changed it.
+alter table holds add column sent_as uuid;
 
 -- One-time ids serve sent mail too.
 alter table submissions

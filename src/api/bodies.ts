@@ -110,6 +110,7 @@ export const jobBodyOf = (job: JobRecord): JobBody => ({
   error: job.error ?? null,
   standing: job.standing,
   cancel_requested: job.cancelRequested,
+  canceled_by: job.canceledBy ?? null,
   message_id: job.messageId ?? null,
   created_at: job.createdAt.toISOString(),
   run_at: job.runAt.toISOString(),

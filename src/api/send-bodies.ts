@@ -38,6 +38,7 @@ export const outgoingBodyOf = (mail: OutgoingRecord): OutgoingBody => ({
   job: mail.jobId,
   created_at: mail.createdAt.toISOString(),
   ended_at: mail.endedAt?.toISOString() ?? null,
+  canceled_by: mail.canceledBy ?? null,
 });
 
 export const sentBodyOf = (mail: SentMail): SentBody => ({

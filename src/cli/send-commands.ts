@@ -47,7 +47,7 @@ export const SEND_COMMANDS: readonly CommandSpec[] = [
     usage: "send list",
     summary: "mail that was handed to the mail server, or waits for it, newest first",
     options: [
-      { flags: "--state <state>", description: "queued, done or failed" },
+      { flags: "--state <state>", description: "queued, done, failed or canceled" },
       { flags: "--purpose <purpose>", description: "send, notice, dsn or alert" },
       { flags: "--limit <n>", description: "most lines" },
     ],

@@ -23,6 +23,7 @@ import {
   isDone,
   together,
 } from "./stage-carry.ts";
+import { markAccountsSeen } from "./stage-seen.ts";
 import { printPlan, refuseObstacles, SiteHalf } from "./stage-site.ts";
 import { type Step, stepOf } from "./stage-steps.ts";
 import { printable } from "./text.ts";
@@ -157,7 +158,19 @@ export class StageMove {
       printPlan(this.#context, plan, "changing in Postfix and Dovecot:");
       await site.apply(plan);
     }
+    if (step.to === "store") await this.#markSeen(before, site);
     return { code: EXIT.ok, record: this.#said(step, await this.#post(current, this.#body(), false)) };
+  }
+
+  /** While both sides still get each message, and again with each such command. */
+  async #markSeen(before: StageBody, site: SiteHalf | undefined): Promise<void> {
+    const { options, terminal } = this.#context;
+    const mark = options.has("apply") ? await site?.seenMarker() : undefined;
+    if (mark !== undefined) {
+      await markAccountsSeen(mark, await this.#accounts(before), text => terminal.err(text));
+      return;
+    }
+    terminal.err("what was read before shows as unread in store: only --apply, where Dovecot is, marks it\n");
   }
 
   /** The stage first, with mail back before and after it, then the servers. */
@@ -171,6 +184,8 @@ export class StageMove {
     const record = this.#said(step, set);
     if (carrier === undefined) {
       await this.#serversDown(ready);
+      const isRepeated = step.from === "store" && step.to === "store" && this.#context.options.has("apply");
+      if (isRepeated) await this.#markSeen(before, ready.site);
       return { code: EXIT.ok, record };
     }
     const rest = await carrier.run(() => this.#rest(carrier.carrier, record));

@@ -3,7 +3,15 @@
  * would type them, or made after a backup. The engine runs in this process, as the user of the command.
  */
 import type { LoadedConfig } from "../platform/config/load.ts";
-import type { SiteEngines, SiteFinding, SitePlaces, SitePlan, SiteTarget } from "../wire/site-calls.ts";
+import type {
+  MarkSeen,
+  SiteChange,
+  SiteEngines,
+  SiteFinding,
+  SitePlaces,
+  SitePlan,
+  SiteTarget,
+} from "../wire/site-calls.ts";
 import type { CommandContext } from "./command.ts";
 import { CommandError, EXIT } from "./exit-codes.ts";
 import { backupOf, placesOf } from "./site-options.ts";
@@ -31,6 +39,10 @@ export class SiteHalf {
     return isCleared
       ? this.#engines.planUndo(config, this.#places, target)
       : this.#engines.plan(config, this.#places, target);
+  }
+
+  seenMarker(): Promise<MarkSeen | undefined> {
+    return this.#engines.seenMarker(this.#places);
   }
 
   async apply(plan: SitePlan): Promise<void> {

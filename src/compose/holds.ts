@@ -1,6 +1,8 @@
 /** Held mail: the store behind it, the engine that releases it, and what ends by itself. */
 
 import { parseMailAddress } from "../core/envelope.ts";
+import type { MessageId } from "../core/ids.ts";
+import type { MimeLimits } from "../core/mime/limits.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { Directory } from "../core/ports/directory.ts";
 import type { HoldAdmin, Releases } from "../core/ports/hold-admin.ts";
@@ -42,6 +44,8 @@ export interface HoldParts {
   readonly outbox: Outbox;
   readonly signer: DkimSigner;
   readonly successNotices: SuccessNotices;
+  readonly newMessageId: () => MessageId;
+  readonly mimeLimits: () => MimeLimits;
 }
 
 export interface HeldMail {
@@ -58,9 +62,10 @@ export interface HeldMail {
 export function heldMailOf(parts: HoldParts): HeldMail {
   const { settings, log, db, blobs, changes } = parts;
   const admin = createHoldAdmin(db);
+  const confirmBlob: BlobStore["confirm"] = digest => blobs.confirm(digest);
   const holds = createHolds({
     db,
-    confirmBlob: digest => blobs.confirm(digest),
+    confirmBlob,
     expireDays: () => settings.config.hold.expire_days,
     redeliveryWindowS: () => settings.config.lmtp.redelivery_window_s,
     newId: uuid7Generator(),
@@ -68,8 +73,10 @@ export function heldMailOf(parts: HoldParts): HeldMail {
   });
   const releases = createReleases({
     admin,
-    holds: createHoldReleases({ db, changes }),
+    holds: createHoldReleases({ db, changes, confirmBlob }),
     blobs,
+    newMessageId: parts.newMessageId,
+    mimeLimits: parts.mimeLimits,
     directory: parts.directory,
     signer: parts.signer,
     successNotices: parts.successNotices,

@@ -109,6 +109,7 @@ export function jobsOf(parts: JobParts): Jobs {
         worker.wake();
         worker.checkCancels().catch(failed);
       },
+      onCanceled: job => worker.abandoned(job),
     }),
     component: component({
       info: {

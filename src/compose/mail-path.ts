@@ -88,6 +88,7 @@ export function mailPath(parts: MailPathParts): MailPath {
     directory,
     hooks,
     ...{ signer: parts.signer, successNotices: parts.successNotices },
+    ...{ newMessageId: arrival.newMessageId, mimeLimits },
     edits,
     relay: { hops, folderSecret },
     outbox: parts.outbox,

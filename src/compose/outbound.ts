@@ -3,6 +3,7 @@
  */
 
 import { parseMailAddress } from "../core/envelope.ts";
+import { messageOf } from "../core/errors.ts";
 import type { MessageId } from "../core/ids.ts";
 import type { MimeLimits } from "../core/mime/limits.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
@@ -21,6 +22,8 @@ import { SUBMIT_FIELD } from "../delivery/release.ts";
 import { createMailSender } from "../delivery/send-mail.ts";
 import { submitBySmtp } from "../delivery/smtp-submission.ts";
 import { createSuccessNotices } from "../delivery/success-notices.ts";
+import { endAbandonedMails } from "../jobs/handlers/abandoned-mail.ts";
+import type { SendMailOptions } from "../jobs/handlers/mail-results.ts";
 import { createSendMailHandler } from "../jobs/handlers/send-mail.ts";
 import type { JobHandler } from "../jobs/worker.ts";
 import { type Component, component } from "../platform/component.ts";
@@ -73,6 +76,7 @@ export function outgoingMails(parts: OutboxParts): OutgoingMails {
   const confirmBlob: BlobStore["confirm"] = digest => blobs.confirm(digest);
   const outbox = createOutbox({ db, changes, confirmBlob, newId, onQueued });
   const work = createOutboxWork({ db, newId, onQueued });
+  const sending = sendMailOptions(parts, work);
   const alertMail = new AlertMail({
     ...{ outbox, hostname, log, now, steady: () => performance.now() },
     to: () => settings.config.alerts.mail_to,
@@ -80,21 +84,22 @@ export function outgoingMails(parts: OutboxParts): OutgoingMails {
   return {
     outbox,
     work,
-    handler: sendMailHandler(parts, work),
+    handler: createSendMailHandler(sending),
     successNotices: createSuccessNotices({ outbox, hostname, now }),
     alertMail,
     component: alertComponent(version, alertMail),
     async housekeeping() {
-      const { ended, deleted } = await work.housekeeping(settings.config.retention.events_days);
+      const ended = await endAbandonedMails(sending);
       if (ended > 0) log.warn("mails are not sent: their jobs are gone", { mails: ended });
+      const deleted = await work.deleteEnded(settings.config.retention.events_days);
       if (deleted > 0) log.info("records of sent mail deleted", { mails: deleted });
     },
   };
 }
 
-function sendMailHandler({ settings, log, metrics, blobs }: OutboxParts, work: OutboxWork): JobHandler {
+function sendMailOptions({ settings, log, metrics, blobs }: OutboxParts, work: OutboxWork): SendMailOptions {
   const { hostname } = settings.config;
-  return createSendMailHandler({
+  return {
     work,
     log,
     async submit(mail, token, deadline) {
@@ -113,12 +118,16 @@ function sendMailHandler({ settings, log, metrics, blobs }: OutboxParts, work: O
       }
     },
     async notice(mail, refused) {
-      const header = await headerOf(mail, blobs);
+      const header = await headerOf(mail, blobs).catch((error: unknown) => {
+        // Without it a notice is better than none.
+        log.warn("notice without the header", { outbox: mail.id, reason: messageOf(error) });
+        return new Uint8Array();
+      });
       return failureNotice(mail, refused, { hostname, now: new Date(), header });
     },
     onResult: (purpose, result) => metrics.outboxRecipients.inc({ purpose, result }),
     onUnknown: purpose => metrics.outboxUnknown.inc({ purpose }),
-  });
+  };
 }
 
 async function* contentOf({ content }: OutgoingAttempt, blobs: BlobStore): AsyncGenerator<Uint8Array> {
@@ -126,7 +135,6 @@ async function* contentOf({ content }: OutgoingAttempt, blobs: BlobStore): Async
   else yield* blobs.get(content.digest);
 }
 
-/** Without it a notice is better than none. */
 async function headerOf({ header, content }: OutgoingAttempt, blobs: BlobStore): Promise<Uint8Array> {
   if (header !== undefined || content.kind === "bytes") return header ?? new Uint8Array();
   const chunks: Uint8Array[] = [];

@@ -11,6 +11,15 @@ import { PluginSecurityError, PluginValidationError } from "./errors.ts";
 import { beyondRequest, grantsOf, missingPrerequisites } from "./permissions-grants.ts";
 import type { HookPoint } from "./ports/hooks.ts";
 
+/** Which mail a hook of its manifest sees at a point, where nobody sets a hook of theirs. */
+export interface Scope {
+  /** Patterns of addresses; "": any. */
+  readonly recipients: string;
+  readonly senders: string;
+  /** Each recipient in a call of its own: none is told of the others. */
+  readonly apart: boolean;
+}
+
 export type NetworkMode = "none" | "local-only" | "outbound-limited" | "unlimited";
 
 export interface PluginTerms {
@@ -21,6 +30,8 @@ export interface PluginTerms {
   readonly policies: Readonly<
     Partial<Record<HookPoint, { readonly onTimeout: string; readonly onError: string }>>
   >;
+  /** By point; absent, as in an approval that did not tell of it: all mail, each recipient in a call of its own. */
+  readonly scopes?: Readonly<Partial<Record<HookPoint, Scope>>>;
   /** `allow`: `host:port`, of `local-only` and `outbound-limited`. */
   readonly network: { readonly mode: NetworkMode; readonly allow: readonly string[] };
   /** Defaults filled in. */
@@ -59,14 +70,20 @@ export interface TermsContext {
 export function termsOf(manifest: Manifest, { signer, endpoint }: TermsContext): PluginTerms {
   const { entry, hooks, limits, caps, budget } = manifest;
   const points = [...(hooks?.on ?? [])];
+  const keysAt = (point: HookPoint) => ({ ...hooks, ...hooks?.[point] });
   const policyAt = (point: HookPoint) => {
-    const keys = { ...hooks, ...hooks?.[point] };
+    const keys = keysAt(point);
     return { onTimeout: keys.on_timeout ?? "tempfail", onError: keys.on_error ?? "tempfail" };
+  };
+  const scopeAt = (point: HookPoint): Scope => {
+    const { filter_recipient_matches: to, filter_sender_matches: from, per_recipient: apart } = keysAt(point);
+    return { recipients: to ?? "", senders: from ?? "", apart: apart ?? true };
   };
   return {
     permissions: manifest.permissions ?? {},
     points,
     policies: Object.fromEntries(points.map(point => [point, policyAt(point)])),
+    scopes: Object.fromEntries(points.map(point => [point, scopeAt(point)])),
     network: networkOf(limits),
     limits: {
       cpuMs: limits?.cpu_ms ?? DEFAULT_CPU_MS,
@@ -140,6 +157,7 @@ export interface Widening {
     | "permission"
     | "point"
     | "policy"
+    | "scope"
     | "network"
     | "limit"
     | "cap"
@@ -158,6 +176,7 @@ export function widenings(asked: PluginTerms, approved: PluginTerms): readonly W
   return [
     ...permissionWidenings(asked, approved),
     ...pointWidenings(asked, approved),
+    ...scopeWidenings(asked, approved),
     ...networkWidenings(asked.network, approved.network),
     ...limitWidenings(asked.limits, approved.limits),
     ...capWidenings(asked.caps, approved.caps),
@@ -192,6 +211,32 @@ function pointWidenings(asked: PluginTerms, approved: PluginTerms): readonly Wid
         name: `${point}.${name}`,
         approved: had ?? "tempfail",
         asked: want,
+      }));
+  });
+}
+
+const EVERYTHING: Scope = { recipients: "", senders: "", apart: true };
+
+/**
+ * A hook that sees mail which its reviewer did not agree to. Which of two patterns matches more cannot be told: another one asks, in
+ * both directions, unless every address was agreed to.
+ */
+function scopeWidenings(asked: PluginTerms, approved: PluginTerms): readonly Widening[] {
+  return asked.points.flatMap((point): readonly Widening[] => {
+    if (!approved.points.includes(point)) return [];
+    const [want, had] = [asked.scopes?.[point] ?? EVERYTHING, approved.scopes?.[point] ?? EVERYTHING];
+    const pairs = [
+      ["filter_recipient_matches", had.recipients, want.recipients],
+      ["filter_sender_matches", had.senders, want.senders],
+      ["per_recipient", had.apart, want.apart],
+    ] as const;
+    return pairs
+      .filter(([, before, now]) => before !== "" && before !== false && now !== before)
+      .map(([name, before, now]) => ({
+        kind: "scope",
+        name: `${point}.${name}`,
+        approved: before,
+        asked: now,
       }));
   });
 }

@@ -24,7 +24,7 @@ export interface ReceivedMessage {
 }
 
 export interface ReceiverParts {
-  readonly blobs: BlobStore;
+  readonly blobs: Pick<BlobStore, "stage">;
   readonly id: MessageId;
   readonly receivedAt: Date;
   readonly limits: MimeLimits;

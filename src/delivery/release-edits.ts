@@ -1,6 +1,7 @@
 /**
  * What hooks wanted changed of mail that was held, done when it is submitted (message path, step 5, later): text is appended here, since
- * the milter, which sees the mail again, may not be given its body. Fields and blind recipients are added there, by the one-time id.
+ * the milter, which sees the mail again, may not be given its body. Blind recipients are added there, by the one-time id, and so are
+ * fields; but those of mail from the `send` path are put in here, because it is signed, and kept for its sender, as it goes out.
  */
 import { changedHeader } from "../core/append-text.ts";
 import type { Deadline } from "../core/deadline.ts";
@@ -12,7 +13,8 @@ import type { CarriedVerdict } from "../core/ports/verdicts.ts";
 import { combineSent } from "./combine-verdicts.ts";
 import { type EditRules, type SafeEdits, safeEdits } from "./message-edits.ts";
 import { countDropped } from "./milter-edits.ts";
-import { heldContent, heldHeader } from "./release-facts.ts";
+import { headerFieldLines } from "./prefix.ts";
+import { heldContent, heldHeader, isOfSend } from "./release-facts.ts";
 
 export interface ReleaseEditParts {
   readonly blobs: Pick<BlobStore, "get">;
@@ -24,7 +26,7 @@ export interface ReadyMail {
   /** Without what is done already. */
   readonly verdicts: readonly CarriedVerdict[];
   readonly content: AsyncIterable<Uint8Array>;
-  /** Text was appended. */
+  /** It is not as it was held. */
   readonly isEdited: boolean;
   readonly events: readonly TimelineEvent[];
 }
@@ -44,7 +46,8 @@ export async function readyForRelease(
   const safe = await safeEdits(facts, wanted, edits, deadline);
   const decisions = verdicts.map(({ decision }) => decision);
   countDropped(safe.report, decisions, edits.denied);
-  const kept = new Set(safe.headers.map(([name]) => name));
+  const [here, there] = isOfSend(taken) ? [safe.headers, []] : [[], safe.headers];
+  const kept = new Set(there.map(([name]) => name));
   const isTold = safe.report.appended.length + safe.report.skipped.length > 0;
   const { appended, skipped } = safe.report;
   return {
@@ -56,8 +59,8 @@ export async function readyForRelease(
         appendText: [],
       },
     })),
-    content: editedContent(blobs, taken, safe),
-    isEdited: safe.body !== undefined,
+    content: editedContent(blobs, taken, { ...safe, headers: here }),
+    isEdited: safe.body !== undefined || here.length > 0,
     events: isTold
       ? [
           {
@@ -73,9 +76,10 @@ export async function readyForRelease(
 async function* editedContent(
   blobs: Pick<BlobStore, "get">,
   { message }: HoldTaken,
-  { fields, body }: SafeEdits,
+  { headers, fields, body }: SafeEdits,
 ): AsyncGenerator<Uint8Array> {
   const { digest } = message.blob;
+  yield Buffer.from(headerFieldLines(headers), "utf8");
   if (body === undefined) {
     yield* blobs.get(digest);
     return;

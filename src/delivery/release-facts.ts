@@ -14,6 +14,10 @@ export function heldContent(blobs: Pick<BlobStore, "get">, { message }: HoldTake
   return { digest, sizeBytes, read: range => blobs.get(digest, range) };
 }
 
+/** Held by `send`: no MTA had it yet, and what is sent of it is made here. */
+export const isOfSend = ({ record, message }: HoldTaken): boolean =>
+  record.point === "pre_send" && message.queueId === "";
+
 /** The root header block, as far as it is kept while mail comes in. @throws {MairustError} `blob_missing`, `blob_damaged` */
 export async function heldHeader(content: MessageContent, { message }: HoldTaken): Promise<Uint8Array> {
   if (message.header !== undefined) return message.header;

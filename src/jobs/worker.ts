@@ -29,6 +29,11 @@ export interface JobHandler {
   readonly concurrency: number;
   /** Done when it resolves. */
   run(run: JobRun): Promise<void>;
+  /**
+   * A job of this kind has ended and its work is not done: it was canceled, or failed for good. Called when that is on record. A process
+   * that ends before it, or whose last lease was lost, calls nobody: the handler's owner finds such jobs by itself.
+   */
+  abandoned?(): Promise<void>;
 }
 
 export interface WorkerLimits {
@@ -189,11 +194,22 @@ export class JobWorker {
     const end = await this.#handle(running);
     try {
       if (running.interruption === "lost") return;
-      const kept = await queue.finish(owner, job.id, end);
-      if (!kept) log.warn("job ended after its lease", { job: job.id, kind: job.kind });
+      const state = await queue.finish(owner, job.id, end);
+      if (state === undefined) log.warn("job ended after its lease", { job: job.id, kind: job.kind });
+      if (state === "canceled" || state === "failed") await this.abandoned(job);
     } catch (error) {
       // Its lease ends, and it runs again: at least once.
       log.warn("end of job not recorded", { job: job.id, kind: job.kind, reason: messageOf(error) });
+    }
+  }
+
+  /** Tell its handler that the job ended with its work undone. Never rejects. */
+  async abandoned({ id, kind }: Pick<LeasedJob, "id" | "kind">): Promise<void> {
+    const { handlers, log } = this.#options;
+    try {
+      await handlers.find(handler => handler.kind === kind)?.abandoned?.();
+    } catch (error) {
+      log.warn("end of job not followed up", { job: id, kind, reason: messageOf(error) });
     }
   }
 

@@ -102,7 +102,7 @@ function mailMetrics(register: Registrar) {
 
 function outboxMetrics(register: Registrar) {
   return {
-    /** `result`: taken, refused, waiting (tried again later). One per recipient and try. */
+    /** `result`: taken, refused, waiting (tried again later), canceled. One per recipient and try. */
     outboxRecipients: register.counter("outbox_recipients_total", "what the MTA said of mail we sent", [
       "purpose",
       "result",

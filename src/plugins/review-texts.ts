@@ -45,6 +45,11 @@ export interface ReviewTexts {
   readonly decide: Readonly<Record<Decision, string>>;
   readonly switches: Readonly<Record<SwitchName, string>>;
   readonly points: Readonly<Record<HookPoint, string>>;
+  /** Which mail it sees there, by its manifest. */
+  recipients(point: string, pattern: string): string;
+  senders(point: string, pattern: string): string;
+  together(point: string): string;
+  readonly anyMail: string;
   readonly network: Readonly<Record<NetworkMode, (targets: string) => string>>;
   readonly script: string;
   remote(place: string): string;
@@ -131,6 +136,12 @@ const en: ReviewTexts = {
     post_receive: "be told of messages that were stored",
     pre_send: "be asked before mail of your users is sent",
   },
+  recipients: (point, pattern) =>
+    `see at ${point} only mail to recipients that match ${pattern}, unless its hook is set otherwise`,
+  senders: (point, pattern) =>
+    `see at ${point} only mail from senders that match ${pattern}, unless its hook is set otherwise`,
+  together: point => `be told at ${point} of all recipients of a message together, not of each alone`,
+  anyMail: "all mail",
   network: {
     none: () => "do without the network",
     "local-only": targets => `connect to these services of this host alone: ${targets}`,
@@ -243,6 +254,12 @@ const ja: ReviewTexts = {
     post_receive: "保存されたメールについて通知を受けます",
     pre_send: "利用者のメールを送信する前に判断を求められます",
   },
+  recipients: (point, pattern) =>
+    `${point} では、宛先が ${pattern} に一致するメールだけを見ます (フックの設定で変更できます)`,
+  senders: (point, pattern) =>
+    `${point} では、差出人が ${pattern} に一致するメールだけを見ます (フックの設定で変更できます)`,
+  together: point => `${point} では、1 通のメールの宛先を 1 件ずつではなく、まとめて知らされます`,
+  anyMail: "すべてのメール",
   network: {
     none: () => "ネットワークは使いません",
     "local-only": targets => `このホストの次のサービスにだけ接続します: ${targets}`,

@@ -13,6 +13,7 @@
  * What the author wrote is untrusted: no controls, no marks of direction, one line, cut.
  */
 import { type PluginTerms, type Widening, widenings } from "../core/plugin-terms.ts";
+import type { HookPoint } from "../core/ports/hooks.ts";
 import type { Verification } from "../core/ports/plugin-packages.ts";
 import type { Review, ReviewLanguage, ReviewSentence, WarningName } from "../core/ports/plugin-review.ts";
 import type { LimitReport } from "../core/ports/sandbox.ts";
@@ -92,7 +93,10 @@ function sentencesOf({ manifest, terms, place }: ReviewInput, texts: ReviewTexts
   const other = (name: string, text: string): ReviewSentence => ({ name, text, note: undefined });
   const { limits, network, caps, points, policies } = terms;
   return [
-    ...points.map(point => other(`point.${point}`, texts.points[point])),
+    ...points.flatMap(point => [
+      other(`point.${point}`, texts.points[point]),
+      ...scopeSentences(terms, point, texts),
+    ]),
     ...(rights.length === 0 ? [other("nothing", texts.nothing)] : []),
     ...rights.map(([name, text]) => ({ name, text, note: noteOf(name) })),
     other("place", place === undefined ? texts.script : texts.remote(harmless(place))),
@@ -138,6 +142,21 @@ export function rightsOf(
       : [["read_attachments", texts.attachments[attachments]] as const]),
     ...(decide ?? []).map(what => ["decide", texts.decide[what]] as const),
     ...switches.flatMap(([name, on]) => (on === true ? [[name, texts.switches[name]] as const] : [])),
+  ];
+}
+
+/** What narrows, or widens, which mail it sees at a point. */
+function scopeSentences({ scopes }: PluginTerms, point: HookPoint, texts: ReviewTexts): ReviewSentence[] {
+  const { recipients = "", senders = "", apart = true } = scopes?.[point] ?? {};
+  const other = (name: string, text: string): ReviewSentence => ({
+    name: `${point}.${name}`,
+    text,
+    note: undefined,
+  });
+  return [
+    ...(recipients === "" ? [] : [other("recipients", texts.recipients(point, harmless(recipients)))]),
+    ...(senders === "" ? [] : [other("senders", texts.senders(point, harmless(senders)))]),
+    ...(apart ? [] : [other("together", texts.together(point))]),
   ];
 }
 
@@ -194,6 +213,8 @@ function differenceOf(one: Widening, texts: ReviewTexts): readonly string[] {
       return [
         texts.changed(one.name, shown(one.approved, texts.unbounded), shown(one.asked, texts.unbounded)),
       ];
+    case "scope":
+      return [texts.changed(one.name, scopeText(one.approved, texts), scopeText(one.asked, texts))];
     case "policy":
       return [texts.changed(one.name, shown(one.approved, texts.none), shown(one.asked, texts.none))];
     case "limit":
@@ -218,11 +239,17 @@ function differenceOf(one: Widening, texts: ReviewTexts): readonly string[] {
 /** What is not asked for any more, or less of it: by the same words, from what was approved to what is asked for. */
 function lessOf(one: Widening, terms: PluginTerms, texts: ReviewTexts): readonly string[] {
   if (one.kind === "transport" || one.kind === "remote" || one.kind === "signer") return [];
+  // Of two patterns neither is less than the other: that they differ stands under what is more.
+  if (one.kind === "scope" && typeof one.asked === "string" && one.asked !== "") return [];
   if (one.kind !== "permission")
     return differenceOf({ ...one, approved: one.asked, asked: one.approved }, texts);
   const left = new Set(rightsOf(terms.permissions, texts).map(([, text]) => text));
   return differenceOf(one, texts).filter(text => !left.has(text));
 }
+
+/** No pattern matches everything. */
+const scopeText = (value: unknown, texts: ReviewTexts): string =>
+  value === "" ? texts.anyMail : shown(value, texts.none);
 
 /** Of a list, what is new in it. */
 function newRights({ name, approved, asked }: Widening, texts: ReviewTexts): readonly string[] {

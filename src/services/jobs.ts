@@ -21,7 +21,7 @@ export function getJob(ports: ServicePorts, id: number): Promise<JobRecord> {
 /** @throws {MairustError} `not_found`, `invalid_state`, `not_permitted` (a standing job) */
 export function cancelJob(ports: ServicePorts, id: number, { who }: Actor): Promise<JobRecord> {
   const entry = { actor: who, action: "job.cancel", object: String(id), detail: {} };
-  return audited(ports, entry, { dryRun: false }, () => ports.jobs.cancel(id));
+  return audited(ports, entry, { dryRun: false }, () => ports.jobs.cancel(id, who));
 }
 
 /** @throws {MairustError} `not_found`, `invalid_state` (neither failed nor canceled) */

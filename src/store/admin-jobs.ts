@@ -2,8 +2,9 @@
 import type { Page, PageRequest } from "../core/admin-ports.ts";
 import { MairustError, NotFound } from "../core/errors.ts";
 import type { JobAdmin, JobCount, JobData, JobFilter, JobRecord, JobState } from "../core/ports/jobs.ts";
+import { SEND_MAIL_JOB } from "../core/ports/outbox.ts";
 import { pageOf } from "./admin-change.ts";
-import { type Db, type Queryable, sql } from "./db.ts";
+import { type Db, pgText, type Queryable, sql } from "./db.ts";
 import type { Fragment } from "./db-values.ts";
 
 interface JobRow {
@@ -17,6 +18,7 @@ interface JobRow {
   readonly error: string | null;
   readonly repeat_ms: number | null;
   readonly cancel_requested: boolean;
+  readonly cancel_by: string | null;
   readonly message_id: string | null;
   readonly created_at: Date;
   readonly run_at: Date;
@@ -27,32 +29,35 @@ export interface JobAdminOptions {
   readonly db: Db;
   /** After a commit: jobs are due, or running ones are to end. */
   readonly onChange: () => void;
+  /** After a commit that ended a job which had not begun; never rejects. */
+  readonly onCanceled?: (job: JobRecord) => Promise<void>;
 }
 
-export function createJobAdmin({ db, onChange }: JobAdminOptions): JobAdmin {
+export function createJobAdmin({ db, onChange, onCanceled }: JobAdminOptions): JobAdmin {
   return {
     list: (filter, page) => list(db, filter, page),
     get: id => get(db, id),
-    async cancel(id) {
+    async cancel(id, by) {
       const rows = await db.run`
-        update jobs set cancel_requested = (state = 'running'),
+        update jobs set cancel_requested = (state = 'running'), cancel_by = ${pgText(by)},
           state = case when state = 'running' then state else 'canceled' end,
           finished_at = case when state = 'running' then null else now() end
         where id = ${id} and state in ('queued', 'running') and repeat_ms is null`;
       const job = await get(db, id);
       if (rows === 0) throw notCanceled(job);
       onChange();
+      if (job.state === "canceled") await onCanceled?.(job);
       return job;
     },
     async retry(id) {
+      // A mail that has ended is told of already, by a notice or its record: its job would find nothing to do.
       const rows = await db.run`
-        update jobs set state = 'queued', run_at = now(), attempts = 0, progress = 0, finished_at = null, cancel_requested = false
-        where id = ${id} and state in ('failed', 'canceled')`;
+        update jobs j set state = 'queued', run_at = now(), attempts = 0, progress = 0, finished_at = null, cancel_requested = false,
+          cancel_by = null
+        where j.id = ${id} and j.state in ('failed', 'canceled')
+          and (j.kind <> ${SEND_MAIL_JOB} or exists (select from outbox o where o.job_id = j.id and o.state = 'queued'))`;
       const job = await get(db, id);
-      if (rows === 0) {
-        const text = `job ${id} is ${job.state}; only failed and canceled jobs can be run again`;
-        throw new MairustError("invalid_state", `Cannot retry: ${text}`, { publicText: text });
-      }
+      if (rows === 0) throw notRetried(job);
       onChange();
       return job;
     },
@@ -69,9 +74,17 @@ function notCanceled(job: JobRecord): MairustError {
   });
 }
 
+function notRetried({ id, state }: JobRecord): MairustError {
+  const text =
+    state === "failed" || state === "canceled"
+      ? `job ${id} is ${state}, and the mail that it was to send has ended`
+      : `job ${id} is ${state}; only failed and canceled jobs can be run again`;
+  return new MairustError("invalid_state", `Cannot retry: ${text}`, { publicText: text });
+}
+
 function select(q: Queryable, rest: Fragment): Promise<readonly JobRow[]> {
   return q.query<JobRow>`
-    select id, kind, state, payload, progress, attempts, max_attempts, error, repeat_ms, cancel_requested, message_id,
+    select id, kind, state, payload, progress, attempts, max_attempts, error, repeat_ms, cancel_requested, cancel_by, message_id,
            created_at, run_at, finished_at
     from jobs ${rest}`;
 }
@@ -119,6 +132,7 @@ const toRecord = (row: JobRow): JobRecord => ({
   error: row.error ?? undefined,
   standing: row.repeat_ms !== null,
   cancelRequested: row.cancel_requested,
+  canceledBy: row.cancel_by ?? undefined,
   messageId: row.message_id ?? undefined,
   createdAt: row.created_at,
   runAt: row.run_at,

@@ -15,12 +15,14 @@ import type {
   HoldReleases,
   HoldTaken,
   ReleasedEntry,
+  SentAs,
   StoredPlace,
 } from "../core/ports/hold-admin.ts";
 import type { HeldSession } from "../core/ports/holds.ts";
 import type { HookDecision } from "../core/ports/hooks.ts";
 import type { Delivery, TargetResult } from "../core/ports/store.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
+import { type ConfirmBlob, withRevival } from "./blob-revive.ts";
 import type { MailboxChanges } from "./changes.ts";
 import { type Db, jsonText, pgText, sql, type Tx } from "./db.ts";
 import { withUsableMailbox } from "./deliver.ts";
@@ -43,9 +45,10 @@ const MAX_PROBLEM_CHARS = 500;
 export interface ReleaseStoreOptions {
   readonly db: Db;
   readonly changes: MailboxChanges;
+  readonly confirmBlob: ConfirmBlob;
 }
 
-export function createHoldReleases({ db, changes }: ReleaseStoreOptions): HoldReleases {
+export function createHoldReleases({ db, changes, confirmBlob }: ReleaseStoreOptions): HoldReleases {
   return {
     take: id => db.begin(tx => take(tx, id)),
     keep: (taken, kept) => db.begin(tx => keep(tx, taken, kept)),
@@ -63,8 +66,9 @@ export function createHoldReleases({ db, changes }: ReleaseStoreOptions): HoldRe
         await addEvents(tx, taken, events);
         await dropMessages(tx, [taken.record.messageId]);
       }),
-    async keepSent(taken, account, top) {
-      const copied = await db.begin(tx => keepSent(tx, taken, account, top));
+    async keepSent(taken, account, sent) {
+      const attempt = () => db.begin(tx => keepSent(tx, taken, account, sent));
+      const copied = await withRevival(db, confirmBlob, [sent.message.blob.digest], attempt, false);
       if (copied.mailboxId !== undefined) changes.publish([copied.mailboxId]);
       return copied.state ?? "gone";
     },
@@ -73,14 +77,32 @@ export function createHoldReleases({ db, changes }: ReleaseStoreOptions): HoldRe
 }
 
 /** Under the account's lock: of several releases of parts of one mail the first makes the copy. */
-async function keepSent(tx: Tx, { message }: HoldTaken, account: Account, top: string): Promise<Copied> {
+async function keepSent(
+  tx: Tx,
+  { record }: HoldTaken,
+  account: Account,
+  { message, top }: SentAs,
+): Promise<Copied> {
   await tx.query`select 1 as one from accounts where id = ${account.id} for no key update`;
   const there = await tx.query`
-    select 1 as one from entries e join mailboxes b on b.id = e.mailbox_id
-    where b.account_id = ${account.id} and e.message_id = ${message.messageId}::uuid and b.special_use = ${"\\Sent"}`;
+    select 1 as one from holds where message_id = ${record.messageId}::uuid and sent_as is not null limit 1`;
   if (there.length > 0) return { state: "stored" };
+  const at = new Date();
   const content = { message: { ...message, events: [] }, top };
-  return storeCopy(tx, { sentCopy: { account, isKept: true } }, content);
+  const copied = await storeCopy(tx, { sentCopy: { account, isKept: true } }, content);
+  if (copied.state !== "stored") return copied;
+  const { messageId: as } = message;
+  await tx.run`update holds set sent_as = ${as}::uuid where id = ${record.id}::uuid`;
+  if (as === record.messageId) return copied;
+  // Each of the two tells of the other.
+  const from: TimelineEvent = { at, kind: "released", data: { hold: record.id, from: record.messageId } };
+  const data = { ...copied.place, as };
+  const to: TimelineEvent = { at, kind: "stored", recipient: account.address, data };
+  await insertEvents(tx, [
+    { messageId: as, queueId: "", events: [from] },
+    { messageId: record.messageId, queueId: "", events: [to] },
+  ]);
+  return copied;
 }
 
 interface ContentRow {

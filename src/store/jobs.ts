@@ -1,12 +1,13 @@
 /**
  * The job queue in PostgreSQL: leases, retries, dead jobs. All times are the database's, so that clocks of nodes do not matter.
  *
- * States: queued ──claim──► running ──► done | failed (dead) | canceled; running ──failure, give-back, lost lease──► queued.
+ * States: queued ──claim──► running ──► done | failed (dead) | canceled; running ──failure, give-back, lost lease──► queued, or canceled
+ * when somebody asked for its end meanwhile.
  * A standing job (`repeat_ms`) goes back to queued after each run. Only the owner of the lease changes a running job; whoever finds
  * its lease ended may take it. At least once: a node that lost its lease may still be at work.
  * Sources: PostgreSQL manual, SELECT (FOR UPDATE SKIP LOCKED).
  */
-import type { JobData, JobEnd, JobQueue, LeasedJob, NewJob, Renewal } from "../core/ports/jobs.ts";
+import type { JobData, JobEnd, JobQueue, JobState, LeasedJob, NewJob, Renewal } from "../core/ports/jobs.ts";
 import { type Db, jsonText, pgText, type Queryable, sql } from "./db.ts";
 
 const DEFAULT_MAX_ATTEMPTS = 10;
@@ -135,12 +136,15 @@ function renew(
     returning j.id, j.cancel_requested as cancel`;
 }
 
-async function finish(db: Db, owner: string, id: number, end: JobEnd): Promise<boolean> {
-  const rows = await db.run`
+async function finish(db: Db, owner: string, id: number, end: JobEnd): Promise<JobState | undefined> {
+  const [row] = await db.query<{ state: JobState }>`
     update jobs set lease_owner = null, lease_until = null, ${changes(end)}
-    where id = ${id} and state = 'running' and lease_owner = ${owner}`;
-  return rows === 1;
+    where id = ${id} and state = 'running' and lease_owner = ${owner} returning state`;
+  return row?.state;
 }
+
+/** Somebody asked for its end while it ran: it does not begin again. */
+const STOPPED = sql`(cancel_requested and repeat_ms is null)`;
 
 function changes(end: JobEnd) {
   switch (end.kind) {
@@ -150,20 +154,24 @@ function changes(end: JobEnd) {
         finished_at = case when repeat_ms is null then now() end,
         run_at = case when repeat_ms is null then run_at else least(run_at, now() + repeat_ms * interval '1 millisecond') end,
         attempts = case when repeat_ms is null then attempts else 0 end,
-        progress = case when repeat_ms is null then 100 else 0 end, error = null, cancel_requested = false, checkpoint = '{}'`;
+        progress = case when repeat_ms is null then 100 else 0 end, error = null, cancel_requested = false, cancel_by = null, checkpoint = '{}'`;
     case "canceled":
       return sql`
         state = case when repeat_ms is null then 'canceled' else 'queued' end,
         finished_at = case when repeat_ms is null then now() end, cancel_requested = false`;
     case "given_back":
-      return sql`state = 'queued', run_at = now(), attempts = attempts - 1`;
+      return sql`
+        state = case when ${STOPPED} then 'canceled' else 'queued' end,
+        finished_at = case when ${STOPPED} then now() end, run_at = now(), attempts = attempts - 1,
+        cancel_requested = cancel_requested and repeat_ms is not null`;
     case "failed": {
       const { final, delayMs } = end;
       // A standing job is never dead. Its clock goes on, so a cancel request that came meanwhile still counts at the next run.
       const dead = sql`(repeat_ms is null and (${final}::boolean or attempts >= max_attempts))`;
       return sql`
-        state = case when ${dead} then 'failed' else 'queued' end,
-        finished_at = case when ${dead} then now() end,
+        state = case when ${STOPPED} then 'canceled' when ${dead} then 'failed' else 'queued' end,
+        finished_at = case when ${STOPPED} or ${dead} then now() end,
+        cancel_requested = cancel_requested and repeat_ms is not null,
         run_at = now() + ${delayMs}::float8 * interval '1 millisecond',
         error = ${pgText(end.error.slice(0, MAX_ERROR_CHARS))}`;
     }

@@ -89,6 +89,7 @@ async function assertRoom(tx: Tx): Promise<void> {
 export interface Copied {
   readonly state: SentCopy | undefined;
   readonly mailboxId?: MailboxId;
+  readonly place?: { readonly mailbox: string; readonly uid: number };
 }
 
 async function storeMessage(
@@ -129,7 +130,10 @@ export async function storeCopy(
   const batch = [{ ...message, events: [], targets: [target] }];
   const [results] = await storeDeliveries(tx, { batch, lockMs: LOCK_MS, windowS: 0, makeMissing: false });
   const result = results?.[0];
-  if (result?.kind === "stored") return { state: "stored", mailboxId: result.mailboxId };
+  if (result?.kind === "stored") {
+    const { mailboxId, mailbox, uid } = result;
+    return { state: "stored", mailboxId, place: { mailbox, uid } };
+  }
   return { state: result?.kind === "over_quota" ? "over_quota" : "gone" };
 }
 

@@ -11,12 +11,13 @@ import { parseMailAddress } from "../core/envelope.ts";
 import { blobDigest, messageId } from "../core/ids.ts";
 import type { HeldSession } from "../core/ports/holds.ts";
 import type {
+  AbandonedMail,
   AttemptResult,
   InterruptedAttempt,
   OutboxWork,
   OutgoingAttempt,
-  OutgoingMail,
   OutgoingPurpose,
+  RecordOptions,
 } from "../core/ports/outbox.ts";
 import type { TimelineEvent } from "../core/ports/timeline.ts";
 import { type Db, jsonText, pgText, type Queryable, type Tx } from "./db.ts";
@@ -24,11 +25,10 @@ import { insertEvents } from "./deliver-rows.ts";
 import { queueMail } from "./outbox-rows.ts";
 import { issueToken } from "./submissions.ts";
 
-/** Rows of one run of the housekeeping. */
+/** Rows of one statement over many mails. */
 const STEP = 2_000;
 /** Characters kept of a reply. */
 const MAX_REPLY_CHARS = 500;
-const NO_JOB = "it is not tried any more";
 /**
  * A queue id that Postfix never gives twice (`enable_long_queue_ids`): only by such a one what came back is surely the same message.
  * Source: Postfix src/global/mail_queue.h (seconds and microseconds in base 52, "z", inode in base 51).
@@ -54,12 +54,13 @@ export function createOutboxWork({ db, newId, onQueued }: OutboxWorkOptions): Ou
           select purpose from outbox where id = ${id}::uuid`;
         return issueToken(tx, { outboxId: id }, row?.purpose === "send" ? "pre_send" : "pre_receive", []);
       }),
-    async record(id, results, notice) {
-      const ended = await db.begin(tx => record(tx, id, results, notice, newId));
-      if (ended && notice !== undefined) onQueued();
+    async record(id, results, options = {}) {
+      const ended = await db.begin(tx => record(tx, id, results, options, newId));
+      if (ended && options.notice !== undefined) onQueued();
       return ended;
     },
-    housekeeping: keepDays => housekeeping(db, keepDays),
+    abandoned: () => abandoned(db),
+    deleteEnded: keepDays => deleteEnded(db, keepDays),
   };
 }
 
@@ -81,7 +82,7 @@ interface RecipientRow {
   readonly address: string;
   readonly orcpt: string | null;
   readonly notify: readonly string[] | null;
-  readonly state: "waiting" | "taken" | "refused";
+  readonly state: AttemptResult["state"];
   readonly reply: string;
 }
 
@@ -108,15 +109,13 @@ async function open(db: Db, id: string): Promise<OutgoingAttempt | undefined> {
     header: row.header ?? undefined,
     createdAt: row.created_at,
     waiting: recipients.filter(one => one.state === "waiting").map(toRecipient),
-    refused: recipients
-      .filter(one => one.state === "refused")
-      .map(one => ({ ...toRecipient(one), reply: one.reply })),
+    refused: recipients.filter(one => one.state === "refused").map(toRecipient),
     interrupted: row.attempt_at === null ? undefined : await interrupted(db, id),
   };
 }
 
-const toRecipient = ({ ord, address, orcpt, notify }: RecipientRow) => ({
-  ord,
+const toRecipient = ({ ord, address, orcpt, notify, reply }: RecipientRow) => ({
+  ...{ ord, reply },
   address: parseMailAddress(address),
   ...(orcpt === null ? {} : { orcpt }),
   ...(notify === null ? {} : { notify }),
@@ -145,13 +144,14 @@ async function record(
   tx: Tx,
   id: string,
   results: readonly AttemptResult[],
-  notice: OutgoingMail | undefined,
+  { notice, abandoned }: RecordOptions,
   newId: () => string,
 ): Promise<boolean> {
-  const [mail] = await tx.query<{ message_id: string | null }>`
-    select message_id from outbox where id = ${id}::uuid and state = 'queued' for update`;
+  const [mail] = await tx.query<{ message_id: string | null; job_id: number }>`
+    select message_id, job_id from outbox where id = ${id}::uuid and state = 'queued' for update`;
   // Its job was taken for dead, and it was ended meanwhile: what is there stays.
   if (mail === undefined) return true;
+  if (abandoned !== undefined && (await isAlive(tx, mail.job_id))) return false;
   const rows = results.map(({ ord, state, reply }) => ({ n: ord, s: state, t: clean(reply) }));
   await tx.query`
     update outbox_recipients r set state = w.s, reply = w.t, at = now()
@@ -161,7 +161,7 @@ async function record(
   await tx.run`update submissions set expires_at = least(expires_at, now()) where outbox_id = ${id}::uuid`;
   await tx.run`update outbox set attempt_at = null where id = ${id}::uuid`;
   await addEvents(tx, id, mail.message_id, results);
-  const ended = await end(tx, id);
+  const ended = await end(tx, id, abandoned?.canceledBy);
   if (ended && notice !== undefined) await queueMail(tx, newId(), notice);
   return ended;
 }
@@ -170,9 +170,11 @@ const clean = (reply: string) =>
   pgText(reply.replace(/[\p{Cc}\u2028\u2029]+/gu, " ").slice(0, MAX_REPLY_CHARS));
 
 /** When nobody waits any more. */
-async function end(tx: Tx, id: string): Promise<boolean> {
+async function end(tx: Tx, id: string, canceledBy: string | undefined): Promise<boolean> {
+  const by = canceledBy === undefined ? null : pgText(canceledBy);
   const rows = await tx.run`
-    update outbox set ended_at = now(), content = null, state = case
+    update outbox set ended_at = now(), content = null, canceled_by = ${by}::text, state = case
+      when ${by}::text is not null then 'canceled'
       when exists (select from outbox_recipients r where r.outbox_id = ${id}::uuid and r.state = 'refused') then 'failed' else 'done' end
     where id = ${id}::uuid and state = 'queued'
       and not exists (select from outbox_recipients r where r.outbox_id = ${id}::uuid and r.state = 'waiting')`;
@@ -198,7 +200,14 @@ async function addEvents(
   );
 }
 
-const KINDS = { taken: "sent", refused: "refused", waiting: "deferred" } as const;
+/** Whoever wants it run again waits until this is committed. */
+async function isAlive(tx: Tx, job: number): Promise<boolean> {
+  const [row] = await tx.query<{ alive: boolean }>`
+    select state in ('queued', 'running') as alive from jobs where id = ${job} for share`;
+  return row?.alive === true;
+}
+
+const KINDS = { taken: "sent", refused: "refused", waiting: "deferred", canceled: "canceled" } as const;
 
 function eventOf(id: string, { recipient, state, reply }: AttemptResult): TimelineEvent {
   const text = clean(reply);
@@ -211,30 +220,21 @@ function queuedAs(reply: string): string {
   return /queued as ([A-Za-z0-9]{6,30})\b/u.exec(reply)?.[1] ?? "";
 }
 
-async function housekeeping(
-  db: Db,
-  keepDays: number,
-): Promise<{ readonly ended: number; readonly deleted: number }> {
-  const orphans = await db.query<{ id: string }>`
-    select o.id from outbox o where o.state = 'queued'
-      and not exists (select from jobs j where j.id = o.job_id and j.state in ('queued', 'running')) limit ${STEP}`;
-  for (const { id } of orphans) await db.begin(tx => giveUp(tx, id));
+/** Oldest first. A job that lost its process at its last run is found here too: the queue calls it failed. */
+async function abandoned(db: Db): Promise<readonly AbandonedMail[]> {
+  const rows = await db.query<{ id: string; canceled_by: string | null }>`
+    select o.id, case when j.state = 'canceled' then coalesce(j.cancel_by, 'somebody') end as canceled_by
+    from outbox o left join jobs j on j.id = o.job_id
+    where o.state = 'queued' and (j.id is null or j.state not in ('queued', 'running'))
+    order by o.id limit ${STEP}`;
+  return rows.map(row => ({ id: row.id, canceledBy: row.canceled_by ?? undefined }));
+}
+
+async function deleteEnded(db: Db, keepDays: number): Promise<number> {
   const deleted = await db.run`
     delete from outbox where id = any(array(
       select id from outbox where ended_at < now() - make_interval(days => ${keepDays}::int) limit ${STEP}
     ))`;
   await db.run`delete from idempotency where created_at < now() - interval '24 hours'`;
-  return { ended: orphans.length, deleted };
-}
-
-async function giveUp(tx: Tx, id: string): Promise<void> {
-  const waiting = await tx.query<{ ord: number; address: string; reply: string }>`
-    select r.ord, r.address, r.reply from outbox_recipients r where r.outbox_id = ${id}::uuid and r.state = 'waiting'`;
-  const results = waiting.map(({ ord, address, reply }) => ({
-    ord,
-    recipient: address,
-    state: "refused" as const,
-    reply: reply === "" ? NO_JOB : `${NO_JOB}: ${reply}`,
-  }));
-  await record(tx, id, results, undefined, () => "");
+  return deleted;
 }

@@ -1,8 +1,8 @@
 /**
  * The outbox: mail that is to be sent, durable with the job that sends it, and what people see of it.
  *
- * States: queued ──all recipients taken──► done; queued ──one of them refused, or given up──► failed. What happens while it is queued
- * is in `outbox-work.ts`.
+ * States: queued ──all recipients taken──► done; queued ──one of them refused, or given up──► failed; queued ──its job canceled──►
+ * canceled. What happens while it is queued is in `outbox-work.ts`.
  */
 import type { Page, PageRequest } from "../core/admin-ports.ts";
 import { MairustError, NotFound } from "../core/errors.ts";
@@ -93,6 +93,7 @@ interface OutboxRow {
   readonly job_id: number;
   readonly created_at: Date;
   readonly ended_at: Date | null;
+  readonly canceled_by: string | null;
   readonly results: ReadonlyArray<{
     readonly recipient: string;
     readonly state: OutgoingResult["state"];
@@ -103,7 +104,7 @@ interface OutboxRow {
 
 function select(q: Queryable, rest: Fragment): Promise<OutboxRow[]> {
   return q.query<OutboxRow>`
-    select o.id, o.purpose, o.state, o.message_id, o.mail_from, o.sent_copy, o.job_id, o.created_at, o.ended_at,
+    select o.id, o.purpose, o.state, o.message_id, o.mail_from, o.sent_copy, o.job_id, o.created_at, o.ended_at, o.canceled_by,
            (select coalesce(jsonb_agg(jsonb_build_object('recipient', r.address, 'state', r.state, 'reply', r.reply, 'at', r.at)
                                       order by r.ord), '[]')
             from outbox_recipients r where r.outbox_id = o.id) as results
@@ -139,4 +140,5 @@ const toRecord = (row: OutboxRow): OutgoingRecord => ({
   jobId: row.job_id,
   createdAt: row.created_at,
   endedAt: row.ended_at ?? undefined,
+  canceledBy: row.canceled_by ?? undefined,
 });

@@ -105,6 +105,13 @@ export interface AppliedPlan {
   readonly reloaded: readonly string[];
 }
 
+/**
+ * Make Dovecot show as read, in stage `store`, what the sidecar knows as read of an account.
+ * @returns how many messages that are
+ * @throws {MairustError} `invalid_state` Dovecot refused; `deadline`
+ */
+export type MarkSeen = (account: string) => Promise<number>;
+
 export interface SiteEngines {
   inspect(config: Config, places: SitePlaces, service?: SiteService): Promise<SiteReport>;
   /** @throws {MairustError} `invalid_argument` the scope is no domain and no address */
@@ -118,4 +125,6 @@ export interface SiteEngines {
   apply(config: Config, places: SitePlaces, plan: SitePlan, backupDir: string): Promise<AppliedPlan>;
   /** {@link planUndo} and {@link apply} in one. */
   undo(config: Config, places: SitePlaces, target: SiteTarget, backupDir: string): Promise<AppliedPlan>;
+  /** For accounts whose lines are in place. @returns undefined: Dovecot is not on this host */
+  seenMarker(places: SitePlaces): Promise<MarkSeen | undefined>;
 }

@@ -16,6 +16,8 @@ import { type Sidecar, startSidecar } from "../lib/sidecar.ts";
 
 const TARO = "taro@a.test";
 const HANA = "hana@a.test";
+/** Whose mail Dovecot keeps until the last test. */
+const JIRO = "jiro@b.test";
 const PASSWORD = "secret";
 const MASTER = { address: "admin", password: "master secret" };
 
@@ -41,7 +43,7 @@ before(async () => {
     {
       dir: await folder("d"),
       mode: { kind: "maildir", master: MASTER },
-      users: [TARO, HANA].map(address => ({ address, password: PASSWORD })),
+      users: [TARO, HANA, JIRO].map(address => ({ address, password: PASSWORD })),
       extraConfig: "auth_verbose = yes\n",
     },
     deadline,
@@ -218,4 +220,37 @@ test("the commands of the README that concern Postfix and Dovecot work as writte
     const backup = args.includes("--apply") ? ["--backup", join(scratch.dir, "backup")] : [];
     await mairust(...args, ...more, ...backup);
   }
+});
+
+test("mail that was read before the first step up to store is read after it, whoever looked in between", async () => {
+  const flagsOf = (box: string) =>
+    withImap(asUser(JIRO), async client => {
+      await client.mailboxOpen(box, { readOnly: true });
+      const found: boolean[] = [];
+      for await (const one of client.fetch("1:*", { flags: true }))
+        found.push(one.flags?.has("\\Seen") === true);
+      return found;
+    });
+  await withImap(asUser(JIRO), async client => {
+    for (const flags of [["\\Seen"], ["\\Seen", "\\Flagged"], []])
+      await client.append("INBOX", `Subject: ${flags.length}\r\n\r\nx\r\n`, flags);
+    await client.mailboxCreate("日本");
+    await client.append("日本", "Subject: x\r\n\r\nx\r\n", ["\\Seen"]);
+  });
+  const places = ["--postfix-dir", postfix.configDir, "--dovecot-config", dovecot.configFile];
+  const backup = ["--backup", join(scratch.dir, "backup")];
+  const hop = `inet:127.0.0.1:${dovecot.lmtpPort}`;
+  await mairust("domain", "add", "b.test", "--stage", "mirror", "--relay-lmtp", hop);
+  await mairust("account", "add", JIRO);
+  const from = ["import", "imap", `imap://127.0.0.1:${dovecot.imapPort}`, "--account", JIRO];
+  const masterFile = join(scratch.dir, "master");
+  await writeFile(masterFile, MASTER.password, { mode: 0o600 });
+  await mairust(...from, "--master-user", MASTER.address, "--password-file", masterFile);
+  // Dovecot's own record of what was read begins here, and knows nothing.
+  await setup("b.test", "--stage", "store");
+  assert.deepEqual(await flagsOf("INBOX"), [false, false, false]);
+  const step = ["stage", "set", "b.test", "store", "--without-verify", "--apply", "--yes"];
+  const { err } = await mairust(...step, ...places, ...backup);
+  assert.match(err, /3 messages of 1 accounts are marked as read in Dovecot/u);
+  assert.deepEqual([await flagsOf("INBOX"), await flagsOf("日本")], [[true, true, false], [true]]);
 });

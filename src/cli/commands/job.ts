@@ -28,6 +28,7 @@ const SHOW_COLUMNS: readonly Column<JobBody>[] = [
   ...COLUMNS,
   { title: "PAYLOAD", value: j => JSON.stringify(j.payload) },
   { title: "MESSAGE", value: j => j.message_id },
+  { title: "CANCELED BY", value: j => j.canceled_by },
   { title: "CREATED", value: j => j.created_at, shown: j => timeText(j.created_at) },
 ];
 

@@ -23,6 +23,9 @@ type Recipient = OutgoingBody["recipients"][number];
 const toText = ({ recipients }: OutgoingBody): string =>
   `${recipients[0]?.recipient ?? ""}${recipients.length > 1 ? ` +${recipients.length - 1}` : ""}`;
 
+const stateText = ({ state, canceled_by: by, ended_at: at }: OutgoingBody): string =>
+  by === null || at === null ? state : `${state} by ${by} at ${timeText(at)}`;
+
 const COLUMNS: readonly Column<OutgoingBody>[] = [
   { title: "QUEUED", value: m => m.created_at, shown: m => timeText(m.created_at) },
   { title: "PURPOSE", value: m => m.purpose },
@@ -36,7 +39,8 @@ const COLUMNS: readonly Column<OutgoingBody>[] = [
 const SHOW_COLUMNS: readonly Column<OutgoingBody>[] = [
   { title: "id", value: m => m.id },
   { title: "purpose", value: m => m.purpose },
-  { title: "state", value: m => m.state },
+  { title: "state", value: m => m.state, shown: stateText },
+  { title: "canceled by", value: m => m.canceled_by },
   { title: "sender", value: m => m.mail_from, shown: m => `<${m.mail_from}>` },
   { title: "copy in Sent", value: m => m.sent_copy },
   { title: "message", value: m => m.message_id },
@@ -100,7 +104,7 @@ export async function send(context: CommandContext): Promise<ExitCode> {
   }
   const mail = await ended(client, sent.id, seconds);
   print(context, mail);
-  return mail.state === "queued" ? EXIT.tryLater : mail.state === "failed" ? EXIT.failed : EXIT.ok;
+  return mail.state === "queued" ? EXIT.tryLater : mail.state === "done" ? EXIT.ok : EXIT.failed;
 }
 
 /** @returns it when it has ended, or as it is after that time */

@@ -126,6 +126,14 @@ export interface StoredPlace {
   readonly uid: number;
 }
 
+/** Mail from `send` as it went out. */
+export interface SentAs {
+  /** That of the hold; or, where hooks changed it, another one with an id of its own. Its blob is durable. */
+  readonly message: HoldTaken["message"];
+  /** Fields to put on top, with CRLF. */
+  readonly top: string;
+}
+
 /** The steps of a release, each one commit. */
 export interface HoldReleases {
   /**
@@ -155,11 +163,10 @@ export interface HoldReleases {
     events: readonly TimelineEvent[],
   ): Promise<void>;
   /**
-   * The copy of mail from `send` in its sender's mailbox, once; events and the hold stay as they are.
-   * @param top  fields to put on top, with CRLF
+   * The copy of mail from `send` in its sender's mailbox, once: of mail that goes in parts the first one. The hold's state stays.
    * @throws {MairustError} `store_unavailable`
    */
-  keepSent(taken: HoldTaken, account: Account, top: string): Promise<SentCopy>;
+  keepSent(taken: HoldTaken, account: Account, sent: SentAs): Promise<SentCopy>;
   /** A one-time id for `Submissions.take`. */
   issueToken(holdId: string, point: HookPoint, verdicts: readonly CarriedVerdict[]): Promise<string>;
 }

@@ -61,8 +61,8 @@ export interface JobQueue {
   renew(owner: string, progress: ReadonlyMap<number, number>, leaseMs: number): Promise<readonly Renewal[]>;
   /** Keep something for the next run, if the lease still holds. @returns false when it does not */
   saveCheckpoint(owner: string, id: number, checkpoint: JobData): Promise<boolean>;
-  /** @returns false when the lease was lost: nothing was changed */
-  finish(owner: string, id: number, end: JobEnd): Promise<boolean>;
+  /** @returns its state now: `canceled` also when that was asked for while it ran; undefined when the lease was lost: nothing changed */
+  finish(owner: string, id: number, end: JobEnd): Promise<JobState | undefined>;
   /** Make the standing job of a kind due now, or due again at once when it runs. */
   makeDue(kind: string): Promise<void>;
   /**
@@ -87,6 +87,8 @@ export interface JobRecord {
   /** It never ends for good: it runs again after a pause. */
   readonly standing: boolean;
   readonly cancelRequested: boolean;
+  /** Who asked for its end. */
+  readonly canceledBy: string | undefined;
   readonly messageId: string | undefined;
   readonly createdAt: Date;
   /** When it is due, or was. */
@@ -114,10 +116,14 @@ export interface JobAdmin {
   get(id: number): Promise<JobRecord>;
   /**
    * A waiting job ends at once, a running one soon.
+   * @param by  for the record
    * @throws {MairustError} `not_found`, `invalid_state` (it has ended), `not_permitted` (a standing job)
    */
-  cancel(id: number): Promise<JobRecord>;
-  /** Run a failed or canceled job again, with all its attempts. @throws {MairustError} `not_found`, `invalid_state` */
+  cancel(id: number, by: string): Promise<JobRecord>;
+  /**
+   * Run a failed or canceled job again, with all its attempts.
+   * @throws {MairustError} `not_found`, `invalid_state` (its state, or the mail that it was to send has ended)
+   */
   retry(id: number): Promise<JobRecord>;
   /** For metrics. */
   counts(): Promise<readonly JobCount[]>;

@@ -48,14 +48,15 @@ export interface OutgoingMail {
 
 export interface OutgoingResult {
   readonly recipient: string;
-  readonly state: "waiting" | "taken" | "refused";
-  /** The MTA's reply, or why it waits. */
+  /** `canceled`: somebody ended the mail while it waited. */
+  readonly state: "waiting" | "taken" | "refused" | "canceled";
+  /** The MTA's reply, or why it waits, or who ended it. */
   readonly reply: string;
   readonly at: Date | undefined;
 }
 
-/** `failed`: for at least one recipient. */
-export type OutgoingState = "queued" | "done" | "failed";
+/** `failed`: for at least one recipient; `canceled`: somebody ended it for at least one. */
+export type OutgoingState = "queued" | "done" | "failed" | "canceled";
 
 export interface OutgoingRecord {
   readonly id: string;
@@ -68,6 +69,8 @@ export interface OutgoingRecord {
   readonly jobId: number;
   readonly createdAt: Date;
   readonly endedAt: Date | undefined;
+  /** Who ended it, when it is `canceled`. */
+  readonly canceledBy: string | undefined;
 }
 
 export interface OutgoingFilter {
@@ -115,6 +118,8 @@ export interface OutgoingAttempt {
 
 export interface WaitingRecipient extends HeldRecipient {
   readonly ord: number;
+  /** Why it waits; "": it was not tried yet. */
+  readonly reply: string;
 }
 
 export interface RefusedRecipient extends HeldRecipient {
@@ -135,17 +140,33 @@ export interface AttemptResult {
   readonly reply: string;
 }
 
+/** A mail that still waits though its job is no more: canceled, or dead. */
+export interface AbandonedMail {
+  readonly id: string;
+  /** Who had its job canceled; undefined: the job failed for good. */
+  readonly canceledBy: string | undefined;
+}
+
+export interface RecordOptions {
+  /** Queued for its sender when nobody waits any more. */
+  readonly notice?: OutgoingMail | undefined;
+  /** Nothing is written down if its job is due again meanwhile. */
+  readonly abandoned?: AbandonedMail | undefined;
+}
+
 export interface OutboxWork {
   /** @returns undefined: it has ended. @throws {MairustError} `store_unavailable`, as all methods */
   open(id: string): Promise<OutgoingAttempt | undefined>;
   /** From now on it may have been handed over. @returns the one-time id that it is submitted with */
   begin(id: string): Promise<string>;
   /**
-   * Write down what came of a try, in one commit with its events; when nobody waits any more the mail has ended, and `notice` is queued
-   * for its sender.
+   * Write down what came of a try, in one commit with its events; when nobody waits any more the mail has ended, and the notice is
+   * queued for its sender.
    * @returns whether it has ended
    */
-  record(id: string, results: readonly AttemptResult[], notice?: OutgoingMail): Promise<boolean>;
-  /** End mails whose job is gone (canceled, or dead by a killed process), and delete what is too old. */
-  housekeeping(keepDays: number): Promise<{ readonly ended: number; readonly deleted: number }>;
+  record(id: string, results: readonly AttemptResult[], options?: RecordOptions): Promise<boolean>;
+  /** Some of the mails whose jobs are no more. */
+  abandoned(): Promise<readonly AbandonedMail[]>;
+  /** Delete records of mails that ended more than `keepDays` ago. @returns how many */
+  deleteEnded(keepDays: number): Promise<number>;
 }

@@ -31,5 +31,7 @@ export type EventKind =
   | "queued"
   /** Handed to the MTA. */
   | "sent"
+  /** Somebody ended what was to be sent. */
+  | "canceled"
   /** Something of the stored message was changed: by a job's result, a late answer. */
   | "changed";

@@ -1,72 +1,47 @@
 /**
  * The job that hands one mail of the outbox to the MTA: what waits is tried, and what each recipient was answered is written down.
- * A 5xx is for good, everything else is tried again with the queue's back-off; past the last run who still waits is refused.
+ * A 5xx is for good, everything else is tried again with the queue's back-off; past the last run who still waits is refused. What a
+ * canceled or dead job leaves is ended by `abandoned-mail.ts`.
  *
  * Killed or cut off after the end of the message and before its answer, nobody knows whether it was taken: it is sent again, unless
  * something of it came back meanwhile (`store/outbox-work.ts`). That is the only way in which a mail can be sent twice; it is counted.
  */
-import type { Deadline } from "../../core/deadline.ts";
 import { MairustError, messageOf } from "../../core/errors.ts";
-import type { HeldRecipient } from "../../core/ports/holds.ts";
 import type { JobData } from "../../core/ports/jobs.ts";
-import type { Log } from "../../core/ports/log.ts";
 import {
   type AttemptResult,
-  type OutboxWork,
   type OutgoingAttempt,
-  type OutgoingMail,
-  type OutgoingPurpose,
-  type RefusedRecipient,
   SEND_MAIL_JOB,
   type WaitingRecipient,
 } from "../../core/ports/outbox.ts";
 import { deadlineAfter } from "../../platform/deadline.ts";
 import type { JobHandler, JobRun } from "../worker.ts";
+import { endAbandonedMails } from "./abandoned-mail.ts";
+import { resultOf, type SendMailOptions, type SubmitReply, settle, settleTaken } from "./mail-results.ts";
 
 /** Mails at a time on this node. */
 const CONCURRENCY = 4;
 /** For one submission: a large message over a slow link; the job's lease is renewed meanwhile. */
 const SUBMIT_MS = 300_000;
 
-/** What the MTA said about one recipient. */
-export interface SubmitReply {
-  readonly taken: boolean;
-  readonly text: string;
-  readonly isEarly?: true;
-}
-
-export interface SendMailOptions {
-  readonly work: OutboxWork;
-  /**
-   * @returns a reply for each of `waiting`, in order
-   * @throws {MairustError} nothing was taken, unless `context.unknown` is true
-   */
-  readonly submit: (
-    mail: OutgoingAttempt,
-    token: string,
-    deadline: Deadline,
-  ) => Promise<readonly SubmitReply[]>;
-  /** What its sender is told when it ends; undefined: nothing. */
-  readonly notice: (
-    mail: OutgoingAttempt,
-    refused: readonly RefusedRecipient[],
-  ) => Promise<OutgoingMail | undefined>;
-  readonly log: Pick<Log, "info" | "warn">;
-  readonly onResult: (purpose: OutgoingPurpose, result: AttemptResult["state"]) => void;
-  /** It is sent again, and may have been taken before. */
-  readonly onUnknown: (purpose: OutgoingPurpose) => void;
-}
-
 export function createSendMailHandler(options: SendMailOptions): JobHandler {
-  return { kind: SEND_MAIL_JOB, concurrency: CONCURRENCY, run: run => sendMail(options, run) };
+  return {
+    kind: SEND_MAIL_JOB,
+    concurrency: CONCURRENCY,
+    run: run => sendMail(options, run),
+    async abandoned() {
+      await endAbandonedMails(options);
+    },
+  };
 }
 
 async function sendMail(options: SendMailOptions, run: JobRun): Promise<void> {
   const id = outboxId(run.job.payload);
   const opened = await options.work.open(id);
   if (opened === undefined) return;
-  const mail = await settleInterrupted(options, opened);
+  const mail = await settleTaken(options, opened);
   if (mail === undefined) return;
+  if (mail.interrupted !== undefined) tellUnknown(options, mail);
   const isLast = run.job.attempts >= run.job.maxAttempts;
   const results = await attempt(options, mail, run, isLast);
   await settle(options, mail, results);
@@ -80,28 +55,6 @@ async function sendMail(options: SendMailOptions, run: JobRun): Promise<void> {
 function outboxId({ outbox }: JobData): string {
   if (typeof outbox === "string") return outbox;
   throw new MairustError("data_invalid", "Cannot send mail: the job has another payload");
-}
-
-/** @returns the mail as it is now; undefined: it has ended */
-async function settleInterrupted(
-  options: SendMailOptions,
-  mail: OutgoingAttempt,
-): Promise<OutgoingAttempt | undefined> {
-  const { interrupted } = mail;
-  if (interrupted === undefined) return mail;
-  const has = new Set(interrupted.cameBackFor.map(one => one.toLowerCase()));
-  const taken = mail.waiting.filter(({ address }) => has.has(address.raw.toLowerCase()));
-  if (taken.length > 0) {
-    const reply = `250 taken before the answer was lost: queued as ${interrupted.queueId ?? ""}`;
-    await settle(
-      options,
-      mail,
-      taken.map(one => resultOf(one, "taken", reply)),
-    );
-    return options.work.open(mail.id);
-  }
-  tellUnknown(options, mail);
-  return mail;
 }
 
 function tellUnknown(
@@ -155,37 +108,4 @@ function resultOfReply(
   // What a server says of itself ends with its fault.
   if (reply?.isEarly !== true && text.startsWith("5")) return resultOf(recipient, "refused", text);
   return resultOf(recipient, isLast ? "refused" : "waiting", given(text, isLast));
-}
-
-const resultOf = (
-  { ord, address }: WaitingRecipient,
-  state: AttemptResult["state"],
-  reply: string,
-): AttemptResult => ({ ord, recipient: address.raw, state, reply });
-
-async function settle(
-  options: SendMailOptions,
-  mail: OutgoingAttempt,
-  results: readonly AttemptResult[],
-): Promise<void> {
-  const ended = results.length === mail.waiting.length && results.every(one => one.state !== "waiting");
-  const refused = [...mail.refused, ...results.flatMap(one => refusedOf(mail.waiting, one))];
-  const notice = ended && refused.length > 0 ? await options.notice(mail, refused) : undefined;
-  await options.work.record(mail.id, results, notice);
-  for (const { recipient, state, reply } of results) {
-    options.onResult(mail.purpose, state);
-    const status = state === "taken" ? "sent" : state === "refused" ? "bounced" : "deferred";
-    options.log.info("outbox", {
-      ...{ outbox: mail.id, id: mail.messageId, purpose: mail.purpose, to: recipient, status },
-      reply: reply.replace(/\s+/gu, " "),
-    });
-  }
-}
-
-function refusedOf(
-  waiting: readonly HeldRecipient[],
-  { recipient, state, reply }: AttemptResult,
-): readonly RefusedRecipient[] {
-  const found = waiting.find(({ address }) => address.raw === recipient);
-  return state === "refused" && found !== undefined ? [{ ...found, reply }] : [];
 }

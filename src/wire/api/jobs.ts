@@ -16,6 +16,7 @@ export const jobBody = Type.Object(
     error: nullable(Type.String({ description: "of the last failure" })),
     standing: Type.Boolean({ description: "part of the service: runs again and again" }),
     cancel_requested: Type.Boolean(),
+    canceled_by: nullable(Type.String({ description: "who asked for its end" })),
     message_id: nullable(Type.String()),
     created_at: timestamp,
     run_at: timestamp,

@@ -2,7 +2,7 @@
 import { type Static, Type } from "typebox";
 import { changeQuery, closed, nullable, pageOf, pageQuery, timestamp } from "./common.ts";
 
-export const OUTGOING_STATES = ["queued", "done", "failed"] as const;
+export const OUTGOING_STATES = ["queued", "done", "failed", "canceled"] as const;
 export const OUTGOING_PURPOSES = ["send", "notice", "dsn", "alert"] as const;
 export const SENT_COPIES = ["stored", "over_quota", "gone", "not_applicable"] as const;
 
@@ -55,8 +55,8 @@ export type SendBody = Static<typeof sendBody>;
 const recipientBody = Type.Object(
   {
     recipient: Type.String(),
-    state: Type.Enum(["waiting", "taken", "refused"]),
-    reply: Type.String({ description: "what the MTA said, or why it waits" }),
+    state: Type.Enum(["waiting", "taken", "refused", "canceled"]),
+    reply: Type.String({ description: "what the MTA said, why it waits, or who ended it" }),
     at: nullable(timestamp),
   },
   closed,
@@ -70,7 +70,9 @@ export const outgoingBody = Type.Object(
   {
     id: Type.String(),
     purpose: Type.Enum([...OUTGOING_PURPOSES]),
-    state: Type.Enum([...OUTGOING_STATES], { description: "failed: for at least one recipient" }),
+    state: Type.Enum([...OUTGOING_STATES], {
+      description: "failed: for at least one recipient; canceled: somebody ended it for at least one",
+    }),
     message_id: nullable(Type.String({ description: "for explain" })),
     mail_from: Type.String({ description: "empty: the null sender" }),
     recipients: Type.Array(recipientBody),
@@ -78,6 +80,7 @@ export const outgoingBody = Type.Object(
     job: Type.Integer({ description: "for job show" }),
     created_at: timestamp,
     ended_at: nullable(timestamp),
+    canceled_by: nullable(Type.String({ description: "who ended it, at ended_at" })),
   },
   closed,
 );

@@ -3,9 +3,14 @@ import assert from "node:assert/strict";
 import { createHash, randomUUID } from "node:crypto";
 import { after, before, test } from "node:test";
 import { messageId } from "../../../src/core/ids.ts";
+import type { OutgoingAttempt, RefusedRecipient } from "../../../src/core/ports/outbox.ts";
+import { failureNotice } from "../../../src/delivery/failure-notice.ts";
+import { endAbandonedMails } from "../../../src/jobs/handlers/abandoned-mail.ts";
+import { sleep } from "../../../src/platform/deadline.ts";
 import type { Db } from "../../../src/store/db.ts";
 import { createIdempotencyKeys } from "../../../src/store/idempotency.ts";
 import { createOutboxWork } from "../../../src/store/outbox-work.ts";
+import { silentLog } from "../../lib/database.ts";
 import { type RunningService, startService } from "./service.ts";
 
 const SEND = "/api/v1/send";
@@ -29,6 +34,16 @@ const mail = (change: object = {}) => ({
 });
 const post = (body: object, key?: string, path = SEND) =>
   running.ask("POST", path, { body, headers: key === undefined ? {} : { "idempotency-key": key } });
+
+async function until<T>(look: () => Promise<T | undefined | false>): Promise<T> {
+  const end = performance.now() + 60_000;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined && found !== false) return found;
+    assert.ok(performance.now() < end, "did not come true in time");
+    await sleep(20);
+  }
+}
 
 async function count(table: "outbox" | "messages"): Promise<number> {
   const [row] = await (table === "outbox"
@@ -132,15 +147,78 @@ test("a full mailbox gets no copy, and the mail goes all the same; removing the 
   }
 });
 
-test("a mail whose job is canceled ends, and says so", async () => {
-  const { body } = await post(mail());
-  const { body: queued } = await running.ask("GET", `${SEND}/${body.id}`);
-  await db.run`update jobs set state = 'canceled', finished_at = now(), lease_owner = null, lease_until = null where id = ${Number(queued.job)}`;
+/** Once it was tried, in vain. */
+async function deferred(change: object): Promise<{ id: string; job: number; message: string }> {
+  const { body } = await post(mail(change));
+  const shown = await until(async () => {
+    const { body: now } = await running.ask("GET", `${SEND}/${body.id}`);
+    return recipientsOf(now).every(one => one.reply !== "") ? now : undefined;
+  });
+  return { id: String(body.id), job: Number(shown.job), message: String(body.message_id) };
+}
+
+const recipientsOf = (body: Readonly<Record<string, unknown>>) =>
+  body.recipients as ReadonlyArray<{ readonly state: string; readonly reply: string }>;
+
+/** The bounce for a mail, while it waits to be sent. */
+async function bounceOf(id: string): Promise<string | undefined> {
+  const [row] = await db.query<{ content: Uint8Array }>`
+    select content from outbox where once_key = ${`dsn:failure:${id}`} and mail_from = ''`;
+  return row === undefined ? undefined : Buffer.from(row.content).toString();
+}
+
+test("a mail whose job is canceled says who did it and when; only who was refused before is told of by a bounce", async () => {
+  const { id, job, message } = await deferred({ to: ["first@example.org", "second@example.org"] });
+  await db.run`
+    update outbox_recipients set state = 'refused', reply = '550 5.1.1 nobody' where outbox_id = ${id}::uuid and ord = 1`;
+  const canceled = await running.ask("POST", `/api/v1/jobs/${job}/cancel`);
+  assert.match(String(canceled.body.canceled_by), /^local/u);
+  const shown = await until(async () => {
+    const { body } = await running.ask("GET", `${SEND}/${id}`);
+    return body.state === "queued" ? undefined : body;
+  });
+  assert.deepEqual([shown.state, shown.canceled_by], ["canceled", canceled.body.canceled_by]);
+  assert.ok(Date.parse(String(shown.ended_at)));
+  assert.deepEqual(
+    recipientsOf(shown).map(({ state, reply }) => `${state}: ${reply}`),
+    [`canceled: canceled by ${shown.canceled_by}`, "refused: 550 5.1.1 nobody"],
+  );
+  const bounce = (await bounceOf(id)) ?? "";
+  assert.match(bounce, /^Final-Recipient: rfc822; second@example\.org\r$/mu);
+  assert.doesNotMatch(bounce, /rfc822; first@/u);
+  const story = await running.ask("GET", `/api/v1/messages/${message}/timeline`);
+  assert.match(JSON.stringify(story.body), /"kind":"canceled".*canceled by local/u);
+  const again = await running.ask("POST", `/api/v1/jobs/${job}/retry`);
+  assert.deepEqual([again.status, again.body.code], [409, "invalid_state"], "nothing is left to be sent");
+  const none = await deferred({ to: ["third@example.org"] });
+  await running.ask("POST", `/api/v1/jobs/${none.job}/cancel`);
+  await until(async () => (await running.ask("GET", `${SEND}/${none.id}`)).body.state === "canceled");
+  assert.equal(await bounceOf(none.id), undefined);
+});
+
+test("a mail whose job is dead ends with a bounce; one whose job is due again is left alone", async () => {
+  const { id, job } = await deferred({ to: ["dead@example.org"] });
   const work = createOutboxWork({ db, newId: randomUUID, onQueued: () => undefined });
-  assert.equal((await work.housekeeping(90)).ended, 1);
-  const { body: ended } = await running.ask("GET", `${SEND}/${body.id}`);
-  const [recipient] = ended.recipients as { state: string; reply: string }[];
-  assert.deepEqual([ended.state, recipient?.state], ["failed", "refused"]);
-  assert.match(recipient?.reply ?? "", /^it is not tried any more/u);
-  await work.record(String(body.id), []);
+  const parts = { hostname: "mail.example.test", now: new Date(), header: Buffer.from("Subject: x\r\n\r\n") };
+  const options = {
+    ...{ work, log: silentLog, onResult: () => undefined, onUnknown: () => undefined },
+    submit: () => Promise.reject(new Error("nothing is sent here")),
+    notice: async (one: OutgoingAttempt, refused: readonly RefusedRecipient[]) =>
+      failureNotice(one, refused, parts),
+  };
+  const stale = { ...work, abandoned: async () => [{ id, canceledBy: undefined }] };
+  assert.equal(await endAbandonedMails({ ...options, work: stale }), 0);
+  await db.run`update jobs set state = 'failed', finished_at = now() where id = ${job} and state = 'queued'`;
+  // What cannot be ended holds up no other.
+  const broken = {
+    ...stale,
+    abandoned: async () => [{ id: "no uuid", canceledBy: undefined }, ...(await work.abandoned())],
+  };
+  assert.equal(await endAbandonedMails({ ...options, work: broken }), 1);
+  const { body: ended } = await running.ask("GET", `${SEND}/${id}`);
+  assert.deepEqual([ended.state, ended.canceled_by], ["failed", null]);
+  const [recipient] = recipientsOf(ended);
+  assert.match(`${recipient?.state}: ${recipient?.reply}`, /^refused: it is not tried any more: .*inet:127/u);
+  assert.match((await bounceOf(id)) ?? "", /^Final-Recipient: rfc822; dead@example\.org\r$/mu);
+  await work.record(id, []);
 });

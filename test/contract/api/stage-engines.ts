@@ -32,6 +32,11 @@ export function servers(scope: string, stageOf: StageOf) {
       const missing = state.stage === target.stage ? [] : changes;
       return { target, changes: missing, undo, obstacles: [], files: [] };
     },
+    seenMarker: async () => async account => {
+      state.log.push(`seen ${account} while ${await stageOf(scope)}`);
+      if (account.startsWith("bob")) throw new Error("no such user there");
+      return 3;
+    },
     async apply(_config, _places, plan, backupDir) {
       state.stage = plan.target.stage;
       state.log.push(`apply ${plan.target.stage} while ${await stageOf(scope)}`);

@@ -245,6 +245,32 @@ test("up: the servers come first, by hand or with --apply; down: the stage does"
   assert.ok(state.log.includes("plan hooks /p"));
 });
 
+test("up to store: what was read is marked once the servers are ready; who fails is named, and the step is done", async () => {
+  const name = await domain("read.test", "mirror", ["ann", "bob"]);
+  const { state, standalone } = servers(name, stageOf);
+  const step = ["stage", "set", name, "store", "--without-verify", "--yes"];
+  state.stage = "store";
+  const byHand = await run(step, standalone);
+  assert.deepEqual([byHand.code, state.log], [0, ["plan store"]]);
+  assert.match(byHand.err, /what was read before shows as unread in store: only --apply/u);
+  assert.equal((await run(["stage", "set", name, "mirror", "--without-verify", ...SAME])).code, 0);
+  state.stage = "mirror";
+  const done = await run([...step, "--apply"], standalone);
+  assert.equal(done.code, 0, done.err);
+  const while_ = (account: string, stage: string) => `seen ${account}@${name} while ${stage}`;
+  assert.deepEqual(state.log.slice(-3).sort(), [
+    "apply store while mirror",
+    while_("ann", "mirror"),
+    while_("bob", "mirror"),
+  ]);
+  assert.match(
+    done.err,
+    /3 messages of 1 accounts are marked as read[\s\S]*1 accounts are not[\s\S]*bob@read\.test: no such user/u,
+  );
+  await run([...step, "--apply"], standalone);
+  assert.ok(state.log.includes(while_("bob", "store")), "the same command again");
+});
+
 test("a next hop that is given is known before mail comes by the new routes", async () => {
   await ask("POST", "/api/v1/domains", { body: { name: "routes.test", stage: "observe" } });
   const { state, standalone } = servers("routes.test", stageOf);

@@ -45,7 +45,7 @@ export async function openHeldMail() {
   const options = { expireDays: () => 30, redeliveryWindowS: () => 3600, newId, log: silentLog, confirmBlob };
   const admin = createHoldAdmin(db);
   const holdStore = (over: Db = db) =>
-    createHoldReleases({ db: over, changes: new MailboxChanges(over, silentLog) });
+    createHoldReleases({ db: over, changes: new MailboxChanges(over, silentLog), confirmBlob });
   return {
     ...mail,
     admin,
@@ -71,6 +71,8 @@ export async function openHeldMail() {
         // The domain has no key: what stands here tells that it was asked for.
         signer: { sign: async domain => `DKIM-Signature: d=${domain}\r\n` },
         successNotices,
+        newMessageId: () => messageId(newId()),
+        mimeLimits: () => ({ depth: 20, parts: 1000 }),
         hooks,
         edits: { signedMail: () => "refuse", acquire: async () => () => undefined, denied: () => undefined },
         recordEvents: () => undefined,

@@ -46,8 +46,9 @@ function startWorker(
   limits: Partial<WorkerLimits> = FAST,
   concurrency = 1,
   over = queue,
+  abandoned: () => Promise<void> = async () => undefined,
 ) {
-  const handler: JobHandler = { kind, concurrency, run };
+  const handler: JobHandler = { kind, concurrency, run, abandoned };
   const worker = new JobWorker({
     queue: over,
     handlers: [handler],
@@ -121,7 +122,7 @@ test("a job whose node died is taken over when its lease ends, and the dead owne
   await untilState(id, "done");
   await stop();
   assert.deepEqual(attempts, [2]);
-  assert.equal(await queue.finish("dead", id, { kind: "done" }), false);
+  assert.equal(await queue.finish("dead", id, { kind: "done" }), undefined);
   assert.equal(await queue.saveCheckpoint("dead", id, { late: true }), false);
   assert.deepEqual(await queue.renew("dead", new Map([[id, 50]]), 300), []);
 });
@@ -233,14 +234,41 @@ test("a waiting job is canceled at once, a running one is told to end; neither r
   });
   await untilState(running, "running");
   const waiting = await queue.enqueue({ kind, payload: {} });
-  assert.equal((await admin.cancel(waiting)).state, "canceled");
-  assert.equal((await admin.cancel(running)).cancelRequested, true);
+  assert.equal((await admin.cancel(waiting, "local:test")).state, "canceled");
+  assert.equal((await admin.cancel(running, "local:test")).cancelRequested, true);
   await worker.checkCancels();
   await untilState(running, "canceled");
   await stop();
   assert.equal(runs, 1);
-  await assert.rejects(admin.cancel(running), { code: "invalid_state" });
-  await assert.rejects(admin.cancel(999_999_999), { code: "not_found" });
+  await assert.rejects(admin.cancel(running, "local:test"), { code: "invalid_state" });
+  await assert.rejects(admin.cancel(999_999_999, "local:test"), { code: "not_found" });
+  assert.equal((await admin.get(waiting)).canceledBy, "local:test");
+});
+
+test("a job whose run fails, or is given back, while its end is asked for does not begin again", async () => {
+  const kind = newKind();
+  const failed = { kind: "failed", error: "not this time", delayMs: 0, final: false } as const;
+  for (const end of [failed, { kind: "given_back" } as const]) {
+    const id = await queue.enqueue({ kind, payload: {} });
+    await queue.claim([kind], "me", 60_000, 1);
+    await admin.cancel(id, "local:test");
+    assert.equal(await queue.finish("me", id, end), "canceled");
+    assert.ok((await admin.get(id)).finishedAt);
+  }
+});
+
+test("a job that ends with its work undone is told of to its handler; one that is tried again is not", async () => {
+  const kind = newKind();
+  const told: string[] = [];
+  const id = await queue.enqueue({ kind, payload: {}, maxAttempts: 2 });
+  const fail = () => Promise.reject(new Error("no"));
+  const { stop } = startWorker(kind, fail, FAST, 1, queue, async () => {
+    told.push((await admin.get(id)).state);
+  });
+  await untilState(id, "failed");
+  await until(() => told.length > 0);
+  await stop();
+  assert.deepEqual(told, ["failed"]);
 });
 
 test("stop() gives running jobs back: another node takes them at once, and the attempt does not count", async () => {
@@ -304,7 +332,7 @@ test("a standing job is there once, runs again after its pause or when it is mad
     (await admin.get(job.id)).state === "queued" &&
     (await admin.get(job.id)).attempts === 0;
   await until(() => rests(2));
-  await assert.rejects(admin.cancel(job.id), { code: "not_permitted" });
+  await assert.rejects(admin.cancel(job.id, "local:test"), { code: "not_permitted" });
   await queue.makeDue(kind);
   worker.wake();
   await until(() => rests(3));
@@ -337,7 +365,7 @@ test("what a handler kept is there in the next run, also when its node died", as
 test("ended jobs go after their time, others stay", async () => {
   const kind = newKind();
   const ended = await queue.enqueue({ kind, payload: {} });
-  await admin.cancel(ended);
+  await admin.cancel(ended, "local:test");
   const waiting = await queue.enqueue({ kind, payload: {} });
   await database.db.run`update jobs set finished_at = now() - interval '20 days' where id = ${ended}`;
   assert.ok((await queue.deleteFinished(14)) >= 1);

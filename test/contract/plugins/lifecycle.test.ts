@@ -14,6 +14,7 @@ const ID = "com.example.tagger";
 const NEEDS = "com.example.needs";
 const STRANGER = "com.example.stranger";
 const FOLDER = "com.example.folder";
+const NARROW = "com.example.narrow";
 const root = mkdtempSync(join(tmpdir(), "mr-life-"));
 const folders = join(root, "folders");
 let running: RunningService;
@@ -24,6 +25,8 @@ interface Made {
   /** More of the manifest, in front of its tables. */
   readonly top?: string;
   readonly permissions?: string;
+  /** More of `[hooks]`. */
+  readonly hooks?: string;
   readonly code?: string;
 }
 
@@ -47,13 +50,14 @@ function writePlugin(folder: string, made: Made): void {
     version = "1.0.0",
     top = "",
     permissions = "read_headers = true\nwrite_tags = true",
+    hooks = "",
     code,
   } = made;
   mkdirSync(folder, { recursive: true });
   writeFileSync(
     join(folder, "plugin.toml"),
     `id = "${id}"\nname = "Tagger"\nversion = "${version}"\n${top}\n[entry]\ntype = "hook"\nprotocol = "script"\ncommand = ["node", "server/main.mjs"]\n` +
-      `[hooks]\non = ["pre_delivery"]\n[permissions]\n${permissions}\n`,
+      `[hooks]\non = ["pre_delivery"]\n${hooks}\n[permissions]\n${permissions}\n`,
   );
   mkdirSync(join(folder, "server"), { recursive: true });
   writeFileSync(join(folder, "server", "main.mjs"), code ?? programOf(id, version));
@@ -72,8 +76,8 @@ async function pack(made: Made = {}): Promise<string> {
 const overrides = () => [
   "plugins.enabled=true",
   `plugins.folders=${JSON.stringify([folders])}`,
-  `plugins.allow_unsigned=${JSON.stringify([ID, NEEDS, FOLDER])}`,
-  `plugins.allow_unsandboxed=${JSON.stringify([ID, NEEDS, FOLDER])}`,
+  `plugins.allow_unsigned=${JSON.stringify([ID, NEEDS, FOLDER, NARROW])}`,
+  `plugins.allow_unsandboxed=${JSON.stringify([ID, NEEDS, FOLDER, NARROW])}`,
   `plugin."${FOLDER}".watch=true`,
 ];
 
@@ -217,6 +221,17 @@ test("an upgrade that asks for more waits, and the old version goes on with its 
   await good("approve", ID);
   const now = await show();
   assert.deepEqual([now.version, now.pending, now.grants.read_body], ["2.0.0", null, "preview"]);
+});
+
+test("a version whose manifest sees more mail than was approved waits, also before anybody enabled it", async () => {
+  const hooks = 'filter_recipient_matches = "sales@.*"';
+  await good("install", await pack({ id: NARROW, hooks }));
+  await good("approve", NARROW);
+  const { err } = await good("upgrade", await pack({ id: NARROW, version: "1.1.0" }));
+  const asked = "scope pre_delivery.filter_recipient_matches";
+  assert.ok(err.includes(`version 1.1.0 waits: it asks for more than was approved (${asked})`), err);
+  assert.match((await good("review", NARROW)).out, /filter_recipient_matches: sales@\.\* → all mail/u);
+  await good("uninstall", NARROW, "--purge", "--yes");
 });
 
 test("a version that does not come up leaves the old one running", async () => {

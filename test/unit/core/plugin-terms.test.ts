@@ -46,6 +46,8 @@ const permissions: fc.Arbitrary<PermissionsInput> = fc.record(
   { requiredKeys: [] },
 );
 const policy = fc.constantFrom(...FAILURE_POLICIES);
+const pattern = fc.constantFrom("", ".*@a[.]example", ".*@b[.]example");
+const scope = fc.record({ recipients: pattern, senders: pattern, apart: flag });
 const target = fc.constantFrom(
   ...["a.example:443", "b.example:443", "a.example:80", "A.Example:443"],
   ...["*.example:443", "*.b.example:443", "c.b.example:443", "example:443", "127.0.0.1:11434"],
@@ -57,6 +59,7 @@ const terms: fc.Arbitrary<PluginTerms> = fc.record({
   policies: fc.record(
     Object.fromEntries(HOOK_POINTS.map(point => [point, fc.record({ onTimeout: policy, onError: policy })])),
   ),
+  scopes: fc.record(Object.fromEntries(HOOK_POINTS.map(point => [point, scope])), { requiredKeys: [] }),
   network: fc.record({ mode: fc.constantFrom<NetworkMode>(...NETWORKS), allow: fc.uniqueArray(target) }),
   limits: fc.record({
     cpuMs: fc.integer({ min: 1, max: 3 }),
@@ -73,6 +76,16 @@ const terms: fc.Arbitrary<PluginTerms> = fc.record({
   signer: fc.constantFrom(undefined, "key1", "key2"),
 });
 
+function narrowedScopes({ scopes }: PluginTerms, coin: () => boolean): NonNullable<PluginTerms["scopes"]> {
+  const fewer = (one: string) => (one === "" && coin() ? ".*@b[.]example" : one);
+  return Object.fromEntries(
+    HOOK_POINTS.map(point => {
+      const { recipients = "", senders = "", apart = true } = scopes?.[point] ?? {};
+      return [point, { recipients: fewer(recipients), senders: fewer(senders), apart: apart || coin() }];
+    }),
+  );
+}
+
 /** Asks for less than `from`, or for the same: each part by a coin. */
 function narrowed(from: PluginTerms, coin: () => boolean): PluginTerms {
   const { read_headers: headers, read_body: body = "none", decide = [], ...rest } = from.permissions;
@@ -87,6 +100,7 @@ function narrowed(from: PluginTerms, coin: () => boolean): PluginTerms {
     },
     points: coin() ? from.points.slice(1) : from.points,
     policies: coin() ? {} : from.policies,
+    scopes: narrowedScopes(from, coin),
     network: coin()
       ? { mode: "none", allow: [] }
       : { ...from.network, allow: from.network.allow.slice(coin() ? 1 : 0) },
@@ -108,6 +122,7 @@ describe("terms of a plugin", () => {
       permissions: {},
       points: ["pre_delivery"],
       policies: { pre_delivery: { onTimeout: "tempfail", onError: "tempfail" } },
+      scopes: { pre_delivery: { recipients: "", senders: "", apart: true } },
       network: { mode: "none", allow: [] },
       limits: {
         cpuMs: DEFAULT_CPU_MS,
@@ -138,6 +153,18 @@ describe("terms of a plugin", () => {
       pre_receive: { onTimeout: "tempfail", onError: "allow" },
     });
     assert.deepEqual(terms.caps, { reject_per_hour: 3, calls_per_day: 10 });
+  });
+
+  it("take the filters of a point before those of all points", () => {
+    const hooks: Manifest["hooks"] = {
+      on: ["pre_send", "pre_receive"],
+      filter_recipient_matches: ".*@a[.]example",
+      pre_send: { filter_recipient_matches: ".*@b[.]example", per_recipient: false },
+    };
+    assert.deepEqual(termsOf({ ...MANIFEST, hooks }, CONTEXT).scopes, {
+      pre_send: { recipients: ".*@b[.]example", senders: "", apart: false },
+      pre_receive: { recipients: ".*@a[.]example", senders: "", apart: true },
+    });
   });
 
   it("name where the manifest wants to be called, and not where the administrator lets it be called", () => {
@@ -219,6 +246,8 @@ describe("asking for more", () => {
   const policies = (onTimeout: string, onError: string) =>
     one({ policies: { pre_delivery: { onTimeout, onError } } });
   const limits = (change: Partial<PluginTerms["limits"]>) => one({ limits: { ...TERMS.limits, ...change } });
+  const sees = (recipients: string, senders = "", apart = true) =>
+    one({ scopes: { pre_delivery: { recipients, senders, apart } } });
   const unlimited = one({ network: { mode: "unlimited", allow: [] } });
 
   type Step = readonly [
@@ -282,6 +311,10 @@ describe("asking for more", () => {
       "policy",
       "pre_delivery.on_timeout",
     ],
+    ["all recipients", sees("a@b"), sees(""), "scope", "pre_delivery.filter_recipient_matches"],
+    ["other recipients", sees("a@b"), sees("c@d"), "scope", "pre_delivery.filter_recipient_matches"],
+    ["all senders", sees("", "a@b"), TERMS, "scope", "pre_delivery.filter_sender_matches"],
+    ["all recipients together", TERMS, sees("", "", false), "scope", "pre_delivery.per_recipient"],
     ["any network", TERMS, limited(), "network", ""],
     ["a local network", TERMS, local("127.0.0.1:1"), "network", ""],
     ["another host", limited("a.example:443"), limited("a.example:443", "b.example:443"), "network", ""],
@@ -331,6 +364,11 @@ describe("asking for more", () => {
         assert.deepEqual(found, [{ kind: "point", name: point, approved: undefined, asked: point }]);
       }),
     );
+  });
+
+  it("is not said of a filter where all mail was agreed to, by an approval from before filters were told of too", () => {
+    const { scopes: _, ...before } = TERMS;
+    for (const approved of [TERMS, before]) assert.deepEqual(widenings(sees("a@b", "c@d"), approved), []);
   });
 
   it("holds names below a suffix, in any case, to be within it", () => {

@@ -124,6 +124,38 @@ describe("review of a plugin", () => {
     for (const { text } of [...ja.sentences, ...ja.warnings]) assert.match(text, /[\p{sc=Hiragana}]/u);
   });
 
+  it("tells which mail it sees by its manifest, and when a version sees more or less of it", () => {
+    const termsWith = (keys: Partial<NonNullable<Manifest["hooks"]>>) =>
+      termsOf({ ...GREEDY, hooks: { on: ["pre_send"], ...keys } }, CONTEXT);
+    const read = (approved: PluginTerms, terms: PluginTerms, language: "en" | "ja" = "en") =>
+      reviewOf({
+        ...{ manifest: GREEDY, terms, approved, place: undefined, limits: [], language },
+        verification: { state: "unsigned", detail: "" },
+      });
+    const some = termsWith({ filter_recipient_matches: ".*@a[.]example\u202e", per_recipient: false });
+    const all = termsWith({});
+    const other = termsWith({ filter_recipient_matches: ".*@b[.]example", per_recipient: false });
+    const texts = read(all, some).sentences.map(({ text }) => text);
+    assert.ok(
+      texts.some(text => /at pre_send only mail to recipients that match \.\*@a\[\.\]example, /u.test(text)),
+    );
+    assert.ok(texts.some(text => /pre_send of all recipients of a message together/u.test(text)));
+    for (const { text } of read(all, some, "ja").sentences) assert.match(text, /[\p{sc=Hiragana}]/u);
+    const filter = "pre_send.filter_recipient_matches";
+    assert.deepEqual(read(some, all).diff, {
+      more: [`${filter}: .*@a[.]example → all mail`],
+      less: ["pre_send.per_recipient: false → true"],
+    });
+    assert.deepEqual(read(all, some).diff, {
+      more: ["pre_send.per_recipient: true → false"],
+      less: [`${filter}: all mail → .*@a[.]example`],
+    });
+    assert.deepEqual(read(some, other).diff, {
+      more: [`${filter}: .*@a[.]example → .*@b[.]example`],
+      less: [],
+    });
+  });
+
   it("warns of what must be thought about, and of nothing else", () => {
     assert.deepEqual(
       reviewed("en").warnings.map(({ name }) => name),

@@ -1,0 +1,20 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { seenOf } from "../../../src/site/seen.ts";
+
+const [A, B] = ["19ec10d6c0628fd3c7cc817888ceac37", "c92f64f79f0d1ed01e6d5b314f04886c"];
+
+test("what doveadm found is one set for each mailbox, in ranges; other lines say nothing", () => {
+  const found = seenOf(`${A} 3\n${B} 7\n${A} 1\n${A} 2\r\n${A} 9\nInfo: x 1\n${A} -1\n\n`);
+  assert.deepEqual(found, [
+    { mailbox: A, uidSets: ["1:3,9"], messages: 4 },
+    { mailbox: B, uidSets: ["7"], messages: 1 },
+  ]);
+});
+
+test("no set is longer than a command line takes, and no message is left out", () => {
+  const uids = Array.from({ length: 50_000 }, (_, n) => 4_000_000_000 + 2 * n);
+  const [found] = seenOf(uids.map(uid => `${A} ${uid}`).join("\n"));
+  assert.ok(found?.uidSets.every(set => set.length <= 8_000));
+  assert.deepEqual(found?.uidSets.join(",").split(",").map(Number), uids);
+});
