@@ -6,8 +6,19 @@ const there = (host: string, secure = false, verifyCertificate = true) =>
   clientTls({ host, secure, verifyCertificate });
 
 test("clientTls() asks for STARTTLS at every other host, and trusts what this host runs", () => {
-  for (const host of ["old.example.com", "192.0.2.1", "0.0.0.0", "::", "127.example.com", "localhost.example.com"])
-    assert.deepEqual(there(host), { secure: false, doSTARTTLS: true, tls: { rejectUnauthorized: true } }, host);
+  for (const host of [
+    "old.example.com",
+    "192.0.2.1",
+    "0.0.0.0",
+    "::",
+    "127.example.com",
+    "localhost.example.com",
+  ])
+    assert.deepEqual(
+      there(host),
+      { secure: false, doSTARTTLS: true, tls: { rejectUnauthorized: true } },
+      host,
+    );
   for (const host of ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
     assert.deepEqual(there(host), { secure: false, tls: { rejectUnauthorized: false } }, host);
 });
