@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { ImapFlow } from "imapflow";
 import { sleep } from "../platform/deadline.ts";
+import { certificateProblem, clientTls } from "../platform/mail-client-tls.ts";
 import type { ImapLogin } from "../wire/transfer-calls.ts";
 import { CommandError, EXIT, usageError } from "./exit-codes.ts";
 import { readImapUrl } from "./imap-login.ts";
@@ -47,15 +48,13 @@ function firstLine(path: string): string {
 /**
  * @param endsAt  by `performance.now()`
  * @returns the folder that it lies in
- * @throws {CommandError} 69 no server, 77 it refuses the login, 75 it is in no folder in time
+ * @throws {CommandError} 69 no server, 77 it refuses the login, or its certificate is not trusted, 75 it is in no folder in time
  */
 export async function findByImap(login: ImapLogin, messageId: string, endsAt: number): Promise<string> {
   const client = new ImapFlow({
     host: login.host,
     port: login.port,
-    secure: login.secure,
-    doSTARTTLS: false,
-    tls: { rejectUnauthorized: login.verifyCertificate },
+    ...clientTls(login),
     auth: {
       user: login.user,
       pass: login.password,
@@ -67,10 +66,14 @@ export async function findByImap(login: ImapLogin, messageId: string, endsAt: nu
   client.on("error", () => undefined);
   await client.connect().catch(error => {
     const refused = error instanceof Error && "authenticationFailed" in error;
+    const untrusted = certificateProblem(error);
     const where = `${login.host}:${login.port}`;
+    const why = untrusted === undefined ? "" : `: ${printable(untrusted)}`;
     throw new CommandError(
-      refused ? EXIT.notAllowed : EXIT.serviceAway,
-      refused ? `${where} refuses the login of ${printable(login.user)}` : `cannot reach ${where} by IMAP`,
+      refused || untrusted !== undefined ? EXIT.notAllowed : EXIT.serviceAway,
+      refused
+        ? `${where} refuses the login of ${printable(login.user)}`
+        : `cannot reach ${where} by IMAP${why}`,
       error,
     );
   });

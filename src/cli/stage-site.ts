@@ -5,7 +5,6 @@
 import type { LoadedConfig } from "../platform/config/load.ts";
 import type {
   MarkSeen,
-  SiteChange,
   SiteEngines,
   SiteFinding,
   SitePlaces,

@@ -1,10 +1,10 @@
 /**
  * The way into another IMAP server, for import, export and verify. A password or token goes in clear only within this host: elsewhere
- * it is TLS from the start or STARTTLS, never neither.
+ * it is TLS from the start or STARTTLS, never neither (`platform/mail-client-tls.ts`).
  */
-import { isIP } from "node:net";
 import { ImapFlow, type ImapFlowOptions } from "imapflow";
 import { MairustError, messageOf } from "../core/errors.ts";
+import { certificateProblem, clientTls } from "../platform/mail-client-tls.ts";
 import type { ImapLogin } from "../wire/transfer-calls.ts";
 
 /** To connect, and until the greeting; a server that answers nothing for the last one is taken for gone. */
@@ -43,14 +43,12 @@ export const serverName = (login: ImapLogin): string => `${login.host}:${login.p
 export const sourceName = (login: ImapLogin): string =>
   `${login.authorize ?? login.user}@${serverName(login)}`;
 
-/** @throws {MairustError} `auth_failed`, `store_unavailable` naming the server */
+/** @throws {MairustError} `auth_failed`, `store_unavailable`, `not_permitted` (its certificate) naming the server */
 export async function connectImap(login: ImapLogin, more: ImapFlowOptions = {}): Promise<ImapFlow> {
   const client = new ImapFlow({
     host: login.host,
     port: login.port,
-    secure: login.secure,
-    ...(login.secure || isLoopback(login.host) ? {} : { doSTARTTLS: true }),
-    tls: { rejectUnauthorized: login.verifyCertificate },
+    ...clientTls(login),
     logger: false,
     disableAutoIdle: true,
     // A literal8 may be rewritten by the server: parts in `binary` become base64.
@@ -119,13 +117,10 @@ export function explainImap(error: unknown, login: ImapLogin, what: string): unk
   if (error instanceof MairustError) return error;
   const refused =
     error instanceof Error && "authenticationFailed" in error && error.authenticationFailed === true;
+  const untrusted = certificateProblem(error);
   const reply = error instanceof Error && "responseText" in error ? `: ${String(error.responseText)}` : "";
-  const text = `cannot ${what} at ${serverName(login)}: ${refused ? "login refused" : messageOf(error)}${reply}`;
-  return new MairustError(refused ? "auth_failed" : "store_unavailable", text, {
-    publicText: text,
-    cause: error,
-  });
+  const why = refused ? "login refused" : (untrusted ?? messageOf(error));
+  const text = `cannot ${what} at ${serverName(login)}: ${why}${reply}`;
+  const code = refused ? "auth_failed" : untrusted === undefined ? "store_unavailable" : "not_permitted";
+  return new MairustError(code, text, { publicText: text, cause: error });
 }
-
-const isLoopback = (host: string): boolean =>
-  host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));

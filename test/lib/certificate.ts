@@ -8,6 +8,7 @@ export interface Certificate {
   readonly cert: Buffer;
   /** Of the certificate: what a client is told to trust. */
   readonly path: string;
+  readonly keyPath: string;
 }
 
 /** @param folder  of the test, which removes it */
@@ -28,5 +29,5 @@ export function makeCertificate(folder: string, name: string): Certificate {
   ];
   const names = ["-subj", `/CN=${name}`, "-addext", `subjectAltName=DNS:${name}`];
   execFileSync("openssl", [...request, ...names], { stdio: "ignore" });
-  return { key: readFileSync(key), cert: readFileSync(cert), path: cert };
+  return { key: readFileSync(key), cert: readFileSync(cert), path: cert, keyPath: key };
 }

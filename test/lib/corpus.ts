@@ -2,13 +2,14 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { packageRoot } from "../../src/platform/package-root.ts";
+import { notHere } from "./not-here.ts";
 
 export const CORPUS = process.env.MAIRUST_CORPUS ?? join(packageRoot(), "../shared/corpus");
 
 /** False where there is none; in CI that is a failure. */
 export function corpusThere(): boolean {
   if (existsSync(join(CORPUS, "MANIFEST.tsv"))) return true;
-  if (process.env.CI === "true") throw new Error(`no mail corpus in ${CORPUS}: set MAIRUST_CORPUS`);
+  notHere(`no mail corpus in ${CORPUS}: set MAIRUST_CORPUS`);
   return false;
 }
 

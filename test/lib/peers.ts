@@ -3,6 +3,7 @@ import { access, constants, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { packageRoot } from "../../src/platform/package-root.ts";
+import { notHere } from "./not-here.ts";
 
 export interface Peer {
   /** Its packages' root folder. */
@@ -17,6 +18,8 @@ const PROGRAMS = {
   rspamd: "usr/bin/rspamd",
   /** dkimpy, pyspf and authheaders, as modules of Python. */
   senderauth: "usr/bin/dkimverify",
+  /** Dovecot's Sieve: modules and libraries for the host's Dovecot. */
+  pigeonhole: "usr/bin/sievec",
 } as const;
 export type PeerName = keyof typeof PROGRAMS;
 
@@ -27,7 +30,7 @@ export async function findPeer(name: PeerName): Promise<Peer | undefined> {
   try {
     await access(program, constants.X_OK);
   } catch {
-    if (process.env.CI === "true") throw new Error(`${name} is not unpacked: test/setup-host peers`);
+    notHere(`${name} is not unpacked: test/setup-host peers`);
     return undefined;
   }
   const below = await readdir(join(dir, "usr/lib")).catch(() => []);

@@ -23,15 +23,19 @@ const ELSEWHERE: ReadonlyArray<readonly [line: RegExp, why: string]> = [
   [/^npx mairust verify-no-loss /u, "test/system/redelivery.test.ts: it needs Postfix"],
   [
     /^npx mairust stage set /u,
-    "test/contract/api/stages.test.ts: it has a next hop, and stand-ins for the servers of this host",
+    "test/contract/api/stages.test.ts: it has a next hop, and stand-ins for the servers of this host; test/system/site-live.test.ts",
   ],
   [
-    /^npx mairust (?:setup|doctor|selftest .*--through)/u,
+    /^npx mairust (?:setup|doctor|selftest .*--imap)/u,
     "test/system/site-live.test.ts: they need a Postfix and a Dovecot",
   ],
   [
     /^npx mairust (?:verify|import imap|export imap) /u,
     "test/system/patient/transfer.test.ts, test/system/patient/transfer-imap.test.ts: they need another server",
+  ],
+  [
+    /^systemctl enable --now mairust$/u,
+    "changes the host: test/unit/readme.test.ts holds what it starts, test/system/service.test.ts starts that",
   ],
   [/^npx mairust send show /u, "test/system/send.test.ts: it has mail that was sent"],
   [

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { makeScratch } from "../../src/mailhost/scratch.ts";
 import { deadlineAfter, sleep } from "../../src/platform/deadline.ts";
+import { filingPlugin } from "../lib/filing-plugin.ts";
 import { MailDialog } from "../lib/mail-dialog.ts";
+import { findPigeonhole } from "../lib/pigeonhole.ts";
 import { inboxOf, type RelaySite, startRelaySite } from "../lib/relay-site.ts";
 
 const NAMES = [
@@ -12,14 +16,21 @@ const NAMES = [
   "a@mirror.test",
   "b@mirror.test",
 ];
+/** A hook files their mail. */
+const FILED = "filed@hooks.test";
+/** Nobody takes fields out of their mail. */
+const UNTOUCHED = "filed@observe.test";
 const WAIT_MS = 60_000;
+const scratch = await makeScratch();
+const pigeonhole = await findPigeonhole(join(scratch.dir, "sieve"));
 let site: RelaySite;
 let count = 0;
 
 before(async () => {
   site = await startRelaySite({
     stages: { "observe.test": "observe", "hooks.test": "hooks", "mirror.test": "mirror" },
-    users: NAMES,
+    users: [...NAMES, FILED, UNTOUCHED],
+    toml: filingPlugin(join(scratch.dir, "plugins"), FILED),
     aliases: { "both@hooks.test": ["a@hooks.test", "b@hooks.test"], "also@hooks.test": ["a@hooks.test"] },
     postfixSettings: {
       minimal_backoff_time: "1s",
@@ -40,11 +51,13 @@ plugin {
   quota_rule = *:bytes=1000000
   quota_grace = 0
 }
-`,
+${pigeonhole?.settings ?? ""}`,
   });
+  await pigeonhole?.installRule(join(site.sidecar.dir, "data"), site.dovecot.configFile);
 });
 after(async () => {
   await site?.stop();
+  await scratch.remove();
 });
 
 const body = (id: string) =>
@@ -179,6 +192,75 @@ test("the same delivery again is not relayed again, and explain tells of the rel
     );
   });
 });
+
+/** The folders of Dovecot that hold mail, and all that is in each. */
+const foldersOf = (user: string) =>
+  site.withImap(user, "dovecot", async client => {
+    const found = new Map<string, string>();
+    for (const { path, flags } of await client.list()) {
+      if (flags.has("\\Noselect") || flags.has("\\NonExistent")) continue;
+      const lock = await client.getMailboxLock(path);
+      if (client.mailbox !== false && client.mailbox.exists > 0)
+        for await (const { source } of client.fetch("1:*", { source: true }))
+          found.set(path, `${found.get(path) ?? ""}${source?.toString("latin1") ?? ""}`);
+      lock.release();
+    }
+    return found;
+  });
+
+const bySieve = { skip: pigeonhole === undefined ? "Sieve is not unpacked: test/setup-host peers" : false };
+
+test(
+  "the shipped Sieve rule files into the folder that a hook chose, makes it, and takes the field out",
+  bySieve,
+  async () => {
+    const folders = ["Lists", "受注/2026年", "長い名前の".repeat(12), "Two  words?"];
+    for (const [i, folder] of folders.entries()) {
+      const subject = JSON.stringify(folder).replace(/[^ -~]/gu, c => `\\u${c.charCodeAt(0).toString(16)}`);
+      const text = body(`filed${i}`).replace(/^Subject: .*$/mu, `Subject: ${subject}`);
+      assert.match((await lmtp([FILED], "filed", text))[0] ?? "", /^250 .*Saved/u);
+    }
+    const found = await foldersOf(FILED);
+    for (const [i, folder] of folders.entries()) {
+      const bytes = found.get(folder) ?? "";
+      assert.ok(bytes.includes(`<filed${i}@example.org>`), `${folder}: ${[...found.keys()].join(", ")}`);
+      assert.doesNotMatch(bytes, /X-MaiRust-Folder/iu);
+      assert.ok(bytes.endsWith("\r\n.dots\r\n..\r\nM\xe4rz\r\n"), "byte for byte");
+    }
+    assert.equal(found.get("INBOX"), undefined);
+  },
+);
+
+test(
+  "where Dovecot has another separator, the rule files into folders of folders there too",
+  bySieve,
+  async () => {
+    const place = await pigeonhole?.wouldFile("a/b/c/d/e/f/g/h", ".", site.dovecot.configFile);
+    assert.equal(place, "a.b.c.d.e.f.g.h");
+  },
+);
+
+test(
+  "a folder field from outside files nothing: without the secret the rule passes it over",
+  bySieve,
+  async () => {
+    const field = (id: string, secret: string) => `X-MaiRust-Folder: ${secret} Forged\r\n${body(id)}`;
+    for (const secret of ["", "@SECRET@", "*", "0123456789abcdef0123456789abcdef"]) {
+      const text = field("forged", secret);
+      assert.match((await lmtp([UNTOUCHED, FILED], "forged", text))[1] ?? "", /^250 .*Saved/u);
+    }
+    const untouched = await foldersOf(UNTOUCHED);
+    assert.deepEqual([...untouched.keys()], ["INBOX"]);
+    assert.equal(
+      untouched.get("INBOX")?.match(/^X-MaiRust-Folder: /gmu)?.length,
+      4,
+      "observe changes nothing",
+    );
+    const filed = await foldersOf(FILED);
+    assert.equal(filed.get("Forged"), undefined);
+    assert.doesNotMatch(filed.get("INBOX") ?? "", /X-MaiRust-Folder/iu);
+  },
+);
 
 test("a next hop that restarts costs nothing, one that is down makes Postfix keep the mail", async () => {
   await site.dovecot.doveadm(["reload"]);

@@ -11,14 +11,18 @@ import { type Dovecot, startDovecot } from "../../src/mailhost/dovecot.ts";
 import { type Postfix, startPostfix } from "../../src/mailhost/postfix.ts";
 import { makeScratch } from "../../src/mailhost/scratch.ts";
 import { deadlineAfter } from "../../src/platform/deadline.ts";
-import { commandLines, readmeSection } from "../lib/readme.ts";
+import { blocks, commandLines, readmeSection } from "../lib/readme.ts";
+import { inboxOf as readInbox } from "../lib/relay-site.ts";
 import { type Sidecar, startSidecar } from "../lib/sidecar.ts";
 
 const TARO = "taro@a.test";
 const HANA = "hana@a.test";
 /** Whose mail Dovecot keeps until the last test. */
-const JIRO = "jiro@b.test";
+const JIRO = "jiro@c.test";
 const PASSWORD = "secret";
+/** In the place of the README's example.com. */
+const README_DOMAIN = "b.test";
+const README_USER = `taro@${README_DOMAIN}`;
 const MASTER = { address: "admin", password: "master secret" };
 
 const scratch = await makeScratch();
@@ -43,7 +47,7 @@ before(async () => {
     {
       dir: await folder("d"),
       mode: { kind: "maildir", master: MASTER },
-      users: [TARO, HANA, JIRO].map(address => ({ address, password: PASSWORD })),
+      users: [TARO, HANA, JIRO, README_USER].map(address => ({ address, password: PASSWORD })),
       extraConfig: "auth_verbose = yes\n",
     },
     deadline,
@@ -51,7 +55,7 @@ before(async () => {
   postfix = await startPostfix(
     {
       dir: await folder("p"),
-      domains: ["a.test"],
+      domains: ["a.test", README_DOMAIN, "c.test"],
       bare: true,
       settings: {
         virtual_transport: `lmtp:inet:127.0.0.1:${dovecot.lmtpPort}`,
@@ -68,12 +72,21 @@ before(async () => {
     lmtp: `socket_group = "postfix"\n`,
     milterListen: `unix:${postfix.milterSocket}`,
     milter: `socket_group = "postfix"\n`,
-    toml: `[outbound]\nsmtp = "inet:127.0.0.1:${postfix.smtpPort}"\n`,
+    toml: `[outbound]\nsmtp = "inet:127.0.0.1:${postfix.smtpPort}"\n${readmeDomain()}`,
   });
   passwordFile = join(scratch.dir, "password");
   await writeFile(passwordFile, `${PASSWORD}\n`, { mode: 0o600 });
   deadline.dispose();
 });
+
+/** The README's own, with the Dovecot of this test. */
+function readmeDomain(): string {
+  const [toml = ""] = blocks(readmeSection("Beside a live Postfix and Dovecot"), "toml");
+  return toml
+    .slice(toml.indexOf("[domains."))
+    .replace("example.com", README_DOMAIN)
+    .replace("unix:/run/dovecot/lmtp", `inet:127.0.0.1:${dovecot.lmtpPort}`);
+}
 
 async function mairust(...args: readonly string[]): Promise<{ readonly out: string; readonly err: string }> {
   const { code, stdout, stderr } = await sidecar.mairust(args);
@@ -129,6 +142,8 @@ const countIn = async (client: ImapFlow, folder: string) => {
   const status = await client.status(folder, { messages: true });
   return status === false ? undefined : status.messages;
 };
+const inboxOfBytes = async (client: ImapFlow) =>
+  (await readInbox(client)).map(bytes => bytes.toString("latin1"));
 const inboxOf = (auth: Parameters<typeof withImap>[0]) => withImap(auth, client => countIn(client, "INBOX"));
 const folders = (user: string) =>
   withImap(asUser(user), async client => (await client.list()).map(one => one.path).sort());
@@ -203,23 +218,34 @@ test("the way back shows the account what Dovecot has kept, and mail goes there 
   assert.ok(!(await postfix.run("postconf", ["-n"])).includes("mairust_"));
 });
 
-test("the commands of the README that concern Postfix and Dovecot work as written, in their order", async () => {
-  const lines = commandLines(readmeSection("Beside a live Postfix and Dovecot")).filter(line =>
-    /^npx mairust (?:setup|doctor|selftest .*--through)/u.test(line),
+test("the README's configuration and commands beside a live Postfix and Dovecot work as written, in their order", async () => {
+  const section = readmeSection("Beside a live Postfix and Dovecot");
+  const lines = commandLines(section).filter(line =>
+    /^npx mairust (?:account|setup|doctor|selftest|stage) /u.test(`${line} `),
   );
-  assert.ok(lines.length >= 6, lines.join("\n"));
-  const places = ["--postfix-dir", postfix.configDir, "--dovecot-config", dovecot.configFile];
+  assert.ok(lines.length >= 12, lines.join("\n"));
+  const servers = ["--postfix-dir", postfix.configDir, "--dovecot-config", dovecot.configFile];
+  const said: string[] = [];
   for (const line of lines) {
     const args = line
-      .replaceAll("example.com", "a.test")
+      .replaceAll("example.com", README_DOMAIN)
       .replace("@127.0.0.1", `@127.0.0.1:${dovecot.imapPort}`)
       .replace("password.txt", passwordFile)
       .split(" ")
       .slice(2);
-    const more = args[0] === "selftest" ? [] : places;
+    const more = ["setup", "doctor", "stage"].includes(args[0] ?? "") ? servers : [];
     const backup = args.includes("--apply") ? ["--backup", join(scratch.dir, "backup")] : [];
-    await mairust(...args, ...more, ...backup);
+    const { out, err } = await mairust(...args, ...more, ...backup);
+    said.push(`${line}\n${out}${err}`);
   }
+  const throughPostfix = said.filter(one => one.includes("--through postfix"));
+  assert.equal(throughPostfix.length, 2);
+  for (const one of throughPostfix) assert.match(one, /found in INBOX/u);
+  const messages = await withImap(asUser(README_USER), inboxOfBytes);
+  assert.equal(messages.length, 3);
+  // Of `observe` nothing is seen in the mail.
+  assert.equal(messages.filter(one => /^\tby mail\.a\.test with LMTP id /mu.test(one)).length, 1);
+  assert.match(said.at(-1) ?? "", /--undo/u);
 });
 
 test("mail that was read before the first step up to store is read after it, whoever looked in between", async () => {
@@ -240,16 +266,16 @@ test("mail that was read before the first step up to store is read after it, who
   const places = ["--postfix-dir", postfix.configDir, "--dovecot-config", dovecot.configFile];
   const backup = ["--backup", join(scratch.dir, "backup")];
   const hop = `inet:127.0.0.1:${dovecot.lmtpPort}`;
-  await mairust("domain", "add", "b.test", "--stage", "mirror", "--relay-lmtp", hop);
+  await mairust("domain", "add", "c.test", "--stage", "mirror", "--relay-lmtp", hop);
   await mairust("account", "add", JIRO);
   const from = ["import", "imap", `imap://127.0.0.1:${dovecot.imapPort}`, "--account", JIRO];
   const masterFile = join(scratch.dir, "master");
   await writeFile(masterFile, MASTER.password, { mode: 0o600 });
   await mairust(...from, "--master-user", MASTER.address, "--password-file", masterFile);
   // Dovecot's own record of what was read begins here, and knows nothing.
-  await setup("b.test", "--stage", "store");
+  await setup("c.test", "--stage", "store");
   assert.deepEqual(await flagsOf("INBOX"), [false, false, false]);
-  const step = ["stage", "set", "b.test", "store", "--without-verify", "--apply", "--yes"];
+  const step = ["stage", "set", "c.test", "store", "--without-verify", "--apply", "--yes"];
   const { err } = await mairust(...step, ...places, ...backup);
   assert.match(err, /3 messages of 1 accounts are marked as read in Dovecot/u);
   assert.deepEqual([await flagsOf("INBOX"), await flagsOf("日本")], [[true, true, false], [true]]);

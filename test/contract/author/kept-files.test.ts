@@ -5,6 +5,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync 
 import { join } from "node:path";
 import { test } from "node:test";
 import { packageRoot } from "../../../src/platform/package-root.ts";
+import { notHere } from "../../lib/not-here.ts";
 import { temporaryFolder, write } from "./author.ts";
 
 const ID = "com.example.keeper";
@@ -27,7 +28,7 @@ test("a link that somebody planted among temporary files is not followed, and no
   chmodSync(work, 0o755);
   const before = statSync(join(target, "precious"));
   const tried = run("trigger", "keeper", "--sample", "invoice");
-  if (/without a sandbox/u.test(tried.stderr)) return t.skip("this host has no sandbox");
+  if (/without a sandbox/u.test(tried.stderr)) return t.skip(notHere("this host has no sandbox"));
   assert.equal(tried.status, 0, tried.stderr);
   const now = statSync(join(target, "precious"));
   assert.deepEqual([now.mode, now.uid, now.gid], [before.mode, before.uid, before.gid]);

@@ -8,13 +8,14 @@ import { DELIVER } from "../../../src/core/merge.ts";
 import { NO_ACCOUNT } from "../../../src/core/ports/directory.ts";
 import type { HoldReleases } from "../../../src/core/ports/hold-admin.ts";
 import type { NewHold } from "../../../src/core/ports/holds.ts";
+import type { HookDecision } from "../../../src/core/ports/hooks.ts";
 import type { SuccessNotices } from "../../../src/core/ports/success-notices.ts";
 import { createNextHops } from "../../../src/delivery/relay/next-hops.ts";
 import { FOLLOW_UP_ATTEMPTS } from "../../../src/store/deliver-rows.ts";
 import { StoreDirectory } from "../../../src/store/directory.ts";
 import { LmtpHop } from "../../lib/lmtp-hop.ts";
 import { NO_RELAY } from "../../lib/relay-parts.ts";
-import { ADDRESS, ADMIN, atMilter, type HeldMailRig, openHeldMail, startMta } from "./held-mail.ts";
+import { ADDRESS, ADMIN, atMilter, BY, type HeldMailRig, openHeldMail, startMta } from "./held-mail.ts";
 import { AFTER, ask, holder, hooksThat, objection, TEXT } from "./release-parts.ts";
 
 let rig: HeldMailRig;
@@ -222,7 +223,7 @@ async function inSent(): Promise<ReadonlyArray<{ readonly id: MessageId; readonl
 
 test("the copy in Sent is what was sent: with the fields and the text that hooks put in, and signed", async t => {
   const mta = await startMta(t);
-  const text = `X-N: ${texts++}\r\nFrom: ${ADDRESS}\r\nContent-Type: text/plain\r\n\r\nbody\r\n`;
+  const text = `X-N: edited\r\nFrom: ${ADDRESS}\r\nContent-Type: text/plain\r\n\r\nbody\r\n`;
   const message = await rig.message(text, { queueId: "", mailFrom: ADDRESS });
   const wanted: Partial<HookDecision> = {
     headers: [["X-Footer", "yes"]],

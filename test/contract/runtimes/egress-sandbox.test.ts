@@ -13,6 +13,7 @@ import { dialAddresses } from "../../../src/runtimes/egress/dial.ts";
 import { egressDoors } from "../../../src/runtimes/egress/door.ts";
 import { createEgressProxies } from "../../../src/runtimes/egress/proxies.ts";
 import { silentLog } from "../../lib/database.ts";
+import { skipUnless } from "../../lib/not-here.ts";
 import { socketFilter } from "../../lib/socket-filter.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "mr-way-out-"));
@@ -124,7 +125,9 @@ def attempt(what, work):
 const users = isRoot
   ? [["root", undefined] as const, ["nobody", NOBODY] as const]
   : [["this user", undefined] as const];
-describe("behind the egress proxy", { skip: missing.length > 0 && `missing: ${missing.join(", ")}` }, () => {
+describe("behind the egress proxy", {
+  skip: skipUnless(missing.length === 0, `missing: ${missing.join(", ")}`),
+}, () => {
   for (const [who, uid] of users) {
     test(`as ${who}: stock clients reach what is listed, by TLS and plain`, async t => {
       const { proxies, python } = await confined(t, LIMITED, uid);

@@ -23,6 +23,7 @@ import { chooseIdentity } from "../../../src/store/embedded-identity.ts";
 import { isAlive, runTool } from "../../../src/store/embedded-process.ts";
 import { serverArguments } from "../../../src/store/embedded-settings.ts";
 import { silentLog } from "../../lib/database.ts";
+import { skipUnless } from "../../lib/not-here.ts";
 import { type Folder, makeFolder } from "./folder.ts";
 
 const LIMIT_MS = 60_000;
@@ -154,7 +155,7 @@ async function startParent(folder: Folder, as: { uid?: number; gid?: number } = 
 }
 
 test("kill -9 of the service ends the database too, and the next start works at once", {
-  skip: !hasSetpriv,
+  skip: skipUnless(hasSetpriv, "no setpriv here"),
 }, async () => {
   const folder = makeFolder();
   const data: Folder = { ...folder, path: join(folder.path, "data") };

@@ -3,6 +3,7 @@ import { access, constants } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import type { Deadline } from "../../../src/core/deadline.ts";
+import { notHere } from "../not-here.ts";
 
 /** Debian's programs, and Debian's Python: the clients' modules belong to it. */
 const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -125,7 +126,7 @@ export async function missingProgram(programs: readonly string[]): Promise<strin
       ),
     );
     if (found.includes(true)) continue;
-    if (process.env.CI === "true") throw new Error(`"${program}" is not installed: test/setup-host clients`);
+    notHere(`"${program}" is not installed: test/setup-host clients`);
     return program;
   }
   return undefined;

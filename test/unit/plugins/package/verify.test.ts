@@ -15,6 +15,7 @@ import { verifySignature } from "../../../../src/plugins/package/signatures.ts";
 import { downgradeProblem, signerProblem, verifyPackage } from "../../../../src/plugins/package/verify.ts";
 import { signPackage } from "../../../../src/plugins/package/write.ts";
 import type { SignatureRole } from "../../../../src/wire/plugin-package.ts";
+import { skipUnless } from "../../../lib/not-here.ts";
 import { packed, sha256Of } from "../../../lib/plugin-archive.ts";
 
 const rsaPem = (bits: number, publicExponent = 65537) =>
@@ -341,7 +342,7 @@ test("a marketplace does not sign with RSA", async () => {
 const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
 
 test("keys and signatures are those of openssl, both ways", {
-  skip: hasOpenssl ? false : "no openssl here",
+  skip: skipUnless(hasOpenssl, "no openssl here"),
 }, async () => {
   const openssl = (...args: readonly string[]) => {
     const { status, stdout, stderr } = spawnSync("openssl", args, { cwd: folder });
