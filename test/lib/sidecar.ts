@@ -9,7 +9,7 @@ import { packageRoot } from "../../src/platform/package-root.ts";
 import type { CrashPlan } from "./crash-steps.ts";
 
 /** initdb on a busy machine. */
-const READY_MS = 60_000;
+const READY_MS = 120_000;
 const STOP_MS = 40_000;
 const POLL_MS = 5;
 
