@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import { deadlineAfter, sleep } from "../../src/platform/deadline.ts";
 import { packageRoot } from "../../src/platform/package-root.ts";
 import { type MailSite, startMailSite } from "../lib/mail-site.ts";
-import { blocks, commandLines, readmeSection, TEN_MINUTES } from "../lib/readme.ts";
+import { blocks, commandLines, quickNpx, readmeSection, TEN_MINUTES } from "../lib/readme.ts";
 import { SmtpTestClient } from "../lib/smtp-client.ts";
 
 const WAIT_MS = 30_000;
@@ -16,9 +16,11 @@ const ACCOUNT = "taro@example.com";
 const section = readmeSection(TEN_MINUTES);
 const run = promisify(execFile);
 let site: MailSite;
+let bin = "";
 
 before(async () => {
   site = await startMailSite({ users: [ACCOUNT], domain: "example.com", milterStage: "store" });
+  bin = quickNpx(site.sidecar.dir);
 });
 after(() => site?.stop());
 
@@ -30,7 +32,7 @@ async function command(line: string, queueId = ""): Promise<string> {
   const { stdout } = await run("sh", ["-c", line.replace("mail.eml", file).replace("QUEUE-ID", queueId)], {
     cwd: packageRoot(),
     env: {
-      PATH: process.env.PATH ?? "",
+      PATH: `${bin}:${process.env.PATH}`,
       HOME: site.sidecar.dir,
       MAIRUST_CONFIG: site.sidecar.configFile,
     },
