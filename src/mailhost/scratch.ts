@@ -4,6 +4,7 @@
  * The servers run as several users and listen on UNIX sockets, so a folder must be short (a socket path has at
  * most 107 bytes) and open to other users all the way up; a long or private TMPDIR is passed over.
  */
+import { randomInt } from "node:crypto";
 import { chmod, mkdtemp, rm, stat } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -14,6 +15,12 @@ import { MairustError } from "../core/errors.ts";
 export const UNIX_SOCKET_PATH_BYTES = 107;
 /** Longest folder a mail server gets; what it puts below (`/queue/mairust/milter.sock`, `/run/login/…`) fits into the rest. */
 export const MAILHOST_DIR_BYTES = 60;
+
+/** Below those of ip(7), `ip_local_port_range`, and of RFC 6335 §6, "dynamic ports". */
+const FIRST_PORT = 20_000;
+const END_PORT = 32_000;
+const PORT_TRIES = 100;
+const givenPorts = new Set<number>();
 
 /** Where other users may pass: search permission for all. */
 const SEARCH_FOR_ALL = 0o001;
@@ -53,19 +60,29 @@ export async function checkMailhostDir(dir: string): Promise<void> {
   }
 }
 
-/** A TCP port of 127.0.0.1 that is free now. Another process may take it before it is used: a start that fails says so. */
+/**
+ * A TCP port of 127.0.0.1 that is free now, another one at each call. It is none of those that the system gives to whoever asks for any
+ * port, so nobody is given it before it is used, or where nobody is to listen; another process may take it all the same: a start that
+ * fails says so.
+ *
+ * @throws {MairustError} `internal` none was free in {@link PORT_TRIES} tries
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", resolve);
-  });
-  const address = server.address();
-  await new Promise<void>(resolve => server.close(() => resolve()));
-  if (address === null || typeof address === "string") {
-    throw new MairustError("internal", "Cannot find a free port: the listener has no port");
+  for (let i = 0; i < PORT_TRIES; i++) {
+    const port = randomInt(FIRST_PORT, END_PORT);
+    if (givenPorts.has(port) || !(await isFree(port))) continue;
+    givenPorts.add(port);
+    return port;
   }
-  return address.port;
+  throw new MairustError("internal", `Cannot find a free port: ${PORT_TRIES} that were tried are in use`);
+}
+
+function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise(resolve => {
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
 }
 
 async function unfitReason(dir: string): Promise<string | undefined> {

@@ -10,11 +10,11 @@ import type { SeededRandom } from "./random.ts";
 import type { Sidecar } from "./sidecar.ts";
 
 /** A step is reached within this time under load, on a busy machine too, or it is not reached. */
-const STEP_MS = 45_000;
+const STEP_MS = 120_000;
 /** Longest random time between readiness and a kill. */
 const RANDOM_MS = 700;
 /** Without its PostgreSQL a sidecar that lives on must be ready again after this time. */
-const RECOVERY_MS = 60_000;
+const RECOVERY_MS = 120_000;
 const START_TRIES = 3;
 /** Between two flushes of the queue under load. */
 const FLUSH_MS = 400;

@@ -7,6 +7,7 @@ import { deadlineAfter } from "../../src/platform/deadline.ts";
 import { type Db, openDatabase } from "../../src/store/db.ts";
 import { EmbeddedPostgres } from "../../src/store/embedded.ts";
 import { migrateUp, readMigrations } from "../../src/store/migrate.ts";
+import { copyReadyCluster } from "./ready-cluster.ts";
 
 /** Long enough for initdb on a busy machine. */
 const START_MS = 60_000;
@@ -32,6 +33,7 @@ export interface TestDatabase {
 
 export async function startTestDatabase(): Promise<TestDatabase> {
   const dir = mkdtempSync(join(tmpdir(), "mr-db-"));
+  copyReadyCluster(dir);
   const postgres = new EmbeddedPostgres({ dataDir: dir, runtimeDir: dir, log: silentLog });
   const deadline = deadlineAfter(START_MS);
   const target = await postgres.start(deadline);

@@ -69,5 +69,6 @@ name = "footer"
 point = "pre_send"
 plugin = "${FOOTER_PLUGIN}"
 mode = "enforce"
+timeout_ms = 5000
 `;
 }

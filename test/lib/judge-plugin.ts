@@ -70,6 +70,7 @@ name = "judge-${point.replace("_", "-")}"
 point = "${point}"
 plugin = "${JUDGE}"
 mode = "enforce"
+timeout_ms = 5000
 on_error = "allow"
 ${more}`,
   );

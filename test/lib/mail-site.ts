@@ -5,12 +5,14 @@ import { createTransport } from "nodemailer";
 import { type Dovecot, startDovecot } from "../../src/mailhost/dovecot.ts";
 import { type Postfix, startPostfix } from "../../src/mailhost/postfix.ts";
 import { makeScratch } from "../../src/mailhost/scratch.ts";
-import { deadlineAfter } from "../../src/platform/deadline.ts";
+import { deadlineAfter, every } from "../../src/platform/deadline.ts";
 import { type Sidecar, type SidecarOptions, startSidecar } from "./sidecar.ts";
 import { PASSWORD, type WithImap, withImapAt } from "./site-imap.ts";
 
 const START_MS = 90_000;
-const QUEUE_MS = 60_000;
+const QUEUE_MS = 120_000;
+/** A message that is just being put back is passed over by a flush. */
+const FLUSH_AGAIN_MS = 2_000;
 
 export interface MailSiteOptions extends Omit<SidecarOptions, "dir"> {
   /** Users who may log in at Dovecot. */
@@ -35,11 +37,24 @@ export interface MailSite {
   readonly dovecot: Dovecot;
   /** Send by SMTP through Postfix. */
   send(from: string, to: readonly string[], raw: string | Buffer): Promise<void>;
-  /** Flush and wait until Postfix's queue is empty. */
+  /** {@link drainQueue} of its Postfix. */
   drainQueue(): Promise<void>;
   /** Read with imapflow, through Dovecot or directly (master login). */
   readonly withImap: WithImap;
   stop(): Promise<void>;
+}
+
+/** Flush, again and again, and wait until Postfix's queue is empty. */
+export async function drainQueue(postfix: Postfix): Promise<void> {
+  const end = deadlineAfter(QUEUE_MS);
+  const stopFlushing = every(FLUSH_AGAIN_MS, () => postfix.flush());
+  try {
+    await postfix.flush();
+    await postfix.waitQueueEmpty(end);
+  } finally {
+    stopFlushing();
+    end.dispose();
+  }
 }
 
 export async function startMailSite(options: MailSiteOptions): Promise<MailSite> {
@@ -124,12 +139,7 @@ export async function startMailSite(options: MailSiteOptions): Promise<MailSite>
       await transport.sendMail({ envelope: { from, to: [...to] }, raw });
       transport.close();
     },
-    async drainQueue() {
-      await postfix.flush();
-      const end = deadlineAfter(QUEUE_MS);
-      await postfix.waitQueueEmpty(end);
-      end.dispose();
-    },
+    drainQueue: () => drainQueue(postfix),
     withImap: withImapAt(dovecot, sidecar),
     async stop() {
       await dovecot.stop();

@@ -103,6 +103,9 @@ O ServiceSwitchFile=${dir}/service.switch
 O DontBlameSendmail=TrustStickyBit
 O DefaultUser=65534:65534
 O DeliveryMode=interactive
+# On a machine with much to do it would only queue what is large, and refuse connections.
+O QueueLA=1000000
+O RefuseLA=1000000
 O DaemonPortOptions=Name=inbound,Family=inet,Addr=127.0.0.1,Port=${smtpPort}
 O Timeout.ident=0
 O SevenBitInput=False

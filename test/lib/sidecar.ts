@@ -7,9 +7,10 @@ import { join } from "node:path";
 import { freePort } from "../../src/mailhost/scratch.ts";
 import { packageRoot } from "../../src/platform/package-root.ts";
 import type { CrashPlan } from "./crash-steps.ts";
+import { copyReadyCluster } from "./ready-cluster.ts";
 
 /** initdb on a busy machine. */
-const READY_MS = 60_000;
+const READY_MS = 120_000;
 const STOP_MS = 40_000;
 const POLL_MS = 5;
 
@@ -86,6 +87,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const imapPort = await freePort();
   writeFileSync(configFile, baseConfig(options, lmtpPort, imapPort), { mode: 0o600 });
   if (user !== undefined) for (const path of [dir, configFile]) chownSync(path, user.uid, user.gid);
+  else if (options.toml?.includes("[database]") !== true) copyReadyCluster(join(dir, "data"));
   const apiSocket = join(dir, "run", "api.sock");
   const { logFile = join(dir, "sidecar.log") } = options;
   let child: ChildProcess | undefined;

@@ -8,13 +8,19 @@ export function supervise(sidecar: Sidecar): () => Promise<void> {
   const loop = (async () => {
     while (running.on) {
       await sidecar.ended();
-      if (running.on) await sidecar.restart();
+      // Killed again before it was seen here that it was ready: it is started again.
+      if (running.on)
+        await sidecar.restart().catch((error: unknown) => {
+          if (sidecar.running()) throw error;
+        });
     }
   })();
   return async () => {
     running.on = false;
     await sidecar.kill();
     await loop;
+    // A start of the loop that was on its way made another one.
+    await sidecar.kill();
     await sidecar.restart();
   };
 }

@@ -16,6 +16,7 @@ import { deadlineAfter } from "../../src/platform/deadline.ts";
 import { uuid7Generator } from "../../src/platform/uuid7.ts";
 import { createHolds } from "../../src/store/holds.ts";
 import { silentLog } from "../lib/database.ts";
+import { drainQueue } from "../lib/mail-site.ts";
 import { openEmbedded } from "../lib/promises-store.ts";
 import { startSidecar } from "../lib/sidecar.ts";
 
@@ -53,10 +54,7 @@ test("mail held at the milter goes to Postfix and comes back; a recipient that P
   const printed = released.stdout.toString();
   assert.match(printed, /released\ttaro@example\.test\t250 .*queued as/u);
   assert.match(printed, /held\tgone@example\.test\t554 .*moved/u);
-  await postfix.flush();
-  const end = deadlineAfter(START_MS);
-  await postfix.waitQueueEmpty(end);
-  end.dispose();
+  await drainQueue(postfix);
   deadline.dispose();
   const found = await sidecar.mairust([
     "msg",

@@ -16,6 +16,7 @@ import { createLmtpServer } from "../../src/protocols/lmtp/server.ts";
 import { createMilterServer } from "../../src/protocols/milter/server.ts";
 import { HOLD, REJECT, Rig, TEMPFAIL, tagged } from "../contract/delivery/rig.ts";
 import { silentLog } from "../lib/database.ts";
+import { drainQueue } from "../lib/mail-site.ts";
 import { SmtpTestClient } from "../lib/smtp-client.ts";
 
 const START_MS = 90_000;
@@ -110,11 +111,7 @@ async function send(to: readonly string[], subject: string): Promise<string> {
   }
 }
 
-async function drained(): Promise<void> {
-  const deadline = deadlineAfter(WAIT_MS);
-  await postfix.waitQueueEmpty(deadline);
-  deadline.dispose();
-}
+const drained = () => drainQueue(postfix);
 
 const tags = async (address: string) => (await rig.copies(address)).at(-1)?.keywords;
 
@@ -135,8 +132,8 @@ test("each recipient gets its own verdict: stored with tags, held, deferred and 
   rig.hooks.decisions = { pre_receive: { ann: tagged("for-ann"), bob: REJECT, cid: TEMPFAIL } };
   assert.match(await send(["ann@example.test", "bob@other.test", "cid@example.test"], "mixed"), /^250 /u);
   const deadline = deadlineAfter(WAIT_MS);
-  // Who is stored is seen here before Postfix has heard of it: a flush before that is for nobody.
-  const isDeferred = async () => (await postfix.queue()).every(one => one.queueName === "deferred");
+  // Who is stored is seen here before Postfix has heard of it; then one message is left, for the one who is tried again.
+  const isDeferred = async () => (await postfix.queue()).map(one => one.queueName).join() === "deferred";
   while (
     (await tags("ann@example.test")) === undefined ||
     rig.holds.held.length === 0 ||
@@ -150,7 +147,6 @@ test("each recipient gets its own verdict: stored with tags, held, deferred and 
   assert.equal(rig.holds.held[0]?.hold.account?.address, "bob@other.test");
   assert.equal(rig.hooks.asked("pre_receive").length, 1, "the milter alone has asked");
   rig.hooks.decisions = { pre_receive: { cid: tagged("second-try") } };
-  await postfix.flush();
   await drained();
   assert.deepEqual(await tags("cid@example.test"), ["second-try"]);
 });

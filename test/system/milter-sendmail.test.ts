@@ -19,7 +19,7 @@ import { ALL_NEEDS, Counted, MemoryDecider } from "../unit/protocols/milter/harn
 
 /** Where sendmail must sleep for a minute before it starts. */
 const START_MS = 120_000;
-const WAIT_MS = 20_000;
+const WAIT_MS = 60_000;
 const HEADER = ["From: sender@a.test", "To: ann@a.test", "Subject:no blank", "X-Folded: one", "\ttwo"].join(
   "\r\n",
 );
@@ -282,9 +282,9 @@ for (const kind of ["unix", "tcp"] as const) {
 }
 
 test("sendmail waits for a decision as long as there are signs of life", options, async () => {
-  const timing = { readSeconds: 4, progressMs: 500 };
+  const timing = { readSeconds: 5, progressMs: 500 };
   const work = async (site: Site) => {
-    site.decider.gate = sleep(6_000);
+    site.decider.gate = sleep(7_000);
     const client = await SmtpTestClient.open(site.sendmail.smtpPort);
     assert.equal(await send(client, "refuse"), "550 5.7.1 not 100% wanted");
     client.close();

@@ -101,8 +101,11 @@ test("a refusal reaches the sender's server in its session, and its trace id Pos
   const reply = await send(message("reject this"));
   const id = new RegExp(`^550 5\\.7\\.1 not wanted here id=(${UUID})$`, "u").exec(reply)?.[1];
   assert.ok(id !== undefined, reply);
-  const log = await site.postfix.log();
-  assert.ok(log.some(line => line.includes("milter-reject: END-OF-MESSAGE") && line.includes(id)));
+  await until("Postfix has noted it", async () =>
+    (await site.postfix.log()).some(
+      line => line.includes("milter-reject: END-OF-MESSAGE") && line.includes(id),
+    ),
+  );
   assert.deepEqual(await site.postfix.queue(), []);
   await until("its timeline is written", async () => /not wanted here/u.test(await explain(id)));
   assert.match(await explain(id), /judge-pre-receive/u);
@@ -124,8 +127,8 @@ test("what pre_receive tagged is on the stored copy, pre_delivery saw it, and no
   );
   assert.deepEqual(made[0]?.rcpt, ["sales@example.test"], "the milter sees the alias");
   assert.deepEqual(made[1]?.tags, ["pre-receive"]);
-  const told = await explain(queueId);
-  assert.match(told, /judge-pre-receive[\s\S]*judge-pre-delivery/u);
+  const isTold = /judge-pre-receive[\s\S]*judge-pre-delivery/u;
+  await until("its timeline is written", async () => isTold.test(await explain(queueId)));
 });
 
 test("forged fields of ours are taken out; a mark of a hook that failed is added", async () => {

@@ -17,7 +17,7 @@ import { SmtpTestClient } from "../lib/smtp-client.ts";
 import { ALL_NEEDS, Counted, MemoryDecider } from "../unit/protocols/milter/harness.ts";
 
 const START_MS = 60_000;
-const WAIT_MS = 20_000;
+const WAIT_MS = 60_000;
 const HEADER = [
   "From: sender@a.test",
   "To: ann@a.test",

@@ -8,12 +8,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { LifecycleStep } from "../../src/compose/lifecycle-change.ts";
+import { deadlineAfter, sleep } from "../../src/platform/deadline.ts";
 import type { PluginDetailBody } from "../../src/wire/api/plugin-lifecycle.ts";
 import { LifePlugins } from "../lib/life-plugins.ts";
 import { KILL_MAIN, killFile } from "../lib/lifecycle-kill.ts";
 import { type Sidecar, startSidecar } from "../lib/sidecar.ts";
 
 const ID = "com.example.life";
+const WAIT_MS = 60_000;
 const root = mkdtempSync(join(tmpdir(), "mr-kill-"));
 const plugins = new LifePlugins(root);
 let sidecar: Sidecar;
@@ -53,9 +55,28 @@ function onDisk(): readonly string[] {
   return names.flatMap(id => (id === ID ? readdirSync(join(dir, id)) : [id])).sort();
 }
 
-async function runs(): Promise<boolean> {
-  const { stdout } = await sidecar.mairust(["plugin", "health", ID, "-f", "json"]);
-  return JSON.parse(stdout.toString() || "{}").status === "ok";
+/** In the end, as {@link ends}: a process comes up, and goes, in its own time. */
+function runs(): Promise<boolean> {
+  return inTime(async () => {
+    const { stdout } = await sidecar.mairust(["plugin", "health", ID, "-f", "json"]);
+    return JSON.parse(stdout.toString() || "{}").status === "ok";
+  });
+}
+
+/** No process of it runs any more. */
+const ends = (): Promise<boolean> => inTime(async () => plugins.pids(ID).length === 0);
+
+async function inTime(isSo: () => Promise<boolean>): Promise<boolean> {
+  const deadline = deadlineAfter(WAIT_MS);
+  try {
+    for (;;) {
+      if (await isSo()) return true;
+      if (deadline.remainingMs() === 0) return false;
+      await sleep(100);
+    }
+  } finally {
+    deadline.dispose();
+  }
 }
 
 test("killed while it is installed: not there, or there and not running", async () => {
@@ -63,13 +84,13 @@ test("killed while it is installed: not there, or there and not running", async 
   await killedAt("unpacked", "install", file);
   assert.deepEqual([await show(), onDisk()], [{}, []]);
   await killedAt("recorded", "install", file);
-  assert.deepEqual([(await show()).state, onDisk(), plugins.pids(ID)], ["installed", ["1.0.0"], []]);
+  assert.deepEqual([(await show()).state, onDisk(), await ends()], ["installed", ["1.0.0"], true]);
 });
 
 test("killed while it is enabled: as before, or it runs in shadow", async () => {
   await plugin("approve", ID);
   await killedAt("audited", "enable", ID);
-  assert.deepEqual([(await show()).state, plugins.pids(ID)], ["installed", []]);
+  assert.deepEqual([(await show()).state, await ends()], ["installed", true]);
   await killedAt("recorded", "enable", ID);
   const { state, hooks } = await show();
   assert.deepEqual([state, hooks?.map(({ mode }) => mode), await runs()], ["enabled", ["shadow"], true]);
@@ -89,5 +110,5 @@ test("killed while it is uninstalled: it runs, or nothing of it is left", async 
   await killedAt("audited", "uninstall", ID, "--yes");
   assert.deepEqual([(await show()).state, await runs()], ["enabled", true]);
   await killedAt("recorded", "uninstall", ID, "--yes");
-  assert.deepEqual([(await show()).state, onDisk(), plugins.pids(ID)], ["uninstalled", [], []]);
+  assert.deepEqual([(await show()).state, onDisk(), await ends()], ["uninstalled", [], true]);
 });

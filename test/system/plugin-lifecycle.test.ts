@@ -7,9 +7,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { deadlineAfter, sleep } from "../../src/platform/deadline.ts";
 import { packFolder } from "../../src/plugins/package/write.ts";
 import { type MailSite, startMailSite } from "../lib/mail-site.ts";
 
+const WAIT_MS = 60_000;
 const ID = "com.example.stamp";
 const ACCOUNT = "taro@example.test";
 const root = mkdtempSync(join(tmpdir(), "mr-stamp-"));
@@ -31,7 +33,7 @@ async function pack(version: string): Promise<string> {
   writeFileSync(
     join(folder, "plugin.toml"),
     `id = "${ID}"\nname = "Stamp"\nversion = "${version}"\n[entry]\ntype = "hook"\nprotocol = "script"\ncommand = ["node", "main.mjs"]\nworkers = 2\n` +
-      `[hooks]\non = ["pre_delivery"]\n[permissions]\nread_headers = true\nwrite_tags = true\n`,
+      `[hooks]\non = ["pre_delivery"]\ntimeout_ms = 5000\n[permissions]\nread_headers = true\nwrite_tags = true\n`,
   );
   writeFileSync(
     join(folder, "main.mjs"),
@@ -55,6 +57,17 @@ async function plugin(...args: string[]): Promise<void> {
   assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
 }
 
+async function search(
+  query: string,
+  limit: string,
+): Promise<ReadonlyArray<{ readonly places: ReadonlyArray<{ readonly tags: readonly string[] }> }>> {
+  const { code, stdout, stderr } = await site.sidecar.mairust([
+    ...["msg", "search", query, "--limit", limit, "-f", "json"],
+  ]);
+  assert.equal(code, 0, stderr);
+  return JSON.parse(stdout.toString());
+}
+
 test("a plugin that comes, changes and goes under load loses no mail, and no message is judged by half of it", async () => {
   const [one, two] = [await pack("1.0.0"), await pack("2.0.0")];
   let isLoading = true;
@@ -68,7 +81,17 @@ test("a plugin that comes, changes and goes under load loses no mail, and no mes
   /** Some mail of each time, however slow the machine is. */
   const some = async () => {
     const until = sent + 5;
-    while (sent < until) await new Promise(resolve => setTimeout(resolve, 20));
+    while (sent < until) await sleep(20);
+  };
+  /** Sent is not delivered: until some that was judged by this version is stored. */
+  const judgedBy = async (version: string) => {
+    const deadline = deadlineAfter(WAIT_MS);
+    const query = `account:${ACCOUNT} tag:first-${version}`;
+    while ((await search(query, "1")).length === 0) {
+      assert.ok(deadline.remainingMs() > 0, `in time: mail that ${version} has judged`);
+      await sleep(50);
+    }
+    deadline.dispose();
   };
   const loads = [load(), load()];
   try {
@@ -76,9 +99,9 @@ test("a plugin that comes, changes and goes under load loses no mail, and no mes
     await plugin("install", one);
     await plugin("approve", ID);
     await plugin("enable", ID, "--mode", "enforce");
-    await some();
+    await judgedBy("1.0.0");
     await plugin("upgrade", two);
-    await some();
+    await judgedBy("2.0.0");
     await plugin("rollback", ID);
     await some();
     await plugin("disable", ID);
@@ -90,18 +113,7 @@ test("a plugin that comes, changes and goes under load loses no mail, and no mes
   }
   await site.drainQueue();
 
-  const { stdout } = await site.sidecar.mairust([
-    "msg",
-    "search",
-    `account:${ACCOUNT}`,
-    "--limit",
-    "5000",
-    "-f",
-    "json",
-  ]);
-  const messages = JSON.parse(stdout.toString()) as ReadonlyArray<{
-    readonly places: ReadonlyArray<{ readonly tags: readonly string[] }>;
-  }>;
+  const messages = await search(`account:${ACCOUNT}`, "5000");
   assert.equal(messages.length, sent);
   const judged = messages.map(({ places }) =>
     places

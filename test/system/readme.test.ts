@@ -8,7 +8,7 @@ import { createTransport } from "nodemailer";
 import { makeScratch } from "../../src/mailhost/scratch.ts";
 import { loadConfig } from "../../src/platform/config/load.ts";
 import { packageRoot } from "../../src/platform/package-root.ts";
-import { blocks, commandLines, readmeWithout, TEN_MINUTES } from "../lib/readme.ts";
+import { blocks, commandLines, quickNpx, readmeWithout, TEN_MINUTES } from "../lib/readme.ts";
 import { MAIN, type Sidecar, startSidecar } from "../lib/sidecar.ts";
 
 /**
@@ -111,11 +111,8 @@ before(async () => {
     mkdirSync(join(scratch.dir, "old", folder), { recursive: true });
   writeFileSync(join(scratch.dir, "old/cur/1.M1P1.host:2,S"), "Subject: from the old server\n\nbody\n");
   await writePackages();
-  // What npx finds, without its second; the first command is run by npx itself.
-  bin = join(scratch.dir, "bin");
-  mkdirSync(bin);
-  const program = `#!/bin/sh\n[ "$1" = mairust ] && shift && exec "${process.execPath}" "${MAIN}" "$@"\n`;
-  writeFileSync(join(bin, "npx"), program, { mode: 0o755 });
+  // The first command is run by npx itself.
+  bin = quickNpx(scratch.dir);
 });
 after(async () => {
   await sidecar?.stop();

@@ -7,7 +7,7 @@ import { makeScratch } from "../../src/mailhost/scratch.ts";
 import { type Sidecar, startSidecar } from "../lib/sidecar.ts";
 
 const USER = "taro@example.test";
-const UNTIL_MS = 90_000;
+const UNTIL_MS = 180_000;
 let scratch: { readonly dir: string; remove(): Promise<void> };
 let sidecar: Sidecar;
 

@@ -33,14 +33,15 @@ const FAILING = ["garbage", "crash", "hang"];
 /** In this order: a plugin that fails too often in a row is not called any more. */
 const SUBJECTS = ["garbage", "reject", "crash", "tempfail", "hang", "hold", "change"];
 
-/** A process a call: one that failed costs the next call nothing. */
+/** A process a call: one that failed costs the next call nothing. A shell: it is there at once on every machine. */
 const PROGRAM = `
-import { readFileSync } from "node:fs";
-const answers = ${JSON.stringify(ANSWERS)};
-const subject = JSON.parse(readFileSync(0, "utf8")).headers[0].value;
-if (subject === "crash") process.exit(1);
-if (subject === "hang") await new Promise(resolve => setInterval(resolve, 600_000));
-console.log(answers[subject]);
+subject=$(sed -n 's/.*"name":"Subject","value":"\\([a-z]*\\)".*/\\1/p')
+case $subject in
+  crash) exit 1 ;;
+  hang) exec sleep 600 ;;
+${Object.entries(ANSWERS)
+  .map(([subject, answer]) => `  ${subject}) printf '%s\\n' '${answer}' ;;\n`)
+  .join("")}esac
 `;
 const GRANTS = `read_headers = ["Subject"]
 read_body = "preview"
@@ -81,8 +82,9 @@ let site: MailSite;
 
 function writePlugin(id: string, mode: "spawn" | "worker", program: string, grants: string): string {
   const folder = join(scratch.dir, id);
+  const command = mode === "spawn" ? ["sh", "main.sh"] : ["node", "main.mjs"];
   mkdirSync(folder);
-  writeFileSync(join(folder, "main.mjs"), program);
+  writeFileSync(join(folder, command[1] ?? ""), program);
   writeFileSync(
     join(folder, "plugin.toml"),
     `id = "${id}"
@@ -92,7 +94,7 @@ version = "1.0.0"
 type = "hook"
 protocol = "script"
 mode = "${mode}"
-command = ["node", "main.mjs"]
+command = ${JSON.stringify(command)}
 [hooks]
 on = ${JSON.stringify(POINTS)}
 [permissions]

@@ -5,18 +5,22 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
+import { deadlineAfter, sleep } from "../../src/platform/deadline.ts";
 import { packageRoot } from "../../src/platform/package-root.ts";
 import { type MailSite, startMailSite } from "../lib/mail-site.ts";
-import { blocks, commandLines, readmeSection, TEN_MINUTES } from "../lib/readme.ts";
+import { blocks, commandLines, quickNpx, readmeSection, TEN_MINUTES } from "../lib/readme.ts";
 import { SmtpTestClient } from "../lib/smtp-client.ts";
 
+const WAIT_MS = 30_000;
 const ACCOUNT = "taro@example.com";
 const section = readmeSection(TEN_MINUTES);
 const run = promisify(execFile);
 let site: MailSite;
+let bin = "";
 
 before(async () => {
   site = await startMailSite({ users: [ACCOUNT], domain: "example.com", milterStage: "store" });
+  bin = quickNpx(site.sidecar.dir);
 });
 after(() => site?.stop());
 
@@ -28,7 +32,7 @@ async function command(line: string, queueId = ""): Promise<string> {
   const { stdout } = await run("sh", ["-c", line.replace("mail.eml", file).replace("QUEUE-ID", queueId)], {
     cwd: packageRoot(),
     env: {
-      PATH: process.env.PATH ?? "",
+      PATH: `${bin}:${process.env.PATH}`,
       HOME: site.sidecar.dir,
       MAIRUST_CONFIG: site.sidecar.configFile,
     },
@@ -47,6 +51,18 @@ async function send(subject: string): Promise<string> {
   client.close();
   await site.drainQueue();
   return reply;
+}
+
+/** A timeline is written while its message is on its way already. */
+async function saysInTime(look: () => Promise<string>, texts: readonly RegExp[]): Promise<void> {
+  const deadline = deadlineAfter(WAIT_MS);
+  for (;;) {
+    const said = await look();
+    if (texts.every(text => text.test(said))) break;
+    assert.ok(deadline.remainingMs() > 0, `${texts.join(", ")} in:\n${said}`);
+    await sleep(100);
+  }
+  deadline.dispose();
 }
 
 const queueIdOf = (reply: string) => /queued as (\S+)/u.exec(reply)?.[1] ?? assert.fail(reply);
@@ -77,9 +93,10 @@ test("a script of one's own refuses and tags mail, as the README says", async ()
 
   // In shadow: called and recorded, nothing done.
   const shadow = queueIdOf(await send("You won the lottery"));
-  const explained = await follow(/explain/u, shadow);
-  assert.match(explained, /hook=lottery mode=shadow .*verdict=reject/u);
-  assert.match(explained, /stored/u);
+  await saysInTime(
+    () => follow(/explain/u, shadow),
+    [/hook=lottery mode=shadow .*verdict=reject/u, /stored/u],
+  );
   assert.match(await follow(/ledger/u), /com\.example\.lottery/u);
   assert.deepEqual(await tagsOf(shadow), []);
 
@@ -87,7 +104,10 @@ test("a script of one's own refuses and tags mail, as the README says", async ()
   const refused = await send("You won the lottery");
   assert.match(refused, /^550 5\.7\.1 no lotteries here id=[0-9a-f-]{36}/u);
   const id = /id=(\S+)/u.exec(refused)?.[1] ?? "";
-  assert.match(await command(`npx mairust explain ${id}`), /hook=lottery mode=enforce .*verdict=reject/u);
+  await saysInTime(
+    () => command(`npx mairust explain ${id}`),
+    [/hook=lottery mode=enforce .*verdict=reject/u],
+  );
   assert.deepEqual(await tagsOf(queueIdOf(await send("Lunch?"))), ["judged"]);
   assert.deepEqual([...told].sort(), [...lines].sort(), "a line of the README that nobody followed");
 

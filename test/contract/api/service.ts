@@ -7,6 +7,7 @@ import { loadConfig } from "../../../src/platform/config/load.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import type { Db } from "../../../src/store/db.ts";
 import { openEmbedded } from "../../lib/promises-store.ts";
+import { copyReadyCluster } from "../../lib/ready-cluster.ts";
 
 export interface Answer<B = Readonly<Record<string, unknown>>> {
   readonly status: number;
@@ -44,6 +45,7 @@ export async function startService(overrides: readonly string[] = []): Promise<R
       overrides: ["log.level=error", "plugins.enabled=false", ...overrides],
       env: {},
     });
+  copyReadyCluster(join(site.dir, "data"));
   const service = await compose(await reread(), { reread });
   await service.start();
   const opened: Db[] = [];

@@ -6,7 +6,7 @@ import { dateOf, flagsOf, generated, type StoredMessage } from "./messages.ts";
 import { type ClientSite, FILED, USER, type Way } from "./site.ts";
 
 /** Messages of INBOX before the second run: `npm run clients` sets more, for its long form. */
-export const MANY = Number(process.env.MAIRUST_CLIENT_MESSAGES ?? 2_000);
+export const MANY = Number(process.env.CLIENT_MESSAGES ?? 2_000);
 /** Where the corpus is. */
 export const CORPUS_BOX = "Archive";
 /** More for the second run: by LMTP to INBOX, by LMTP filed into a new mailbox, and added to the corpus. */

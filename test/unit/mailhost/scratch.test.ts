@@ -49,3 +49,10 @@ test("freePort() gives a loopback port that nobody listens on", async () => {
   const error = await new Promise(resolve => connect(port, "127.0.0.1").once("error", resolve));
   assert.equal((error as NodeJS.ErrnoException).code, "ECONNREFUSED");
 });
+
+test("freePort() never gives a port twice, and none that the system gives to others", async () => {
+  const ports: number[] = [];
+  for (let i = 0; i < 400; i++) ports.push(await freePort());
+  assert.equal(new Set(ports).size, ports.length);
+  assert.ok(Math.max(...ports) < 32_768);
+});

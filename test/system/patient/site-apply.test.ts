@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { siteEngines } from "../../src/compose/site.ts";
-import { runCommand } from "../../src/mailhost/command.ts";
-import { makeScratch } from "../../src/mailhost/scratch.ts";
-import type { SitePlan, StageName } from "../../src/wire/site-calls.ts";
-import { makeSiteHost, type SiteHost } from "../lib/site-hosts.ts";
+import { siteEngines } from "../../../src/compose/site.ts";
+import { runCommand } from "../../../src/mailhost/command.ts";
+import { makeScratch } from "../../../src/mailhost/scratch.ts";
+import type { SitePlan, StageName } from "../../../src/wire/site-calls.ts";
+import { makeSiteHost, type SiteHost } from "../../lib/site-hosts.ts";
 
 const scratch = await makeScratch();
 after(() => scratch.remove());

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { corpusThere, readCorpus } from "../lib/corpus.ts";
-import { LmtpTestClient } from "../lib/lmtp-client.ts";
-import { type MailSite, startMailSite } from "../lib/mail-site.ts";
-import { type NamedMessage as Case, TORTURE } from "../lib/torture.ts";
+import { corpusThere, readCorpus } from "../../lib/corpus.ts";
+import { LmtpTestClient } from "../../lib/lmtp-client.ts";
+import { type MailSite, startMailSite } from "../../lib/mail-site.ts";
+import { type NamedMessage as Case, TORTURE } from "../../lib/torture.ts";
 
 const CORPUS_USER = "corpus@example.test";
 const TORTURE_USER = "torture@example.test";

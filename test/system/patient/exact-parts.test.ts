@@ -5,14 +5,14 @@
  */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { corpusThere, readCorpus } from "../lib/corpus.ts";
-import { DOVECOT_DIFFERS, isKnown } from "../lib/dovecot-differs.ts";
-import { type FetchValue, ImapTestClient, readFetch } from "../lib/imap-client.ts";
-import { LmtpTestClient } from "../lib/lmtp-client.ts";
-import { type MailSite, startMailSite } from "../lib/mail-site.ts";
-import { sectionsOf } from "../lib/sections.ts";
-import { PASSWORD } from "../lib/site-imap.ts";
-import { type NamedMessage, TORTURE } from "../lib/torture.ts";
+import { corpusThere, readCorpus } from "../../lib/corpus.ts";
+import { DOVECOT_DIFFERS, isKnown } from "../../lib/dovecot-differs.ts";
+import { type FetchValue, ImapTestClient, readFetch } from "../../lib/imap-client.ts";
+import { LmtpTestClient } from "../../lib/lmtp-client.ts";
+import { type MailSite, startMailSite } from "../../lib/mail-site.ts";
+import { sectionsOf } from "../../lib/sections.ts";
+import { PASSWORD } from "../../lib/site-imap.ts";
+import { type NamedMessage, TORTURE } from "../../lib/torture.ts";
 
 const CORPUS_USER = "corpus@example.test";
 const TORTURE_USER = "torture@example.test";

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { runCommand } from "../../src/mailhost/command.ts";
-import { makeScratch } from "../../src/mailhost/scratch.ts";
-import { packageRoot } from "../../src/platform/package-root.ts";
+import { runCommand } from "../../../src/mailhost/command.ts";
+import { makeScratch } from "../../../src/mailhost/scratch.ts";
+import { packageRoot } from "../../../src/platform/package-root.ts";
 
 const scratch = await makeScratch();
 after(() => scratch.remove());

@@ -6,12 +6,12 @@ import assert from "node:assert/strict";
 import { appendFile, chmod, cp, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { siteEngines } from "../../src/compose/site.ts";
-import { runCommand } from "../../src/mailhost/command.ts";
-import { freePort, makeScratch } from "../../src/mailhost/scratch.ts";
-import type { Config } from "../../src/wire/config/schema.ts";
-import type { SiteService } from "../../src/wire/site-calls.ts";
-import { listenOn, MASTER_CF, makeSiteHost, SECRET, type SiteHost } from "../lib/site-hosts.ts";
+import { siteEngines } from "../../../src/compose/site.ts";
+import { runCommand } from "../../../src/mailhost/command.ts";
+import { freePort, makeScratch } from "../../../src/mailhost/scratch.ts";
+import type { Config } from "../../../src/wire/config/schema.ts";
+import type { SiteService } from "../../../src/wire/site-calls.ts";
+import { listenOn, MASTER_CF, makeSiteHost, SECRET, type SiteHost } from "../../lib/site-hosts.ts";
 
 const CLEAN = `recipient_delimiter = +
 message_size_limit = 10240000

@@ -4,11 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { encodeUtf7 } from "../../src/protocols/imap/utf7.ts";
-import { mailboxAnswers, selectAnswers } from "../lib/imap-answers.ts";
-import type { ImapTestClient } from "../lib/imap-client.ts";
-import { type ImapPair, PASSWORD, SIDES, startImapPair, USER } from "../lib/imap-pair.ts";
-import { madeMail } from "../lib/made-mail.ts";
+import { encodeUtf7 } from "../../../src/protocols/imap/utf7.ts";
+import { mailboxAnswers, selectAnswers } from "../../lib/imap-answers.ts";
+import type { ImapTestClient } from "../../lib/imap-client.ts";
+import { type ImapPair, PASSWORD, SIDES, startImapPair, USER } from "../../lib/imap-pair.ts";
+import { madeMail } from "../../lib/made-mail.ts";
 
 const MAIL = madeMail(9);
 /** Every account of ours begins with them. */

@@ -4,13 +4,13 @@
  */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { corpusThere, readCorpus } from "../lib/corpus.ts";
-import { differences } from "../lib/imap-compare.ts";
-import { FETCH_RULES, partNumbers } from "../lib/imap-differs.ts";
-import { type ImapPair, SIDES, startImapPair } from "../lib/imap-pair.ts";
-import { BROKEN, SEARCHES } from "../lib/imap-questions.ts";
-import { madeMail } from "../lib/made-mail.ts";
-import { type NamedMessage, TORTURE } from "../lib/torture.ts";
+import { corpusThere, readCorpus } from "../../lib/corpus.ts";
+import { differences } from "../../lib/imap-compare.ts";
+import { FETCH_RULES, partNumbers } from "../../lib/imap-differs.ts";
+import { type ImapPair, SIDES, startImapPair } from "../../lib/imap-pair.ts";
+import { BROKEN, SEARCHES } from "../../lib/imap-questions.ts";
+import { madeMail } from "../../lib/made-mail.ts";
+import { type NamedMessage, TORTURE } from "../../lib/torture.ts";
 
 const GENERATED = 240;
 /** Every so many of the corpus, and all that its collectors call broken. */

@@ -4,10 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { ImapTestClient, readFetch } from "../lib/imap-client.ts";
-import { type MailSite, startMailSite } from "../lib/mail-site.ts";
-import { RawMail } from "../lib/raw-mail.ts";
-import { SMUGGLED_COMMANDS, SMUGGLED_ENDINGS } from "../lib/smuggling.ts";
+import { ImapTestClient, readFetch } from "../../lib/imap-client.ts";
+import { type MailSite, startMailSite } from "../../lib/mail-site.ts";
+import { RawMail } from "../../lib/raw-mail.ts";
+import { SMUGGLED_COMMANDS, SMUGGLED_ENDINGS } from "../../lib/smuggling.ts";
 
 const VICTIM = "victim@example.test";
 let site: MailSite;
