@@ -165,12 +165,12 @@ export class StageMove {
   /** While both sides still get each message, and again with each such command. */
   async #markSeen(before: StageBody, site: SiteHalf | undefined): Promise<void> {
     const { options, terminal } = this.#context;
-    const mark = options.has("apply") ? await site?.seenMarker() : undefined;
-    if (mark !== undefined) {
-      await markAccountsSeen(mark, await this.#accounts(before), text => terminal.err(text));
-      return;
+    const say = (text: string) => terminal.err(text);
+    if (options.has("apply") && site !== undefined) {
+      const mark = await site.seenMarker();
+      if (mark !== undefined) return markAccountsSeen(mark, await this.#accounts(before), say);
     }
-    terminal.err("what was read before shows as unread in store: only --apply, where Dovecot is, marks it\n");
+    say("what was read before shows as unread in store: only --apply, where Dovecot is, marks it\n");
   }
 
   /** The stage first, with mail back before and after it, then the servers. */

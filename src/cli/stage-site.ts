@@ -40,8 +40,15 @@ export class SiteHalf {
       : this.#engines.plan(config, this.#places, target);
   }
 
-  seenMarker(): Promise<MarkSeen | undefined> {
-    return this.#engines.seenMarker(this.#places);
+  /** @returns undefined: Dovecot is not here, or how it is set up cannot be read, which is said */
+  async seenMarker(): Promise<MarkSeen | undefined> {
+    try {
+      return await this.#engines.seenMarker(this.#places);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#context.terminal.err(`Dovecot's settings cannot be read: ${printable(reason)}\n`);
+      return undefined;
+    }
   }
 
   async apply(plan: SitePlan): Promise<void> {

@@ -79,7 +79,7 @@ async function* editedContent(
   { headers, fields, body }: SafeEdits,
 ): AsyncGenerator<Uint8Array> {
   const { digest } = message.blob;
-  yield Buffer.from(headerFieldLines(headers), "utf8");
+  if (headers.length > 0) yield Buffer.from(headerFieldLines(headers), "utf8");
   if (body === undefined) {
     yield* blobs.get(digest);
     return;
