@@ -65,9 +65,10 @@ export async function ask(
   }
 }
 
-/**
- * Call, and end its time when the condition holds: not before there is what it is to cut, however long that takes.
- */
+/** Longest wait for what a call's end is to cut. */
+const CUT_OFF_MS = 60_000;
+
+/** Call, and end its time when the condition holds: not before there is what it is to cut, however long that takes. */
 export async function cutOff(
   transport: PluginTransport,
   behaviour: string,
@@ -84,7 +85,6 @@ export async function cutOff(
   over.abort(new MairustError("deadline", "Cannot finish in time: the test ended it"));
   return call;
 }
-const CUT_OFF_MS = 60_000;
 
 export async function explanation(
   transport: PluginTransport,
