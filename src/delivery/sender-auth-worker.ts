@@ -61,7 +61,10 @@ export class CheckWorker {
       stdout: true,
       stderr: true,
       env: {},
-      resourceLimits: { maxOldGenerationSizeMb: parts.limits.heapMb },
+      resourceLimits: {
+        maxOldGenerationSizeMb: parts.limits.heapMb,
+        maxYoungGenerationSizeMb: parts.limits.youngMb,
+      },
       workerData: { shared: this.#shared.buffer as SharedArrayBuffer } satisfies ThreadData,
     });
     this.#worker.stdout.resume();
