@@ -132,9 +132,14 @@ export class CheckThreads {
 
   #serve(): void {
     for (const waiter of this.#waiting) {
-      const worker = this.#isStopped ? undefined : this.#find(waiter.sizeBytes);
-      if (worker === undefined) break;
-      waiter.take(worker);
+      try {
+        const worker = this.#isStopped ? undefined : this.#find(waiter.sizeBytes);
+        if (worker === undefined) break;
+        waiter.take(worker);
+      } catch (error) {
+        // The system has no thread for us.
+        waiter.fail(toMairustError(error, "start a thread"));
+      }
     }
     this.#look();
   }

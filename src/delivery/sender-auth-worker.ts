@@ -65,7 +65,7 @@ export class CheckWorker {
         maxOldGenerationSizeMb: parts.limits.heapMb,
         maxYoungGenerationSizeMb: parts.limits.youngMb,
       },
-      workerData: { shared: this.#shared.buffer as SharedArrayBuffer } satisfies ThreadData,
+      workerData: { shared: this.#shared.buffer } satisfies ThreadData,
     });
     this.#worker.stdout.resume();
     this.#worker.stderr.resume();
