@@ -8,8 +8,9 @@ import { MAX_HEADER_BYTES } from "./sender-auth-body.ts";
 export interface CheckLimits {
   /** A thread costs some 25 MB once it was needed. More than there are processors check nothing faster. */
   readonly threads: number;
-  /** Heap of a thread; the octets of messages are beside it. */
+  /** Heap of a thread; the octets of messages are beside it. They are freed with what is young there: little of it, many times. */
   readonly heapMb: number;
+  readonly youngMb: number;
   /** Messages on one thread at a time. Nearly all of them wait for DNS, which costs a thread nothing but their headers. */
   readonly messagesPerThread: number;
   /** Octets that those headers may have together; a message counts as its size, and as the longest header at most. */
@@ -23,6 +24,8 @@ export interface CheckLimits {
   readonly piecesAhead: number;
   /** Messages that wait for a thread. */
   readonly waiting: number;
+  /** Of a message's time: with less left a thread would work at it for nothing, and those behind it would come too late as well. */
+  readonly waitShare: number;
   /** How often it is looked whether a thread moves. */
   readonly lookMs: number;
   /** Looks in a row at which a thread is still in the same step, or has not let go of a message: it is given up. */
@@ -34,6 +37,7 @@ export interface CheckLimits {
 export const CHECK_LIMITS: CheckLimits = {
   threads: Math.min(4, Math.max(2, availableParallelism())),
   heapMb: 128,
+  youngMb: 2,
   messagesPerThread: 128,
   headerBytesPerThread: 16 * MAX_HEADER_BYTES,
   readsPerThread: 4,
@@ -42,6 +46,7 @@ export const CHECK_LIMITS: CheckLimits = {
   pieceBytes: 64 * 1024,
   piecesAhead: 8,
   waiting: 500,
+  waitShare: 0.5,
   lookMs: 250,
   stuckLooks: 8,
   startLooks: 120,

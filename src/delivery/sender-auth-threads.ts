@@ -17,9 +17,6 @@ import { CHECK_LIMITS, type CheckLimits } from "./sender-auth-limits.ts";
 import type { CheckedMessage, CheckRun } from "./sender-auth-run.ts";
 import { CheckWorker, ThreadLost } from "./sender-auth-worker.ts";
 
-/** Of a message's time: with less left a thread would work at it for nothing, and those behind it would come too late as well. */
-const WAIT_SHARE = 0.5;
-
 export interface CheckThreadsOptions {
   readonly dns: CachedDns;
   readonly limits?: CheckLimits;
@@ -88,7 +85,7 @@ export class CheckThreads {
         return reject(
           new MairustError("too_many", `Cannot check sender: ${this.#limits.waiting} messages wait`),
         );
-      const wait = deadlineAfter(deadline.remainingMs() * WAIT_SHARE, deadline);
+      const wait = deadlineAfter(deadline.remainingMs() * this.#limits.waitShare, deadline);
       const leave = () => {
         this.#waiting.delete(waiter);
         wait.dispose();
@@ -135,9 +132,14 @@ export class CheckThreads {
 
   #serve(): void {
     for (const waiter of this.#waiting) {
-      const worker = this.#isStopped ? undefined : this.#find(waiter.sizeBytes);
-      if (worker === undefined) break;
-      waiter.take(worker);
+      try {
+        const worker = this.#isStopped ? undefined : this.#find(waiter.sizeBytes);
+        if (worker === undefined) break;
+        waiter.take(worker);
+      } catch (error) {
+        // The system has no thread for us.
+        waiter.fail(toMairustError(error, "start a thread"));
+      }
     }
     this.#look();
   }

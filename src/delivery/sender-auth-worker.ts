@@ -61,8 +61,11 @@ export class CheckWorker {
       stdout: true,
       stderr: true,
       env: {},
-      resourceLimits: { maxOldGenerationSizeMb: parts.limits.heapMb },
-      workerData: { shared: this.#shared.buffer as SharedArrayBuffer } satisfies ThreadData,
+      resourceLimits: {
+        maxOldGenerationSizeMb: parts.limits.heapMb,
+        maxYoungGenerationSizeMb: parts.limits.youngMb,
+      },
+      workerData: { shared: this.#shared.buffer } satisfies ThreadData,
     });
     this.#worker.stdout.resume();
     this.#worker.stderr.resume();

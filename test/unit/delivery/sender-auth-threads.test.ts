@@ -91,7 +91,6 @@ const ENTRY = new URL(`../../lib/breaking-checks${extname(fileURLToPath(import.m
 /** A busy machine does not make a thread look stuck. */
 const LIMITS: CheckLimits = { ...CHECK_LIMITS, threads: 1, stuckLooks: 1000 };
 const WATCHED: CheckLimits = { ...LIMITS, lookMs: 20, stuckLooks: 40 };
-const NEVER = new AbortController().signal;
 const ROWS: DnsAnswer = { kind: "rows", rows: [["x"]] };
 
 interface CheckOptions {
@@ -191,18 +190,20 @@ test("who finds no room waits within its own deadline, and who finds none to wai
     async on => {
       const first = on.check("first");
       await on.waiting("first");
-      // Its own end is far away: it waits for a part of its time alone.
-      const late = on.check("late", { deadline: { remainingMs: () => 100, signal: NEVER } });
+      const deadline = deadlineAfter(20_000);
+      const late = on.check("late", { deadline });
       await assert.rejects(on.check("third"), { code: "too_many" });
       await assert.rejects(late, { code: "deadline" });
-      const patient = on.check("patient");
+      // It waits for a part of its time alone.
+      assert.ok(deadline.remainingMs() > 0);
+      const patient = on.check("patient", { ms: 1_000_000 });
       on.answer("first");
       await first;
       await on.waiting("patient");
       on.answer("patient");
       assert.equal(await patient, "10 octets");
     },
-    { ...LIMITS, messagesPerThread: 1, waiting: 1 },
+    { ...LIMITS, messagesPerThread: 1, waiting: 1, waitShare: 0.01 },
   ));
 
 test("large messages have a bounded share of a thread's room for headers, and one alone always fits", () =>
