@@ -36,5 +36,7 @@ const CERTIFICATE_CODE =
 export function certificateProblem(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error) || !CERTIFICATE_CODE.test(String(error.code)))
     return undefined;
-  return `its certificate is not trusted (${error.message}): have it signed by an authority that this host knows, name that in NODE_EXTRA_CA_CERTS, or take any with --insecure`;
+  // Node 24 adds advice of its own.
+  const [reason] = error.message.split(";", 1);
+  return `its certificate is not trusted (${reason}): have it signed by an authority that this host knows, name that in NODE_EXTRA_CA_CERTS, or take any with --insecure`;
 }
