@@ -251,7 +251,9 @@ test("nothing is held, deferred or missing, and every call is counted", async ()
   assert.equal(counters[`plugin_calls_total{plugin="${ID}"}`], SUBJECTS.length * POINTS.length);
 });
 
-const queueIdIn = (reply: string) => /^250 .*queued as (\S+)$/u.exec(reply)?.[1] ?? assert.fail(reply);
+const queueIdIn = (reply: string) =>
+  /^250 .*queued as (\S+)$/u.exec(reply)?.[1] ??
+  assert.fail(`${reply}\n${site.sidecar.logText().slice(-3000)}`);
 /** One for the message, and for each recipient one before and one after the commit. */
 const PART_CALLS = 1 + 2 * PARTS.length;
 
