@@ -88,6 +88,8 @@ export async function carryRest(
   if (waitMs > 0) {
     say(`waiting ${Math.ceil(waitMs / 1000)} s for mail that was accepted before the step\n`);
     await sleep(waitMs);
+    // Timers and the clock of the day round differently.
+    while (Date.now() < settledAt.getTime()) await sleep(1);
   }
   return eachOf(first, async before => {
     let carried: AccountCarried = before;
