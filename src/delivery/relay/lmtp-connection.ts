@@ -21,6 +21,9 @@ import { relayReply, transactionCommands } from "./lmtp-commands.ts";
 /** How long the answer to a message's end is waited for, whatever the deadline says: given up, nobody knows who has the message. */
 const ANSWER_MS = 60_000;
 
+/** Octets of a message that are put together for one write. */
+const WRITE_BYTES = 65_536;
+
 type Replies = (RelayReply | undefined)[];
 
 export class LmtpConnection {
@@ -138,13 +141,13 @@ export class LmtpConnection {
   /** @returns false: refused at DATA, which is then in `replies` */
   async #content(message: RelayMessage, replies: Replies, accepted: readonly number[]): Promise<boolean> {
     if (this.#offered.has("CHUNKING")) {
-      await this.#chunked(message);
+      await this.#send(message, this.#chunked(message));
       return true;
     }
     await this.#socket.write("DATA\r\n");
     const reply = await this.#socket.reply();
     if (reply.code === 354) {
-      await this.#dotted(message);
+      await this.#send(message, this.#dotted(message));
       return true;
     }
     const refusal = this.#refusal(reply, "DATA");
@@ -154,31 +157,43 @@ export class LmtpConnection {
     return false;
   }
 
-  async #chunked(message: RelayMessage): Promise<void> {
-    const total = message.top.length + message.sizeBytes;
-    let left = total;
-    let last: Uint8Array = message.top;
-    await this.#socket.write(`BDAT ${total} LAST\r\n`);
-    // One piece behind: with the last one the server has it all.
+  async *#chunked(message: RelayMessage): AsyncGenerator<Uint8Array> {
+    const { top, sizeBytes } = message;
+    yield Buffer.from(`BDAT ${top.length + sizeBytes} LAST\r\n`, "latin1");
+    yield top;
+    let left = sizeBytes;
     for await (const piece of message.content()) {
-      if (piece.length === 0) continue;
-      left -= last.length;
-      if (last.length > 0) await this.#socket.write(last);
-      last = piece;
+      left -= piece.length;
+      yield piece;
     }
-    if (left !== last.length)
+    if (left !== 0)
       throw new MairustError(
         "internal",
-        `Cannot relay to "${this.#server}": ${left - last.length} bytes less than announced`,
+        `Cannot relay to "${this.#server}": ${left} bytes less than announced`,
       );
-    await this.#sendEnd(message, last);
   }
 
-  async #dotted(message: RelayMessage): Promise<void> {
+  async *#dotted(message: RelayMessage): AsyncGenerator<Uint8Array> {
     const dots = new LineDots();
-    await this.#socket.write(dots.chunk(message.top));
-    for await (const piece of message.content()) await this.#socket.write(dots.chunk(piece));
-    await this.#sendEnd(message, dots.end());
+    yield dots.chunk(message.top);
+    for await (const piece of message.content()) yield dots.chunk(piece);
+    yield dots.end();
+  }
+
+  /** Small pieces go out as one write: each wakes the server. The last of it is held back until all is known to be there. */
+  async #send(message: RelayMessage, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+    let held: Uint8Array[] = [];
+    let heldBytes = 0;
+    for await (const piece of pieces) {
+      if (heldBytes > 0 && heldBytes + piece.length > WRITE_BYTES) {
+        await this.#socket.write(joined(held));
+        held = [];
+        heldBytes = 0;
+      }
+      if (piece.length > 0) held.push(piece);
+      heldBytes += piece.length;
+    }
+    await this.#sendEnd(message, joined(held));
   }
 
   async #sendEnd(message: RelayMessage, bytes: Uint8Array): Promise<void> {
@@ -230,5 +245,8 @@ export class LmtpConnection {
     });
   }
 }
+
+const joined = (pieces: readonly Uint8Array[]) =>
+  pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces);
 
 const lineOf = ({ lines }: ServerReply) => lines.join(" ");

@@ -278,10 +278,11 @@ export class RelayPart {
       if (reply !== undefined && !failed.includes(place))
         this.#outcomes.relayed(place, raw, messageId, server, reply);
     }
+    const open = members.filter(({ decided }) => !this.#outcomes.has(decided.delivery));
+    if (open.length === 0) return;
     const text = `Cannot relay to "${server}": no answer to the end of the message, it may have been taken`;
     const error = new MairustError("store_unavailable", text, { publicText: "no answer from the next hop" });
-    for (const { decided } of members)
-      if (!this.#outcomes.has(decided.delivery)) this.#outcomes.failed(decided.delivery, error);
+    for (const { decided } of open) this.#outcomes.failed(decided.delivery, error);
   }
 
   #replyEvents(
