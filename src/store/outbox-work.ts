@@ -48,11 +48,11 @@ export function createOutboxWork({ db, newId, onQueued }: OutboxWorkOptions): Ou
     open: id => open(db, id),
     begin: id =>
       db.begin(async tx => {
-        await tx.run`update outbox set attempt_at = now() where id = ${id}::uuid and state = 'queued'`;
-        // Judged already: by the chain of `pre_send`, or not at all, being ours.
         const [row] = await tx.query<{ purpose: OutgoingPurpose }>`
-          select purpose from outbox where id = ${id}::uuid`;
-        return issueToken(tx, { outboxId: id }, row?.purpose === "send" ? "pre_send" : "pre_receive", []);
+          update outbox set attempt_at = now() where id = ${id}::uuid and state = 'queued' returning purpose`;
+        if (row === undefined) return undefined;
+        // Judged already: by the chain of `pre_send`, or not at all, being ours.
+        return issueToken(tx, { outboxId: id }, row.purpose === "send" ? "pre_send" : "pre_receive", []);
       }),
     async record(id, results, options = {}) {
       const ended = await db.begin(tx => record(tx, id, results, options, newId));
