@@ -32,7 +32,8 @@ test("clientTls() looks at a certificate wherever TLS was asked for, unless told
 });
 
 test("certificateProblem() tells a certificate from every other reason that there is no connection", () => {
-  const of = (code: string) => certificateProblem(Object.assign(new Error("as it says; try --use-system-ca"), { code }));
+  const of = (code: string) =>
+    certificateProblem(Object.assign(new Error("as it says; try --use-system-ca"), { code }));
   for (const code of [
     "CERT_HAS_EXPIRED",
     "CERT_REVOKED",
