@@ -152,6 +152,8 @@ export interface RecordOptions {
   readonly notice?: OutgoingMail | undefined;
   /** Nothing is written down if its job is due again meanwhile. */
   readonly abandoned?: AbandonedMail | undefined;
+  /** The one-time id of the try that it came of: one that began after it goes on. Undefined: of what went before any. */
+  readonly token?: string | undefined;
 }
 
 export interface OutboxWork {

@@ -46,7 +46,7 @@ async function sendMail(options: SendMailOptions, run: JobRun): Promise<void> {
   // A process that stood still lost its job meanwhile: who was told that the mail is not sent must not be sent it.
   if (token === undefined) return;
   const results = await attempt(options, mail, token, run);
-  await settle(options, mail, results);
+  await settle(options, mail, results, { token });
   const still = results.filter(one => one.state === "waiting");
   if (still.length === 0) return;
   const text = `${still.length} of ${results.length} recipients wait: ${still[0]?.reply ?? ""}`;
@@ -83,7 +83,7 @@ async function attempt(
     if (isUnknown(error) && (!isLast || run.signal.aborted)) throw error;
     if (run.signal.aborted) {
       // Should that fail, the mail counts as one that may have been taken.
-      await options.work.record(mail.id, []).catch(() => undefined);
+      await options.work.record(mail.id, [], { token }).catch(() => undefined);
       throw run.signal.reason;
     }
     const reply = problemOf(error);

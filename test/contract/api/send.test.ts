@@ -19,6 +19,7 @@ import { sleep } from "../../../src/platform/deadline.ts";
 import type { Db } from "../../../src/store/db.ts";
 import { createIdempotencyKeys } from "../../../src/store/idempotency.ts";
 import { createOutboxWork } from "../../../src/store/outbox-work.ts";
+import { createSubmissions } from "../../../src/store/submissions.ts";
 import { silentLog } from "../../lib/database.ts";
 import { type RunningService, startService } from "./service.ts";
 
@@ -255,6 +256,19 @@ test("a mail that has ended is not sent by a process that stood still with it in
   await createSendMailHandler(late).run(lastRun(id, new AbortController().signal));
   assert.equal(sent, 0);
   assert.equal((await running.ask("GET", `${SEND}/${id}`)).body.state, "canceled");
+});
+
+test("who lost a job while it sent leaves the try of who has it now alone", async () => {
+  const { id } = await deferred({ to: ["both@example.org"] });
+  const { work } = workedBy(() => Promise.reject(new Error("not sent")));
+  const [late, now] = [await work.begin(id), await work.begin(id)];
+  await work.record(id, [], { token: late });
+  const isOpen = async (token = "") =>
+    (await createSubmissions(db).take(token, "4WsRJ55TZyz1J2k", [])) !== undefined;
+  assert.ok((await work.open(id))?.interrupted !== undefined, "it may be taken");
+  assert.ok(await isOpen(now), "and our milter knows it");
+  await work.record(id, [], { token: now });
+  assert.equal((await work.open(id))?.interrupted, undefined);
 });
 
 const lastRun = (outbox: string, signal: AbortSignal): JobRun => ({
