@@ -53,8 +53,8 @@ const FORMS: Readonly<Record<string, Form>> = {
       : `to be sent${purpose === "send" ? "" : ` (${shown(purpose)})`}${countText(recipients)}${isEmpty(copy) ? "" : `, copy in Sent: ${shown(copy)}`}, as ${shown(outbox)}${more(rest)}`,
   sent: ({ outbox, reply, ...rest }) =>
     isEmpty(outbox) ? undefined : `taken by the mail server: ${shown(reply)}${more(rest)}`,
-  canceled: ({ outbox, reply, ...rest }) =>
-    isEmpty(outbox) ? undefined : `not sent: ${shown(reply)}${more(rest)}`,
+  // Who did it, and whether a try may have been taken: not that it was not sent.
+  canceled: ({ outbox, reply, ...rest }) => (isEmpty(outbox) ? undefined : `${shown(reply)}${more(rest)}`),
   changed: changedText,
   job: jobText,
 };

@@ -277,15 +277,15 @@ class ReleaseEngine {
       const mail = await readyForRelease(this.#options, taken, verdicts, deadline);
       events.push(...mail.events);
       const sent = await signForRelease(this.#options, taken, mail, deadline);
-      const token = await holds.issueToken(record.id, record.point, mail.verdicts);
-      const submitted = {
-        mailFrom: message.mailFrom,
-        recipients: ready.map(one => one.recipient),
-        ...(session.dsn === undefined ? {} : { dsn: session.dsn }),
-        top: `${SUBMIT_FIELD}: ${token}\r\n${sent.top}`,
-        content: sent.content,
-      };
       try {
+        const token = await holds.issueToken(record.id, record.point, mail.verdicts);
+        const submitted = {
+          mailFrom: message.mailFrom,
+          recipients: ready.map(one => one.recipient),
+          ...(session.dsn === undefined ? {} : { dsn: session.dsn }),
+          top: `${SUBMIT_FIELD}: ${token}\r\n${sent.top}`,
+          content: sent.content,
+        };
         const replies = await submitBySmtp({ server: server(), hostname }, submitted, deadline);
         if (replies.some(reply => reply.taken)) await keepSentCopy(this.#options, taken, sent);
         return replies;

@@ -53,7 +53,8 @@ export async function submitBySmtp(
   try {
     return await within(session.send(hostname, message), deadline);
   } catch (error) {
-    const isOurs = error instanceof MairustError && error.code !== "deadline";
+    // Why it was cut off may be an error of ours too: past the message's end only that counts.
+    const isOurs = error instanceof MairustError && error.code !== "deadline" && !session.isEndSent;
     if (isOurs) throw error;
     const what = session.isEndSent
       ? "no answer to the end of the message: it may have been taken"

@@ -5,9 +5,10 @@
  * that the sidecar's flags decide, then `flags add` with it.
  *
  * Only adds: what a user marked as read in an earlier time in `store` stays so. May run while the user reads, and again.
- * Source: doveadm(1), doveadm-flags(1); Dovecot src/lib-storage/index/index-sync-pvt.c (flags of a shared index are copied for namespaces
+ * Source: doveadm(1), doveadm-flags(1) (-u user/mask); Dovecot src/lib-storage/index/index-sync-pvt.c (flags of a shared index are copied for namespaces
  * of type public alone).
  */
+import { MairustError } from "../core/errors.ts";
 import { inboxNamespace } from "./dovecot-conf.ts";
 import { type DovecotFacts, dovecotArgs } from "./dovecot-read.ts";
 import { runCommand } from "./run-command.ts";
@@ -26,8 +27,18 @@ export interface SeenIn {
   readonly messages: number;
 }
 
-/** @returns how many messages are marked as read. @throws {MairustError} `invalid_state`: a command failed; `deadline` */
+/** `doveadm -u` takes a name with these for every user that it matches, and nothing makes it take them as they are. */
+const MASK = /[*?]/u;
+
+/**
+ * @returns how many messages are marked as read
+ * @throws {MairustError} `invalid_argument`: Dovecot would take the name for many; `invalid_state`: a command failed; `deadline`
+ */
 export async function markSeen(facts: DovecotFacts, account: string): Promise<number> {
+  if (MASK.test(account)) {
+    const text = `Dovecot takes "${account}" for the name of many accounts`;
+    throw new MairustError("invalid_argument", `Cannot mark mail as read: ${text}`, { publicText: text });
+  }
   const inbox = inboxNamespace(facts.settings)?.title ?? "inbox";
   // Fields of the account's file are for its logins alone: `doveadm` sees Dovecot's own mail.
   const set = (key: string) => ["-o", `namespace/${key}`];

@@ -23,7 +23,7 @@ import type { TimelineEvent } from "../core/ports/timeline.ts";
 import { type Db, jsonText, pgText, type Queryable, type Tx } from "./db.ts";
 import { insertEvents } from "./deliver-rows.ts";
 import { queueMail } from "./outbox-rows.ts";
-import { issueToken } from "./submissions.ts";
+import { isLatestTry, issueToken } from "./submissions.ts";
 
 /** Rows of one statement over many mails. */
 const STEP = 2_000;
@@ -48,11 +48,11 @@ export function createOutboxWork({ db, newId, onQueued }: OutboxWorkOptions): Ou
     open: id => open(db, id),
     begin: id =>
       db.begin(async tx => {
-        await tx.run`update outbox set attempt_at = now() where id = ${id}::uuid and state = 'queued'`;
-        // Judged already: by the chain of `pre_send`, or not at all, being ours.
         const [row] = await tx.query<{ purpose: OutgoingPurpose }>`
-          select purpose from outbox where id = ${id}::uuid`;
-        return issueToken(tx, { outboxId: id }, row?.purpose === "send" ? "pre_send" : "pre_receive", []);
+          update outbox set attempt_at = now() where id = ${id}::uuid and state = 'queued' returning purpose`;
+        if (row === undefined) return undefined;
+        // Judged already: by the chain of `pre_send`, or not at all, being ours.
+        return issueToken(tx, { outboxId: id }, row.purpose === "send" ? "pre_send" : "pre_receive", []);
       }),
     async record(id, results, options = {}) {
       const ended = await db.begin(tx => record(tx, id, results, options, newId));
@@ -144,7 +144,7 @@ async function record(
   tx: Tx,
   id: string,
   results: readonly AttemptResult[],
-  { notice, abandoned }: RecordOptions,
+  { notice, abandoned, token }: RecordOptions,
   newId: () => string,
 ): Promise<boolean> {
   const [mail] = await tx.query<{ message_id: string | null; job_id: number }>`
@@ -157,9 +157,12 @@ async function record(
     update outbox_recipients r set state = w.s, reply = w.t, at = now()
     from json_to_recordset(${jsonText(rows)}::text::json) as w(n int, s text, t text)
     where r.outbox_id = ${id}::uuid and r.ord = w.n and r.state = 'waiting'`;
-  // Of no use any more, whoever saw it.
-  await tx.run`update submissions set expires_at = least(expires_at, now()) where outbox_id = ${id}::uuid`;
-  await tx.run`update outbox set attempt_at = null where id = ${id}::uuid`;
+  // Whose job was taken over meanwhile leaves the try of the other one alone.
+  if (token === undefined || (await isLatestTry(tx, id, token))) {
+    // Of no use any more, whoever saw it.
+    await tx.run`update submissions set expires_at = least(expires_at, now()) where outbox_id = ${id}::uuid`;
+    await tx.run`update outbox set attempt_at = null where id = ${id}::uuid`;
+  }
   await addEvents(tx, id, mail.message_id, results);
   const ended = await end(tx, id, abandoned?.canceledBy);
   if (ended && notice !== undefined) await queueMail(tx, newId(), notice);

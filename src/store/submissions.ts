@@ -46,4 +46,13 @@ export function createSubmissions(db: Db): Submissions {
   };
 }
 
+/** No try for the same mail of the outbox began after the one of this id. */
+export async function isLatestTry(db: Queryable, outboxId: string, token: string): Promise<boolean> {
+  const [row] = await db.query<{ latest: boolean }>`
+    select not exists (
+      select from submissions later where later.outbox_id = ${outboxId}::uuid and later.created_at > s.created_at
+    ) as latest from submissions s where s.token_hash = ${hashOf(token)}`;
+  return row?.latest === true;
+}
+
 const hashOf = (token: string) => createHash("sha256").update(token).digest();

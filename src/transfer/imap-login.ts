@@ -65,6 +65,7 @@ export async function connectImap(login: ImapLogin, more: ImapFlowOptions = {}):
   client.on("error", () => undefined);
   try {
     await client.connect();
+    refuseOwnMail(client, login);
     return client;
   } catch (error) {
     client.close();
@@ -76,6 +77,17 @@ function credentials({ user, password, authorize, accessToken }: ImapLogin) {
   if (accessToken !== undefined) return { user: authorize ?? user, accessToken };
   const master = authorize === undefined ? {} : { authzid: authorize, loginMethod: "AUTH=PLAIN" };
   return { user, pass: password, ...master };
+}
+
+/** A server that offers no PLAIN is logged in to by LOGIN, which knows no other user: that would be the master user's own mail. */
+function refuseOwnMail(client: ImapFlow, login: ImapLogin): void {
+  // imapflow keeps what it logged in by, and tells it to no types.
+  const tried: unknown = Reflect.get(client, "authCapabilities");
+  if (login.authorize === undefined || (tried instanceof Map && tried.get("AUTH=PLAIN") === true)) return;
+  const text = `${serverName(login)} lets no master user in to others' mail: it offers no AUTH=PLAIN`;
+  throw new MairustError("not_permitted", `Cannot log in for ${login.authorize}: ${text}`, {
+    publicText: text,
+  });
 }
 
 export async function closeImap(client: ImapFlow): Promise<void> {

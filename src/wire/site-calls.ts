@@ -108,7 +108,7 @@ export interface AppliedPlan {
 /**
  * Make Dovecot show as read, in stage `store`, what the sidecar knows as read of an account.
  * @returns how many messages that are
- * @throws {MairustError} `invalid_state` Dovecot refused; `deadline`
+ * @throws {MairustError} `invalid_argument` Dovecot cannot tell the account's name from others; `invalid_state` it refused; `deadline`
  */
 export type MarkSeen = (account: string) => Promise<number>;
 

@@ -152,13 +152,15 @@ export interface RecordOptions {
   readonly notice?: OutgoingMail | undefined;
   /** Nothing is written down if its job is due again meanwhile. */
   readonly abandoned?: AbandonedMail | undefined;
+  /** The one-time id of the try that it came of: one that began after it goes on. Undefined: of what went before any. */
+  readonly token?: string | undefined;
 }
 
 export interface OutboxWork {
   /** @returns undefined: it has ended. @throws {MairustError} `store_unavailable`, as all methods */
   open(id: string): Promise<OutgoingAttempt | undefined>;
-  /** From now on it may have been handed over. @returns the one-time id that it is submitted with */
-  begin(id: string): Promise<string>;
+  /** From now on it may have been handed over. @returns the one-time id that it is submitted with; undefined: it has ended */
+  begin(id: string): Promise<string | undefined>;
   /**
    * Write down what came of a try, in one commit with its events; when nobody waits any more the mail has ended, and the notice is
    * queued for its sender.

@@ -30,7 +30,7 @@ async function endMail(options: SendMailOptions, abandoned: AbandonedMail): Prom
   if (opened === undefined) return false;
   const mail = await settleTaken(options, opened);
   if (mail === undefined) return true;
-  return settle(options, mail, resultsOf(mail, abandoned), abandoned);
+  return settle(options, mail, resultsOf(mail, abandoned), { abandoned });
 }
 
 function resultsOf(

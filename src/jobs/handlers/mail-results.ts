@@ -6,12 +6,12 @@ import type { Deadline } from "../../core/deadline.ts";
 import type { HeldRecipient } from "../../core/ports/holds.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type {
-  AbandonedMail,
   AttemptResult,
   OutboxWork,
   OutgoingAttempt,
   OutgoingMail,
   OutgoingPurpose,
+  RecordOptions,
   RefusedRecipient,
   WaitingRecipient,
 } from "../../core/ports/outbox.ts";
@@ -67,17 +67,17 @@ export async function settleTaken(
   return options.work.open(mail.id);
 }
 
-/** @param abandoned  its job is no more. @returns whether it has ended */
+/** @returns whether it has ended */
 export async function settle(
   options: SendMailOptions,
   mail: OutgoingAttempt,
   results: readonly AttemptResult[],
-  abandoned?: AbandonedMail,
+  { abandoned, token }: Pick<RecordOptions, "abandoned" | "token"> = {},
 ): Promise<boolean> {
   const ended = results.length === mail.waiting.length && results.every(one => one.state !== "waiting");
   const refused = [...mail.refused, ...results.flatMap(one => refusedOf(mail.waiting, one))];
   const notice = ended && refused.length > 0 ? await options.notice(mail, refused) : undefined;
-  const isOver = await options.work.record(mail.id, results, { notice, abandoned });
+  const isOver = await options.work.record(mail.id, results, { notice, abandoned, token });
   if (abandoned !== undefined && !isOver) return false;
   for (const { recipient, state, reply } of results) {
     options.onResult(mail.purpose, state);

@@ -42,9 +42,11 @@ async function sendMail(options: SendMailOptions, run: JobRun): Promise<void> {
   const mail = await settleTaken(options, opened);
   if (mail === undefined) return;
   if (mail.interrupted !== undefined) tellUnknown(options, mail);
-  const isLast = run.job.attempts >= run.job.maxAttempts;
-  const results = await attempt(options, mail, run, isLast);
-  await settle(options, mail, results);
+  const token = await options.work.begin(mail.id);
+  // A process that stood still lost its job meanwhile: who was told that the mail is not sent must not be sent it.
+  if (token === undefined) return;
+  const results = await attempt(options, mail, token, run);
+  await settle(options, mail, results, { token });
   const still = results.filter(one => one.state === "waiting");
   if (still.length === 0) return;
   const text = `${still.length} of ${results.length} recipients wait: ${still[0]?.reply ?? ""}`;
@@ -68,20 +70,20 @@ function tellUnknown(
 async function attempt(
   options: SendMailOptions,
   mail: OutgoingAttempt,
+  token: string,
   run: JobRun,
-  isLast: boolean,
 ): Promise<readonly AttemptResult[]> {
-  const token = await options.work.begin(mail.id);
+  const isLast = run.job.attempts >= run.job.maxAttempts;
   const deadline = deadlineAfter(SUBMIT_MS, run.signal);
   try {
     const replies = await options.submit(mail, token, deadline);
     return mail.waiting.map((one, i) => resultOfReply(one, replies[i], isLast));
   } catch (error) {
-    // Whoever runs it next must know that nobody knows: nothing is written down.
-    if (isUnknown(error) && !isLast) throw error;
+    // Whoever runs it next, or ends it, must know that nobody knows: nothing is written down.
+    if (isUnknown(error) && (!isLast || run.signal.aborted)) throw error;
     if (run.signal.aborted) {
       // Should that fail, the mail counts as one that may have been taken.
-      await options.work.record(mail.id, []).catch(() => undefined);
+      await options.work.record(mail.id, [], { token }).catch(() => undefined);
       throw run.signal.reason;
     }
     const reply = problemOf(error);

@@ -2,14 +2,24 @@
 import assert from "node:assert/strict";
 import { createHash, randomUUID } from "node:crypto";
 import { after, before, test } from "node:test";
+import { MairustError } from "../../../src/core/errors.ts";
 import { messageId } from "../../../src/core/ids.ts";
-import type { OutgoingAttempt, RefusedRecipient } from "../../../src/core/ports/outbox.ts";
+import {
+  type OutboxWork,
+  type OutgoingAttempt,
+  type RefusedRecipient,
+  SEND_MAIL_JOB,
+} from "../../../src/core/ports/outbox.ts";
 import { failureNotice } from "../../../src/delivery/failure-notice.ts";
 import { endAbandonedMails } from "../../../src/jobs/handlers/abandoned-mail.ts";
+import type { SendMailOptions } from "../../../src/jobs/handlers/mail-results.ts";
+import { createSendMailHandler } from "../../../src/jobs/handlers/send-mail.ts";
+import type { JobRun } from "../../../src/jobs/worker.ts";
 import { sleep } from "../../../src/platform/deadline.ts";
 import type { Db } from "../../../src/store/db.ts";
 import { createIdempotencyKeys } from "../../../src/store/idempotency.ts";
 import { createOutboxWork } from "../../../src/store/outbox-work.ts";
+import { createSubmissions } from "../../../src/store/submissions.ts";
 import { silentLog } from "../../lib/database.ts";
 import { type RunningService, startService } from "./service.ts";
 
@@ -154,6 +164,8 @@ async function deferred(change: object): Promise<{ id: string; job: number; mess
     const { body: now } = await running.ask("GET", `${SEND}/${body.id}`);
     return recipientsOf(now).every(one => one.reply !== "") ? now : undefined;
   });
+  // The end of the run is written down after what came of it.
+  await until(async () => (await running.ask("GET", `/api/v1/jobs/${shown.job}`)).body.state === "queued");
   return { id: String(body.id), job: Number(shown.job), message: String(body.message_id) };
 }
 
@@ -196,16 +208,83 @@ test("a mail whose job is canceled says who did it and when; only who was refuse
   assert.equal(await bounceOf(none.id), undefined);
 });
 
-test("a mail whose job is dead ends with a bounce; one whose job is due again is left alone", async () => {
-  const { id, job } = await deferred({ to: ["dead@example.org"] });
+/** As the service runs the job, but for what `submit` does; nothing of it is sent. */
+function workedBy(submit: SendMailOptions["submit"], change: Partial<OutboxWork> = {}): SendMailOptions {
   const work = createOutboxWork({ db, newId: randomUUID, onQueued: () => undefined });
   const parts = { hostname: "mail.example.test", now: new Date(), header: Buffer.from("Subject: x\r\n\r\n") };
-  const options = {
-    ...{ work, log: silentLog, onResult: () => undefined, onUnknown: () => undefined },
-    submit: () => Promise.reject(new Error("nothing is sent here")),
+  return {
+    ...{ work: { ...work, ...change }, log: silentLog, submit },
+    ...{ onResult: () => undefined, onUnknown: () => undefined },
     notice: async (one: OutgoingAttempt, refused: readonly RefusedRecipient[]) =>
       failureNotice(one, refused, parts),
   };
+}
+
+test("a mail that is canceled while its end is on the way never counts as surely not sent, in its last run either", async () => {
+  const { id, job } = await deferred({ to: ["perhaps@example.org"] });
+  const cut = new AbortController();
+  const options = workedBy(async () => {
+    cut.abort(new MairustError("draining", "Cannot go on: cancel"));
+    throw new MairustError("store_unavailable", "no answer", { context: { unknown: true } });
+  });
+  await assert.rejects(createSendMailHandler(options).run(lastRun(id, cut.signal)));
+  await db.run`
+    update jobs set state = 'canceled', cancel_by = 'hanako', finished_at = now() where id = ${job} and state = 'queued'`;
+  await endAbandonedMails(options);
+  const { body } = await running.ask("GET", `${SEND}/${id}`);
+  assert.deepEqual(
+    recipientsOf(body).map(({ state, reply }) => `${state}: ${reply}`),
+    ["canceled: canceled by hanako; the last try may have been taken"],
+  );
+});
+
+test("a mail that has ended is not sent by a process that stood still with it in hand", async () => {
+  const { id, job } = await deferred({ to: ["late@example.org"] });
+  const { work } = workedBy(() => Promise.reject(new Error("not sent")));
+  const opened = await work.open(id);
+  await db.run`
+    update jobs set state = 'canceled', cancel_by = 'hanako', finished_at = now() where id = ${job} and state = 'queued'`;
+  let sent = 0;
+  const late = workedBy(
+    async () => {
+      sent += 1;
+      return [{ taken: true, text: "250 ok" }];
+    },
+    { open: async () => opened },
+  );
+  assert.ok((await endAbandonedMails(workedBy(late.submit))) >= 1);
+  await createSendMailHandler(late).run(lastRun(id, new AbortController().signal));
+  assert.equal(sent, 0);
+  assert.equal((await running.ask("GET", `${SEND}/${id}`)).body.state, "canceled");
+});
+
+test("who lost a job while it sent leaves the try of who has it now alone", async () => {
+  const { id } = await deferred({ to: ["both@example.org"] });
+  const { work } = workedBy(() => Promise.reject(new Error("not sent")));
+  const [late, now] = [await work.begin(id), await work.begin(id)];
+  await work.record(id, [], { token: late });
+  const isOpen = async (token = "") =>
+    (await createSubmissions(db).take(token, "4WsRJ55TZyz1J2k", [])) !== undefined;
+  assert.ok((await work.open(id))?.interrupted !== undefined, "it may be taken");
+  assert.ok(await isOpen(now), "and our milter knows it");
+  await work.record(id, [], { token: now });
+  assert.equal((await work.open(id))?.interrupted, undefined);
+});
+
+const lastRun = (outbox: string, signal: AbortSignal): JobRun => ({
+  job: {
+    ...{ id: 0, kind: SEND_MAIL_JOB, payload: { outbox }, messageId: undefined, checkpoint: {} },
+    ...{ attempts: 3, maxAttempts: 3, repeatMs: undefined },
+  },
+  signal,
+  progress: () => undefined,
+  saveCheckpoint: async () => undefined,
+});
+
+test("a mail whose job is dead ends with a bounce; one whose job is due again is left alone", async () => {
+  const { id, job } = await deferred({ to: ["dead@example.org"] });
+  const options = workedBy(() => Promise.reject(new Error("nothing is sent here")));
+  const { work } = options;
   const stale = { ...work, abandoned: async () => [{ id, canceledBy: undefined }] };
   assert.equal(await endAbandonedMails({ ...options, work: stale }), 0);
   await db.run`update jobs set state = 'failed', finished_at = now() where id = ${job} and state = 'queued'`;

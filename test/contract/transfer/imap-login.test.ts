@@ -90,6 +90,24 @@ test("a token is never sent as a password to a server without OAuth2", () =>
     assert.deepEqual(server.lines.filter(isSecret), []);
   }));
 
+test("a master user gets the mail of whom the login names, or none: never its own", async () => {
+  const forTaro = (login: ImapLogin): ImapLogin => ({
+    ...login,
+    user: "admin",
+    authorize: "taro@example.com",
+  });
+  await withServer({ capabilities: [] }, async (_, login) => {
+    assert.deepEqual(await loggedIn(login), ["INBOX"], "its own login by LOGIN");
+    await assert.rejects(loggedIn(forTaro(login)), { code: "not_permitted", message: /no AUTH=PLAIN/u });
+  });
+  await withServer({ capabilities: PLAIN }, async (_, login) =>
+    assert.deepEqual(await loggedIn(forTaro(login)), ["INBOX"]),
+  );
+  await withServer({ capabilities: PLAIN, challenge: "" }, (_, login) =>
+    assert.rejects(loggedIn(forTaro(login)), { code: "auth_failed" }),
+  );
+});
+
 test("a certificate that is not trusted is refused before anything is sent, by TLS and by STARTTLS; --insecure takes it", async () => {
   for (const implicit of [true, false]) {
     await withServer({ capabilities: PLAIN, certificate, implicit }, async (server, login) => {

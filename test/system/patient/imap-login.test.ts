@@ -12,6 +12,7 @@ import type { ImapLogin } from "../../../src/wire/transfer-calls.ts";
 import { makeCertificate } from "../../lib/certificate.ts";
 
 const USER = "taro@example.test";
+const MASTER = { address: "admin", password: "master secret" };
 const TOKEN = "a-token.of-1234";
 /** Dovecot listens there too; it is not taken for this host. */
 const ELSEWHERE = "0.0.0.0";
@@ -53,7 +54,7 @@ active_value = true
   dovecot = await startDovecot(
     {
       dir: scratch.dir,
-      mode: { kind: "maildir" },
+      mode: { kind: "maildir", master: MASTER },
       users: [{ address: USER, password: "secret" }],
       extraConfig: `
 ssl = yes
@@ -125,4 +126,10 @@ test("an OAuth2 token opens the account that it is for, and none when Dovecot is
     asked.join("\n"),
   );
   await assert.rejects(boxes(withToken("old")), { code: "auth_failed" });
+});
+
+test("a master user opens the mail that the login names, by STARTTLS too", async () => {
+  const master = { user: MASTER.address, password: MASTER.password, authorize: USER };
+  assert.deepEqual(await boxes(at(master)), ["INBOX"]);
+  assert.deepEqual(await boxes(at({ ...master, host: ELSEWHERE, verifyCertificate: false })), ["INBOX"]);
 });

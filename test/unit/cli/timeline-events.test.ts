@@ -160,6 +160,11 @@ const CASES: ReadonlyArray<readonly [kind: string, data: Readonly<Record<string,
     { job: "late_answer", by: [{ hook: "slow" }], result: "not_applicable", problems: ["the copy is gone"] },
     "late_answer could not apply all, by slow: the copy is gone",
   ],
+  [
+    "canceled",
+    { outbox: "o1", reply: "canceled by local; the last try may have been taken" },
+    "canceled by local; the last try may have been taken",
+  ],
   ["something_new", { a: 1, b: "two words" }, 'a=1 b="two words"'],
 ];
 

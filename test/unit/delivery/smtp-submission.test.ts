@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { createServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
+import { MairustError } from "../../../src/core/errors.ts";
 import { DotStuffer, type SmtpMessage, submitBySmtp } from "../../../src/delivery/smtp-submission.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 
-/** Says its replies one after the other, one for each line that comes; after DATA one for the final dot. */
-async function scripted(t: TestContext, replies: readonly string[]) {
+/** Says its replies one after the other, one for each line that comes; after DATA one for the final dot. Past the last it hangs up. */
+async function scripted(t: TestContext, replies: readonly string[], onNoReply?: () => void) {
   const lines: string[] = [];
   const server = createServer((socket: Socket) => {
     const left = [...replies];
@@ -15,7 +16,8 @@ async function scripted(t: TestContext, replies: readonly string[]) {
     const say = () => {
       const reply = left.shift();
       if (reply === undefined) {
-        socket.destroy();
+        if (onNoReply === undefined) socket.destroy();
+        else onNoReply();
         return;
       }
       inData = reply.startsWith("354");
@@ -144,6 +146,20 @@ test("a connection that ends is a passing failure, and after the message's end i
     message: /it may have been taken/u,
   });
   await assert.rejects(submit("inet:127.0.0.1:1", messageTo("a@x.test")), { code: "store_unavailable" });
+});
+
+test("cut off after the message's end, nobody knows either, whatever it was cut off for", async t => {
+  const cut = new AbortController();
+  const content = async function* () {
+    yield Buffer.from("Subject: x\r\n\r\n");
+  };
+  const replies = ["220 hello", "250 mta", "250 ok", "250 ok", "354 go"];
+  const mta = await scripted(t, replies, () => cut.abort(new MairustError("draining", "Cannot go on: stop")));
+  const message = { ...messageTo("a@x.test"), content: content() };
+  await assert.rejects(
+    submitBySmtp({ server: mta.server, hostname: "x.test" }, message, deadlineAfter(10_000, cut.signal)),
+    { code: "store_unavailable", context: { unknown: true } },
+  );
 });
 
 test("a server that does not go on to the message has not taken it, whatever it says", async t => {
