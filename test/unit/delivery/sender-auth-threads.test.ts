@@ -73,6 +73,14 @@ test("what would cost too much is not checked, and not waited for", async () => 
   assert.match((await why(`X: ${"\r".repeat(long)}a\r\n${SIGNED}`)) ?? "", /blanks/u);
   assert.match((await why(`X: ${" ".repeat(long)}a\r\n${SIGNED}`)) ?? "", /blanks/u);
   assert.match((await why(`From: ${"a@b.test, ".repeat(long / 10)}\r\n${SIGNED}`)) ?? "", /^From has/u);
+  const tags = "a;;".repeat(long / 4);
+  assert.match((await why(SIGNED.replace("v=1;", `v=1;${tags}`))) ?? "", /tags/u);
+  assert.match((await why(`ARC-Authentication-Results: i=1;${tags}\r\n${SIGNED}`)) ?? "", /tags/u);
+  // White space to the library, and not to others.
+  const odd = Buffer.from(SIGNED.replace("v=1;", `v=1;\r\n\xa0${tags}`), "latin1");
+  assert.match((await why(odd)) ?? "", /tags/u);
+  const oddFrom = Buffer.from(`From\xa0: ${"a@b.test, ".repeat(long / 10)}\r\n${SIGNED}`, "latin1");
+  assert.match((await why(oddFrom)) ?? "", /^From has/u);
   const names = `h=${"a:".repeat(long / 4)}from`;
   assert.match((await why("X:\r\n".repeat(9000), SIGNED.replace("h=from", names))) ?? "", /names more than/u);
 });
@@ -85,6 +93,20 @@ test("many messages on one thread each have their own result", async () => {
     all.map(({ dkim, dmarc }) => `${dkim?.[0]?.result} ${dkim?.[0]?.domain} ${dmarc?.from}`),
     all.map((_, i) => `fail a${i}.test a${i}.test`),
   );
+});
+
+test("what a message is made of changes nothing for the next one on its thread", async () => {
+  const set = (tag: string) =>
+    [
+      "ARC-Seal: i=1; a=rsa-sha256; cv=none; d=a.test; s=x; b=AAAA",
+      "ARC-Message-Signature: i=1; a=rsa-sha256; d=a.test; s=x; h=from; bh=AAAA; b=AAAA",
+      `ARC-Authentication-Results: i=1; mx.test; dkim=pass ${tag}`,
+      "",
+    ].join("\r\n");
+  // The library takes the dots of a name for a path. With this in every object it leaves all signatures out.
+  for (const name of ["__proto__", '__pro""to__']) await check(content(set(`${name}.skip=1`), SIGNED));
+  const { dkim } = await check(content(SIGNED, "x\r\n"));
+  assert.deepEqual([dkim?.[0]?.result, dkim?.[0]?.why], ["fail", "body hash did not verify"]);
 });
 
 const ENTRY = new URL(`../../lib/breaking-checks${extname(fileURLToPath(import.meta.url))}`, import.meta.url);
