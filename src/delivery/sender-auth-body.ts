@@ -10,8 +10,14 @@ import { headerFields } from "../core/mime/header.ts";
 /** Longest header, and most lines in it. */
 export const MAX_HEADER_BYTES = 512 * 1024;
 const MAX_HEADER_LINES = 10_000;
+/** The library makes several objects of each. */
+const MAX_FIELDS = 1000;
 /** Signatures that are looked at; each costs a hash of the body and a lookup. */
 const MAX_SIGNATURES = 10;
+/** Octets of the header for all signatures together: of each one the library keeps what it signs, three times, until all have their keys. */
+const MAX_SIGNED_BYTES = 512 * 1024;
+/** What the library looks at of a chain of ARC. */
+const ARC_SIGNATURES = 2;
 /** Of all From fields; the library reads each address anew. */
 const MAX_FROM_BYTES = 16 * 1024;
 /** Blanks and line breaks in a row: the library's patterns begin anew at each of them. */
@@ -59,18 +65,22 @@ export async function openMessage(content: AsyncIterable<Uint8Array>): Promise<O
  * @throws {Uncheckable}
  */
 export function assertCheap({ header }: Pick<OpenedMessage, "header">): void {
-  let fromBytes = 0;
-  let signatures = 0;
-  for (const { name, bytes } of rows(header)) {
-    if (name === "from") fromBytes += bytes.length;
-    if (name === "dkim-signature") signatures++;
+  const all = [...rows(header)];
+  const named = (name: string) => all.filter(one => one.name === name);
+  const signatures = named("dkim-signature").length;
+  const signed = signatures + (named("arc-seal").length === 0 ? 0 : ARC_SIGNATURES);
+  const fromBytes = named("from").reduce((sum, { bytes }) => sum + bytes.length, 0);
+  if (fromBytes > MAX_FROM_BYTES) throw new Uncheckable(`From has more than ${MAX_FROM_BYTES} octets`);
+  if (signatures > MAX_SIGNATURES) throw new Uncheckable(`more than ${MAX_SIGNATURES} signatures`);
+  for (const { name, bytes } of all) {
     if (SIGNATURES.has(name) && countOf(bytes, 0x3a) > MAX_SIGNED_NAMES)
       throw new Uncheckable(`a signature names more than ${MAX_SIGNED_NAMES} fields`);
     if (TAGGED.has(name) && countOf(bytes, 0x3b) > MAX_TAGS)
       throw new Uncheckable(`${name} has more than ${MAX_TAGS} tags`);
   }
-  if (fromBytes > MAX_FROM_BYTES) throw new Uncheckable(`From has more than ${MAX_FROM_BYTES} octets`);
-  if (signatures > MAX_SIGNATURES) throw new Uncheckable(`more than ${MAX_SIGNATURES} signatures`);
+  if (all.length > MAX_FIELDS) throw new Uncheckable(`the header has more than ${MAX_FIELDS} fields`);
+  if (signed > 1 && signed * header.length > MAX_SIGNED_BYTES)
+    throw new Uncheckable(`${signed} signatures of a header of ${header.length} octets`);
   let blanks = 0;
   for (const octet of header) {
     blanks = isSpace(octet) ? blanks + 1 : 0;
