@@ -5,7 +5,7 @@
  *                    power may lose it, and then a message that is relayed twice is not counted
  *   {"k":"over"}     that relay is recorded in the database, or was not taken; `left`: recipients of whom nobody knows; `ok`: those for
  *                    whom it is recorded
- *   {"k":"done"}     what an `over` said of recorded recipients, once the file was written anew
+ *   {"k":"done"}     what `over` and `loaded` said of recorded recipients, once the file was written anew
  *   {"k":"taken"}    the next hop took it and the database is away. fsynced before the MTA is answered
  *   {"k":"loaded"}   that line is in the database
  *
