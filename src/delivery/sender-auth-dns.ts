@@ -29,6 +29,8 @@ export interface DnsLimits {
   /** Characters of all that is remembered, names and answers; an answer that is larger than its own share is not. */
   readonly chars: number;
   readonly answerChars: number;
+  /** A larger answer counts as none: who checks a sender keeps it, and takes it apart. */
+  readonly takenChars: number;
   /** Questions that wait for an answer at a time; the next one fails at once. */
   readonly asked: number;
   /** Longest time that an answer, that there is none, and that it failed are remembered, in milliseconds. */
@@ -43,6 +45,7 @@ export const DNS_LIMITS: DnsLimits = {
   entries: 10_000,
   chars: 8_000_000,
   answerChars: 4096,
+  takenChars: 16_384,
   asked: 2_000,
   positiveMs: 300_000,
   negativeMs: 60_000,
@@ -116,7 +119,9 @@ export class CachedDns {
 
   async #askOnce(key: string, name: string, type: RecordType): Promise<DnsAnswer> {
     const answer = await this.#answerOf(name, type);
-    this.#remember(key, answer);
+    const chars = answer.kind === "rows" ? JSON.stringify(answer.rows).length : 0;
+    if (chars > this.#limits.takenChars) return { kind: "failed", why: "the answer is too large" };
+    this.#remember(key, answer, chars);
     return answer;
   }
 
@@ -131,9 +136,8 @@ export class CachedDns {
     }
   }
 
-  #remember(key: string, answer: DnsAnswer): void {
+  #remember(key: string, answer: DnsAnswer, chars: number): void {
     const { positiveMs, negativeMs, failedMs, entries, chars: allChars, answerChars } = this.#limits;
-    const chars = answer.kind === "rows" ? JSON.stringify(answer.rows).length : 0;
     if (chars > answerChars) return;
     const ms = { rows: positiveMs, none: negativeMs, failed: failedMs }[answer.kind];
     this.#keep(key, { answer, chars: key.length + chars, until: this.#now() + ms });

@@ -8,7 +8,10 @@ import { MAX_HEADER_BYTES } from "./sender-auth-body.ts";
 export interface CheckLimits {
   /** A thread costs some 25 MB once it was needed. More than there are processors check nothing faster. */
   readonly threads: number;
-  /** Heap of a thread; the octets of messages are beside it. They are freed with what is young there: little of it, many times. */
+  /**
+   * Heap of a thread; the octets of messages are beside it. They are freed with what is young there: little of it, many times. Far beyond
+   * what the limits below leave room for: where it is full, some versions of Node.js end the whole process.
+   */
   readonly heapMb: number;
   readonly youngMb: number;
   /** Messages on one thread at a time. Nearly all of them wait for DNS, which costs a thread nothing but their headers. */
@@ -36,7 +39,7 @@ export interface CheckLimits {
 
 export const CHECK_LIMITS: CheckLimits = {
   threads: Math.min(4, Math.max(2, availableParallelism())),
-  heapMb: 128,
+  heapMb: 512,
   youngMb: 2,
   messagesPerThread: 128,
   headerBytesPerThread: 16 * MAX_HEADER_BYTES,

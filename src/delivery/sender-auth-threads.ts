@@ -102,7 +102,11 @@ export class CheckThreads {
         },
       };
       this.#waiting.add(waiter);
-      const giveUp = () => waiter.fail(toMairustError(wait.signal.reason, "wait for a thread"));
+      const giveUp = () => {
+        waiter.fail(toMairustError(wait.signal.reason, "wait for a thread"));
+        // A smaller one behind it may have room.
+        this.#serve();
+      };
       wait.signal.addEventListener("abort", giveUp, { once: true });
     });
   }

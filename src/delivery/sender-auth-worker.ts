@@ -139,6 +139,9 @@ export class CheckWorker {
   #receive(message: FromThread): void {
     if (message.kind === "ready") {
       this.#isReady = true;
+      // What it was waited for while it started says nothing of how it goes on.
+      this.#stillLooks = 0;
+      for (const entry of this.#runs.values()) entry.looks = 0;
       return;
     }
     const entry = this.#runs.get(message.id);

@@ -5,7 +5,7 @@
  *                    power may lose it, and then a message that is relayed twice is not counted
  *   {"k":"over"}     that relay is recorded in the database, or was not taken; `left`: recipients of whom nobody knows; `ok`: those for
  *                    whom it is recorded
- *   {"k":"done"}     what an `over` said of recorded recipients, once the file was written anew
+ *   {"k":"done"}     what `over` and `loaded` said of recorded recipients, once the file was written anew
  *   {"k":"taken"}    the next hop took it and the database is away. fsynced before the MTA is answered
  *   {"k":"loaded"}   that line is in the database
  *
@@ -21,6 +21,7 @@ import {
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -38,6 +39,8 @@ const COMPACT_BYTES = 4 * 1024 * 1024;
 const MAX_OPEN = 10_000;
 /** Deliveries that the database knows too. Only the last ones count: those whose answer may have been lost on its way to the MTA. */
 const MAX_DONE = 5_000;
+/** Of all of these. */
+const MAX_DONE_RECIPIENTS = 50_000;
 /** Results that wait for the database: beyond, mail waits too. */
 const MAX_TAKEN = 50_000;
 
@@ -80,7 +83,10 @@ export class RelayJournal {
   readonly #taken = new Map<string, TakenLine>();
   /** By `deliveryKey`, oldest first. */
   readonly #done = new Map<string, DoneDelivery>();
+  #doneRecipients = 0;
   #fd: number | undefined;
+  /** Under way on that file. */
+  #syncs = new Set<Promise<void>>();
   #bytes = 0;
   /** Of the file when it was written anew. */
   #compactBytes = 0;
@@ -100,8 +106,13 @@ export class RelayJournal {
   }
 
   stop(): void {
-    if (this.#fd !== undefined) closeSync(this.#fd);
+    const [fd, syncs] = [this.#fd, this.#syncs];
     this.#fd = undefined;
+    this.#syncs = new Set();
+    if (fd === undefined) return;
+    // A sync that runs has nothing but the number of the file, which may soon be another's.
+    if (syncs.size > 0) void Promise.allSettled(syncs).then(() => closeSync(fd));
+    else closeSync(fd);
   }
 
   /** Results that are not in the database yet, oldest first. */
@@ -182,7 +193,7 @@ export class RelayJournal {
       );
     try {
       this.#add({ k: "taken", id: result.relay, at: this.#options.now(), result });
-      await datasync(this.#file());
+      await this.#sync();
     } catch (error) {
       this.#taken.delete(result.relay);
       throw toMairustError(error, "write the journal of relayed mail");
@@ -193,6 +204,17 @@ export class RelayJournal {
     this.#add({ k: "loaded", id });
   }
 
+  async #sync(): Promise<void> {
+    const syncs = this.#syncs;
+    const sync = datasync(this.#file());
+    syncs.add(sync);
+    try {
+      await sync;
+    } finally {
+      syncs.delete(sync);
+    }
+  }
+
   #add(line: Line): void {
     const text = Buffer.from(`${this.#isTorn ? "\n" : ""}${JSON.stringify(line)}\n`, "utf8");
     this.#isTorn = true;
@@ -201,7 +223,17 @@ export class RelayJournal {
     this.#isTorn = false;
     this.#bytes += text.length;
     this.#apply(line, true);
-    if (this.#bytes > Math.max(COMPACT_BYTES, 2 * this.#compactBytes)) this.#compact();
+    if (this.#bytes > Math.max(COMPACT_BYTES, 2 * this.#compactBytes)) this.#tryCompact();
+  }
+
+  /** The line is written: that a full disk has no room for a second file is no failure of it. */
+  #tryCompact(): void {
+    try {
+      this.#compact();
+    } catch {
+      // Not at each line.
+      this.#compactBytes = Math.max(COMPACT_BYTES, this.#bytes);
+    }
   }
 
   #apply(line: Line, isRunning: boolean): void {
@@ -239,9 +271,20 @@ export class RelayJournal {
       case "taken":
         this.#taken.set(line.id, { result: line.result, atMs: line.at });
         break;
-      case "loaded":
+      case "loaded": {
+        const loaded = this.#taken.get(line.id);
         this.#taken.delete(line.id);
+        // Its `over` may be missing: the process that wrote `taken` was killed.
+        if (loaded !== undefined) {
+          const { result, atMs } = loaded;
+          this.#noteDone(
+            result,
+            atMs,
+            result.taken.map(({ raw }) => [raw, result.messageId]),
+          );
+        }
         break;
+      }
     }
   }
 
@@ -253,10 +296,19 @@ export class RelayJournal {
     if (queueId === "") return;
     const key = deliveryKey(queueId, digest);
     const before = this.#done.get(key)?.taken ?? [];
+    const all = new Map([...before, ...taken]);
+    this.#dropDone(key);
+    this.#done.set(key, { atMs, taken: all });
+    this.#doneRecipients += all.size;
+    for (const oldest of this.#done.keys()) {
+      if (this.#done.size <= MAX_DONE && this.#doneRecipients <= MAX_DONE_RECIPIENTS) break;
+      this.#dropDone(oldest);
+    }
+  }
+
+  #dropDone(key: string): void {
+    this.#doneRecipients -= this.#done.get(key)?.taken.size ?? 0;
     this.#done.delete(key);
-    this.#done.set(key, { atMs, taken: new Map([...before, ...taken]) });
-    const [oldest] = this.#done.size > MAX_DONE ? this.#done.keys() : [];
-    if (oldest !== undefined) this.#done.delete(oldest);
   }
 
   /** What is older does not count any more. */
@@ -292,6 +344,7 @@ export class RelayJournal {
       renameSync(next, file);
     } catch (error) {
       closeSync(fd);
+      rmSync(next, { force: true });
       throw error;
     }
     this.stop();
@@ -305,7 +358,7 @@ export class RelayJournal {
   #dropOld(): void {
     const oldestMs = this.#oldestMs();
     for (const [id, one] of this.#open) if (!one.isRunning && one.atMs <= oldestMs) this.#open.delete(id);
-    for (const [key, one] of this.#done) if (one.atMs <= oldestMs) this.#done.delete(key);
+    for (const [key, one] of this.#done) if (one.atMs <= oldestMs) this.#dropDone(key);
   }
 
   #lines(): readonly Line[] {

@@ -94,6 +94,13 @@ test("CachedDns remembers no more than its limit, the last used first, and no la
   assert.equal(dns.size, 2);
 });
 
+test("CachedDns takes no answer that is larger than its limit", async () => {
+  const rows = (chars: number): DnsAnswer => ({ kind: "rows", rows: [["y".repeat(chars)]] });
+  const dns = new CachedDns(async name => rows(name === "large" ? DNS_LIMITS.takenChars : 8_000));
+  assert.equal((await dns.find("large", "TXT")).kind, "failed");
+  assert.equal((await dns.find("small", "TXT")).kind, "rows");
+});
+
 test("CachedDns remembers no more characters than its limit, also of names that do not exist", async () => {
   const limits = { ...DNS_LIMITS, chars: 2000 };
   const dns = new CachedDns(

@@ -11,7 +11,9 @@ import { CheckThreads } from "../../../src/delivery/sender-auth-threads.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 
 const dns = new CachedDns(async () => ({ kind: "none", code: "ENOTFOUND" }));
-const threads = new CheckThreads({ dns, limits: { ...CHECK_LIMITS, threads: 1 } });
+/** A busy machine does not make a thread look stuck. */
+const LIMITS: CheckLimits = { ...CHECK_LIMITS, threads: 1, stuckLooks: 1000 };
+const threads = new CheckThreads({ dns, limits: LIMITS });
 after(() => threads.stop());
 
 const SUBJECT: CheckedSubject = { checks: ["dkim", "dmarc", "arc"], mailFrom: "", mta: "mx.test" };
@@ -68,11 +70,25 @@ test("what would cost too much is not checked, and not waited for", async () => 
     (await why(SIGNED.split("From")[0]?.repeat(11) ?? "", "From: a@a.test\r\n\r\n")) ?? "",
     /signatures/u,
   );
+  assert.match((await why("X:\r\n".repeat(1001), SIGNED)) ?? "", /^the header has more than .* fields/u);
+  const [signature = ""] = SIGNED.split("From");
+  const wide = `X: ${"x".repeat(300_000)}\r\n${SIGNED}`;
+  assert.match((await why(signature, wide)) ?? "", /^2 signatures of a header/u);
+  const sealed = `ARC-Seal: i=1\r\n${wide}`;
+  assert.match((await why(sealed)) ?? "", /^3 signatures of a header/u);
   // Each of them takes the library more than 20 s otherwise.
   const long = 500_000;
   assert.match((await why(`X: ${"\r".repeat(long)}a\r\n${SIGNED}`)) ?? "", /blanks/u);
   assert.match((await why(`X: ${" ".repeat(long)}a\r\n${SIGNED}`)) ?? "", /blanks/u);
   assert.match((await why(`From: ${"a@b.test, ".repeat(long / 10)}\r\n${SIGNED}`)) ?? "", /^From has/u);
+  const tags = "a;;".repeat(long / 4);
+  assert.match((await why(SIGNED.replace("v=1;", `v=1;${tags}`))) ?? "", /tags/u);
+  assert.match((await why(`ARC-Authentication-Results: i=1;${tags}\r\n${SIGNED}`)) ?? "", /tags/u);
+  // White space to the library, and not to others.
+  const odd = Buffer.from(SIGNED.replace("v=1;", `v=1;\r\n\xa0${tags}`), "latin1");
+  assert.match((await why(odd)) ?? "", /tags/u);
+  const oddFrom = Buffer.from(`From\xa0: ${"a@b.test, ".repeat(long / 10)}\r\n${SIGNED}`, "latin1");
+  assert.match((await why(oddFrom)) ?? "", /^From has/u);
   const names = `h=${"a:".repeat(long / 4)}from`;
   assert.match((await why("X:\r\n".repeat(9000), SIGNED.replace("h=from", names))) ?? "", /names more than/u);
 });
@@ -87,9 +103,22 @@ test("many messages on one thread each have their own result", async () => {
   );
 });
 
-const ENTRY = new URL(`../../lib/breaking-checks${extname(fileURLToPath(import.meta.url))}`, import.meta.url);
-/** A busy machine does not make a thread look stuck. */
-const LIMITS: CheckLimits = { ...CHECK_LIMITS, threads: 1, stuckLooks: 1000 };
+test("what a message is made of changes nothing for the next one on its thread", async () => {
+  const set = (tag: string) =>
+    [
+      "ARC-Seal: i=1; a=rsa-sha256; cv=none; d=a.test; s=x; b=AAAA",
+      "ARC-Message-Signature: i=1; a=rsa-sha256; d=a.test; s=x; h=from; bh=AAAA; b=AAAA",
+      `ARC-Authentication-Results: i=1; mx.test; dkim=pass ${tag}`,
+      "",
+    ].join("\r\n");
+  // The library takes the dots of a name for a path. With this in every object it leaves all signatures out.
+  for (const name of ["__proto__", '__pro""to__']) await check(content(set(`${name}.skip=1`), SIGNED));
+  const { dkim } = await check(content(SIGNED, "x\r\n"));
+  assert.deepEqual([dkim?.[0]?.result, dkim?.[0]?.why], ["fail", "body hash did not verify"]);
+});
+
+const entry = (name: string) =>
+  new URL(`../../lib/${name}${extname(fileURLToPath(import.meta.url))}`, import.meta.url);
 const WATCHED: CheckLimits = { ...LIMITS, lookMs: 20, stuckLooks: 40 };
 const ROWS: DnsAnswer = { kind: "rows", rows: [["x"]] };
 
@@ -108,14 +137,15 @@ class Bench {
   readonly #open = new Map<string, (answer: DnsAnswer) => void>();
   #heard: () => void = () => undefined;
 
-  constructor(limits: CheckLimits = LIMITS) {
+  constructor(limits: CheckLimits = LIMITS, checks = "breaking-checks") {
     const ask = (name: string) =>
       new Promise<DnsAnswer>(resolve => {
         this.#open.set(name, resolve);
         this.#heard();
       });
     this.threads = new CheckThreads({
-      ...{ dns: new CachedDns(ask, Date.now, { ...DNS_LIMITS, queryMs: 60_000 }), limits, entry: ENTRY },
+      ...{ dns: new CachedDns(ask, Date.now, { ...DNS_LIMITS, queryMs: 60_000 }), limits },
+      entry: entry(checks),
       onLost: (why, messages) => this.lost.push(`${why}: ${messages}`),
     });
   }
@@ -153,8 +183,12 @@ class Bench {
   }
 }
 
-async function bench(run: (on: Bench) => Promise<void>, limits?: CheckLimits): Promise<void> {
-  const on = new Bench(limits);
+async function bench(
+  run: (on: Bench) => Promise<void>,
+  limits?: CheckLimits,
+  checks?: string,
+): Promise<void> {
+  const on = new Bench(limits, checks);
   try {
     await run(on);
   } finally {
@@ -308,6 +342,33 @@ test("a thread that does not let go of a message is replaced", () =>
     assert.equal(await other, "10 octets");
     assert.deepEqual(on.lost, ["the thread does not let go of a message: 2"]);
   }, WATCHED));
+
+test("that a thread took long to start says nothing of how it goes on", () =>
+  bench(
+    async on => {
+      const next = on.check("next");
+      await assert.rejects(on.check("late", { ms: 50 }), { code: "deadline" });
+      assert.equal(await next, "");
+      assert.deepEqual(on.lost, []);
+    },
+    { ...LIMITS, lookMs: 5, stuckLooks: 100, startLooks: 100_000 },
+    "slow-checks",
+  ));
+
+test("who gives up waiting lets the next one have the room", () =>
+  bench(
+    async on => {
+      const first = on.check("first", { size: 500 });
+      await on.waiting("first");
+      const large = on.check("large", { size: 1000, ms: 20_000 });
+      const small = on.check("small", { size: 10, ms: 2_000_000 });
+      await assert.rejects(large, { code: "deadline" });
+      await on.waiting("small");
+      on.answer("first", "small");
+      assert.deepEqual(await Promise.all([first, small]), ["500 octets", "10 octets"]);
+    },
+    { ...LIMITS, headerBytesPerThread: 900, waitShare: 0.01 },
+  ));
 
 test("few messages are read at a time, a few pieces ahead; small ones pass large ones", () =>
   bench(async on => {

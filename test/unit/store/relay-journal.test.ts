@@ -1,13 +1,16 @@
 /** The local journal of relayed mail: what a full disk and a long outage of the database do to it. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { pbkdf2 } from "node:crypto";
+import { mkdirSync, mkdtempSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { extname, join } from "node:path";
+import { dirname, extname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { blobDigest, messageId } from "../../../src/core/ids.ts";
+import { NO_ACCOUNT } from "../../../src/core/ports/directory.ts";
+import type { RelayResult } from "../../../src/core/ports/relay-records.ts";
 import { RelayJournal } from "../../../src/store/relay-journal.ts";
 
 const delivery = {
@@ -80,6 +83,71 @@ test("of recorded deliveries the last ones are kept, and the file stays bounded"
   for (let i = 0; i < 40_000; i++)
     journal.over(journal.sent({ ...delivery, queueId: `R${i}` }, ["a@example.test"]), [], ["a@example.test"]);
   assert.ok(statSync(file).size < 8 * 1024 * 1024, `${statSync(file).size} bytes`);
+});
+
+test("of a recorded delivery to many, all recipients count", t => {
+  const { journal } = journalIn(t);
+  journal.start();
+  const many = Array.from({ length: 20_000 }, (_, i) => `someone-${i}@example.test`);
+  for (const queueId of ["Q0", "Q1", "Q2"])
+    journal.over(journal.sent({ ...delivery, queueId }, many), [], many);
+  const sizes = ["Q0", "Q1", "Q2"].map(queueId => journal.doneOf({ ...delivery, queueId }).size);
+  assert.deepEqual(sizes, [0, 20_000, 20_000]);
+});
+
+const resultOf = (relay: string, filler = ""): RelayResult => ({
+  ...{
+    ...delivery,
+    relay,
+    taken: [{ raw: "a@example.test", account: NO_ACCOUNT }],
+    unknown: [],
+    keep: [],
+    drop: [],
+  },
+  ...{ hasFollowUp: false, events: [{ at: new Date(), kind: "relayed", data: { reply: filler } }] },
+});
+
+test("a file that is written anew takes nothing from results that are on their way to the disk", async t => {
+  const { journal } = journalIn(t);
+  journal.start();
+  // The pool of threads is busy: the syncs begin when the file is a new one.
+  const busy = Array.from({ length: 8 }, () => promisify(pbkdf2)("a", "b", 100_000, 32, "sha512"));
+  const filler = "x".repeat(256 * 1024);
+  const taken = Array.from({ length: 20 }, (_, i) => journal.taken(resultOf(`r${i}`, filler)));
+  assert.deepEqual(
+    new Set((await Promise.allSettled(taken)).map(({ status }) => status)),
+    new Set(["fulfilled"]),
+  );
+  assert.equal(journal.waiting().length, 20);
+  await Promise.all(busy);
+});
+
+test("that there is no room to write the file anew fails no line of it", async t => {
+  const { file, journal } = journalIn(t);
+  journal.start();
+  mkdirSync(join(dirname(file), "journal.new"));
+  const filler = "x".repeat(1024 * 1024);
+  for (let i = 0; i < 10; i++) await journal.taken(resultOf(`r${i}`, filler));
+  assert.equal(journal.waiting().length, 10);
+  rmdirSync(join(dirname(file), "journal.new"));
+  for (let i = 0; i < 10; i++) journal.loaded(`r${i}`);
+  for (let i = 0; i < 20; i++) await journal.taken(resultOf("again", filler));
+  assert.ok(statSync(file).size < 20 * 1024 * 1024, "it is written anew later");
+});
+
+test("who was taken while the database was away is known when the database has it and is away again", async t => {
+  const { file, journal } = journalIn(t);
+  journal.start();
+  const relay = journal.sent(delivery, ["a@example.test"]);
+  await journal.taken(resultOf(relay));
+  // Killed before it says that the relay is over.
+  journal.stop();
+  const next = new RelayJournal({ file, now: Date.now, windowMs: () => 60_000 });
+  next.start();
+  next.loaded(relay);
+  assert.equal(next.takenOf(delivery).size, 0);
+  assert.deepEqual([...next.doneOf(delivery).keys()], ["a@example.test"]);
+  next.stop();
 });
 
 test("a result that could be written nowhere makes its mail one that may come twice", t => {
