@@ -34,6 +34,8 @@ export interface WireProxy {
   commands(): readonly WireCommand[];
   responses(): readonly string[];
   reset(): void;
+  /** Open now. */
+  open(): number;
   /** Break all connections, and go on listening. */
   cut(): void;
   stop(): Promise<void>;
@@ -87,6 +89,7 @@ export async function startWireProxy(target: number): Promise<WireProxy> {
     commands: () => [...recorder.commands],
     responses: () => [...recorder.responses],
     reset: () => recorder.reset(),
+    open: () => open.size,
     cut() {
       for (const socket of open) socket.destroy();
     },

@@ -86,7 +86,14 @@ async function checkRow(client: RawImap, upstream: WireProxy, row: ImapcRow): Pr
   assert.match(answer, row.answer, row.client);
 }
 
+/** A session that ended says goodbye upstream a moment later: that belongs to no row of the next one. */
+async function quiet(upstream: WireProxy): Promise<void> {
+  await until(() => upstream.open() === 0);
+  upstream.reset();
+}
+
 async function checkRows(port: number, upstream: WireProxy, rows: readonly ImapcRow[]): Promise<void> {
+  await quiet(upstream);
   const client = await RawImap.open(port);
   try {
     assert.equal((await client.command(`LOGIN ${USER} ${PASSWORD}`)).status, "OK");
@@ -97,7 +104,7 @@ async function checkRows(port: number, upstream: WireProxy, rows: readonly Imapc
 }
 
 test("a login at Dovecot asks nothing of the service (delay-login)", async () => {
-  site.upstream.reset();
+  await quiet(site.upstream);
   const client = await RawImap.open(site.dovecot.imapPort);
   await client.command(`LOGIN ${USER} ${PASSWORD}`);
   await client.command("NOOP");
@@ -110,7 +117,7 @@ test("reading: each command goes upstream as known, and is answered rightly", ()
   checkRows(site.dovecot.imapPort, site.upstream, READING));
 
 test("the master user logs in with an authorization identity, and the same session id is told by ID", async () => {
-  site.upstream.reset();
+  await quiet(site.upstream);
   const client = await RawImap.open(site.dovecot.imapPort);
   await client.command(`LOGIN ${USER} ${PASSWORD}`);
   await client.command('LIST "" "*"');
@@ -127,6 +134,7 @@ test("writing without ACL and private index: the service refuses each with a tex
   checkRows(bare.dovecot.imapPort, bare.upstream, WRITING_BARE));
 
 test("SELECT through Dovecot begins to IDLE upstream; new mail is told and costs two fetches", async () => {
+  await quiet(site.upstream);
   const client = await RawImap.open(site.dovecot.imapPort);
   const lmtp = await LmtpTestClient.open(site.sidecar.lmtpPort);
   try {
