@@ -67,7 +67,8 @@ async function ours(dir: string, hook: boolean, undo: (() => Promise<unknown>)[]
     logLevel: "warn",
     milterListen: `unix:${join(postfix.socketDir, "milter.sock")}`,
     milter: 'socket_group = "postfix"',
-    toml: hook ? hookToml(plugin) : "",
+    // The row is about the milter; checks of the sender have a row of their own, and read bodies.
+    toml: `[sender_auth]\nchecks = []\n${hook ? hookToml(plugin) : ""}`,
   });
   undo.push(() => sidecar.stop());
   return through("mairust", postfix);
