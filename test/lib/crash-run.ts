@@ -2,8 +2,8 @@
  * One crash run: a private Postfix, a sidecar with its embedded PostgreSQL, load, kills as planned, and after every few kills an empty
  * queue and a check of every promise.
  */
-import { readdirSync, utimesSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync, utimesSync } from "node:fs";
+import { basename, join } from "node:path";
 import {
   bounced,
   type CrashOptions,
@@ -188,7 +188,7 @@ class CrashRun {
         max: recoveries.at(-1) ?? 0,
       },
       recognised: this.#site.sidecar.logText().split("(already stored)").length - 1,
-      temporaryFiles: { left, afterAging: this.#temporaryFiles().length },
+      temporaryFiles: { left, afterAging: this.#temporaryFiles().filter(isOfTheDead).length },
       promises,
     };
   }
@@ -221,4 +221,10 @@ async function mustDo(
 
 function rounded(seconds: number): number {
   return Math.round(seconds * 10) / 10;
+}
+
+/** A process may have the number of a killed one by now: the service leaves such a file for a day. */
+function isOfTheDead(file: string): boolean {
+  const [, pid = ""] = basename(file).split(".");
+  return !existsSync(`/proc/${pid}`);
 }
