@@ -16,11 +16,12 @@ declare module "mailauth/lib/spf/index.js" {
 }
 
 declare module "mailauth/lib/dkim/verify.js" {
-  interface Signature {
+  export interface Signature {
     readonly signingDomain?: string;
     readonly selector?: string;
     readonly signature?: string;
     readonly publicKey?: string;
+    /** The key's record, without white space. */
     readonly rr?: string;
     readonly canonBodyLength?: number;
     readonly canonBodyLengthLimit?: number;

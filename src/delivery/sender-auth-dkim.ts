@@ -9,6 +9,7 @@
  * Sources: RFC 6376 §3.2, §3.4, §3.5, §3.6.1, §3.7, §6.1; RFC 8301 §3; RFC 8463 §3; RFC 8601 §2.7.1
  */
 import { createHash, verify } from "node:crypto";
+import type { Signature } from "mailauth/lib/dkim/verify.js";
 import { tagList } from "../core/dkim-tags.ts";
 import { type HeaderField, unfold } from "../core/mime/header.ts";
 import type { AuthResult } from "../core/ports/sender-auth.ts";
@@ -19,19 +20,6 @@ import type { SignatureFinding } from "./sender-auth-findings.ts";
 const CLOCK_SKEW_S = 300;
 const REQUIRED = ["v", "a", "b", "bh", "d", "h", "s"] as const;
 const B_CHARS = 8;
-
-/** Of the library's result what is used. */
-export interface LibrarySignature {
-  readonly signingDomain?: string;
-  readonly selector?: string;
-  readonly signature?: string;
-  readonly publicKey?: string;
-  /** The key's record, without white space. */
-  readonly rr?: string;
-  readonly canonBodyLength?: number;
-  readonly canonBodyLengthLimit?: number;
-  readonly status: { readonly result: string; readonly comment?: string | false };
-}
 
 interface Verdict {
   readonly result: AuthResult;
@@ -45,7 +33,7 @@ interface Verdict {
 export function signatureFindings(
   header: Uint8Array,
   fields: readonly HeaderField[],
-  found: readonly LibrarySignature[],
+  found: readonly Signature[],
   nowS: number,
 ): readonly SignatureFinding[] {
   const left = [...found];
@@ -118,7 +106,7 @@ function judged(
   fields: readonly HeaderField[],
   field: HeaderField,
   tags: Tags,
-  library: LibrarySignature | undefined,
+  library: Signature | undefined,
 ): Verdict {
   if (library === undefined) return bad("not understood");
   const { result, comment } = library.status;
@@ -133,7 +121,7 @@ function judged(
 }
 
 /** What the key's record does not allow. */
-function allowed(tags: Tags, library: LibrarySignature): Verdict | undefined {
+function allowed(tags: Tags, library: Signature): Verdict | undefined {
   const { canonBodyLength: body = 0, canonBodyLengthLimit: limit } = library;
   if (limit !== undefined && limit > body) return bad("l= is more than there is");
   const key = tagList(library.rr ?? "").tags;
@@ -156,7 +144,7 @@ function holds(
   fields: readonly HeaderField[],
   field: HeaderField,
   tags: Tags,
-  { publicKey }: LibrarySignature,
+  { publicKey }: Signature,
 ): boolean {
   if (publicKey === undefined) return false;
   const isRelaxed = (tags.get("c") ?? "").toLowerCase().split("/")[0] === "relaxed";

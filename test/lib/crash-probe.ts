@@ -170,6 +170,7 @@ type Peer = { readonly kind: "postgres"; readonly wire: PostgresWire } | { reado
 
 function watchSockets(probe: CrashProbe): void {
   const peers = new WeakMap<net.Socket, Peer>();
+  // As above: the arguments are handed on as they came.
   const realWrite = net.Socket.prototype.write as unknown as Call;
   const realPush = net.Socket.prototype.push as unknown as Call;
   const write = function (this: net.Socket, ...args: unknown[]): unknown {

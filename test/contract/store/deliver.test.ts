@@ -101,12 +101,8 @@ async function deliverOne(store: MessageStore, message: Delivery): Promise<Targe
 }
 
 async function counters(account: AccountId) {
-  const [row] = await db.query<{
-    used_bytes: number;
-    used_messages: number;
-    real_bytes: number;
-    real_messages: number;
-  }>`
+  type Counters = Record<"used_bytes" | "used_messages" | "real_bytes" | "real_messages", number>;
+  const [row] = await db.query<Counters>`
     select a.used_bytes, a.used_messages, coalesce(sum(e.size_bytes), 0)::bigint as real_bytes, count(e.uid) as real_messages
     from accounts a left join mailboxes m on m.account_id = a.id left join entries e on e.mailbox_id = m.id
     where a.id = ${account} group by a.id`;

@@ -24,6 +24,7 @@ import { isAlive, runTool } from "../../../src/store/embedded-process.ts";
 import { serverArguments } from "../../../src/store/embedded-settings.ts";
 import { silentLog } from "../../lib/database.ts";
 import { skipUnless } from "../../lib/not-here.ts";
+import { makeZombie } from "../../lib/zombie.ts";
 import { type Folder, makeFolder } from "./folder.ts";
 
 const LIMIT_MS = 60_000;
@@ -234,26 +235,6 @@ test("a server that dies is started again, says so meanwhile, and has kept what 
   await stop(server);
   folder.remove();
 });
-
-/**
- * A dead process that nobody has asked about, and its parent, which never will. The child ends only when its parent is a program that
- * never waits: a shell may ask about a child that ended before the exec.
- */
-async function makeZombie(): Promise<{ readonly pid: number; readonly parent: ChildProcess }> {
-  const parent = spawn("sh", ["-c", "sleep 60 & echo $!; exec sleep 60"], {
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  let output = "";
-  parent.stdout.on("data", chunk => {
-    output += chunk;
-  });
-  await until(() => output.includes("\n"));
-  const pid = Number(output);
-  await until(() => readFileSync(`/proc/${parent.pid}/comm`, "utf8") === "sleep\n");
-  process.kill(pid, "SIGKILL");
-  await until(() => readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z "));
-  return { pid, parent };
-}
 
 for (const name of ["postmaster.pid", ".s.PGSQL.5432.lock"]) {
   test(`a ${name} that names somebody else, a zombie or nobody does not stop the start`, async () => {

@@ -32,6 +32,7 @@ before(async () => {
         audited.push(entry);
       },
     },
+    // What these services use of the ports.
   } as unknown as ServicePorts;
 });
 after(() => database.stop());

@@ -57,6 +57,7 @@ test("a key is given back only when it is sure that nothing was queued", async t
       now: () => new Date(),
       recordEvents: () => undefined,
       canonical: (raw: string) => raw,
+      // All that a send which comes again gets to.
     } as unknown as SenderOptions;
     return createMailSender(options);
   };

@@ -1,18 +1,16 @@
 /** The threads that check senders: what a hostile message costs, and whom; by the library, and by checks that break on purpose. */
 import assert from "node:assert/strict";
-import { extname } from "node:path";
 import { after, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import type { Deadline } from "../../../src/core/deadline.ts";
-import { CachedDns, DNS_LIMITS, type DnsAnswer } from "../../../src/delivery/sender-auth-dns.ts";
+import { CachedDns } from "../../../src/delivery/sender-auth-dns.ts";
 import type { CheckedSubject } from "../../../src/delivery/sender-auth-findings.ts";
-import { bytesInFlight, CHECK_LIMITS, type CheckLimits } from "../../../src/delivery/sender-auth-limits.ts";
+import { bytesInFlight, type CheckLimits } from "../../../src/delivery/sender-auth-limits.ts";
 import { CheckThreads } from "../../../src/delivery/sender-auth-threads.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
+import { bench, CheckBench, PATIENT } from "../../lib/check-bench.ts";
 
 const dns = new CachedDns(async () => ({ kind: "none", code: "ENOTFOUND" }));
-/** A busy machine does not make a thread look stuck. */
-const LIMITS: CheckLimits = { ...CHECK_LIMITS, threads: 1, stuckLooks: 1000 };
+const LIMITS: CheckLimits = PATIENT;
+const WATCHED: CheckLimits = { ...LIMITS, lookMs: 20, stuckLooks: 40 };
 const threads = new CheckThreads({ dns, limits: LIMITS });
 after(() => threads.stop());
 
@@ -116,85 +114,6 @@ test("what a message is made of changes nothing for the next one on its thread",
   const { dkim } = await check(content(SIGNED, "x\r\n"));
   assert.deepEqual([dkim?.[0]?.result, dkim?.[0]?.why], ["fail", "body hash did not verify"]);
 });
-
-const entry = (name: string) =>
-  new URL(`../../lib/${name}${extname(fileURLToPath(import.meta.url))}`, import.meta.url);
-const WATCHED: CheckLimits = { ...LIMITS, lookMs: 20, stuckLooks: 40 };
-const ROWS: DnsAnswer = { kind: "rows", rows: [["x"]] };
-
-interface CheckOptions {
-  readonly helo?: string;
-  readonly ms?: number;
-  readonly deadline?: Deadline;
-  readonly size?: number;
-  readonly read?: () => AsyncIterable<Uint8Array>;
-}
-
-/** Threads whose checks break, and DNS that answers when it is told to. */
-class Bench {
-  readonly lost: string[] = [];
-  readonly threads: CheckThreads;
-  readonly #open = new Map<string, (answer: DnsAnswer) => void>();
-  #heard: () => void = () => undefined;
-
-  constructor(limits: CheckLimits = LIMITS, checks = "breaking-checks") {
-    const ask = (name: string) =>
-      new Promise<DnsAnswer>(resolve => {
-        this.#open.set(name, resolve);
-        this.#heard();
-      });
-    this.threads = new CheckThreads({
-      ...{ dns: new CachedDns(ask, Date.now, { ...DNS_LIMITS, queryMs: 60_000 }), limits },
-      entry: entry(checks),
-      onLost: (why, messages) => this.lost.push(`${why}: ${messages}`),
-    });
-  }
-
-  check(name: string, options: CheckOptions = {}) {
-    const {
-      helo = "plain",
-      ms = 20_000,
-      deadline = deadlineAfter(ms),
-      size = 10,
-      read = () => content(Buffer.alloc(size)),
-    } = options;
-    const subject: CheckedSubject = { checks: ["spf"], helo, mailFrom: name, mta: "mx.test" };
-    const found = this.threads
-      .check({ subject, sizeBytes: size, read }, deadline)
-      .then(({ spf }) => spf?.why ?? "");
-    found.catch(() => undefined);
-    return found;
-  }
-
-  isAsked(name: string): boolean {
-    return this.#open.has(`${name}.test`);
-  }
-
-  /** All of them are on a thread, and wait for DNS. */
-  async waiting(...names: readonly string[]): Promise<void> {
-    while (!names.every(name => this.isAsked(name)))
-      await new Promise<void>(heard => {
-        this.#heard = heard;
-      });
-  }
-
-  answer(...names: readonly string[]): void {
-    for (const name of names) this.#open.get(`${name}.test`)?.(ROWS);
-  }
-}
-
-async function bench(
-  run: (on: Bench) => Promise<void>,
-  limits?: CheckLimits,
-  checks?: string,
-): Promise<void> {
-  const on = new Bench(limits, checks);
-  try {
-    await run(on);
-  } finally {
-    await on.threads.stop();
-  }
-}
 
 const numbered = (count: number) => Array.from({ length: count }, (_, i) => `m${i}`);
 
@@ -412,7 +331,7 @@ const LEAN: CheckLimits = {
 };
 
 test("at the end all that waits fails", async () => {
-  const on = new Bench({ ...LIMITS, messagesPerThread: 1 });
+  const on = new CheckBench({ ...LIMITS, messagesPerThread: 1 });
   const all = [on.check("on"), on.check("waits")];
   await on.waiting("on");
   await on.threads.stop();

@@ -49,6 +49,7 @@ function ports(probe: () => Promise<string> = async () => "220 hop") {
     system: { config: () => KEYS },
     audit: { record: async () => void done.push("audit") },
     log: { info: () => undefined, warn: () => undefined },
+    // What a change of stage uses of the ports.
   } as unknown as ServicePorts;
   return { made, done };
 }
