@@ -31,9 +31,10 @@ const STEP = 2_000;
 const MAX_REPLY_CHARS = 500;
 /**
  * A queue id that Postfix never gives twice (`enable_long_queue_ids`): only by such a one what came back is surely the same message.
- * Source: Postfix src/global/mail_queue.h (seconds and microseconds in base 52, "z", inode in base 51).
+ * Source: Postfix src/global/mail_queue.h: seconds (at least 6 digits) and microseconds (4) in base 52, whose last digit is "z" too, then
+ * "z" and the inode in base 51. A short id is hexadecimal.
  */
-const LONG_QUEUE_ID = "^[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]{10,}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]+$";
+const LONG_QUEUE_ID = "^[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]+$";
 
 export interface OutboxWorkOptions {
   readonly db: Db;

@@ -271,6 +271,26 @@ test("who lost a job while it sent leaves the try of who has it now alone", asyn
   assert.equal((await work.open(id))?.interrupted, undefined);
 });
 
+test("what came back counts by a queue id that is never given twice, wherever its time has a z; by a short one never", async () => {
+  const { id } = await deferred({ to: ["back@example.org"] });
+  const { work } = workedBy(() => Promise.reject(new Error("not sent")));
+  const ids = [
+    ...["4jX8K62SRDzS3mN", "4jX8Mg1CzBzS1cx", "4jX8Mz1FR1zS3m0", "4zzzzz0zzzz1", "14jX8Mz1FRzzS3m0"],
+    ...["8D2F01C0A1B2", "4jX8K62SRDS3mN", "4jX8K62SRDzS3mNz", "z4jX8K62SzS1"],
+  ];
+  const back: string[] = [];
+  for (const queueId of ids) {
+    const token = (await work.begin(id)) ?? "";
+    await createSubmissions(db).take(token, queueId, ["back@example.org"]);
+    assert.deepEqual((await work.open(id))?.interrupted, { queueId, cameBackFor: [] });
+    await db.run`
+      insert into deliveries (queue_id, recipient, digest, message_id)
+      values (${queueId}, 'back@example.org', decode('00', 'hex'), ${randomUUID()}::uuid)`;
+    if ((await work.open(id))?.interrupted?.cameBackFor.length === 1) back.push(queueId);
+  }
+  assert.deepEqual(back, ids.slice(0, 5));
+});
+
 const lastRun = (outbox: string, signal: AbortSignal): JobRun => ({
   job: {
     ...{ id: 0, kind: SEND_MAIL_JOB, payload: { outbox }, messageId: undefined, checkpoint: {} },
