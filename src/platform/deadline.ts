@@ -10,51 +10,91 @@ import { MairustError, messageOf } from "../core/errors.ts";
 /** Longest delay of a Node timer; beyond it fires at once. */
 const MAX_TIMER_MS = 2_147_483_647;
 
+/** Why it ended: the reason of its signal. */
+type OnEnd = (reason: unknown) => void;
+
 /**
  * A deadline that ends after `ms`, or with `parent`, whichever comes first.
  * Call `dispose()` when the work is done, so that no timer outlives it.
+ *
+ * Each message has several, and few of them are ever asked for a signal: it is made when somebody wants it.
  */
 export class TimedDeadline implements Deadline {
-  readonly signal: AbortSignal;
   readonly #endsAt: number;
-  readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout | undefined;
-  readonly #onParentAbort: (() => void) | undefined;
-  readonly #parentSignal: AbortSignal | undefined;
+  readonly #parent: TimedDeadline | AbortSignal | undefined;
+  readonly #onParentEnd: OnEnd;
+  #ended: { readonly reason: unknown } | undefined;
+  #controller: AbortController | undefined;
+  #waiting: Set<OnEnd> | undefined;
 
   constructor(ms: number, parent?: Deadline | AbortSignal) {
-    const parentDeadline = parent !== undefined && "remainingMs" in parent ? parent : undefined;
-    const allowed = Math.min(ms, parentDeadline?.remainingMs() ?? Number.POSITIVE_INFINITY);
+    const above = parent !== undefined && "remainingMs" in parent ? parent : undefined;
+    const allowed = Math.min(ms, above?.remainingMs() ?? Number.POSITIVE_INFINITY);
     this.#endsAt = performance.now() + allowed;
-    this.signal = this.#controller.signal;
-    // Many wait for one deadline: all components' health, all calls of a chain. That is no leak to warn of.
-    setMaxListeners(0, this.signal);
     if (Number.isFinite(allowed)) {
-      this.#timer = setTimeout(() => this.#end(), Math.min(allowed, MAX_TIMER_MS));
+      this.#timer = setTimeout(() => this.#end(passed()), Math.min(allowed, MAX_TIMER_MS));
       this.#timer.unref();
     }
-    const signal = parentDeadline === undefined ? (parent as AbortSignal | undefined) : parentDeadline.signal;
-    if (signal !== undefined) {
-      this.#parentSignal = signal;
-      this.#onParentAbort = () => this.#controller.abort(signal.reason);
-      if (signal.aborted) this.#onParentAbort();
-      else signal.addEventListener("abort", this.#onParentAbort, { once: true });
+    this.#parent =
+      above instanceof TimedDeadline ? above : (above?.signal ?? (parent as AbortSignal | undefined));
+    const source = this.#parent;
+    if (source instanceof TimedDeadline) {
+      this.#onParentEnd = reason => this.#end(reason);
+      source.onEnd(this.#onParentEnd);
+      return;
     }
+    this.#onParentEnd = () => this.#end(source?.reason);
+    if (source?.aborted === true) this.#end(source.reason);
+    else source?.addEventListener("abort", this.#onParentEnd, { once: true });
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      // Many wait for one deadline: all components' health, all calls of a chain. That is no leak to warn of.
+      setMaxListeners(0, this.#controller.signal);
+      if (this.#ended !== undefined) this.#controller.abort(this.#ended.reason);
+    }
+    return this.#controller.signal;
   }
 
   remainingMs(): number {
-    return this.signal.aborted ? 0 : Math.max(0, this.#endsAt - performance.now());
+    return this.#ended === undefined ? Math.max(0, this.#endsAt - performance.now()) : 0;
+  }
+
+  /** What a listener of the signal is, at a fraction of its cost; called at once when the deadline has ended. */
+  onEnd(listener: OnEnd): void {
+    if (this.#ended !== undefined) {
+      listener(this.#ended.reason);
+      return;
+    }
+    this.#waiting ??= new Set();
+    this.#waiting.add(listener);
+  }
+
+  offEnd(listener: OnEnd): void {
+    this.#waiting?.delete(listener);
   }
 
   dispose(): void {
     if (this.#timer !== undefined) clearTimeout(this.#timer);
-    if (this.#onParentAbort !== undefined)
-      this.#parentSignal?.removeEventListener("abort", this.#onParentAbort);
+    if (this.#parent instanceof TimedDeadline) this.#parent.offEnd(this.#onParentEnd);
+    else this.#parent?.removeEventListener("abort", this.#onParentEnd);
   }
 
-  #end(): void {
-    this.#controller.abort(new MairustError("deadline", "Cannot finish in time: the deadline has passed"));
+  #end(reason: unknown): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = { reason };
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    for (const listener of waiting ?? []) listener(reason);
+    this.#controller?.abort(reason);
   }
+}
+
+function passed(): MairustError {
+  return new MairustError("deadline", "Cannot finish in time: the deadline has passed");
 }
 
 /** A deadline `ms` from now. */
@@ -84,13 +124,32 @@ export function sleep(ms: number, signal?: AbortSignal, keepAlive = true): Promi
  * @throws {MairustError} code `deadline`
  */
 export function within<T>(work: Promise<T>, deadline: Deadline): Promise<T> {
-  const { signal } = deadline;
   return new Promise<T>((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    else signal.addEventListener("abort", onAbort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+    const stop = onEndOf(deadline, reject);
+    work.then(
+      value => {
+        stop();
+        resolve(value);
+      },
+      error => {
+        stop();
+        reject(error);
+      },
+    );
   });
+}
+
+/** @returns what takes `listener` back */
+function onEndOf(deadline: Deadline, listener: OnEnd): () => void {
+  if (deadline instanceof TimedDeadline) {
+    deadline.onEnd(listener);
+    return () => deadline.offEnd(listener);
+  }
+  const { signal } = deadline;
+  const onAbort = () => listener(signal.reason);
+  if (signal.aborted) onAbort();
+  else signal.addEventListener("abort", onAbort, { once: true });
+  return () => signal.removeEventListener("abort", onAbort);
 }
 
 /**

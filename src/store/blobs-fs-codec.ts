@@ -9,8 +9,8 @@ import {
 } from "node:zlib";
 import { HEADER_BYTES } from "./blobs-fs-format.ts";
 
-/** Below this nothing is gained: one block of the file system, less the header. */
-const COMPRESS_FROM_BYTES = 4096 - HEADER_BYTES;
+/** Below this at most one block of the file system is saved, for a tenth of what storing the message costs the process. */
+const COMPRESS_FROM_BYTES = 8192 - HEADER_BYTES;
 /** Up to these sizes it takes 0.1 ms or less: a thread would cost more. */
 const COMPRESS_SYNC_BYTES = 32 * 1024;
 const DECOMPRESS_SYNC_BYTES = 32 * 1024;

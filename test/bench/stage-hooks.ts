@@ -15,7 +15,7 @@ import { ACCOUNTS, address, DOMAIN } from "./lib/targets.ts";
 
 const START_MS = 90_000;
 const ROUNDS = 5;
-const WARM_UPS = 3;
+const WARM_UPS = 2;
 
 export async function benchStageHooks(): Promise<void> {
   const scratch = await makeScratch();
