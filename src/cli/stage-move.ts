@@ -162,13 +162,16 @@ export class StageMove {
     return { code: EXIT.ok, record: this.#said(step, await this.#post(current, this.#body(), false)) };
   }
 
-  /** While both sides still get each message, and again with each such command. */
+  /** While both sides still get each message, and again, for what came later or failed, with each such command. */
   async #markSeen(before: StageBody, site: SiteHalf | undefined): Promise<void> {
     const { options, terminal } = this.#context;
     const say = (text: string) => terminal.err(text);
     if (options.has("apply") && site !== undefined) {
       const mark = await site.seenMarker();
-      if (mark !== undefined) return markAccountsSeen(mark, await this.#accounts(before), say);
+      if (mark !== undefined) {
+        const accounts = await this.#accounts(before);
+        return markAccountsSeen(mark, accounts, before.stage === "store", say);
+      }
     }
     say("what was read before shows as unread in store: only --apply, where Dovecot is, marks it\n");
   }

@@ -65,7 +65,7 @@ export function siteEngines(tools: CheckTools): SiteEngines {
       applyPlan(places, await planUndo(config, places, target), backupDir),
     async seenMarker(places) {
       const facts = await readDovecot(places.dovecotConfig);
-      return facts === undefined ? undefined : account => markSeen(facts, account);
+      return facts === undefined ? undefined : (account, again) => markSeen(facts, account, again);
     },
   };
 }

@@ -107,10 +107,11 @@ export interface AppliedPlan {
 
 /**
  * Make Dovecot show as read, in stage `store`, what the sidecar knows as read of an account.
+ * @param again  it is in `store` already: what was marked when it came there is left as its user has it now
  * @returns how many messages that are
  * @throws {MairustError} `invalid_argument` Dovecot cannot tell the account's name from others; `invalid_state` it refused; `deadline`
  */
-export type MarkSeen = (account: string) => Promise<number>;
+export type MarkSeen = (account: string, again: boolean) => Promise<number>;
 
 export interface SiteEngines {
   inspect(config: Config, places: SitePlaces, service?: SiteService): Promise<SiteReport>;

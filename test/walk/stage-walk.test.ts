@@ -190,6 +190,18 @@ step(
   },
 );
 
+step("store again: what a user has set to unread meanwhile stays so", async () => {
+  const user = site.user(ACCOUNTS[0] ?? "");
+  await withImap(site.dovecot.imapPort, user, async client => {
+    await client.mailboxOpen(FOLDER);
+    await client.messageFlagsRemove("1", ["\\Seen"]);
+  });
+  const isSeen = async () => (await at(user, FOLDER)).map(({ flags }) => flags.includes("\\Seen"));
+  assert.deepEqual(await isSeen(), [false, true, false, false]);
+  assert.match(await stageSet("store"), /0 messages of 3 accounts are marked as read/u);
+  assert.deepEqual(await isSeen(), [false, true, false, false]);
+});
+
 step("back to mirror: what only the sidecar has goes to Dovecot, then clients read there again", async () => {
   const against = ["--against", site.imapUrl, ...site.login];
   const args = ["stage", "set", DOMAIN, "mirror", "--apply", "--yes", ...site.places, ...against];

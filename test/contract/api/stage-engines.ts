@@ -32,8 +32,8 @@ export function servers(scope: string, stageOf: StageOf) {
       const missing = state.stage === target.stage ? [] : changes;
       return { target, changes: missing, undo, obstacles: [], files: [] };
     },
-    seenMarker: async () => async account => {
-      state.log.push(`seen ${account} while ${await stageOf(scope)}`);
+    seenMarker: async () => async (account, again) => {
+      state.log.push(`seen ${account}${again ? " again" : ""} while ${await stageOf(scope)}`);
       if (account.startsWith("bob")) throw new Error("no such user there");
       return 3;
     },
