@@ -80,6 +80,5 @@ const ESCAPED: Readonly<Record<string, string>> = { 0: "\0", 1: "\u0001", t: "\t
 
 /** Source: Dovecot src/lib/strescape.c (str_tabunescape). */
 function unescaped(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what Dovecot escapes with
   return text.replace(/\u0001(.)/gu, (_, letter: string) => ESCAPED[letter] ?? letter);
 }
