@@ -6,7 +6,7 @@
  * Source: doveadm(1), doveadm-search-query(7), doveadm-mailbox(1), doveadm-flags(1) (-u user/mask).
  */
 import { MairustError } from "../core/errors.ts";
-import { inboxNamespace } from "./dovecot-conf.ts";
+import { blocksOf, inboxNamespace } from "./dovecot-conf.ts";
 import { type DovecotFacts, dovecotArgs } from "./dovecot-read.ts";
 import { runCommand } from "./run-command.ts";
 
@@ -39,17 +39,25 @@ export interface ViewMailbox {
 /** `doveadm -u` takes a name with these for every user that it matches, and nothing makes it take them as they are. */
 const MASK = /[*?]/u;
 
-/** @throws {MairustError} `invalid_argument`: Dovecot would take the name for many */
+/**
+ * @throws {MairustError} `invalid_argument`: Dovecot would take the name for many; `invalid_state`: our lines are not in its configuration,
+ * and it would show its own mail
+ */
 export function storeView(facts: DovecotFacts, account: string): StoreView {
   if (MASK.test(account)) {
     const text = `Dovecot takes "${account}" for the name of many accounts`;
     throw new MairustError("invalid_argument", `Cannot look at mail: ${text}`, { publicText: text });
   }
+  const ours = blocksOf(facts.settings, "namespace").find(({ title }) => title === "mairust_inbox");
+  if (!/^imapc:.*:INDEXPVT=/u.test(ours?.settings.get("location") ?? "")) {
+    const text = 'Dovecot has no namespace "mairust_inbox" of setup';
+    throw new MairustError("invalid_state", `Cannot look at mail: ${text}`, { publicText: text });
+  }
   const inbox = inboxNamespace(facts.settings)?.title ?? "inbox";
-  const ours = ["-o", `namespace/${inbox}/disabled=yes`, "-o", "namespace/mairust_inbox/disabled=no"];
+  const shown = ["-o", `namespace/${inbox}/disabled=yes`, "-o", "namespace/mairust_inbox/disabled=no"];
   return (command, args, options = []) =>
     runCommand("doveadm", [
-      ...[...dovecotArgs(facts.namedFile), ...ours, ...options],
+      ...[...dovecotArgs(facts.namedFile), ...shown, ...options],
       ...[...command, "-u", account, ...args],
     ]);
 }

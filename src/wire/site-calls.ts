@@ -113,6 +113,20 @@ export interface AppliedPlan {
  */
 export type MarkSeen = (account: string, again: boolean) => Promise<number>;
 
+/** Messages of one mailbox that its user has read in stage `store`, and that the sidecar does not know as read. */
+export interface ReadThere {
+  /** As the sidecar names it, where it is the sidecar's. */
+  readonly mailbox: string;
+  readonly uid_validity: number;
+  readonly uids: readonly number[];
+}
+
+/**
+ * What an account has read in stage `store`.
+ * @throws {MairustError} as {@link MarkSeen}
+ */
+export type FindRead = (account: string) => AsyncIterable<ReadThere>;
+
 export interface SiteEngines {
   inspect(config: Config, places: SitePlaces, service?: SiteService): Promise<SiteReport>;
   /** @throws {MairustError} `invalid_argument` the scope is no domain and no address */
@@ -128,4 +142,6 @@ export interface SiteEngines {
   undo(config: Config, places: SitePlaces, target: SiteTarget, backupDir: string): Promise<AppliedPlan>;
   /** For accounts whose lines are in place. @returns undefined: Dovecot is not on this host */
   seenMarker(places: SitePlaces): Promise<MarkSeen | undefined>;
+  /** For accounts whose lines were in place. @returns undefined: Dovecot is not on this host */
+  readFinder(places: SitePlaces): Promise<FindRead | undefined>;
 }

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MairustError } from "../../../src/core/errors.ts";
 import { parseDoveconf } from "../../../src/site/dovecot-conf.ts";
+import type { DovecotFacts } from "../../../src/site/dovecot-read.ts";
+import { readThere } from "../../../src/site/read-there.ts";
 import { markSeen } from "../../../src/site/seen.ts";
 import { markedOf, markedText } from "../../../src/site/seen-record.ts";
 import { type SeenPiece, searchSeen, seenOf, seenPieces, uidSets } from "../../../src/site/seen-search.ts";
@@ -40,14 +42,25 @@ test("what doveadm found is sorted by mailbox; other lines say nothing, nor does
   ]);
 });
 
-test("an account whose name Dovecot takes for many is refused: nobody else's mail is marked", async () => {
-  const settings = parseDoveconf("");
+function dovecot(conf: string): DovecotFacts {
   const texts = { version: "2.3.19.1", configFile: "/none", namedFile: "/none", ourDir: "/none", main: "" };
-  const facts = { ...texts, settings, imapPlugins: [], imapCapability: "", imapcPassword: undefined };
+  const facts = { ...texts, imapPlugins: [], imapCapability: "", imapcPassword: undefined, ours: new Map() };
+  return { ...facts, settings: parseDoveconf(conf) };
+}
+
+test("an account whose name Dovecot takes for many is refused: nobody else's mail is marked", async () => {
   for (const account of ["*@a.test", "tar?@a.test"])
-    await assert.rejects(markSeen({ ...facts, ours: new Map() }, account, false), {
-      code: "invalid_argument",
+    await assert.rejects(markSeen(dovecot(""), account, false), { code: "invalid_argument" });
+});
+
+test("where our lines are not in Dovecot's configuration its own mail is neither marked nor looked at", async () => {
+  const text = "namespace mairust_inbox {\nlocation = maildir:~/Maildir\n}\n";
+  for (const conf of ["", text]) {
+    await assert.rejects(markSeen(dovecot(conf), "taro@a.test", false), { code: "invalid_state" });
+    await assert.rejects(readThere(dovecot(conf), "taro@a.test").next(), {
+      message: /no namespace "mairust_inbox"/u,
     });
+  }
 });
 
 test("no set is longer than a command line takes, and no message is left out", () => {
