@@ -25,7 +25,7 @@ export function mailLogin(
 ): ImapLogin {
   const { host, port, secure, user } = readImapUrl(options.url, "--imap");
   if (options.passwordFile === undefined) throw usageError("--imap takes its password from --password-file");
-  const mailbox = user === "" ? address : decodeURIComponent(user);
+  const mailbox = user === "" ? address : user;
   return {
     host,
     port,

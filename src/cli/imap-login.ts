@@ -32,7 +32,7 @@ export interface ImapUrl {
   readonly host: string;
   readonly port: number;
   readonly secure: boolean;
-  /** Whose mail it names, percent-encoded; "" nobody's. */
+  /** Whose mail it names; "" nobody's. */
   readonly user: string;
 }
 
@@ -48,8 +48,19 @@ export function readImapUrl(text: string, name: string): ImapUrl {
     host: url.hostname.replace(/^\[|\]$/gu, ""),
     port: url.port === "" ? (secure ? IMAPS_PORT : IMAP_PORT) : Number(url.port),
     secure,
-    user: url.username,
+    user: decoded(url.username, text, name),
   };
+}
+
+/** What is no letter of a URL is written as "%" and two hexadecimal digits of its UTF-8. */
+function decoded(user: string, text: string, name: string): string {
+  try {
+    return decodeURIComponent(user);
+  } catch {
+    throw usageError(
+      `${name}: the user in "${printable(text)}" has a "%" that is no octet of UTF-8; write % as %25 and @ as %40`,
+    );
+  }
 }
 
 /** Whose mail the URL names. */
@@ -67,7 +78,7 @@ export function loginAt(
   parts: LoginParts = {},
 ): ImapLogin {
   const { host, port, secure, user } = readImapUrl(text, name);
-  const mailbox = parts.user ?? (user === "" ? account : decodeURIComponent(user));
+  const mailbox = parts.user ?? (user === "" ? account : user);
   const hasOwn = parts.passwordFile !== undefined || parts.tokenFile !== undefined;
   // A password of its own is the account's, unless the file names a master user as well.
   const master = parts.masterUser ?? (hasOwn ? undefined : options.text("masterUser"));

@@ -117,6 +117,12 @@ class SharedProgress {
   }
 }
 
+/** Of one account: what failed is not mended by running it again, and comes first. */
+export function exitOfTransfer(failed: number, changed: boolean): ExitCode {
+  if (failed > 0) return EXIT.failed;
+  return changed ? EXIT.changed : EXIT.ok;
+}
+
 /** The worst: failed before changed before done. */
 export function exitCodeOfAll(codes: readonly ExitCode[]): ExitCode {
   if (codes.every(code => code === EXIT.ok)) return EXIT.ok;

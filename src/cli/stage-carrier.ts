@@ -14,6 +14,7 @@ import { usageError } from "./exit-codes.ts";
 import { loginAt, loginHere } from "./imap-login.ts";
 import type { Progress } from "./progress.ts";
 import type { Carrier, Pass } from "./stage-carry.ts";
+import type { TakeRead } from "./stage-read.ts";
 import { exportCalls, recordVerification } from "./transfer-client.ts";
 
 const AGAINST = "--against";
@@ -25,12 +26,14 @@ export function carrierOf(
   against: string,
   engines: Pick<TransferEngines, "exportImap" | "verify">,
   progress: Progress,
+  read: TakeRead,
 ): Carrier {
   const { options } = context;
   const maps = mappings(options.texts("map"));
   const stepsOf = (account: string) => (step: Parameters<Progress["step"]>[0]) =>
     progress.step({ ...step, mailbox: `${account} ${step.mailbox}` });
   return {
+    read,
     async pass(account, expunge) {
       const calls = await callsUpToNow(exportCalls(client), account);
       const report = await engines.exportImap({

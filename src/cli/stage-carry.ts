@@ -10,7 +10,7 @@
  *
  * The passes go to the mailboxes that Dovecot keeps for itself, while clients still read the sidecar's: a login by a master user has
  * them (dovecot/README.md). Everything may be run again at any time: what was carried is known by the service and by its bytes.
- * What a user read while Dovecot showed the sidecar's mail is in Dovecot's private index and not here: README, "Stages".
+ * What a user read while Dovecot showed the sidecar's mail is in Dovecot's private record: it is taken from there first (`stage-read.ts`).
  */
 import { sleep } from "../platform/deadline.ts";
 import type { VerifyResult } from "../wire/api/transfer.ts";
@@ -34,6 +34,8 @@ export interface Pass {
 
 /** The engines, bound to both servers. */
 export interface Carrier {
+  /** What users have read in `store` is read here too. @returns messages; never rejects */
+  read(account: string): Promise<number>;
   /** @param expunge  what an earlier pass brought there and is no longer here goes there too: moved mail is not there twice */
   pass(account: string, expunge: boolean): Promise<Pass>;
   /** Compares, and records the result at the service. */
@@ -42,6 +44,8 @@ export interface Carrier {
 
 export interface AccountCarried {
   readonly account: string;
+  /** Messages that its user had read in `store`. */
+  readonly read: number;
   readonly passes: number;
   readonly copied: number;
   readonly flags_updated: number;
@@ -64,7 +68,7 @@ export interface AccountCarried {
  */
 export function carryBack(carrier: Carrier, accounts: readonly string[]): Promise<readonly AccountCarried[]> {
   return eachOf(accounts, async account => {
-    let carried = nothing(account);
+    let carried = { ...nothing(account), read: await carrier.read(account) };
     do carried = add(carried, await carrier.pass(account, true));
     while (carried.isMoving && carried.passes < MAX_PASSES);
     return compared(carried, await carrier.verify(account));
@@ -94,7 +98,9 @@ export async function carryRest(
   return eachOf(first, async before => {
     let carried: AccountCarried = before;
     for (let round = 0; ; round += 1) {
-      const next = add(carried, await carrier.pass(before.account, false));
+      // Clients read here until the servers change.
+      const read = carried.read + (await carrier.read(before.account));
+      const next = add({ ...carried, read }, await carrier.pass(before.account, false));
       carried = compared(next, await carrier.verify(before.account));
       if (isDone(carried) || round + 1 >= MAX_LAST_ROUNDS) return carried;
       await sleep(BETWEEN_ROUNDS_MS);
@@ -118,6 +124,7 @@ export function together(
     if (first === undefined) return one;
     return {
       ...one,
+      read: first.read + one.read,
       passes: first.passes + one.passes,
       copied: first.copied + one.copied,
       flags_updated: first.flags_updated + one.flags_updated,
@@ -129,7 +136,7 @@ export function together(
 type Running = AccountCarried & { readonly isMoving: boolean };
 
 const nothing = (account: string): Running => ({
-  ...{ account, passes: 0, copied: 0, flags_updated: 0, expunged: 0 },
+  ...{ account, read: 0, passes: 0, copied: 0, flags_updated: 0, expunged: 0 },
   ...{ only_here: 0, only_there: 0, bytes_differ: 0, flags_differ: 0, problems: [], isMoving: true },
 });
 

@@ -7,7 +7,7 @@ import type { AccountBody } from "../wire/api/accounts.ts";
 import { MAX_PAGE_ITEMS } from "../wire/api/codes.ts";
 import type { PageBody } from "../wire/api/common.ts";
 import type { SetStageBody, StageBody, StageSetBody } from "../wire/api/stages.ts";
-import type { SitePlan, StageName } from "../wire/site-calls.ts";
+import type { FindRead, SitePlan, StageName } from "../wire/site-calls.ts";
 import type { Client } from "./client.ts";
 import type { CommandContext } from "./command.ts";
 import { CommandError, EXIT, type ExitCode, usageError } from "./exit-codes.ts";
@@ -23,6 +23,7 @@ import {
   isDone,
   together,
 } from "./stage-carry.ts";
+import { takeRead } from "./stage-read.ts";
 import { markAccountsSeen } from "./stage-seen.ts";
 import { printPlan, refuseObstacles, SiteHalf } from "./stage-site.ts";
 import { type Step, stepOf } from "./stage-steps.ts";
@@ -42,6 +43,7 @@ export interface Moved {
 
 const CARRIED_COLUMNS: readonly Column<AccountCarried>[] = [
   { title: "ACCOUNT", value: a => a.account, min: 20 },
+  { title: "READ", value: a => a.read, right: true },
   { title: "PASSES", value: a => a.passes, right: true },
   { title: "COPIED", value: a => a.copied, right: true },
   { title: "FLAGS", value: a => a.flags_updated, right: true },
@@ -121,7 +123,7 @@ export class StageMove {
   async #tried({ before, step, plan, against }: Ready): Promise<Moved> {
     const { terminal } = this.#context;
     if (plan !== undefined) printPlan(this.#context, plan, `${step.to} needs of Postfix and Dovecot:`);
-    const carrier = against === undefined ? undefined : await this.#carrier(against);
+    const carrier = against === undefined ? undefined : await this.#carrier(against, undefined);
     const passes = await carrier?.run(async () => {
       const all = await this.#accounts(before);
       return eachOf(all, account => carrier.carrier.pass(account, step.leavesStore));
@@ -162,21 +164,25 @@ export class StageMove {
     return { code: EXIT.ok, record: this.#said(step, await this.#post(current, this.#body(), false)) };
   }
 
-  /** While both sides still get each message, and again with each such command. */
+  /** While both sides still get each message, and again, for what came later or failed, with each such command. */
   async #markSeen(before: StageBody, site: SiteHalf | undefined): Promise<void> {
     const { options, terminal } = this.#context;
     const say = (text: string) => terminal.err(text);
     if (options.has("apply") && site !== undefined) {
       const mark = await site.seenMarker();
-      if (mark !== undefined) return markAccountsSeen(mark, await this.#accounts(before), say);
+      if (mark !== undefined) {
+        const accounts = await this.#accounts(before);
+        return markAccountsSeen(mark, accounts, before.stage === "store", say);
+      }
     }
     say("what was read before shows as unread in store: only --apply, where Dovecot is, marks it\n");
   }
 
   /** The stage first, with mail back before and after it, then the servers. */
   async #down(ready: Ready): Promise<Moved> {
-    const { before, step, against } = ready;
-    const carrier = against === undefined ? undefined : await this.#carrier(against);
+    const { before, step, site, against } = ready;
+    const carrier =
+      against === undefined ? undefined : await this.#carrier(against, await this.#findRead(step, site));
     const isFirst = carrier !== undefined && step.leavesStore;
     const { set, carried } = isFirst
       ? await carrier.run(() => this.#carriedThenSet(before, carrier.carrier))
@@ -222,12 +228,24 @@ export class StageMove {
     if (isApplied) await site.apply(plan);
   }
 
-  async #carrier(against: string) {
+  /** With --apply, where Dovecot is: its commands run as root. */
+  async #findRead({ leavesStore }: Step, site: SiteHalf | undefined): Promise<FindRead | undefined> {
+    const { options, terminal } = this.#context;
+    const find = options.has("apply") ? await site?.readFinder() : undefined;
+    if (find === undefined && leavesStore)
+      terminal.err(
+        "what users have read in store is not carried back: only --apply, where Dovecot is, does\n",
+      );
+    return find;
+  }
+
+  async #carrier(against: string, find: FindRead | undefined) {
     const { standalone, terminal, options } = this.#context;
+    const read = takeRead(this.#client, find, text => terminal.err(text));
     const progress = progressOf(terminal, options);
     const connected = { client: this.#client, loaded: this.#loaded };
     const engines = await standalone.transfer();
-    const carrier = carrierOf(this.#context, connected, against, engines, progress);
+    const carrier = carrierOf(this.#context, connected, against, engines, progress, read);
     return { carrier, run: <T>(work: () => Promise<T>) => work().finally(() => progress.end()) };
   }
 

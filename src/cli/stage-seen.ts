@@ -9,15 +9,19 @@ import { printable } from "./text.ts";
 /** Accounts that are named one by one. */
 const SHOWN_ACCOUNTS = 20;
 
-/** @param say  takes lines for people */
+/**
+ * @param again  they are in `store` already
+ * @param say  takes lines for people
+ */
 export async function markAccountsSeen(
   mark: MarkSeen,
   accounts: readonly string[],
+  again: boolean,
   say: (text: string) => void,
 ): Promise<void> {
   const marked = await eachOf(accounts, async account => {
     try {
-      return { messages: await mark(account), problem: undefined };
+      return { messages: await mark(account, again), problem: undefined };
     } catch (error) {
       return {
         messages: 0,

@@ -4,6 +4,7 @@
  */
 import type { LoadedConfig } from "../platform/config/load.ts";
 import type {
+  FindRead,
   MarkSeen,
   SiteEngines,
   SiteFinding,
@@ -41,9 +42,18 @@ export class SiteHalf {
   }
 
   /** @returns undefined: Dovecot is not here, or how it is set up cannot be read, which is said */
-  async seenMarker(): Promise<MarkSeen | undefined> {
+  seenMarker(): Promise<MarkSeen | undefined> {
+    return this.#orSay(() => this.#engines.seenMarker(this.#places));
+  }
+
+  /** @returns as {@link seenMarker} */
+  readFinder(): Promise<FindRead | undefined> {
+    return this.#orSay(() => this.#engines.readFinder(this.#places));
+  }
+
+  async #orSay<T>(work: () => Promise<T>): Promise<T | undefined> {
     try {
-      return await this.#engines.seenMarker(this.#places);
+      return await work();
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.#context.terminal.err(`Dovecot's settings cannot be read: ${printable(reason)}\n`);

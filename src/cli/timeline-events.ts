@@ -43,14 +43,14 @@ const FORMS: Readonly<Record<string, Form>> = {
       ? undefined
       : `to ${shown(server)}${twice === true ? ", perhaps a second time" : ""}${why(reply)}${more(rest)}`,
   held: heldText,
-  released: ({ hold, by, recipients, reply, ...rest }) =>
-    `${hold === undefined ? "" : `hold ${shown(hold)} `}released${byText(by)}${countText(recipients)}${why(reply)}${more(rest)}`,
+  released: ({ hold, by, recipients, reply, sent_copy: copy, ...rest }) =>
+    `${hold === undefined ? "" : `hold ${shown(hold)} `}released${byText(by)}${countText(recipients)}${copyText(copy)}${why(reply)}${more(rest)}`,
   hold_ended: ({ hold, as, by, reason, ...rest }) =>
     `hold ${shown(hold)} ended: ${shown(as)}${byText(by)}${why(reason)}${more(rest)}`,
   queued: ({ outbox, purpose, recipients, sent_copy: copy, ...rest }) =>
     isEmpty(outbox)
       ? undefined
-      : `to be sent${purpose === "send" ? "" : ` (${shown(purpose)})`}${countText(recipients)}${isEmpty(copy) ? "" : `, copy in Sent: ${shown(copy)}`}, as ${shown(outbox)}${more(rest)}`,
+      : `to be sent${purpose === "send" ? "" : ` (${shown(purpose)})`}${countText(recipients)}${copyText(copy)}, as ${shown(outbox)}${more(rest)}`,
   sent: ({ outbox, reply, ...rest }) =>
     isEmpty(outbox) ? undefined : `taken by the mail server: ${shown(reply)}${more(rest)}`,
   // Who did it, and whether a try may have been taken: not that it was not sent.
@@ -232,6 +232,7 @@ function namesText(by: unknown): string {
 
 const byText = (by: unknown) => (isEmpty(by) ? "" : ` by ${shown(by)}`);
 const countText = (recipients: unknown) => (isEmpty(recipients) ? "" : `, ${recipientsText(recipients)}`);
+const copyText = (state: unknown) => (isEmpty(state) ? "" : `, copy in Sent: ${shown(state)}`);
 const recipientsText = (count: unknown) => `${shown(count)} ${count === 1 ? "recipient" : "recipients"}`;
 
 /** The reasons behind a colon. */

@@ -4,7 +4,7 @@
  * through the MTA has both from its own way.
  *
  * What fails how: a key that cannot be read, or no room for what is sent, leaves the mail held. The copy is made after the MTA took the
- * mail, once; without one the mail is released all the same, because it is out.
+ * mail, once; without one the mail is released all the same, because it is out, and its timeline and the answer say so.
  */
 import type { Deadline } from "../core/deadline.ts";
 import { parseMailAddress } from "../core/envelope.ts";
@@ -13,7 +13,7 @@ import type { MessageId } from "../core/ids.ts";
 import type { MimeLimits } from "../core/mime/limits.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { Directory, ResolvedRecipient } from "../core/ports/directory.ts";
-import type { HoldReleases, HoldTaken, SentAs } from "../core/ports/hold-admin.ts";
+import type { HoldReleases, HoldTaken, ReleasedCopy, SentAs } from "../core/ports/hold-admin.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { DkimSigner } from "../core/ports/sender-auth.ts";
 import { within } from "../platform/deadline.ts";
@@ -90,19 +90,25 @@ async function changedMessage({ message }: HoldTaken, received: ReceivedMessage)
   return { ...messageColumns(received, await received.staged.persist()), queueId, mailFrom };
 }
 
-/** Never rejects. */
+/**
+ * Never rejects: the mail is out.
+ * @returns what became of it; undefined: mail that came through the MTA has none from us
+ */
 export async function keepSentCopy(
   { holds, log }: SentParts,
   taken: HoldTaken,
   { copy }: SignedSend,
-): Promise<void> {
-  if (copy === undefined || copy.sender.stage !== "store") return;
+): Promise<ReleasedCopy | undefined> {
+  if (copy === undefined) return isOfSend(taken) ? "gone" : undefined;
+  if (copy.sender.stage !== "store") return "not_applicable";
   const { sender, sent } = copy;
   const fields = { id: taken.message.messageId, hold: taken.record.id, to: sender.account.address };
   try {
     const state = await holds.keepSent(taken, sender.account, sent);
     if (state !== "stored") log.warn("no copy of sent mail kept", { ...fields, reason: state });
+    return state;
   } catch (error) {
     log.warn("no copy of sent mail kept", { ...fields, reason: messageOf(error) });
+    return "failed";
   }
 }

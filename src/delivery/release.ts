@@ -17,6 +17,7 @@ import type {
   HoldTaken,
   RecipientAnswer,
   ReleaseAsked,
+  ReleasedCopy,
   ReleaseResult,
   Releases,
 } from "../core/ports/hold-admin.ts";
@@ -63,7 +64,16 @@ export interface ReleaseOptions extends SentParts {
 interface Done {
   readonly released: readonly RecipientAnswer[];
   readonly kept: readonly RecipientAnswer[];
+  readonly sentCopy: ReleasedCopy | undefined;
 }
+
+/** What the MTA was given. */
+interface Submitted {
+  readonly replies: readonly SmtpReply[];
+  readonly sentCopy: ReleasedCopy | undefined;
+}
+
+const NOTHING: Submitted = { replies: [], sentCopy: undefined };
 
 export function createReleases(options: ReleaseOptions): Releases {
   const engine = new ReleaseEngine(options);
@@ -167,7 +177,7 @@ class ReleaseEngine {
               text: `${target.stage === "store" ? "stored" : `relayed to ${target.domain.relayLmtp}`}, if no further hook objects`,
             },
           ];
-    return { released, kept: [] };
+    return { released, kept: [], sentCopy: undefined };
   }
 
   #chain(taken: HoldTaken): ReleaseChain {
@@ -185,7 +195,7 @@ class ReleaseEngine {
       // For another account than its own it is held as before: that account's hooks say nothing about the others.
       const isOwn = taken.accountId === target.account.id;
       await this.#keep(taken, taken.record.recipients, why, isOwn ? decided : undefined, chain.events);
-      return { released: [], kept: [{ recipient: address, text: why }] };
+      return { released: [], kept: [{ recipient: address, text: why }], sentCopy: undefined };
     }
     const entry = {
       target: releaseTarget(taken, target, decided.decision, hostname, now()),
@@ -199,11 +209,12 @@ class ReleaseEngine {
     if (text !== undefined && (target.stage !== "mirror" || target.account.id === NO_ACCOUNT)) {
       await this.#end(taken, by, [...chain.events, event]);
       await tell();
-      return { released: [{ recipient: address, text }], kept: [] };
+      return { released: [{ recipient: address, text }], kept: [], sentCopy: undefined };
     }
     const place = await holds.store(taken, entry, by, [...chain.events, event]);
     await tell();
-    return { released: [{ recipient: address, text: `${place.mailbox}/${place.uid}` }], kept: [] };
+    const stored = { recipient: address, text: `${place.mailbox}/${place.uid}` };
+    return { released: [stored], kept: [], sentCopy: undefined };
   }
 
   /** @returns the next hop's reply; undefined: it is stored here */
@@ -222,7 +233,7 @@ class ReleaseEngine {
     const chain = this.#chain(taken);
     const decided = await withDeadline(HOOKS_MS, deadline => chain.forRecipients(deadline));
     const ready = decided.filter(one => one.decision.action === "deliver");
-    const replies = ready.length === 0 ? [] : await this.#send(taken, ready, chain.events);
+    const { replies, sentCopy } = ready.length === 0 ? NOTHING : await this.#send(taken, ready, chain.events);
     const answers = ready.map(({ recipient }, i) => ({ recipient, ...(replies[i] ?? NO_REPLY) }));
     const refused = answers.filter(one => !one.taken);
     const objected = decided.filter(one => one.decision.action !== "deliver");
@@ -231,24 +242,26 @@ class ReleaseEngine {
       ...refused.map(({ recipient, text }) => ({ recipient, text })),
     ];
     const released = answers.filter(one => one.taken);
-    const events = [...chain.events, ...this.#releasedEvents(taken, by, released)];
+    const events = [...chain.events, ...this.#releasedEvents(taken, by, released, sentCopy)];
     if (kept.length === 0) await this.#end(taken, by, events);
     else {
       const remaining = kept.map(({ recipient }) => recipient);
       const holder = refused.length === 0 ? firstHolder(objected) : undefined;
       await this.#keep(taken, remaining, kept[0]?.text ?? "", holder, events);
     }
-    return { released: released.map(answerOf), kept: kept.map(answerOf) };
+    return { released: released.map(answerOf), kept: kept.map(answerOf), sentCopy };
   }
 
   #releasedEvents(
     taken: HoldTaken,
     by: string,
     released: readonly { readonly text: string }[],
+    sentCopy: ReleasedCopy | undefined,
   ): readonly TimelineEvent[] {
     const [first] = released;
     if (first === undefined) return [];
-    const data = { hold: taken.record.id, by, recipients: released.length, reply: first.text };
+    const copy = sentCopy === undefined ? {} : { sent_copy: sentCopy };
+    const data = { hold: taken.record.id, by, recipients: released.length, reply: first.text, ...copy };
     return [{ at: this.#options.now(), kind: "released", data }];
   }
 
@@ -265,7 +278,7 @@ class ReleaseEngine {
     taken: HoldTaken,
     ready: readonly DecidedRecipient[],
     events: TimelineEvent[],
-  ): Promise<readonly SmtpReply[]> {
+  ): Promise<Submitted> {
     const { holds, hostname, server } = this.#options;
     const verdicts = ready.map(({ recipient, decision }) => ({
       recipient: recipient.address.raw,
@@ -287,8 +300,8 @@ class ReleaseEngine {
           content: sent.content,
         };
         const replies = await submitBySmtp({ server: server(), hostname }, submitted, deadline);
-        if (replies.some(reply => reply.taken)) await keepSentCopy(this.#options, taken, sent);
-        return replies;
+        const isOut = replies.some(reply => reply.taken);
+        return { replies, sentCopy: isOut ? await keepSentCopy(this.#options, taken, sent) : undefined };
       } finally {
         await sent.discard();
       }

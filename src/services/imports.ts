@@ -103,6 +103,24 @@ export async function compareImport(
   return ports.imports.compare(account.id, asked.mailbox, asked.importId, asked.messages, dryRun);
 }
 
+/**
+ * What its user has read elsewhere is read here too.
+ * @returns how many messages that changed
+ * @throws {MairustError} `unknown_account`, `not_found`, `invalid_state`: the mailbox has another UIDVALIDITY
+ */
+export async function addSeen(
+  ports: ServicePorts,
+  asked: {
+    readonly account: string;
+    readonly mailbox: string;
+    readonly uidValidity: number;
+    readonly uids: readonly number[];
+  },
+): Promise<number> {
+  const { id } = await accountOf(ports, asked.account);
+  return ports.imports.addSeen(id, asked.mailbox, asked.uidValidity, asked.uids);
+}
+
 /** @throws {MairustError} `unknown_account`, `not_found` */
 export async function closeImportMailbox(
   ports: ServicePorts,

@@ -26,6 +26,7 @@ import { type DovecotFacts, readDovecot } from "./dovecot-read.ts";
 import { readText } from "./files.ts";
 import { type PartPlan, planPostfix, planPostfixUndo } from "./postfix-plan.ts";
 import { type PostfixFacts, readPostfix } from "./postfix-read.ts";
+import { readThere } from "./read-there.ts";
 import { markSeen } from "./seen.ts";
 import { observedOf, routeFor, scopesOf } from "./transport-table.ts";
 
@@ -63,9 +64,13 @@ export function siteEngines(tools: CheckTools): SiteEngines {
     apply: (_config, places, plan, backupDir) => applyPlan(places, plan, backupDir),
     undo: async (config, places, target, backupDir) =>
       applyPlan(places, await planUndo(config, places, target), backupDir),
+    async readFinder(places) {
+      const facts = await readDovecot(places.dovecotConfig);
+      return facts === undefined ? undefined : account => readThere(facts, account);
+    },
     async seenMarker(places) {
       const facts = await readDovecot(places.dovecotConfig);
-      return facts === undefined ? undefined : account => markSeen(facts, account);
+      return facts === undefined ? undefined : (account, again) => markSeen(facts, account, again);
     },
   };
 }

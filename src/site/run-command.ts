@@ -19,7 +19,10 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-/** @returns undefined when there is no such program. @throws {MairustError} `deadline` it did not end in time */
+/**
+ * @returns undefined when there is no such program
+ * @throws {MairustError} `deadline` it did not end in time; `too_many` it says more than is kept
+ */
 export function tryCommand(
   file: string,
   args: readonly string[],
@@ -37,6 +40,10 @@ export function tryCommand(
       if (error?.code === "ENOENT") resolve(undefined);
       else if (deadline.signal.aborted)
         reject(new MairustError("deadline", `Cannot run "${file}": no end after ${COMMAND_MS} ms`));
+      else if (error?.code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER")
+        reject(
+          new MairustError("too_many", `Cannot run "${file}": it says more than ${OUTPUT_BYTES} octets`),
+        );
       else if (error !== null && typeof error.code !== "number")
         reject(new MairustError("invalid_state", `Cannot run "${file}": ${error.message}`, { cause: error }));
       else resolve({ code: Number(error?.code ?? 0), stdout, stderr });
@@ -45,7 +52,10 @@ export function tryCommand(
   });
 }
 
-/** @returns standard output. @throws {MairustError} `not_found` it is not installed; `invalid_state` it failed */
+/**
+ * @returns standard output
+ * @throws {MairustError} `not_found` it is not installed; `invalid_state` it failed; `deadline`, `too_many` as {@link tryCommand}
+ */
 export async function runCommand(
   file: string,
   args: readonly string[],

@@ -50,12 +50,14 @@ export function createJobAdmin({ db, onChange, onCanceled }: JobAdminOptions): J
       return job;
     },
     async retry(id) {
-      // A mail that has ended is told of already, by a notice or its record: its job would find nothing to do.
+      // A mail that has ended is told of already, by a notice or its record: its job would find nothing to do. One that is being ended
+      // right now is waited for ("for share"), so that nobody is told of a try that never comes.
       const rows = await db.run`
+        with mail as (select id from outbox where job_id = ${id} and state = 'queued' for share)
         update jobs j set state = 'queued', run_at = now(), attempts = 0, progress = 0, finished_at = null, cancel_requested = false,
           cancel_by = null
         where j.id = ${id} and j.state in ('failed', 'canceled')
-          and (j.kind <> ${SEND_MAIL_JOB} or exists (select from outbox o where o.job_id = j.id and o.state = 'queued'))`;
+          and (j.kind <> ${SEND_MAIL_JOB} or exists (select from mail))`;
       const job = await get(db, id);
       if (rows === 0) throw notRetried(job);
       onChange();

@@ -67,7 +67,9 @@ export function createHoldReleases({ db, changes, confirmBlob }: ReleaseStoreOpt
         await dropMessages(tx, [taken.record.messageId]);
       }),
     async keepSent(taken, account, sent) {
-      const attempt = () => db.begin(tx => keepSent(tx, taken, account, sent));
+      // Who releases waits for it: an account that somebody holds for long gets none.
+      const options = { lockTimeoutMs: LOCK_MS };
+      const attempt = () => db.begin(tx => keepSent(tx, taken, account, sent), options);
       const copied = await withRevival(db, confirmBlob, [sent.message.blob.digest], attempt, false);
       if (copied.mailboxId !== undefined) changes.publish([copied.mailboxId]);
       return copied.state ?? "gone";

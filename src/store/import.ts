@@ -12,6 +12,7 @@ import type {
   SourceFolder,
   SourceUids,
 } from "../core/ports/transfer.ts";
+import { addSeen } from "./add-seen.ts";
 import { type ConfirmBlob, withRevival } from "./blob-revive.ts";
 import type { MailboxChanges } from "./changes.ts";
 import { type Db, jsonText, pgText, type Queryable, sql, type Tx } from "./db.ts";
@@ -47,6 +48,11 @@ export function createImportStore({ db, changes, confirmBlob, onCommit }: Import
       const { results, changed } = await compareMessages(db, account, mailbox, importId, messages, dryRun);
       if (changed !== undefined) changes.publish([changed]);
       return results;
+    },
+    async addSeen(account, mailbox, uidValidity, uids) {
+      const { id, changed } = await db.begin(tx => addSeen(tx, account, mailbox, uidValidity, uids));
+      if (changed > 0) changes.publish([mailboxId(id)]);
+      return changed;
     },
     candidates: (account, mailbox, messages) => findCandidates(db, account, mailbox, messages),
     async add(account, mailbox, importId, keep, messages) {

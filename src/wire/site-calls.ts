@@ -107,10 +107,25 @@ export interface AppliedPlan {
 
 /**
  * Make Dovecot show as read, in stage `store`, what the sidecar knows as read of an account.
+ * @param again  it is in `store` already: what was marked when it came there is left as its user has it now
  * @returns how many messages that are
  * @throws {MairustError} `invalid_argument` Dovecot cannot tell the account's name from others; `invalid_state` it refused; `deadline`
  */
-export type MarkSeen = (account: string) => Promise<number>;
+export type MarkSeen = (account: string, again: boolean) => Promise<number>;
+
+/** Messages of one mailbox that its user has read in stage `store`, and that the sidecar does not know as read. */
+export interface ReadThere {
+  /** As the sidecar names it, where it is the sidecar's. */
+  readonly mailbox: string;
+  readonly uid_validity: number;
+  readonly uids: readonly number[];
+}
+
+/**
+ * What an account has read in stage `store`.
+ * @throws {MairustError} as {@link MarkSeen}
+ */
+export type FindRead = (account: string) => AsyncIterable<ReadThere>;
 
 export interface SiteEngines {
   inspect(config: Config, places: SitePlaces, service?: SiteService): Promise<SiteReport>;
@@ -127,4 +142,6 @@ export interface SiteEngines {
   undo(config: Config, places: SitePlaces, target: SiteTarget, backupDir: string): Promise<AppliedPlan>;
   /** For accounts whose lines are in place. @returns undefined: Dovecot is not on this host */
   seenMarker(places: SitePlaces): Promise<MarkSeen | undefined>;
+  /** For accounts whose lines were in place. @returns undefined: Dovecot is not on this host */
+  readFinder(places: SitePlaces): Promise<FindRead | undefined>;
 }

@@ -26,6 +26,8 @@ let load: SmtpLoad;
 let readers: readonly MailReader[] = [];
 let configuration = "";
 let probes = 0;
+/** Of a message that everybody has read there, and that only the sidecar had. */
+let readInStore = "";
 let isOver = false;
 
 before(async () => {
@@ -94,13 +96,16 @@ async function drained(): Promise<void> {
 /** One message to everybody from now on. @returns how the first account's user sees it */
 async function probe(): Promise<SeenMessage> {
   probes += 1;
-  const id = await load.send(`probe-${probes}`, ACCOUNTS);
+  return arrived(ACCOUNTS[0] ?? "", await load.send(`probe-${probes}`, ACCOUNTS));
+}
+
+/** @returns how the account's user sees it */
+async function arrived(address: string, id: string): Promise<SeenMessage> {
   const end = deadlineAfter(WAIT_MS);
   try {
     for (;;) {
-      const found = (await at(site.user(ACCOUNTS[0] ?? ""), "INBOX").catch(() => [])).find(
-        one => one.id === id,
-      );
+      const inbox = await at(site.user(address), "INBOX").catch(() => []);
+      const found = inbox.find(one => one.id === id);
       if (found !== undefined) return found;
       await sleep(100, end.signal);
     }
@@ -190,10 +195,50 @@ step(
   },
 );
 
+step("store again: what a user has set to unread meanwhile stays so", async () => {
+  const user = site.user(ACCOUNTS[0] ?? "");
+  await withImap(site.dovecot.imapPort, user, async client => {
+    await client.mailboxOpen(FOLDER);
+    await client.messageFlagsRemove("1", ["\\Seen"]);
+  });
+  const isSeen = async () => (await at(user, FOLDER)).map(({ flags }) => flags.includes("\\Seen"));
+  assert.deepEqual(await isSeen(), [false, true, false, false]);
+  assert.match(await stageSet("store"), /0 messages of 3 accounts are marked as read/u);
+  assert.deepEqual(await isSeen(), [false, true, false, false]);
+});
+
+step("store: users read mail there", async () => {
+  readInStore = (await probe()).id;
+  for (const address of ACCOUNTS) {
+    const { uid } = await arrived(address, readInStore);
+    await withImap(site.dovecot.imapPort, site.user(address), async client => {
+      for (const [folder, range, options] of [
+        [FOLDER, "3", {}],
+        ["INBOX", String(uid), { uid: true }],
+      ] as const) {
+        const box = await client.mailboxOpen(folder);
+        // Dovecot says that the sidecar keeps no flags; clients store this one all the same, and Dovecot keeps it.
+        box.permanentFlags?.add("\\Seen");
+        assert.ok(await client.messageFlagsAdd(range, ["\\Seen"], options));
+      }
+    });
+  }
+});
+
 step("back to mirror: what only the sidecar has goes to Dovecot, then clients read there again", async () => {
   const against = ["--against", site.imapUrl, ...site.login];
   const args = ["stage", "set", DOMAIN, "mirror", "--apply", "--yes", ...site.places, ...against];
   await untilEqual(2, ...args);
+  for (const address of ACCOUNTS) {
+    const inbox = await at(site.user(address), "INBOX");
+    const read = inbox.filter(({ flags }) => flags.includes("\\Seen")).map(({ id }) => id);
+    assert.ok(read.includes(readInStore), "what was read in store");
+    assert.ok(read.length < inbox.length, "and nothing else");
+    assert.deepEqual(
+      (await at(site.user(address), FOLDER)).map(({ flags }) => flags),
+      flagsOfOld(["\\Seen"]),
+    );
+  }
   const one = await probe();
   assert.ok((await inDovecot(one)) && (await inSidecar(one)));
   await everybodyReads();
@@ -232,7 +277,7 @@ step(
       const folder = await at(site.master(address), FOLDER);
       assert.deepEqual(
         folder.map(({ flags }) => flags),
-        flagsOfOld(),
+        flagsOfOld(["\\Seen"]),
         "flags of old mail",
       );
       const found = new Map<string, number>();
@@ -256,7 +301,7 @@ step(
   },
 );
 
-/** Of the messages in the folder: the first two of four had flags. */
-function flagsOfOld(): readonly (readonly string[])[] {
-  return [OLD_FLAGS, OLD_FLAGS, [], []];
+/** Of the messages in the folder: the first two of four had flags. @param third  what users did to the third in store */
+function flagsOfOld(third: readonly string[] = []): readonly (readonly string[])[] {
+  return [OLD_FLAGS, OLD_FLAGS, third, []];
 }

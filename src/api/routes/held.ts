@@ -24,8 +24,9 @@ export function heldRoutesOf(app: App, ports: ServicePorts): void {
       to: request.body?.to,
       dryRun: request.query.dry_run ?? false,
     };
-    const { hold, released, kept } = await releaseHeld(ports, asked, { who: actorOf(request) });
-    return { hold: heldBodyOf(hold), released: [...released], kept: [...kept] };
+    const { hold, released, kept, sentCopy } = await releaseHeld(ports, asked, { who: actorOf(request) });
+    const answers = { released: [...released], kept: [...kept] };
+    return { hold: heldBodyOf(hold), ...answers, sent_copy: sentCopy ?? null };
   });
   app.post(`${BASE}/:id/reject`, { schema: routes.reject }, async request => {
     return heldBodyOf(await rejectHeld(ports, request.params.id, changeBy(request)));

@@ -41,6 +41,15 @@ export function transferRoutesOf(app: App, ports: ServicePorts): void {
       return sendPage(request, reply, page, listedBodyOf);
     },
   );
+  app.post(
+    "/api/v1/accounts/:address/mailboxes/:mailbox/seen",
+    { schema: mailboxMessageRoutes.addSeen },
+    async request => {
+      const { address: account, mailbox } = request.params;
+      const { uid_validity: uidValidity, uids } = request.body;
+      return { changed: await imports.addSeen(ports, { account, mailbox, uidValidity, uids }) };
+    },
+  );
 }
 
 function importRoutesOf(app: App, ports: ServicePorts): void {

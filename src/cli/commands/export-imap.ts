@@ -1,11 +1,11 @@
 /** `mairust export imap`: accounts into another IMAP server. Exit code 1: something failed; 2: mail was expunged meanwhile. */
 import type { ImapExportMailboxReport, ImapExportReport } from "../../wire/transfer-calls.ts";
 import type { CommandContext } from "../command.ts";
-import { EXIT, type ExitCode } from "../exit-codes.ts";
+import type { ExitCode } from "../exit-codes.ts";
 import { type Column, printReport } from "../output.ts";
 import { printable, sizeText } from "../text.ts";
 import { exportCalls } from "../transfer-client.ts";
-import { SHOWN_PROBLEMS } from "./export.ts";
+import { exportExit, SHOWN_PROBLEMS } from "./export.ts";
 import { transferAccounts } from "./imap-accounts.ts";
 
 const MAILBOX_COLUMNS: readonly Column<ImapExportMailboxReport>[] = [
@@ -42,11 +42,6 @@ export async function imap(context: CommandContext): Promise<ExitCode> {
       engines.exportImap({ ...options, expunge, calls: exportCalls(client) }),
     ...{ print, columns: COLUMNS, exitOf: exportExit },
   });
-}
-
-function exportExit(report: ImapExportReport): ExitCode {
-  const failed = sum(report, m => m.failed);
-  return report.changed ? EXIT.changed : failed > 0 ? EXIT.failed : EXIT.ok;
 }
 
 function print({ terminal, format }: CommandContext, report: ImapExportReport, dryRun: boolean): void {

@@ -1,9 +1,10 @@
 /** `mairust export maildir`: an account into a Maildir. Exit code 1: something failed; 2: mail was expunged meanwhile. */
 import type { AccountBody } from "../../wire/api/accounts.ts";
-import type { ExportMailboxReport } from "../../wire/transfer-calls.ts";
+import type { ExportMailboxReport, ExportReport } from "../../wire/transfer-calls.ts";
 import { connect, segment } from "../client.ts";
 import type { CommandContext } from "../command.ts";
-import { EXIT, type ExitCode, usageError } from "../exit-codes.ts";
+import { type ExitCode, usageError } from "../exit-codes.ts";
+import { exitOfTransfer } from "../many-accounts.ts";
 import { requiredArg } from "../numbers.ts";
 import { type Column, printReport } from "../output.ts";
 import { progressOf } from "../progress.ts";
@@ -56,7 +57,14 @@ export async function maildir({
     terminal.err(`  ${printable(`${mailbox}/${uid}: ${reason}`)}\n`);
   for (const note of report.notes) terminal.err(`note: ${printable(note)}\n`);
   if (report.changed) terminal.err("mail was expunged meanwhile: run the same command again\n");
-  return failed > 0 && !report.changed ? EXIT.failed : report.changed ? EXIT.changed : EXIT.ok;
+  return exportExit(report);
+}
+
+export function exportExit({ mailboxes, changed }: Pick<ExportReport, "mailboxes" | "changed">): ExitCode {
+  return exitOfTransfer(
+    mailboxes.reduce((sum, { failed }) => sum + failed, 0),
+    changed,
+  );
 }
 
 /** `UID:GID` in numbers. @throws {CommandError} 64 */

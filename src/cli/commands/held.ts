@@ -108,6 +108,9 @@ export async function release(context: CommandContext): Promise<ExitCode> {
       ...(to === undefined ? {} : { body: { to } }),
       query: { dry_run: isDry },
     });
+    const { sent_copy: copy } = body;
+    const isMissing = copy !== null && copy !== "stored" && copy !== "not_applicable";
+    if (isMissing) context.terminal.err(`${printable(id)}: sent, but without a copy in Sent: ${copy}\n`);
     return [
       ...body.released.map(one => ({ id, outcome: isDry ? "would release" : "released", ...one })),
       ...body.kept.map(one => ({ id, outcome: STAYS, ...one })),

@@ -3,7 +3,8 @@ import type { ImportMailboxReport, ImportReport } from "../../wire/api/transfer.
 import type { FolderMapping } from "../../wire/transfer-calls.ts";
 import { connect } from "../client.ts";
 import type { CommandContext } from "../command.ts";
-import { EXIT, type ExitCode, usageError } from "../exit-codes.ts";
+import { type ExitCode, usageError } from "../exit-codes.ts";
+import { exitOfTransfer } from "../many-accounts.ts";
 import { requiredArg } from "../numbers.ts";
 import { type Column, printReport } from "../output.ts";
 import { progressOf } from "../progress.ts";
@@ -54,8 +55,7 @@ export async function maildir(context: CommandContext): Promise<ExitCode> {
 }
 
 export function importExit(report: ImportReport): ExitCode {
-  if (Object.keys(report.failed).length > 0) return EXIT.failed;
-  return report.changed ? EXIT.changed : EXIT.ok;
+  return exitOfTransfer(Object.keys(report.failed).length, report.changed);
 }
 
 export function choice<T extends string>(text: string, name: string, allowed: readonly T[]): T {

@@ -193,11 +193,16 @@ export interface RecipientAnswer {
   readonly text: string;
 }
 
+/** `failed`: it could not be written just now; with the next part of mail that goes in parts it is tried again. */
+export type ReleasedCopy = SentCopy | "failed";
+
 export interface ReleaseResult {
   /** As it is now; of a dry run as it was before. */
   readonly hold: HeldRecord;
   readonly released: readonly RecipientAnswer[];
   readonly kept: readonly RecipientAnswer[];
+  /** What became of the copy in its sender's mailbox; undefined: none was to be made now. */
+  readonly sentCopy: ReleasedCopy | undefined;
 }
 
 export interface Releases {

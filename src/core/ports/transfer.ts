@@ -125,6 +125,12 @@ export interface ImportStore {
     messages: readonly SourceMessage[],
     dryRun: boolean,
   ): Promise<readonly ComparedMessage[]>;
+  /**
+   * Put `\Seen` on messages that were read elsewhere; what is gone, or has it, stays as it is.
+   * @returns how many got it
+   * @throws {MairustError} `not_found` (mailbox), `invalid_state`: it has another UIDVALIDITY
+   */
+  addSeen(account: AccountId, mailbox: string, uidValidity: number, uids: readonly number[]): Promise<number>;
   /** For each message the entries that may be it and stand for no other message of a source; lowest UID first. */
   candidates(
     account: AccountId,

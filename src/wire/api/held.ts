@@ -1,6 +1,7 @@
 /** REST resource `/api/v1/held`: mail that waits for somebody's decision. */
 import { type Static, Type } from "typebox";
 import { changeQuery, closed, nullable, pageOf, pageQuery, timestamp } from "./common.ts";
+import { SENT_COPIES } from "./send.ts";
 
 export const HELD_STATES = ["held", "releasing", "released", "rejected", "deleted", "expired"] as const;
 
@@ -65,6 +66,12 @@ export const releasedBody = Type.Object(
     hold: heldBody,
     released: Type.Array(answer, { description: "where it is stored, or what the mail server said" }),
     kept: Type.Array(answer, { description: "for whom it stays held, and why" }),
+    sent_copy: nullable(
+      Type.Enum([...SENT_COPIES, "failed"] as const, {
+        description:
+          "the copy in the sender's mailbox Sent, of mail from send; failed: it could not be written; null: none was due",
+      }),
+    ),
   },
   closed,
 );

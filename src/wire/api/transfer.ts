@@ -302,10 +302,23 @@ export const mailboxMessageBody = Type.Object(
 );
 export type MailboxMessageBody = Static<typeof mailboxMessageBody>;
 
+export const addSeenBody = Type.Object(
+  { uid_validity: uid, uids: Type.Array(uid, { minItems: 1, maxItems: MAX_KNOWN_ITEMS }) },
+  closed,
+);
+export type AddSeenBody = Static<typeof addSeenBody>;
+
+export const addedSeenBody = Type.Object(
+  { changed: Type.Integer({ minimum: 0, description: "messages that were not read before" }) },
+  closed,
+);
+export type AddedSeenBody = Static<typeof addedSeenBody>;
+
 export const mailboxMessageRoutes = {
   list: {
     params: mailboxPath,
     querystring: Type.Object(pageQuery, closed),
     response: { 200: pageOf(mailboxMessageBody) },
   },
+  addSeen: { params: mailboxPath, body: addSeenBody, response: { 200: addedSeenBody } },
 } as const;

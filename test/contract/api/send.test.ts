@@ -220,6 +220,34 @@ function workedBy(submit: SendMailOptions["submit"], change: Partial<OutboxWork>
   };
 }
 
+test("a job that is retried while its mail is being ended is refused when the mail has ended", async () => {
+  const { id, job } = await deferred({ to: ["ending@example.org"] });
+  await db.run`
+    update jobs set state = 'canceled', cancel_by = 'hanako', finished_at = now() where id = ${job} and state = 'queued'`;
+  const [holder, watcher] = [await running.database(), await running.database()];
+  const waits = (count: number) =>
+    until(async () => {
+      const [row] = await watcher.query<{ n: number }>`
+        select count(*) as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+      return (row?.n ?? 0) >= count;
+    });
+  // Holds up whoever ends it, in the middle.
+  const [ending, again] = await holder
+    .begin(async tx => {
+      await tx.query`select ord from outbox_recipients where outbox_id = ${id}::uuid for update`;
+      const ended = endAbandonedMails(workedBy(() => Promise.reject(new Error("not sent"))));
+      await waits(1);
+      const retried = running.ask("POST", `/api/v1/jobs/${job}/retry`);
+      await waits(2);
+      return [ended, retried] as const;
+    })
+    .then(both => Promise.all(both));
+  assert.equal(ending, 1);
+  assert.deepEqual([again.status, again.body.code], [409, "invalid_state"]);
+  const { body } = await running.ask("GET", `/api/v1/jobs/${job}`);
+  assert.equal(body.state, "canceled");
+});
+
 test("a mail that is canceled while its end is on the way never counts as surely not sent, in its last run either", async () => {
   const { id, job } = await deferred({ to: ["perhaps@example.org"] });
   const cut = new AbortController();

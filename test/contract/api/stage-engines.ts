@@ -1,7 +1,7 @@
 /** What the command `stage` is given in place of real servers: a Postfix of one line, and a server that mail is carried to. */
 import assert from "node:assert/strict";
 import type { VerifyResult } from "../../../src/wire/api/transfer.ts";
-import type { SiteEngines } from "../../../src/wire/site-calls.ts";
+import type { ReadThere, SiteEngines } from "../../../src/wire/site-calls.ts";
 import type { TransferEngines } from "../../../src/wire/transfer-calls.ts";
 
 type StageOf = (scope: string) => Promise<unknown>;
@@ -19,7 +19,7 @@ export function compared(counts: Partial<VerifyResult["mailboxes"][number]> = {}
 
 /** Servers that lack one line for each stage but the one they are in; `log` has what was done, with the stage at that time. */
 export function servers(scope: string, stageOf: StageOf) {
-  const state = { stage: "", log: [] as string[] };
+  const state = { stage: "", log: [] as string[], read: [] as ReadThere[] };
   const engines: SiteEngines = {
     inspect: () => Promise.reject(new Error("not asked")),
     undo: () => Promise.reject(new Error("not asked")),
@@ -32,11 +32,17 @@ export function servers(scope: string, stageOf: StageOf) {
       const missing = state.stage === target.stage ? [] : changes;
       return { target, changes: missing, undo, obstacles: [], files: [] };
     },
-    seenMarker: async () => async account => {
-      state.log.push(`seen ${account} while ${await stageOf(scope)}`);
+    seenMarker: async () => async (account, again) => {
+      state.log.push(`seen ${account}${again ? " again" : ""} while ${await stageOf(scope)}`);
       if (account.startsWith("bob")) throw new Error("no such user there");
       return 3;
     },
+    readFinder: async () =>
+      async function* (account) {
+        state.log.push(`read ${account} while ${await stageOf(scope)}`);
+        yield* state.read;
+        if (account.startsWith("bob")) throw new Error("no such user there");
+      },
     async apply(_config, _places, plan, backupDir) {
       state.stage = plan.target.stage;
       state.log.push(`apply ${plan.target.stage} while ${await stageOf(scope)}`);

@@ -257,7 +257,8 @@ test("up to store: what was read is marked once the servers are ready; who fails
   state.stage = "mirror";
   const done = await run([...step, "--apply"], standalone);
   assert.equal(done.code, 0, done.err);
-  const while_ = (account: string, stage: string) => `seen ${account}@${name} while ${stage}`;
+  const while_ = (account: string, stage: string, again = "") =>
+    `seen ${account}@${name}${again} while ${stage}`;
   assert.deepEqual(state.log.slice(-3).sort(), [
     "apply store while mirror",
     while_("ann", "mirror"),
@@ -268,7 +269,10 @@ test("up to store: what was read is marked once the servers are ready; who fails
     /3 messages of 1 accounts are marked as read[\s\S]*1 accounts are not[\s\S]*bob@read\.test: no such user/u,
   );
   await run([...step, "--apply"], standalone);
-  assert.ok(state.log.includes(while_("bob", "store")), "the same command again");
+  assert.ok(
+    state.log.includes(while_("bob", "store", " again")),
+    "what it marked before is not marked again",
+  );
 });
 
 test("a next hop that is given is known before mail comes by the new routes", async () => {
@@ -304,11 +308,11 @@ test("down from store: mail goes back until nothing is new, the stage turns, the
   assert.match((await run([...set2, "--sidecar-only"])).err, /--against is missing/u);
   assert.match((await run([...set2, "--sidecar-only", ...against])).err, /--master-user is missing/u);
   const site = servers(name, stageOf);
+  const path = "/api/v1/accounts/ann%40back.test/mailboxes/INBOX";
   const carrying = engines(name, stageOf, async n => {
     if (n > 0) return {};
-    const path = "/api/v1/accounts/ann%40back.test/mailboxes/INBOX/messages";
     assert.equal(
-      (await ask("POST", path, { message: Buffer.from("Subject: late\r\n\r\nx\r\n") })).status,
+      (await ask("POST", `${path}/messages`, { message: Buffer.from("Subject: late\r\n\r\nx\r\n") })).status,
       201,
     );
     return { copied: 3 };
@@ -325,7 +329,13 @@ test("down from store: mail goes back until nothing is new, the stage turns, the
     "verify ann@back.test in mirror",
   ]);
   assert.deepEqual(carrying.seen, [0, 1, 1, 1], "what comes while a pass runs is the next one's");
-  assert.deepEqual(site.state.log, ["plan mirror", "plan mirror", "apply mirror while mirror"]);
+  assert.deepEqual(site.state.log, [
+    "plan mirror",
+    "read ann@back.test while store",
+    "read ann@back.test while mirror",
+    "plan mirror",
+    "apply mirror while mirror",
+  ]);
   const { stage, carried } = JSON.parse(done.out);
   assert.deepEqual([stage, carried.length, carried[0].copied, carried[0].passes], ["mirror", 1, 3, 4]);
   assert.match(done.err, /waiting \d+ s for mail that was accepted before/u);
@@ -346,9 +356,46 @@ test("down from store: what cannot be carried back keeps the stage where it is, 
   assert.deepEqual([tried.code, failing.log], [0, ["pass ann@stuck.test by admin in store expunging dry"]]);
   const refused = await run([...args, ...login, "--yes"], failing.standalone);
   assert.equal(refused.code, 1);
+  assert.match(refused.err, /what users have read in store is not carried back: only --apply/u);
   assert.match(
     refused.err,
     /1 messages could not be carried back; the stage is as it was:\n {2}ann@stuck\.test: INBOX\/1: too large/u,
   );
   assert.equal((await shown(name)).stage, "store");
+});
+
+test("down from store: what was read there in Dovecot is read here before it is carried back; who fails is named", async () => {
+  const name = await domain("unread.test", "store", ["ann", "bob"]);
+  const inbox = "/api/v1/accounts/ann%40unread.test/mailboxes/INBOX";
+  for (const subject of ["one", "two", "three"]) {
+    const message = Buffer.from(`Subject: ${subject}\r\n\r\nx\r\n`);
+    assert.equal((await ask("POST", `${inbox}/messages`, { message })).status, 201);
+  }
+  const mailboxes = await ask("GET", "/api/v1/accounts/ann%40unread.test/mailboxes");
+  const { uid_validity: validity } = (mailboxes.body.items as { name: string; uid_validity: number }[]).find(
+    one => one.name === "INBOX",
+  ) ?? { uid_validity: 0 };
+  const flags = async () => {
+    const { body } = await ask("GET", `${inbox}/messages`);
+    return (body.items as { flags: string[] }[]).map(one => one.flags.join());
+  };
+  const wrong = await ask("POST", `${inbox}/seen`, { body: { uid_validity: validity + 1, uids: [1] } });
+  assert.deepEqual([wrong.status, await flags()], [409, ["", "", ""]]);
+  const site = servers(name, stageOf);
+  site.state.read = [
+    { mailbox: "INBOX", uid_validity: validity + 1, uids: [1] },
+    { mailbox: "INBOX", uid_validity: validity, uids: [2, 3, 99] },
+    { mailbox: "Public/x", uid_validity: 1, uids: [1] },
+  ];
+  const password = join(running.site.dir, "password");
+  writeFileSync(password, "secret\n");
+  const login = ["--against", "imap://127.0.0.1:9", "--password-file", password, "--master-user", "admin"];
+  const step = ["stage", "set", name, "mirror", "--yes", "-f", "json", ...login];
+  const passes = engines(name, stageOf, async () => ({ failed: 1 }));
+  const done = await run([...step, "--apply"], { ...site.standalone, ...passes.standalone });
+  assert.equal(done.code, 1, "the pass after it fails");
+  assert.deepEqual(await flags(), ["", "\\Seen", "\\Seen"]);
+  assert.match(done.err, /what bob@unread\.test has read in store is not carried back: no such user/u);
+  const again = await ask("POST", `${inbox}/seen`, { body: { uid_validity: validity, uids: [1, 2] } });
+  assert.deepEqual(again.body, { changed: 1 });
 });

@@ -1,6 +1,6 @@
 /** What lies in the sender's Sent folder when mail that was held is let go: what was sent, once. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before, type TestContext, test } from "node:test";
 import { blobDigest, type MessageId, messageId } from "../../../src/core/ids.ts";
 import { DELIVER } from "../../../src/core/merge.ts";
 import type { NewHold } from "../../../src/core/ports/holds.ts";
@@ -79,4 +79,30 @@ test("the copy in Sent is what was sent: with the fields and the text that hooks
   assert.equal((await inSent()).length, copies, "one copy, also when it goes in parts");
   assert.equal(await rig.hasMessage(message.messageId), false, "nobody has what was held any more");
   assert.equal(await rig.hasMessage(copy.id), true);
+});
+
+/** @returns what the answer and the timeline say of the copy */
+async function releasedWithout(t: TestContext, name: string): Promise<readonly unknown[]> {
+  const mta = await startMta(t);
+  const message = await rig.message(`X-N: ${name}\r\n${TEXT}`, { queueId: "", mailFrom: ADDRESS });
+  const held = atMilter(["x@far.test"], { point: "pre_send", authUser: ADDRESS });
+  const [hold] = await rig.holds.hold(message, [held]);
+  const { released, sentCopy } = await rig.releases(undefined, mta.server).release(ask(hold?.heldId ?? ""));
+  assert.deepEqual([released.length, mta.taken.length], [1, 1], "it is out all the same");
+  const events = await rig.db.query<{ copy: string | null }>`
+    select x -> 'data' ->> 'sent_copy' as copy from events, jsonb_array_elements(list) as x
+    where message_id = ${message.messageId}::uuid and x ->> 'kind' = 'released'`;
+  return [sentCopy, ...events.map(({ copy }) => copy)];
+}
+
+test("who gets no copy in Sent reads why in the answer and in the timeline", async t => {
+  assert.deepEqual(await releasedWithout(t, "room"), ["stored", "stored"]);
+  await rig.db.query`update accounts set quota_bytes = 1 where local_part = 'user'`;
+  assert.deepEqual(await releasedWithout(t, "full"), ["over_quota", "over_quota"]);
+  await rig.db.query`update accounts set quota_bytes = null where local_part = 'user'`;
+  const locked = await rig.db.begin(async tx => {
+    await tx.query`select id from accounts where local_part = 'user' for update`;
+    return releasedWithout(t, "locked");
+  });
+  assert.deepEqual(locked, ["failed", "failed"]);
 });

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { exportExit } from "../../../src/cli/commands/export.ts";
+import { importExit } from "../../../src/cli/commands/import.ts";
 import { asCommandError, CommandError, EXIT } from "../../../src/cli/exit-codes.ts";
 import { eachAccount, exitCodeOfAll } from "../../../src/cli/many-accounts.ts";
 import type { TransferProgress } from "../../../src/wire/transfer-calls.ts";
@@ -53,4 +55,19 @@ test("the exit code of all is the worst: failed before changed before done", () 
   assert.equal(exitCodeOfAll([EXIT.ok, EXIT.ok]), 0);
   assert.equal(exitCodeOfAll([EXIT.ok, EXIT.changed]), 2);
   assert.equal(exitCodeOfAll([EXIT.changed, EXIT.notAllowed]), 1);
+});
+
+test("import and export end the same way: what failed comes before what changed meanwhile", () => {
+  const report = { mailboxes: [], skipped: {}, problems: [], notes: [], seconds: 0 };
+  const counts = { found: 3, copied: 1, already: 1, copied_bytes: 1, gone: 0 };
+  for (const [failed, changed, code] of [
+    [0, false, 0],
+    [0, true, 2],
+    [1, false, 1],
+    [1, true, 1],
+  ] as const) {
+    assert.equal(importExit({ ...report, failed: failed > 0 ? { broken: failed } : {}, changed }), code);
+    const mailbox = { ...counts, mailbox: "INBOX", folder: "INBOX", failed };
+    assert.equal(exportExit({ mailboxes: [mailbox], changed }), code);
+  }
 });

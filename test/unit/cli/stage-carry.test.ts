@@ -22,9 +22,14 @@ function result(counts: Partial<VerifyMailbox> = {}): VerifyResult {
 /** Gives the passes and comparisons one after the other, the last of each for ever; `log` has what was asked. */
 function carrier(passes: readonly Partial<Pass>[], compared: readonly Partial<VerifyMailbox>[] = [{}]) {
   const log: string[] = [];
+  const reads: string[] = [];
   const left = { passes: [...passes], compared: [...compared] };
   const next = <T>(all: T[]): T | undefined => (all.length > 1 ? all.shift() : all[0]);
   const made: Carrier = {
+    async read(account) {
+      reads.push(`${account} before ${log.length}`);
+      return 2;
+    },
     async pass(account, expunge) {
       log.push(`${account} ${expunge ? "pass+expunge" : "pass"}`);
       return { ...NOTHING, ...next(left.passes) };
@@ -34,8 +39,21 @@ function carrier(passes: readonly Partial<Pass>[], compared: readonly Partial<Ve
       return result(next(left.compared));
     },
   };
-  return { made, log };
+  return { made, log, reads };
 }
+
+test("what was read in store is taken before the first pass, and before each of the last ones", async () => {
+  const { made, reads } = carrier([{ copied: 1 }, {}], [{}, { extra: 1 }, {}]);
+  const before = await carryBack(made, ["ann"]);
+  assert.deepEqual([reads, before[0]?.read], [["ann before 0"], 2]);
+  const after = await carryRest(made, ["ann"], new Date(0), () => undefined);
+  // Three were before the step; the first pass after it is about what came meanwhile.
+  assert.deepEqual(reads.slice(1), ["ann before 4", "ann before 6"]);
+  assert.deepEqual(
+    together(before, after).map(({ read }) => read),
+    [6],
+  );
+});
 
 test("passes go on until one finds nothing new, then both sides are compared", async () => {
   const { made, log } = carrier([{ copied: 7 }, { flagsUpdated: 2 }, { expunged: 1 }, {}]);

@@ -139,6 +139,11 @@ const CASES: ReadonlyArray<readonly [kind: string, data: Readonly<Record<string,
     { hold: "h1", by: "admin", recipients: 2, reply: "250 ok" },
     "hold h1 released by admin, 2 recipients: 250 ok",
   ],
+  [
+    "released",
+    { hold: "h1", by: "admin", recipients: 1, reply: "250 ok", sent_copy: "over_quota" },
+    "hold h1 released by admin, 1 recipient, copy in Sent: over_quota: 250 ok",
+  ],
   ["hold_ended", { hold: "h1", as: "expired", by: "expiry" }, "hold h1 ended: expired by expiry"],
   [
     "changed",
