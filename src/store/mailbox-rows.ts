@@ -1,9 +1,9 @@
 /** Rows of `mailboxes` as IMAP needs them: listed, one by name, or one with what changed in it, each with one statement. */
 import type { AccountId, MailboxId } from "../core/ids.ts";
 import { mailboxId } from "../core/ids.ts";
+import type { MailboxDelta } from "../core/mailbox-delta.ts";
 import type { MailboxInfo, MailboxListing } from "../core/ports/mailboxes.ts";
 import { type Db, sql } from "./db.ts";
-import type { MailboxDelta } from "./mailbox-snapshot.ts";
 
 interface MailboxRow {
   id: number;
@@ -83,7 +83,7 @@ export async function readState(
            m.messages, m.unseen, m.size_bytes,
       case when m.highest_modseq > ${since}::bigint then (
         select string_agg(e.line, E'\n') from (
-          select uid || ' ' || flags || case when keywords = '{}' then '' else ' ' || array_to_string(keywords, ' ') end as line
+          select uid || ' ' || modseq || ' ' || flags || case when keywords = '{}' then '' else ' ' || array_to_string(keywords, ' ') end as line
           from entries where mailbox_id = m.id and modseq > ${since}::bigint order by uid
         ) e
       ) end as lines,
@@ -96,7 +96,7 @@ export async function readState(
   const delta = {
     uidNext: row.uidnext,
     highestModseq: row.highest_modseq,
-    lines: row.lines ?? "",
+    lines: row.lines === null ? [] : [row.lines],
     expunged: row.expunged === null ? [] : row.expunged.split(",").map(Number),
   };
   return { account: row.account_id, info: infoOf(row), delta };

@@ -1,6 +1,6 @@
 /** The read side of the store, as IMAP needs it; `store/mailboxes.ts` implements it. */
 import type { AccountId, BlobDigest, MailboxId, MessageId } from "../ids.ts";
-import type { FlagSet } from "./store.ts";
+import type { MailboxSnapshot } from "../mailbox-snapshot.ts";
 
 export interface MailboxInfo {
   readonly id: MailboxId;
@@ -15,22 +15,6 @@ export interface MailboxInfo {
   readonly messages: number;
   readonly unseen: number;
   readonly sizeBytes: number;
-}
-
-/**
- * One immutable state of a mailbox, shared by all sessions that saw it. Index i (0-based) is sequence number i + 1.
- */
-export interface MailboxSnapshot {
-  readonly mailboxId: MailboxId;
-  readonly uidValidity: number;
-  readonly uidNext: number;
-  readonly highestModseq: number;
-  /** Ascending. */
-  readonly uids: Uint32Array;
-  /** Index into `flagSets`, one per uid. */
-  readonly flagIds: Uint16Array;
-  /** Interned per mailbox, append-only: an id means the same in every later snapshot. */
-  readonly flagSets: readonly FlagSet[];
 }
 
 /** An opened mailbox: the holder closes it. */

@@ -9,6 +9,7 @@ import type { Authenticator } from "../../core/ports/login.ts";
 import type { MailboxReader } from "../../core/ports/mailboxes.ts";
 import type { ImapLimits } from "./limits.ts";
 import type { Output } from "./output.ts";
+import type { ListenerProfile } from "./profile.ts";
 import type { Selected } from "./view.ts";
 
 export interface ImapConfig {
@@ -48,6 +49,10 @@ export interface SessionContext extends ImapParts {
   readonly peer: string;
   /** Passwords may travel on this connection: TLS, loopback or UNIX socket. */
   readonly secure: boolean;
+  /** Of the listener that took the connection. */
+  readonly profile: ListenerProfile;
+  /** What the client asked for by ENABLE, or by a command that implies it. Never taken back (RFC 5161 §3.1). */
+  readonly enabled: { condstore: boolean; qresync: boolean; rev2: boolean };
   /** Aborts when the connection is gone. */
   readonly gone: AbortSignal;
   account: Account | undefined;

@@ -7,16 +7,17 @@ import type { ImapCommand } from "./command.ts";
 import { type InMailbox, isInMailbox, isLoggedIn, type LoggedIn, type SessionContext } from "./context.ts";
 import { fetch } from "./fetch.ts";
 import { list, lsub, namespace, status, subscribe } from "./list.ts";
+import { announce } from "./news.ts";
 import { NEED_MAILBOX, refuseWrite } from "./read-only.ts";
 import { bad, type Completion, ok, oneLine } from "./reply.ts";
 import { search } from "./search.ts";
 import { select } from "./select.ts";
-import { announce } from "./view.ts";
+import { store } from "./store.ts";
 
 type Of<K extends ImapCommand["kind"]> = Extract<ImapCommand, { kind: K }>;
 type Steering = Of<"LOGOUT" | "LOGIN" | "AUTHENTICATE" | "IDLE">;
 type AnyState = Of<"CAPABILITY" | "NOOP" | "ID">;
-type Selecting = Of<"FETCH" | "SEARCH" | "CLOSE" | "UNSELECT" | "CHECK">;
+type Selecting = Of<"FETCH" | "SEARCH" | "STORE" | "CLOSE" | "UNSELECT" | "CHECK">;
 
 export const LOG_IN_FIRST = bad("Log in first");
 const SELECT_FIRST = bad("Select a mailbox first");
@@ -33,6 +34,7 @@ export async function dispatch(
       return inAnyState(context, command, capabilities);
     case "FETCH":
     case "SEARCH":
+    case "STORE":
     case "CLOSE":
     case "UNSELECT":
     case "CHECK":
@@ -74,7 +76,7 @@ async function loggedIn(
   switch (command.kind) {
     case "SELECT":
     case "EXAMINE":
-      return select(context, { kind: command.kind, mailbox: command.mailbox });
+      return select(context, command);
     case "LIST":
       return list(context, command.request);
     case "LSUB":
@@ -97,10 +99,13 @@ async function loggedIn(
 async function inMailbox(context: InMailbox, command: Selecting): Promise<Completion> {
   switch (command.kind) {
     case "FETCH":
+      await announceFirst(context, command);
+      return fetch(context, command);
     case "SEARCH":
-      // A UID command may announce expunges first (RFC 3501 §7.4.1): what vanished is then not asked for.
-      if (command.uid) await announce(context.selected, context.selected.mailbox.snapshot(), context.output);
-      return command.kind === "FETCH" ? fetch(context, command) : search(context, command, Date.now());
+      await announceFirst(context, command);
+      return search(context, command, Date.now());
+    case "STORE":
+      return store(context, command);
     case "CHECK":
       await context.selected.mailbox.refresh();
       return ok("CHECK completed");
@@ -111,4 +116,9 @@ async function inMailbox(context: InMailbox, command: Selecting): Promise<Comple
     default:
       return assertNever(command);
   }
+}
+
+/** A UID command may announce expunges first (RFC 3501 §7.4.1): what vanished is then not asked for. */
+async function announceFirst(context: InMailbox, command: { readonly uid: boolean }): Promise<void> {
+  if (command.uid) await announce(context);
 }

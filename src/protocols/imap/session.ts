@@ -12,17 +12,19 @@ import { dispatch, LOG_IN_FIRST } from "./dispatch.ts";
 import type { FrameEvent, FrameLimits } from "./framer.ts";
 import { idle } from "./idle.ts";
 import { type Credentials, LoginFailures, login, loginRefusal, receivePlain } from "./login.ts";
+import { announce, holdsNewsBack } from "./news.ts";
 import { ConnectionGone } from "./output.ts";
+import type { ListenerProfile } from "./profile.ts";
 import { refuseWrite } from "./read-only.ts";
 import { bad, type Completion, completionOf, isExpected, no, ok, statusLine } from "./reply.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
-import { announce } from "./view.ts";
 
 export interface SessionOptions {
   readonly parts: ImapParts;
   readonly connection: Connection;
   readonly peer: string;
   readonly secure: boolean;
+  readonly profile: ListenerProfile;
   /** Count a connection to an account; false when it has too many. */
   readonly admit: (account: Account) => boolean;
 }
@@ -65,6 +67,8 @@ export class Session {
       gone: options.connection.gone,
       peer: options.peer,
       secure: options.secure,
+      profile: options.profile,
+      enabled: { condstore: false, qresync: false, rev2: false },
       account: undefined,
       selected: undefined,
       unselect() {
@@ -121,8 +125,7 @@ export class Session {
   }
 
   #capabilities(): string {
-    if (this.#context.account !== undefined) return capabilities("done");
-    return capabilities(this.#context.secure ? "open" : "disabled");
+    return capabilities(this.#context);
   }
 
   /** One event, or one wait. @returns false when the session is over */
@@ -186,7 +189,7 @@ export class Session {
     try {
       const completion = await this.#execute(command);
       if (completion === undefined) return;
-      await this.#announceNews(command);
+      if (!holdsNewsBack(command)) await announce(this.#context);
       this.#complete(tag, name, completion, startedAt);
     } catch (error) {
       if (error instanceof ConnectionGone) {
@@ -268,14 +271,6 @@ export class Session {
     } finally {
       this.#idling = false;
     }
-  }
-
-  async #announceNews(command: ImapCommand): Promise<void> {
-    const { selected, output } = this.#context;
-    const byNumber = (command.kind === "FETCH" || command.kind === "SEARCH") && !command.uid;
-    const isStore = command.kind === "write" && command.name === "STORE";
-    if (selected === undefined || byNumber || isStore) return;
-    await announce(selected, selected.mailbox.snapshot(), output);
   }
 }
 

@@ -1,18 +1,19 @@
 /**
  * The mailbox as one session has been told of it. Sequence numbers mean this state and nothing newer, until the protocol
- * lets us announce the difference (RFC 3501 §5.2, §7.4.1). Holds a reference to the shared snapshot, never a copy.
+ * lets us announce the difference (RFC 3501 §5.2, §7.4.1). Holds a reference to the shared snapshot, never a copy. Pure;
+ * `news.ts` tells the difference.
  */
 import { InvalidState } from "../../core/errors.ts";
-import type { MailboxSnapshot, OpenMailbox } from "../../core/ports/mailboxes.ts";
-import { flagNames, knownFlags } from "./encode.ts";
-import type { Output } from "./output.ts";
+import type { FlagSets } from "../../core/flag-table.ts";
+import type { MailboxSnapshot } from "../../core/mailbox-snapshot.ts";
+import type { OpenMailbox } from "../../core/ports/mailboxes.ts";
 
 export interface Selected {
   readonly mailbox: OpenMailbox;
   /** The announced state. */
   view: MailboxSnapshot;
-  /** Flag sets told by an untagged FLAGS answer so far. */
-  knownSets: number;
+  /** What the last untagged FLAGS answer said, and of how much of which table. */
+  flagsTold: { readonly flags: FlagSets; readonly keywords: number; readonly names: string };
 }
 
 export interface ViewChange {
@@ -24,57 +25,75 @@ export interface ViewChange {
 }
 
 /**
+ * Looks at nothing that both states share.
  * @throws {InvalidState} a UID appeared below a known one: sequence numbers cannot follow, the session must end
  */
 export function compareViews(old: MailboxSnapshot, next: MailboxSnapshot): ViewChange {
   const expunged: number[] = [];
   const flagged: number[] = [];
-  const { uids, flagIds } = next;
-  let j = 0;
-  for (let i = 0; i < old.uids.length; i += 1) {
-    const uid = old.uids[i];
-    if (j < uids.length && uids[j] === uid) {
-      if (flagIds[j] !== old.flagIds[i]) flagged.push(j);
-      j += 1;
-    } else if (j < uids.length && (uids[j] ?? 0) < (uid ?? 0)) {
+  const from = new Place(old);
+  const to = new Place(next);
+  while (!from.atEnd) {
+    if (from.sharesChunk(to)) {
+      from.skipChunk();
+      to.skipChunk();
+    } else if (!to.atEnd && from.uid === to.uid) {
+      if (from.flags !== to.flags) flagged.push(to.index);
+      from.step();
+      to.step();
+    } else if (!to.atEnd && to.uid < from.uid) {
       throw new InvalidState("imap view", "a message below a known UID", "ascending UIDs");
-    } else expunged.push(i + 1);
+    } else {
+      expunged.push(from.index + 1);
+      from.step();
+    }
   }
-  return { expunged: expunged.reverse(), added: uids.length - j, flagged };
+  return { expunged: expunged.reverse(), added: next.count - to.index, flagged };
 }
 
-/**
- * Announce what changed and adopt the new state. Call only where EXPUNGE may be sent.
- * @throws {InvalidState} the mailbox was replaced (other UIDVALIDITY); {ConnectionGone}
- */
-export async function announce(selected: Selected, next: MailboxSnapshot, output: Output): Promise<void> {
-  const old = selected.view;
-  if (next === old) return;
-  if (next.uidValidity !== old.uidValidity) {
-    throw new InvalidState("imap view", "another UIDVALIDITY", "the one announced");
-  }
-  const change = compareViews(old, next);
-  selected.view = next;
-  for (const number of change.expunged) {
-    output.text(`* ${number} EXPUNGE\r\n`);
-    await output.pressure();
-  }
-  if (change.added > 0) output.text(`* ${next.uids.length} EXISTS\r\n* 0 RECENT\r\n`);
-  announceFlagNames(selected, output);
-  for (const index of change.flagged) {
-    const flags = next.flagSets[next.flagIds[index] ?? 0];
-    const names = flags === undefined ? "" : flagNames(flags);
-    output.text(`* ${index + 1} FETCH (UID ${next.uids[index]} FLAGS (${names}))\r\n`);
-    await output.pressure();
-  }
-}
+/** Walks a snapshot message by message or chunk by chunk. */
+class Place {
+  readonly #snapshot: MailboxSnapshot;
+  #number = 0;
+  #at = 0;
+  /** Of the message. */
+  index = 0;
 
-/** Tell new keywords before they are used (RFC 3501 §7.2.6). */
-export function announceFlagNames(selected: Selected, output: Output): void {
-  const sets = selected.view.flagSets;
-  if (sets.length === selected.knownSets) return;
-  const before = knownFlags(sets.slice(0, selected.knownSets));
-  const now = knownFlags(sets);
-  selected.knownSets = sets.length;
-  if (now !== before) output.text(`* FLAGS (${now})\r\n`);
+  constructor(snapshot: MailboxSnapshot) {
+    this.#snapshot = snapshot;
+  }
+
+  get atEnd(): boolean {
+    return this.#number >= this.#snapshot.chunks.length;
+  }
+
+  get uid(): number {
+    return this.#chunk?.uids[this.#at] ?? 0;
+  }
+
+  /** The same object in both states when the flags are the same, also after the table was made anew. */
+  get flags(): unknown {
+    return this.#snapshot.flags.sets[this.#chunk?.flagIds[this.#at] ?? 0];
+  }
+
+  get #chunk() {
+    return this.#snapshot.chunks[this.#number];
+  }
+
+  sharesChunk(other: Place): boolean {
+    return this.#at === 0 && other.#at === 0 && this.#chunk === other.#chunk;
+  }
+
+  step(): void {
+    this.index += 1;
+    this.#at += 1;
+    if (this.#at < (this.#chunk?.uids.length ?? 0)) return;
+    this.#number += 1;
+    this.#at = 0;
+  }
+
+  skipChunk(): void {
+    this.#number += 1;
+    this.index = this.#snapshot.starts[this.#number] ?? 0;
+  }
 }

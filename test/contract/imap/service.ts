@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
 import { messageId } from "../../../src/core/ids.ts";
 import { uuid7Generator } from "../../../src/platform/uuid7.ts";
+import { DOVECOT } from "../../../src/protocols/imap/profile.ts";
 import { createImapServer } from "../../../src/protocols/imap/server.ts";
 import { createAccount } from "../../../src/store/accounts.ts";
 import { openFsBlobs } from "../../../src/store/blobs-fs.ts";
@@ -100,7 +101,7 @@ export async function startImapService() {
       loginFailed: () => undefined,
     },
   });
-  const listener = createServer({ noDelay: true }, socket => server.handleConnection(socket));
+  const listener = createServer({ noDelay: true }, socket => server.handleConnection(socket, DOVECOT));
   listener.listen(0, "127.0.0.1");
   await once(listener, "listening");
   const { port } = listener.address() as AddressInfo;

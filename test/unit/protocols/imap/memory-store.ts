@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { MairustError, NotFound } from "../../../../src/core/errors.ts";
+import { FlagTable } from "../../../../src/core/flag-table.ts";
 import {
   accountId,
   type BlobDigest,
@@ -12,6 +13,8 @@ import {
   mailboxId,
   messageId,
 } from "../../../../src/core/ids.ts";
+import { applyDelta, emptySnapshot } from "../../../../src/core/mailbox-delta.ts";
+import type { MailboxSnapshot } from "../../../../src/core/mailbox-snapshot.ts";
 import { packStructure } from "../../../../src/core/mime/packed.ts";
 import { MessageScanner } from "../../../../src/core/mime/scanner.ts";
 import type { BlobStore, ByteRange } from "../../../../src/core/ports/blobs.ts";
@@ -22,12 +25,12 @@ import {
   type MailboxInfo,
   type MailboxListing,
   type MailboxReader,
-  type MailboxSnapshot,
   type MessageRow,
   type OpenMailbox,
   type RowFields,
 } from "../../../../src/core/ports/mailboxes.ts";
 import { FLAG_SEEN, type FlagSet } from "../../../../src/core/ports/store.ts";
+import { deltaLine } from "../../../lib/snapshots.ts";
 
 export const MASTER = { user: "dovecot", password: "master-secret" };
 export const PASSWORD = "secret";
@@ -35,6 +38,7 @@ export const PASSWORD = "secret";
 interface Stored {
   readonly row: Required<Omit<MessageRow, "header">> & { readonly header: Uint8Array | null };
   flags: FlagSet;
+  modseq: number;
 }
 
 export interface Delivered {
@@ -54,9 +58,11 @@ export class MemoryMailbox {
   uidNext = 1;
   modseq = 1;
   holders = 0;
-  readonly #flagSets: FlagSet[] = [];
-  readonly #flagIds = new Map<string, number>();
+  /** MODSEQs of expunged messages by UID. */
+  readonly expunged = new Map<number, number>();
+  #flags = new FlagTable();
   #snapshot: MailboxSnapshot | undefined;
+  #pretended: MailboxSnapshot | undefined;
   #byUid: Map<number, Stored["row"]> | undefined;
   readonly #blobs: MemoryBlobs;
 
@@ -75,6 +81,7 @@ export class MemoryMailbox {
     scanner.write(bytes);
     const structure = scanner.end();
     const uid = options.uid ?? this.uidNext;
+    if (uid < this.uidNext) this.#startAgain();
     this.uidNext = uid + 1;
     const row = {
       uid,
@@ -89,18 +96,24 @@ export class MemoryMailbox {
       structure: packStructure(structure),
       header: structure.headerBytes ?? null,
     };
-    this.stored.push({ row, flags: options.flags ?? { system: 0, keywords: [] } });
+    this.modseq += 1;
+    this.stored.push({ row, flags: options.flags ?? { system: 0, keywords: [] }, modseq: this.modseq });
     this.changed();
     return uid;
   }
 
   setFlags(uid: number, flags: FlagSet): void {
     const stored = this.stored.find(each => each.row.uid === uid);
-    if (stored !== undefined) stored.flags = flags;
+    this.modseq += 1;
+    if (stored !== undefined) Object.assign(stored, { flags, modseq: this.modseq });
     this.changed();
   }
 
   expunge(...uids: number[]): void {
+    for (const { row } of this.stored.filter(each => uids.includes(each.row.uid))) {
+      this.modseq += 1;
+      this.expunged.set(row.uid, this.modseq);
+    }
     const kept = this.stored.filter(each => !uids.includes(each.row.uid));
     this.stored.length = 0;
     this.stored.push(...kept);
@@ -108,22 +121,34 @@ export class MemoryMailbox {
   }
 
   changed(): void {
-    this.modseq += 1;
-    this.#snapshot = undefined;
     this.#byUid = undefined;
     for (const listener of this.listeners) listener();
   }
 
+  /** A test fills a mailbox anew, with UIDs that were there before. */
+  #startAgain(): void {
+    this.expunged.clear();
+    this.#snapshot = undefined;
+  }
+
   snapshot(): MailboxSnapshot {
-    this.#snapshot ??= {
-      mailboxId: this.id,
-      uidValidity: this.uidValidity,
+    return this.#pretended ?? this.#newest();
+  }
+
+  #newest(): MailboxSnapshot {
+    if (this.#snapshot?.uidValidity !== this.uidValidity) {
+      this.#flags = new FlagTable();
+      this.#snapshot = emptySnapshot({ mailboxId: this.id, uidValidity: this.uidValidity }, this.#flags);
+    }
+    const { highestModseq: since } = this.#snapshot;
+    const changed = this.stored.filter(each => each.modseq > since);
+    const delta = {
       uidNext: this.uidNext,
       highestModseq: this.modseq,
-      uids: Uint32Array.from(this.stored, each => each.row.uid),
-      flagIds: Uint16Array.from(this.stored, each => this.#flagId(each.flags)),
-      flagSets: this.#flagSets,
+      lines: [changed.map(({ row, flags, modseq }) => deltaLine({ uid: row.uid, modseq, flags })).join("\n")],
+      expunged: [...this.expunged].flatMap(([uid, modseq]) => (modseq > since ? [uid] : [])),
     };
+    this.#snapshot = applyDelta(this.#snapshot, delta, this.#flags);
     return this.#snapshot;
   }
 
@@ -134,7 +159,7 @@ export class MemoryMailbox {
 
   /** Replace the whole state, for tests with very many messages. */
   pretend(snapshot: MailboxSnapshot): void {
-    this.#snapshot = snapshot;
+    this.#pretended = snapshot;
   }
 
   info(subscribed: boolean): MailboxInfo {
@@ -150,15 +175,6 @@ export class MemoryMailbox {
       unseen: this.stored.filter(each => (each.flags.system & FLAG_SEEN) === 0).length,
       sizeBytes: this.stored.reduce((sum, each) => sum + each.row.sizeBytes, 0),
     };
-  }
-
-  #flagId(flags: FlagSet): number {
-    const key = `${flags.system} ${flags.keywords.join(" ")}`;
-    const known = this.#flagIds.get(key);
-    if (known !== undefined) return known;
-    this.#flagSets.push(flags);
-    this.#flagIds.set(key, this.#flagSets.length - 1);
-    return this.#flagSets.length - 1;
   }
 }
 
