@@ -317,7 +317,13 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
       masterPassword: loadOrMakeSecret("imap.master_password_file", config.imap.master_password_file).secret,
       now: Date.now,
     });
-    listeners.push(imapComponent(common, { reader, blobs, authenticator }));
+    listeners.push(
+      imapComponent(common, {
+        reader,
+        blobs,
+        authenticator,
+      }),
+    );
   }
   if (config.roles.includes("api")) listeners.push(apiComponent(common, ports));
   if (config.roles.includes("lmtp")) listeners.push(lmtpComponent(common, intake));

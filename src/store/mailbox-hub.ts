@@ -11,7 +11,7 @@ import type { Log } from "../core/ports/log.ts";
 import type { MailboxInfo, OpenMailbox } from "../core/ports/mailboxes.ts";
 import type { MailboxChanges } from "./changes.ts";
 import type { Db } from "./db.ts";
-import { type MailboxState, readState } from "./mailbox-rows.ts";
+import { type MailboxState, readState, readVanished } from "./mailbox-rows.ts";
 
 /** Closed mailboxes whose state is kept for the next opener: imapc opens a mailbox again and again. */
 const MAX_IDLE_STATES = 200;
@@ -110,6 +110,7 @@ export class MailboxHub {
       info,
       snapshot: () => shared.snapshot,
       refresh: () => shared.refresh(),
+      vanished: (since, until) => readVanished(this.#db, shared.id, since, until),
       onChange(listener) {
         mine.add(listener);
         shared.listeners.add(listener);

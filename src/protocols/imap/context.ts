@@ -3,10 +3,13 @@
  * the service behind the ports. The session is the only one that makes a context.
  */
 import type { BlobStore } from "../../core/ports/blobs.ts";
+import type { BodyIndex } from "../../core/ports/body-index.ts";
 import type { Account } from "../../core/ports/directory.ts";
+import type { FlagWriter } from "../../core/ports/flag-writer.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type { Authenticator } from "../../core/ports/login.ts";
 import type { MailboxReader } from "../../core/ports/mailboxes.ts";
+import type { MessageOrder } from "../../core/ports/message-order.ts";
 import type { ImapLimits } from "./limits.ts";
 import type { Output } from "./output.ts";
 import type { ListenerProfile } from "./profile.ts";
@@ -39,6 +42,12 @@ export interface ImapParts {
   readonly reader: MailboxReader;
   readonly blobs: BlobStore;
   readonly authenticator: Authenticator;
+  /** Undefined: mail is read-only. */
+  readonly writer?: FlagWriter;
+  /** Undefined: SORT and THREAD are not there. */
+  readonly order?: MessageOrder;
+  /** Undefined: SEARCH reads every message. */
+  readonly bodyIndex?: BodyIndex;
   readonly log: Log;
   readonly metrics: ImapMetrics;
 }

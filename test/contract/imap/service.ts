@@ -81,10 +81,11 @@ export async function startImapService() {
   const imapDb = written(db, statements, under);
   const changes = new MailboxChanges(db, silentLog);
   const hub = new MailboxHub(imapDb, changes, silentLog);
+  const reader = createMailboxReader(imapDb, hub);
   const server = createImapServer({
     config: { hostname: "mail.test", connections: 100, connectionsPerUser: 100 },
     limits: { loginDelayMs: 1 },
-    reader: createMailboxReader(imapDb, hub),
+    reader,
     blobs,
     authenticator: createAuthenticator({
       directory: new StoreDirectory(imapDb),
@@ -119,6 +120,7 @@ export async function startImapService() {
   return {
     db,
     changes,
+    reader,
     account,
     /** Sent for IMAP so far; empty it before what is to be counted. */
     statements,

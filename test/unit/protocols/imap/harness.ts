@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import type { Log, LogFields } from "../../../../src/core/ports/log.ts";
-import type { ImapConfig } from "../../../../src/protocols/imap/context.ts";
+import type { ImapConfig, ImapParts } from "../../../../src/protocols/imap/context.ts";
 import type { ImapLimits } from "../../../../src/protocols/imap/limits.ts";
 import { DOVECOT, type ListenerProfile } from "../../../../src/protocols/imap/profile.ts";
 import { createImapServer, type ImapServer } from "../../../../src/protocols/imap/server.ts";
@@ -40,6 +40,8 @@ export async function startTestServer(
     readonly config?: Partial<ImapConfig>;
     readonly store?: MemoryStore;
     readonly profile?: ListenerProfile;
+    /** What else stands behind the server. */
+    readonly parts?: (store: MemoryStore) => Partial<ImapParts>;
   } = {},
 ): Promise<TestServer> {
   const store = options.store ?? new MemoryStore();
@@ -50,6 +52,7 @@ export async function startTestServer(
     reader: store,
     blobs: store.blobs,
     authenticator: store,
+    ...options.parts?.(store),
     log: recordingLog(recorded.logs),
     metrics: {
       command: (name, result) => recorded.commands.push(`${name} ${result}`),

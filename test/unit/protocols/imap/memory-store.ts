@@ -28,8 +28,10 @@ import {
   type MessageRow,
   type OpenMailbox,
   type RowFields,
+  type StatusWish,
+  type Vanished,
 } from "../../../../src/core/ports/mailboxes.ts";
-import { FLAG_SEEN, type FlagSet } from "../../../../src/core/ports/store.ts";
+import { FLAG_DELETED, FLAG_SEEN, type FlagSet } from "../../../../src/core/ports/store.ts";
 import { deltaLine } from "../../../lib/snapshots.ts";
 
 export const MASTER = { user: "dovecot", password: "master-secret" };
@@ -46,6 +48,12 @@ export interface Delivered {
   readonly prefix?: string;
   readonly internalDate?: Date;
   readonly uid?: number;
+  readonly threadId?: string;
+  readonly preview?: string;
+}
+
+function digestOf(...parts: readonly Uint8Array[]): string {
+  return createHash("sha256").update(Buffer.concat(parts)).digest("hex").slice(0, 32);
 }
 
 export class MemoryMailbox {
@@ -60,6 +68,8 @@ export class MemoryMailbox {
   holders = 0;
   /** MODSEQs of expunged messages by UID. */
   readonly expunged = new Map<number, number>();
+  /** As if expunges up to this MODSEQ were forgotten. */
+  expungedFloor = 0;
   #flags = new FlagTable();
   #snapshot: MailboxSnapshot | undefined;
   #pretended: MailboxSnapshot | undefined;
@@ -95,6 +105,9 @@ export class MemoryMailbox {
       prefix,
       structure: packStructure(structure),
       header: structure.headerBytes ?? null,
+      emailId: `M${digestOf(prefix, bytes)}`,
+      threadId: options.threadId ?? null,
+      preview: options.preview ?? null,
     };
     this.modseq += 1;
     this.stored.push({ row, flags: options.flags ?? { system: 0, keywords: [] }, modseq: this.modseq });
@@ -152,6 +165,16 @@ export class MemoryMailbox {
     return this.#snapshot;
   }
 
+  vanished(since: number, until: number): Vanished {
+    const known = [...this.expunged].filter(
+      ([, modseq]) => modseq > Math.max(since, this.expungedFloor) && modseq <= until,
+    );
+    return {
+      complete: since >= this.expungedFloor,
+      uids: Uint32Array.from(known, ([uid]) => uid).sort(),
+    };
+  }
+
   row(uid: number): Stored["row"] | undefined {
     this.#byUid ??= new Map(this.stored.map(each => [each.row.uid, each.row]));
     return this.#byUid.get(uid);
@@ -162,8 +185,10 @@ export class MemoryMailbox {
     this.#pretended = snapshot;
   }
 
-  info(subscribed: boolean): MailboxInfo {
+  info(subscribed: boolean, wish?: StatusWish): MailboxInfo {
+    const deleted = this.stored.filter(each => (each.flags.system & FLAG_DELETED) !== 0).length;
     return {
+      ...(wish?.deleted === true ? { deleted } : {}),
       id: this.id,
       name: this.name,
       specialUse: this.specialUse,
@@ -278,15 +303,15 @@ export class MemoryStore implements MailboxReader, Authenticator {
     throw new MairustError("auth_failed", "Cannot log in: wrong password", { context });
   }
 
-  async list(): Promise<MailboxListing> {
+  async list(_: unknown, wish?: StatusWish): Promise<MailboxListing> {
     const mailboxes = [...this.mailboxes.values()].map(mailbox =>
-      mailbox.info(this.subscribed.has(mailbox.name)),
+      mailbox.info(this.subscribed.has(mailbox.name), wish),
     );
     return { mailboxes, subscriptions: await this.subscriptions() };
   }
 
-  async status(_: unknown, name: string): Promise<MailboxInfo> {
-    return this.#find(name).info(this.subscribed.has(name));
+  async status(_: unknown, name: string, wish?: StatusWish): Promise<MailboxInfo> {
+    return this.#find(name).info(this.subscribed.has(name), wish);
   }
 
   async open(_: unknown, name: string): Promise<OpenMailbox> {
@@ -296,6 +321,7 @@ export class MemoryStore implements MailboxReader, Authenticator {
       info: mailbox.info(true),
       snapshot: () => mailbox.snapshot(),
       refresh: async () => mailbox.snapshot(),
+      vanished: async (since, until) => mailbox.vanished(since, until),
       onChange(listener) {
         mailbox.listeners.add(listener);
         return () => mailbox.listeners.delete(listener);
@@ -328,11 +354,13 @@ export class MemoryStore implements MailboxReader, Authenticator {
 
 /** What was not asked for is not there: a handler that forgets to ask is seen. */
 function withFields(row: Stored["row"], fields: RowFields): MessageRow {
-  const { prefix, structure, header, ...base } = row;
+  const { prefix, structure, header, emailId, threadId, preview, ...base } = row;
   return {
     ...base,
     ...(fields.prefix === true ? { prefix } : {}),
     ...(fields.structure === true ? { structure } : {}),
     ...(fields.header === true ? { header } : {}),
+    ...(fields.objectIds === true ? { emailId, threadId } : {}),
+    ...(fields.preview === true ? { preview } : {}),
   };
 }
