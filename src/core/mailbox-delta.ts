@@ -45,11 +45,13 @@ export function applyDelta(base: MailboxSnapshot, delta: MailboxDelta, flags: Fl
   let row = 0;
   let goneAt = 0;
   for (const chunk of base.chunks) {
-    const beyond = (chunk.uids.at(-1) ?? 0) + 1;
+    const beyond = (chunk.uids[chunk.uids.length - 1] ?? 0) + 1;
     const rowEnd = lowerBound(rows.uids, beyond, row);
     const goneEnd = lowerBound(gone, beyond, goneAt);
-    const changed = cut(rows, row, rowEnd);
-    const next = changedChunk(chunk, changed, gone.subarray(goneAt, goneEnd), flags);
+    const isSame = row === rowEnd && goneAt === goneEnd;
+    const next = isSame
+      ? chunk
+      : changedChunk(chunk, cut(rows, row, rowEnd), gone.subarray(goneAt, goneEnd), flags);
     if (next !== undefined) addChunk(chunks, next);
     row = rowEnd;
     goneAt = goneEnd;
@@ -121,7 +123,6 @@ function changedChunk(
   gone: Uint32Array,
   flags: FlagTable,
 ): SnapshotChunk | undefined {
-  if (rows.uids.length === 0 && gone.length === 0) return chunk;
   const kept = without(chunk, gone);
   if (kept.uids.length === 0) return undefined;
   const flagIds = kept.flagIds.slice();

@@ -5,8 +5,9 @@
  */
 import { InvalidState } from "../../core/errors.ts";
 import type { FlagSets } from "../../core/flag-table.ts";
-import type { MailboxSnapshot } from "../../core/mailbox-snapshot.ts";
+import type { MailboxSnapshot, SnapshotChunk } from "../../core/mailbox-snapshot.ts";
 import type { OpenMailbox } from "../../core/ports/mailboxes.ts";
+import type { FlagSet } from "../../core/ports/store.ts";
 
 export interface Selected {
   readonly mailbox: OpenMailbox;
@@ -38,58 +39,73 @@ export function compareViews(old: MailboxSnapshot, next: MailboxSnapshot): ViewC
       from.skipChunk();
       to.skipChunk();
     } else if (!to.atEnd && from.uid === to.uid) {
-      if (from.flags !== to.flags) flagged.push(to.index);
-      from.step();
-      to.step();
+      passCommon(from, to, flagged);
     } else if (!to.atEnd && to.uid < from.uid) {
       throw new InvalidState("imap view", "a message below a known UID", "ascending UIDs");
     } else {
       expunged.push(from.index + 1);
-      from.step();
+      from.advance(1);
     }
   }
   return { expunged: expunged.reverse(), added: next.count - to.index, flagged };
 }
 
+/** Goes on in both as long as they have the same messages, to the end of a chunk at most. */
+function passCommon(from: Place, to: Place, flagged: number[]): void {
+  const [old, next] = [from.chunk, to.chunk];
+  const [i, j] = [from.at, to.at];
+  const most = Math.min(old.uids.length - i, next.uids.length - j);
+  let n = 0;
+  for (; n < most && old.uids[i + n] === next.uids[j + n]; n += 1) {
+    // Sets are the same objects when the flags are the same, also after their table was made anew.
+    const before = from.sets[old.flagIds[i + n] ?? 0];
+    if (before !== to.sets[next.flagIds[j + n] ?? 0]) flagged.push(to.index + n);
+  }
+  from.advance(n);
+  to.advance(n);
+}
+
+const NO_CHUNK = { uids: new Uint32Array(0), flagIds: new Uint32Array(0) };
+
 /** Walks a snapshot message by message or chunk by chunk. */
 class Place {
+  readonly sets: readonly FlagSet[];
   readonly #snapshot: MailboxSnapshot;
   #number = 0;
-  #at = 0;
+  /** Of the message in its chunk. */
+  at = 0;
   /** Of the message. */
   index = 0;
 
   constructor(snapshot: MailboxSnapshot) {
     this.#snapshot = snapshot;
+    this.sets = snapshot.flags.sets;
   }
 
   get atEnd(): boolean {
     return this.#number >= this.#snapshot.chunks.length;
   }
 
+  get chunk(): Pick<SnapshotChunk, "uids" | "flagIds"> {
+    return this.#snapshot.chunks[this.#number] ?? NO_CHUNK;
+  }
+
   get uid(): number {
-    return this.#chunk?.uids[this.#at] ?? 0;
+    return this.chunk.uids[this.at] ?? 0;
   }
 
-  /** The same object in both states when the flags are the same, also after the table was made anew. */
-  get flags(): unknown {
-    return this.#snapshot.flags.sets[this.#chunk?.flagIds[this.#at] ?? 0];
-  }
-
-  get #chunk() {
-    return this.#snapshot.chunks[this.#number];
-  }
-
+  /** Both stand at the begin of a chunk, and it is the same one. */
   sharesChunk(other: Place): boolean {
-    return this.#at === 0 && other.#at === 0 && this.#chunk === other.#chunk;
+    return this.at === 0 && other.at === 0 && this.chunk === other.chunk;
   }
 
-  step(): void {
-    this.index += 1;
-    this.#at += 1;
-    if (this.#at < (this.#chunk?.uids.length ?? 0)) return;
+  /** @param count  messages, not beyond the end of the chunk */
+  advance(count: number): void {
+    this.index += count;
+    this.at += count;
+    if (this.at < this.chunk.uids.length) return;
     this.#number += 1;
-    this.#at = 0;
+    this.at = 0;
   }
 
   skipChunk(): void {
