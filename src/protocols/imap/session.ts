@@ -89,7 +89,9 @@ export class Session {
   async run(): Promise<void> {
     const { config, output, log, peer } = this.#context;
     try {
-      output.text(statusLine("*", ok(`${config.hostname} ready`, `CAPABILITY ${this.#capabilities()}`)));
+      output.text(
+        statusLine("*", ok(`${config.hostname} ready`, `CAPABILITY ${capabilities(this.#context)}`)),
+      );
       while (await this.#step());
       if (this.#ending?.bye !== undefined) output.text(`* BYE ${this.#ending.bye}\r\n`);
     } catch (error) {
@@ -122,10 +124,6 @@ export class Session {
 
   #end(bye: string | undefined): void {
     this.#ending ??= { bye };
-  }
-
-  #capabilities(): string {
-    return capabilities(this.#context);
   }
 
   /** One event, or one wait. @returns false when the session is over */
@@ -234,7 +232,7 @@ export class Session {
       case "IDLE":
         return this.#context.account === undefined ? LOG_IN_FIRST : this.#idle();
       default:
-        return dispatch(this.#context, command, this.#capabilities());
+        return dispatch(this.#context, command);
     }
   }
 
