@@ -14,19 +14,14 @@ import { hookControl } from "./compose/hook-control.ts";
 import { hookGuard } from "./compose/hook-guard.ts";
 import { TEST_PAYLOAD_BYTES, testHook } from "./compose/hook-test.ts";
 import { hooksComponent, pluginsInUse } from "./compose/hooks.ts";
+import { imapComponent } from "./compose/imap-listener.ts";
 import { jobsOf } from "./compose/jobs.ts";
 import { keyAdmin } from "./compose/key-admin.ts";
 import { killSwitch } from "./compose/kill-switch.ts";
 import { lateBlobs, lateDb } from "./compose/late.ts";
 import { ledgerComponent } from "./compose/ledger.ts";
 import type { LifecycleStep } from "./compose/lifecycle-change.ts";
-import {
-  apiComponent,
-  imapComponent,
-  type ListenerComponent,
-  lmtpComponent,
-  milterComponent,
-} from "./compose/listeners.ts";
+import { apiComponent, type ListenerComponent, lmtpComponent, milterComponent } from "./compose/listeners.ts";
 import { mailPath } from "./compose/mail-path.ts";
 import { mailSenderOf, outgoingMails } from "./compose/outbound.ts";
 import { pluginAdmin } from "./compose/plugin-admin.ts";
@@ -322,7 +317,13 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
       masterPassword: loadOrMakeSecret("imap.master_password_file", config.imap.master_password_file).secret,
       now: Date.now,
     });
-    listeners.push(imapComponent(common, { reader, blobs, authenticator }));
+    listeners.push(
+      imapComponent(common, {
+        reader,
+        blobs,
+        authenticator,
+      }),
+    );
   }
   if (config.roles.includes("api")) listeners.push(apiComponent(common, ports));
   if (config.roles.includes("lmtp")) listeners.push(lmtpComponent(common, intake));

@@ -1,17 +1,12 @@
-/** The listener components: LMTP, milter, IMAP and the HTTP API. They start last and drain first. */
-import { createServer } from "node:net";
+/** The listener components: LMTP, milter and the HTTP API; IMAP in `imap-listener.ts`. They start last and drain first. */
 import { type ApiServer, startApi } from "../api/server.ts";
 import type { Deadline } from "../core/deadline.ts";
-import type { BlobStore } from "../core/ports/blobs.ts";
 import type { MessageIntake } from "../core/ports/intake.ts";
-import type { Authenticator } from "../core/ports/login.ts";
-import type { MailboxReader } from "../core/ports/mailboxes.ts";
 import type { MilterDecider } from "../core/ports/milter.ts";
 import { type Component, component } from "../platform/component.ts";
 import { type ListenerSet, openListeners } from "../platform/listeners.ts";
 import type { RootLog } from "../platform/log.ts";
 import type { Metrics } from "../platform/metrics.ts";
-import { createImapServer, type ImapServer } from "../protocols/imap/server.ts";
 import { createLmtpServer, type LmtpServer } from "../protocols/lmtp/server.ts";
 import { createMilterServer, type MilterServer } from "../protocols/milter/server.ts";
 import type { ServicePorts } from "../services/ports.ts";
@@ -158,67 +153,6 @@ export function milterComponent(
         await server.peek()?.close();
         await listeners.peek()?.close();
         await senderAuth.stop();
-      },
-    }),
-  };
-}
-
-export interface ImapDependencies {
-  readonly reader: MailboxReader;
-  readonly blobs: BlobStore;
-  readonly authenticator: Authenticator;
-}
-
-export function imapComponent(parts: ListenerParts, needs: ImapDependencies): ListenerComponent {
-  const { settings, log, metrics, version } = parts;
-  const server = cell<ImapServer>("imap");
-  const listeners = cell<ListenerSet>("imap.listen");
-  return {
-    addresses: () => listeners.peek()?.addresses ?? [],
-    component: component({
-      info: {
-        name: "imap",
-        version,
-        description: "serves mailboxes read-only, for Dovecot",
-        type: "listener",
-      },
-      async start() {
-        const { imap, hostname } = settings.config;
-        const imapServer = createImapServer({
-          ...needs,
-          log,
-          config: { hostname, connections: imap.connections, connectionsPerUser: imap.connections_per_user },
-          metrics: {
-            command(command, result, seconds) {
-              metrics.imapCommands.inc({ command, result });
-              metrics.imapDuration.observe({ command }, seconds);
-            },
-            connection: change => metrics.imapConnections.inc(change),
-            unreadable: outcome => metrics.imapUnreadable.inc({ outcome }),
-            loginFailed: () => metrics.imapLoginFailures.inc(),
-          },
-        });
-        server.set(imapServer);
-        listeners.set(
-          await openListeners({
-            name: "imap.listen",
-            specs: imap.listen,
-            createServer: () =>
-              createServer({ noDelay: true }, socket => imapServer.handleConnection(socket)),
-            access: { mode: "0600", group: "" },
-            maxConnections: imap.connections * 2,
-            onError: error => log.error("listener failed", { listener: "imap", error }),
-          }),
-        );
-      },
-      async drain(deadline) {
-        listeners.peek()?.stopAccepting();
-        const cut = await server.get().drain(deadline);
-        if (cut > 0) log.warn("sessions cut", { service: "imap", count: cut });
-      },
-      async stop() {
-        await server.peek()?.close();
-        await listeners.peek()?.close();
       },
     }),
   };

@@ -1,8 +1,9 @@
 /** Use cases of import, export and verify on the side of the service: the commands read the files, these read and write the store. */
 import { parseMailAddress } from "../core/envelope.ts";
 import { MairustError } from "../core/errors.ts";
+import { flagSetAt, indexOfUid, type MailboxSnapshot, uidsBetween } from "../core/mailbox-snapshot.ts";
 import type { Account } from "../core/ports/directory.ts";
-import type { MailboxSnapshot, MessageRow } from "../core/ports/mailboxes.ts";
+import type { MessageRow } from "../core/ports/mailboxes.ts";
 import type { FlagSet } from "../core/ports/store.ts";
 import type {
   BatchOutcome,
@@ -212,35 +213,22 @@ export async function listMailboxMessages(
   const opened = await ports.mailboxes.open(id, name);
   try {
     const snapshot = await opened.refresh();
-    const first = indexAfter(snapshot.uids, Number(after ?? 0));
-    const uids = snapshot.uids.subarray(first, first + limit);
+    const first = indexOfUid(snapshot, Number(after ?? 0) + 1);
+    const uids = uidsBetween(snapshot, first, Math.min(first + limit, snapshot.count));
     const items: ListedMessage[] = [];
     for await (const rows of ports.mailboxes.rows(opened.info.id, uids, {}))
-      items.push(...rows.map(row => listed(snapshot, first, row)));
+      items.push(...rows.map(row => listed(snapshot, row)));
     const last = uids.at(-1);
-    const more = last !== undefined && first + limit < snapshot.uids.length;
+    const more = last !== undefined && first + limit < snapshot.count;
     return { items, nextCursor: more ? encodeCursor(String(last)) : undefined };
   } finally {
     opened.close();
   }
 }
 
-function listed(snapshot: MailboxSnapshot, from: number, row: MessageRow): ListedMessage {
-  const index = snapshot.uids.indexOf(row.uid, from);
-  const flags = snapshot.flagSets[snapshot.flagIds[index] ?? 0] ?? { system: 0, keywords: [] };
+function listed(snapshot: MailboxSnapshot, row: MessageRow): ListedMessage {
+  const flags = flagSetAt(snapshot, indexOfUid(snapshot, row.uid));
   return { uid: row.uid, flags, internalDate: row.internalDate, sizeBytes: row.sizeBytes };
-}
-
-/** Index of the first UID above `uid`. */
-function indexAfter(uids: Uint32Array, uid: number): number {
-  let low = 0;
-  let high = uids.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((uids[middle] ?? 0) <= uid) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 /** Keep the result of a comparison; it replaces the last one. @throws {MairustError} `unknown_account` */

@@ -3,13 +3,15 @@
  * snapshots; a change costs one query for the rows above the known MODSEQ, whoever and how many are watching.
  */
 import { messageOf } from "../core/errors.ts";
+import { FlagTable } from "../core/flag-table.ts";
 import type { AccountId, MailboxId } from "../core/ids.ts";
+import { applyDelta, compactFlags, emptySnapshot, type MailboxDelta } from "../core/mailbox-delta.ts";
+import type { MailboxSnapshot } from "../core/mailbox-snapshot.ts";
 import type { Log } from "../core/ports/log.ts";
-import type { MailboxInfo, MailboxSnapshot, OpenMailbox } from "../core/ports/mailboxes.ts";
+import type { MailboxInfo, OpenMailbox } from "../core/ports/mailboxes.ts";
 import type { MailboxChanges } from "./changes.ts";
 import type { Db } from "./db.ts";
-import { type MailboxState, readState } from "./mailbox-rows.ts";
-import { applyDelta, emptySnapshot, FlagSetTable } from "./mailbox-snapshot.ts";
+import { type MailboxState, readState, readVanished } from "./mailbox-rows.ts";
 
 /** Closed mailboxes whose state is kept for the next opener: imapc opens a mailbox again and again. */
 const MAX_IDLE_STATES = 200;
@@ -108,6 +110,7 @@ export class MailboxHub {
       info,
       snapshot: () => shared.snapshot,
       refresh: () => shared.refresh(),
+      vanished: (since, until) => readVanished(this.#db, shared.id, since, until),
       onChange(listener) {
         mine.add(listener);
         shared.listeners.add(listener);
@@ -168,7 +171,7 @@ class SharedMailbox {
   /** As it was read last; undefined when it was gone. Without the delta, which may be large. */
   row: KnownRow | undefined;
   readonly #db: Db;
-  readonly #flags = new FlagSetTable();
+  #flags = new FlagTable();
   #running: Promise<MailboxSnapshot> | undefined;
   #queued: Promise<MailboxSnapshot> | undefined;
 
@@ -178,8 +181,8 @@ class SharedMailbox {
     this.id = first.info.id;
     this.uidValidity = first.info.uidValidity;
     this.row = { account: first.account, info: first.info };
-    const empty = emptySnapshot({ mailboxId: this.id, uidValidity: this.uidValidity }, this.#flags);
-    this.snapshot = applyDelta(empty, first.delta, this.#flags);
+    this.snapshot = emptySnapshot({ mailboxId: this.id, uidValidity: this.uidValidity }, this.#flags);
+    this.#apply(first.delta);
   }
 
   /** Resolves with a state that holds everything committed before the call: a refresh that already runs may be too old. */
@@ -204,9 +207,16 @@ class SharedMailbox {
     const read = await readState(this.#db, { id: this.id }, before.highestModseq);
     this.row = read === undefined ? undefined : { account: read.account, info: read.info };
     // The mailbox was deleted under its sessions: nothing more comes.
-    const gone = { uidNext: 1, highestModseq: before.highestModseq + 1, lines: "", expunged: [] };
-    this.snapshot = applyDelta(before, read?.delta ?? gone, this.#flags);
+    const gone = { uidNext: 1, highestModseq: before.highestModseq + 1, lines: [], expunged: [] };
+    this.#apply(read?.delta ?? gone);
     if (this.snapshot !== before) for (const listener of this.listeners) listener();
     return this.snapshot;
+  }
+
+  #apply(delta: MailboxDelta): void {
+    const newer = applyDelta(this.snapshot, delta, this.#flags);
+    const { snapshot, flags } = compactFlags(newer, this.#flags);
+    this.snapshot = snapshot;
+    this.#flags = flags;
   }
 }

@@ -12,9 +12,9 @@ const MAX_SUBSCRIPTIONS = 10_000;
 
 export function createMailboxReader(db: Db, hub: MailboxHub): MailboxReader {
   return {
-    status: async (account, name) =>
-      (await readInfo(db, account, nameOrNothing(name))) ?? throwNotFound(name),
-    list: account => readListing(db, account),
+    status: async (account, name, wish) =>
+      (await readInfo(db, account, nameOrNothing(name), wish)) ?? throwNotFound(name),
+    list: (account, wish) => readListing(db, account, wish),
     open: async (account, name) => (await hub.open(account, nameOrNothing(name))) ?? throwNotFound(name),
     subscriptions: async account => {
       const rows = await db.query<{ name: string }>`
@@ -74,6 +74,9 @@ interface EntryRow {
   prefix: Buffer | null;
   structure: Buffer | null;
   header: Buffer | null;
+  email_id: string | null;
+  thread_id: string | null;
+  preview: string | null;
 }
 
 async function* readRows(
@@ -85,6 +88,8 @@ async function* readRows(
   const wantPrefix = fields.prefix ?? false;
   const wantStructure = fields.structure ?? false;
   const wantHeader = fields.header ?? false;
+  const wantIds = fields.objectIds ?? false;
+  const wantPreview = fields.preview ?? false;
   for (let start = 0; start < uids.length; start += FETCH_PAGE) {
     const page = `{${uids.slice(start, start + FETCH_PAGE).join(",")}}`;
     const rows = await db.query<EntryRow>`
@@ -92,7 +97,11 @@ async function* readRows(
              g.header_bytes, octet_length(e.prefix) as prefix_bytes,
              case when ${wantPrefix} then e.prefix end as prefix,
              case when ${wantStructure} then g.structure end as structure,
-             case when ${wantHeader} then g.header end as header
+             case when ${wantHeader} then g.header end as header,
+             case when ${wantIds} then 'M' || left(encode(sha256(g.blob_digest || e.prefix), 'hex'), 32) end as email_id,
+             case when ${wantIds} then 'T' || left(encode(sha256(convert_to(
+               (select account_id from mailboxes where id = ${mailbox}) || ' ' || g.thread_key, 'UTF8')), 'hex'), 32) end as thread_id,
+             case when ${wantPreview} then (select t.preview from imap_texts t where t.message_id = e.message_id) end as preview
       from entries e join messages g on g.message_id = e.message_id
       where e.mailbox_id = ${mailbox} and e.uid = any(${page}::text::bigint[])
       order by e.uid`;
@@ -113,5 +122,7 @@ function messageRow(row: EntryRow, fields: RowFields): MessageRow {
     ...(fields.prefix && row.prefix !== null ? { prefix: row.prefix } : {}),
     ...(fields.structure && row.structure !== null ? { structure: row.structure } : {}),
     ...(fields.header ? { header: row.header } : {}),
+    ...(row.email_id === null ? {} : { emailId: row.email_id, threadId: row.thread_id }),
+    ...(fields.preview ? { preview: row.preview } : {}),
   };
 }

@@ -4,7 +4,6 @@
  * no more than the limits is held.
  */
 import { deepStrictEqual, ok } from "node:assert/strict";
-import { mailboxId } from "../../src/core/ids.ts";
 import { parseCommand, tagOf } from "../../src/protocols/imap/command.ts";
 import { planFetch } from "../../src/protocols/imap/fetch-plan.ts";
 import { CommandFramer, type FrameEvent } from "../../src/protocols/imap/framer.ts";
@@ -13,6 +12,7 @@ import { matchesPattern } from "../../src/protocols/imap/mailbox-pattern.ts";
 import { SearchProgram } from "../../src/protocols/imap/search-evaluate.ts";
 import { countIndexes, indexesOfUids, uidsAt } from "../../src/protocols/imap/sequence-set.ts";
 import { ImapSyntaxError } from "../../src/protocols/imap/syntax-error.ts";
+import { snapshotOf } from "../lib/snapshots.ts";
 import { imapWire } from "./lib/imap-grammar.ts";
 import type { Random } from "./lib/random.ts";
 
@@ -57,16 +57,9 @@ const SEEDS = [
 export const seeds: readonly Uint8Array[] = SEEDS.map(seed => Buffer.from(seed, "latin1"));
 
 const LIMITS = { ...DEFAULT_LIMITS, lineBytes: 4096, literalBytes: 512, discardBytes: 2048 };
-const UIDS = Uint32Array.from({ length: 50 }, (_, i) => i * 3 + 1);
-const VIEW = {
-  mailboxId: mailboxId(1),
-  uidValidity: 1,
-  uidNext: 200,
-  highestModseq: 1,
-  uids: UIDS,
-  flagIds: new Uint16Array(UIDS.length),
-  flagSets: [{ system: 1, keywords: ["$a"] }],
-};
+const VIEW = snapshotOf(
+  Array.from({ length: 50 }, (_, i) => ({ uid: i * 3 + 1, flags: { system: 1, keywords: ["$a"] } })),
+);
 
 /** @param size  octets per chunk; 0: all at once */
 function frame(input: Uint8Array, size: number): FrameEvent[] {
@@ -89,15 +82,15 @@ function parse(bytes: Buffer): void {
   try {
     const { command } = parseCommand(bytes, LIMITS);
     if (command.kind === "FETCH") {
-      const indexes = indexesOfUids(command.set, UIDS);
-      ok(countIndexes(indexes) === uidsAt(indexes, UIDS).length);
+      const indexes = indexesOfUids(command.set, VIEW);
+      ok(countIndexes(indexes) === uidsAt(indexes, VIEW).length);
       for (const item of planFetch(command.items, command.uid).items) {
         if (item.kind === "section")
           ok(!/[^\x20-\x7e]/u.test(item.label), "a label that breaks the answer line");
       }
     } else if (command.kind === "SEARCH") {
       const program = new SearchProgram(command.request.key, VIEW, 0);
-      for (let index = 0; index < UIDS.length; index += 1) program.matches({ index });
+      for (let index = 0; index < VIEW.count; index += 1) program.matches({ index });
     } else if (command.kind === "LIST" || command.kind === "LSUB") {
       for (const pattern of command.request.patterns) matchesPattern(pattern, "INBOX/日本/a");
     }

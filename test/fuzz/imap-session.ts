@@ -7,6 +7,7 @@
 
 import { CommandFramer } from "../../src/protocols/imap/framer.ts";
 import { DEFAULT_LIMITS } from "../../src/protocols/imap/limits.ts";
+import { DOVECOT } from "../../src/protocols/imap/profile.ts";
 import { createImapServer } from "../../src/protocols/imap/server.ts";
 import { MemoryStore } from "../unit/protocols/imap/memory-store.ts";
 import { chunkSizes } from "./lib/chunks.ts";
@@ -120,7 +121,7 @@ async function serve(input: Uint8Array, sizes: readonly number[]): Promise<strin
   for (const mailbox of store.mailboxes.keys()) store.subscribed.add(mailbox);
   for (const mailbox of store.subscribed) if (!store.mailboxes.has(mailbox)) store.subscribed.delete(mailbox);
   store.logins.length = store.rowRequests.length = 0;
-  const { said } = await converse(socket => server.handleConnection(socket), input, sizes);
+  const { said } = await converse(socket => server.handleConnection(socket, DOVECOT), input, sizes);
   check(server.connections() === 0, "no connection is left over");
   check(store.inbox.holders === 0 && store.inbox.listeners.size === 0, "no mailbox stays open");
   check(log.errors.length === 0, `no error in the log: ${log.errors.splice(0).join("; ")}`);

@@ -1,6 +1,6 @@
 /** The read side of the store, as IMAP needs it; `store/mailboxes.ts` implements it. */
 import type { AccountId, BlobDigest, MailboxId, MessageId } from "../ids.ts";
-import type { FlagSet } from "./store.ts";
+import type { MailboxSnapshot } from "../mailbox-snapshot.ts";
 
 export interface MailboxInfo {
   readonly id: MailboxId;
@@ -15,22 +15,21 @@ export interface MailboxInfo {
   readonly messages: number;
   readonly unseen: number;
   readonly sizeBytes: number;
+  /** Messages with \Deleted; only when wished for. */
+  readonly deleted?: number;
 }
 
-/**
- * One immutable state of a mailbox, shared by all sessions that saw it. Index i (0-based) is sequence number i + 1.
- */
-export interface MailboxSnapshot {
-  readonly mailboxId: MailboxId;
-  readonly uidValidity: number;
-  readonly uidNext: number;
-  readonly highestModseq: number;
+/** What of a mailbox costs too much to be told always. */
+export interface StatusWish {
+  readonly deleted: boolean;
+}
+
+/** UIDs of messages that are there no more. */
+export interface Vanished {
+  /** False: the log of expunges does not reach back so far, and there may be more. */
+  readonly complete: boolean;
   /** Ascending. */
   readonly uids: Uint32Array;
-  /** Index into `flagSets`, one per uid. */
-  readonly flagIds: Uint16Array;
-  /** Interned per mailbox, append-only: an id means the same in every later snapshot. */
-  readonly flagSets: readonly FlagSet[];
 }
 
 /** An opened mailbox: the holder closes it. */
@@ -40,6 +39,8 @@ export interface OpenMailbox {
   snapshot(): MailboxSnapshot;
   /** Make sure the newest committed state is known, then return it. */
   refresh(): Promise<MailboxSnapshot>;
+  /** What was expunged with `since` < MODSEQ ≤ `until`. One statement. */
+  vanished(since: number, until: number): Promise<Vanished>;
   /** Called after a newer snapshot is there. At most one call per change batch. Returns the unsubscriber. */
   onChange(listener: () => void): () => void;
   close(): void;
@@ -50,6 +51,9 @@ export interface RowFields {
   readonly structure?: boolean;
   readonly header?: boolean;
   readonly prefix?: boolean;
+  /** {@link MessageRow.emailId} and `threadId`. */
+  readonly objectIds?: boolean;
+  readonly preview?: boolean;
 }
 
 export interface MessageRow {
@@ -67,6 +71,12 @@ export interface MessageRow {
   readonly structure?: Uint8Array;
   /** Absent when not asked for, null when too large for the row (read it from the blob). */
   readonly header?: Uint8Array | null;
+  /** The same for the same octets of prefix and blob, wherever they are. RFC 8474 §5.1. */
+  readonly emailId?: string;
+  /** The same for what answers each other, within an account; null: it belongs to no thread. RFC 8474 §5.2. */
+  readonly threadId?: string | null;
+  /** RFC 8970; null: not made yet. */
+  readonly preview?: string | null;
 }
 
 export interface MailboxListing {
@@ -78,9 +88,9 @@ export interface MailboxListing {
 
 /** Each method but `rows` sends at most one statement, `open` of a mailbox that somebody else opens at the same time apart. */
 export interface MailboxReader {
-  list(account: AccountId): Promise<MailboxListing>;
+  list(account: AccountId, wish?: StatusWish): Promise<MailboxListing>;
   /** @throws {MairustError} `not_found` */
-  status(account: AccountId, name: string): Promise<MailboxInfo>;
+  status(account: AccountId, name: string, wish?: StatusWish): Promise<MailboxInfo>;
   /** @throws {MairustError} `not_found` */
   open(account: AccountId, name: string): Promise<OpenMailbox>;
   /** As in {@link MailboxListing}. */

@@ -1,39 +1,37 @@
 /**
  * The commands of IMAP as data, and the parser from a framed command to them. Pure; second step of every command.
- * Big grammars (FETCH, SEARCH, LIST) have files of their own. Source: RFC 3501 §6 and §9; RFC 2177, 2971, 3691, 4315.
+ * Big grammars have files of their own (`parse-*.ts`). Source: RFC 3501 §6 and §9; RFC 2177, 2971, 3691, 4315.
  */
 import { Lexer } from "./lexer.ts";
 import type { ImapLimits } from "./limits.ts";
-import { type FetchItem, parseFetchItems } from "./parse-fetch.ts";
+import { parseMailbox } from "./mailbox-name.ts";
+import { type FetchCommand, parseFetch } from "./parse-fetch.ts";
 import { type ListRequest, parseList, parseLsub, parseStatusItems, type StatusItem } from "./parse-list.ts";
-import { parseSearch, type SearchLimits, type SearchRequest } from "./parse-search.ts";
-import type { SequenceSet } from "./sequence-set.ts";
+import { parseSearch, type SearchCommand, type SearchLimits } from "./parse-search.ts";
+import { parseSelect, type SelectCommand } from "./parse-select.ts";
+import { parseStore, type StoreCommand } from "./parse-store.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
-import { decodeUtf7 } from "./utf7.ts";
 
 /** Commands without arguments. */
-const PLAIN = ["CAPABILITY", "NOOP", "LOGOUT", "NAMESPACE", "CLOSE", "UNSELECT", "CHECK", "IDLE"] as const;
+export type PlainName =
+  | "CAPABILITY"
+  | "CHECK"
+  | "CLOSE"
+  | "IDLE"
+  | "LOGOUT"
+  | "NAMESPACE"
+  | "NOOP"
+  | "UNSELECT";
 /** Commands that would change something; their arguments do not matter, the answer is the same. */
-const WRITES = ["STORE", "COPY", "MOVE", "APPEND", "CREATE", "DELETE", "RENAME", "EXPUNGE"] as const;
-
-const WITH_ARGUMENTS: ReadonlySet<string> = new Set([
-  "AUTHENTICATE",
-  "EXAMINE",
-  "FETCH",
-  "ID",
-  "LIST",
-  "LOGIN",
-  "LSUB",
-  "SEARCH",
-  "SELECT",
-  "STATUS",
-  "SUBSCRIBE",
-  "UID",
-  "UNSUBSCRIBE",
-]);
-
-export type PlainName = (typeof PLAIN)[number];
-export type WriteName = (typeof WRITES)[number] | "UID EXPUNGE";
+export type WriteName =
+  | "APPEND"
+  | "COPY"
+  | "CREATE"
+  | "DELETE"
+  | "EXPUNGE"
+  | "MOVE"
+  | "RENAME"
+  | "UID EXPUNGE";
 
 /** One member per kind, so that a command can be picked out of the union by its kind. */
 type Each<K extends string, T> = K extends string ? { readonly kind: K } & T : never;
@@ -44,16 +42,13 @@ export type ImapCommand =
   | { readonly kind: "ID"; readonly fields: ReadonlyMap<string, string> }
   | { readonly kind: "LOGIN"; readonly user: string; readonly password: string }
   | { readonly kind: "AUTHENTICATE"; readonly mechanism: string; readonly initial: string | undefined }
-  | Each<"SELECT" | "EXAMINE" | "SUBSCRIBE" | "UNSUBSCRIBE", { readonly mailbox: string }>
+  | Each<"SUBSCRIBE" | "UNSUBSCRIBE", { readonly mailbox: string }>
   | Each<"LIST" | "LSUB", { readonly request: ListRequest }>
   | { readonly kind: "STATUS"; readonly mailbox: string; readonly items: readonly StatusItem[] }
-  | {
-      readonly kind: "FETCH";
-      readonly uid: boolean;
-      readonly set: SequenceSet;
-      readonly items: readonly FetchItem[];
-    }
-  | { readonly kind: "SEARCH"; readonly uid: boolean; readonly request: SearchRequest };
+  | FetchCommand
+  | SearchCommand
+  | SelectCommand
+  | StoreCommand;
 
 export interface TaggedCommand {
   readonly tag: string;
@@ -61,6 +56,63 @@ export interface TaggedCommand {
 }
 
 type ParseLimits = Pick<ImapLimits, "fetchItems" | "listPatterns"> & SearchLimits;
+
+/** Takes the lexer behind the command's name. */
+type Grammar = (lexer: Lexer, limits: ParseLimits) => ImapCommand;
+
+const plain =
+  (kind: PlainName): Grammar =>
+  () => ({ kind });
+
+const write =
+  (name: WriteName): Grammar =>
+  lexer => {
+    lexer.rest();
+    return { kind: "write", name };
+  };
+
+/** What is not here is unknown. */
+const GRAMMARS: ReadonlyMap<string, Grammar> = new Map<string, Grammar>([
+  ["APPEND", write("APPEND")],
+  ["AUTHENTICATE", parseAuthenticate],
+  ["CAPABILITY", plain("CAPABILITY")],
+  ["CHECK", plain("CHECK")],
+  ["CLOSE", plain("CLOSE")],
+  ["COPY", write("COPY")],
+  ["CREATE", write("CREATE")],
+  ["DELETE", write("DELETE")],
+  ["EXAMINE", lexer => parseSelect(lexer, "EXAMINE")],
+  ["EXPUNGE", write("EXPUNGE")],
+  ["FETCH", (lexer, limits) => parseFetch(lexer, false, limits.fetchItems)],
+  ["ID", parseId],
+  ["IDLE", plain("IDLE")],
+  ["LIST", (lexer, limits) => ({ kind: "LIST", request: parseList(lexer, limits.listPatterns) })],
+  ["LOGIN", parseLogin],
+  ["LOGOUT", plain("LOGOUT")],
+  ["LSUB", lexer => ({ kind: "LSUB", request: parseLsub(lexer) })],
+  ["MOVE", write("MOVE")],
+  ["NAMESPACE", plain("NAMESPACE")],
+  ["NOOP", plain("NOOP")],
+  ["RENAME", write("RENAME")],
+  ["SEARCH", (lexer, limits) => parseSearch(lexer, false, limits)],
+  ["SELECT", lexer => parseSelect(lexer, "SELECT")],
+  ["STATUS", parseStatus],
+  ["STORE", lexer => parseStore(lexer, false)],
+  ["SUBSCRIBE", lexer => parseSubscribe(lexer, "SUBSCRIBE")],
+  ["UID", parseUid],
+  ["UNSELECT", plain("UNSELECT")],
+  ["UNSUBSCRIBE", lexer => parseSubscribe(lexer, "UNSUBSCRIBE")],
+]);
+
+/** Behind `UID`. */
+const UID_GRAMMARS: ReadonlyMap<string, Grammar> = new Map<string, Grammar>([
+  ["COPY", write("COPY")],
+  ["EXPUNGE", write("UID EXPUNGE")],
+  ["FETCH", (lexer, limits) => parseFetch(lexer, true, limits.fetchItems)],
+  ["MOVE", write("MOVE")],
+  ["SEARCH", (lexer, limits) => parseSearch(lexer, true, limits)],
+  ["STORE", lexer => parseStore(lexer, true)],
+]);
 
 /** Names in a client's ID list and octets of each that are kept. RFC 2971 §3.3. */
 const ID_FIELDS = 30;
@@ -87,81 +139,41 @@ export function parseCommand(bytes: Buffer, limits: ParseLimits): TaggedCommand 
   const lexer = new Lexer(bytes);
   const tag = lexer.tag();
   lexer.space();
-  const name = lexer.keyword();
-  const command = parseNamed(lexer, name, limits);
+  const grammar = GRAMMARS.get(lexer.keyword());
+  if (grammar === undefined) throw new ImapSyntaxError("Unknown command");
+  const command = grammar(lexer, limits);
   lexer.end();
   return { tag, command };
 }
 
-function parseNamed(lexer: Lexer, name: string, limits: ParseLimits): ImapCommand {
-  const plain = PLAIN.find(candidate => candidate === name);
-  if (plain !== undefined) return { kind: plain };
-  const write = WRITES.find(candidate => candidate === name);
-  if (write !== undefined) {
-    lexer.rest();
-    return { kind: "write", name: write };
-  }
-  if (!WITH_ARGUMENTS.has(name)) throw new ImapSyntaxError("Unknown command");
-  lexer.space();
-  return name === "UID" ? parseUid(lexer, limits) : parseWithArguments(lexer, name, limits);
-}
-
-function parseWithArguments(lexer: Lexer, name: string, limits: ParseLimits): ImapCommand {
-  switch (name) {
-    case "ID":
-      return { kind: "ID", fields: parseId(lexer) };
-    case "LOGIN":
-      return parseLogin(lexer);
-    case "AUTHENTICATE":
-      return parseAuthenticate(lexer);
-    case "SELECT":
-    case "EXAMINE":
-    case "SUBSCRIBE":
-    case "UNSUBSCRIBE":
-      return { kind: name, mailbox: mailboxName(lexer.astring()) };
-    case "LIST":
-      return { kind: "LIST", request: parseList(lexer, limits.listPatterns) };
-    case "LSUB":
-      return { kind: "LSUB", request: parseLsub(lexer) };
-    case "STATUS": {
-      const mailbox = mailboxName(lexer.astring());
-      lexer.space();
-      return { kind: "STATUS", mailbox, items: parseStatusItems(lexer) };
-    }
-    case "FETCH":
-      return parseFetch(lexer, false, limits);
-    case "SEARCH":
-      return { kind: "SEARCH", uid: false, request: parseSearch(lexer, limits) };
-    default:
-      throw new ImapSyntaxError("Unknown command");
-  }
-}
-
 function parseUid(lexer: Lexer, limits: ParseLimits): ImapCommand {
-  const name = lexer.keyword();
-  if (name === "STORE" || name === "COPY" || name === "MOVE" || name === "EXPUNGE") {
-    lexer.rest();
-    return { kind: "write", name: name === "EXPUNGE" ? "UID EXPUNGE" : name };
-  }
   lexer.space();
-  if (name === "FETCH") return parseFetch(lexer, true, limits);
-  if (name === "SEARCH") return { kind: "SEARCH", uid: true, request: parseSearch(lexer, limits) };
-  throw new ImapSyntaxError("Unknown UID command");
+  const grammar = UID_GRAMMARS.get(lexer.keyword());
+  if (grammar === undefined) throw new ImapSyntaxError("Unknown UID command");
+  return grammar(lexer, limits);
 }
 
-function parseFetch(lexer: Lexer, uid: boolean, limits: ParseLimits): ImapCommand {
-  const set = lexer.sequenceSet();
+function parseSubscribe(lexer: Lexer, kind: "SUBSCRIBE" | "UNSUBSCRIBE"): ImapCommand {
   lexer.space();
-  return { kind: "FETCH", uid, set, items: parseFetchItems(lexer, limits.fetchItems) };
+  return { kind, mailbox: parseMailbox(lexer) };
+}
+
+function parseStatus(lexer: Lexer): ImapCommand {
+  lexer.space();
+  const mailbox = parseMailbox(lexer);
+  lexer.space();
+  return { kind: "STATUS", mailbox, items: parseStatusItems(lexer) };
 }
 
 function parseLogin(lexer: Lexer): ImapCommand {
+  lexer.space();
   const user = lexer.astring().toString("utf8");
   lexer.space();
   return { kind: "LOGIN", user, password: lexer.astring().toString("utf8") };
 }
 
 function parseAuthenticate(lexer: Lexer): ImapCommand {
+  lexer.space();
   const mechanism = lexer.keyword();
   if (lexer.atEnd) return { kind: "AUTHENTICATE", mechanism, initial: undefined };
   lexer.space();
@@ -169,11 +181,12 @@ function parseAuthenticate(lexer: Lexer): ImapCommand {
 }
 
 /** RFC 2971 §3.1: NIL or pairs of strings, where a value may be NIL. */
-function parseId(lexer: Lexer): ReadonlyMap<string, string> {
+function parseId(lexer: Lexer): ImapCommand {
+  lexer.space();
   const fields = new Map<string, string>();
   if (!lexer.skip("(")) {
     lexer.nstring();
-    return fields;
+    return { kind: "ID", fields };
   }
   while (!lexer.skip(")")) {
     const name = lexer.string().toString("utf8", 0, ID_VALUE_BYTES);
@@ -183,11 +196,5 @@ function parseId(lexer: Lexer): ReadonlyMap<string, string> {
     fields.set(name.toLowerCase(), value);
     if (!lexer.sees(")")) lexer.space();
   }
-  return fields;
-}
-
-/** Wire octets to the name the store uses: Unicode, INBOX in upper case also as a parent (RFC 3501 §5.1). */
-export function mailboxName(wire: Buffer): string {
-  const name = decodeUtf7(wire);
-  return /^inbox(?=\/|$)/iu.test(name) ? `INBOX${name.slice(5)}` : name;
+  return { kind: "ID", fields };
 }

@@ -3,12 +3,16 @@
  * the service behind the ports. The session is the only one that makes a context.
  */
 import type { BlobStore } from "../../core/ports/blobs.ts";
+import type { BodyIndex } from "../../core/ports/body-index.ts";
 import type { Account } from "../../core/ports/directory.ts";
+import type { FlagWriter } from "../../core/ports/flag-writer.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type { Authenticator } from "../../core/ports/login.ts";
 import type { MailboxReader } from "../../core/ports/mailboxes.ts";
+import type { MessageOrder } from "../../core/ports/message-order.ts";
 import type { ImapLimits } from "./limits.ts";
 import type { Output } from "./output.ts";
+import type { ListenerProfile } from "./profile.ts";
 import type { Selected } from "./view.ts";
 
 export interface ImapConfig {
@@ -38,6 +42,12 @@ export interface ImapParts {
   readonly reader: MailboxReader;
   readonly blobs: BlobStore;
   readonly authenticator: Authenticator;
+  /** Undefined: mail is read-only. */
+  readonly writer?: FlagWriter;
+  /** Undefined: SORT and THREAD are not there. */
+  readonly order?: MessageOrder;
+  /** Undefined: SEARCH reads every message. */
+  readonly bodyIndex?: BodyIndex;
   readonly log: Log;
   readonly metrics: ImapMetrics;
 }
@@ -48,6 +58,10 @@ export interface SessionContext extends ImapParts {
   readonly peer: string;
   /** Passwords may travel on this connection: TLS, loopback or UNIX socket. */
   readonly secure: boolean;
+  /** Of the listener that took the connection. */
+  readonly profile: ListenerProfile;
+  /** What the client asked for by ENABLE, or by a command that implies it. Never taken back (RFC 5161 §3.1). */
+  readonly enabled: { condstore: boolean; qresync: boolean; rev2: boolean };
   /** Aborts when the connection is gone. */
   readonly gone: AbortSignal;
   account: Account | undefined;

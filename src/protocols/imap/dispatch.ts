@@ -2,113 +2,105 @@
  * Which handler answers which command, and in which state (RFC 3501 §6: any state, authenticated, selected). LOGOUT, LOGIN,
  * AUTHENTICATE and IDLE steer the session itself and are not here.
  */
-import { assertNever } from "../../core/errors.ts";
+import { capabilities } from "./capability.ts";
 import type { ImapCommand } from "./command.ts";
 import { type InMailbox, isInMailbox, isLoggedIn, type LoggedIn, type SessionContext } from "./context.ts";
 import { fetch } from "./fetch.ts";
 import { list, lsub, namespace, status, subscribe } from "./list.ts";
+import { announce } from "./news.ts";
 import { NEED_MAILBOX, refuseWrite } from "./read-only.ts";
 import { bad, type Completion, ok, oneLine } from "./reply.ts";
 import { search } from "./search.ts";
 import { select } from "./select.ts";
-import { announce } from "./view.ts";
+import { store } from "./store.ts";
 
 type Of<K extends ImapCommand["kind"]> = Extract<ImapCommand, { kind: K }>;
-type Steering = Of<"LOGOUT" | "LOGIN" | "AUTHENTICATE" | "IDLE">;
-type AnyState = Of<"CAPABILITY" | "NOOP" | "ID">;
-type Selecting = Of<"FETCH" | "SEARCH" | "CLOSE" | "UNSELECT" | "CHECK">;
+type Dispatched = Exclude<ImapCommand, Of<"LOGOUT" | "LOGIN" | "AUTHENTICATE" | "IDLE">>;
+
+type Handler<Context, Command> = (context: Context, command: Command) => Promise<Completion> | Completion;
+
+/** Answers a command, whatever the state: with BAD where the command has no place. */
+type AnyHandler<Command> = Handler<SessionContext, Command>;
 
 export const LOG_IN_FIRST = bad("Log in first");
 const SELECT_FIRST = bad("Select a mailbox first");
 
-export async function dispatch(
-  context: SessionContext,
-  command: Exclude<ImapCommand, Steering>,
-  capabilities: string,
-): Promise<Completion> {
-  switch (command.kind) {
-    case "CAPABILITY":
-    case "NOOP":
-    case "ID":
-      return inAnyState(context, command, capabilities);
-    case "FETCH":
-    case "SEARCH":
-    case "CLOSE":
-    case "UNSELECT":
-    case "CHECK":
-      if (!isLoggedIn(context)) return LOG_IN_FIRST;
-      return isInMailbox(context) ? inMailbox(context, command) : SELECT_FIRST;
-    default:
-      return isLoggedIn(context) ? loggedIn(context, command) : LOG_IN_FIRST;
-  }
+function loggedIn<Command>(handler: Handler<LoggedIn, Command>): AnyHandler<Command> {
+  return (context, command) => (isLoggedIn(context) ? handler(context, command) : LOG_IN_FIRST);
 }
 
-async function inAnyState(
-  context: SessionContext,
-  command: AnyState,
-  capabilities: string,
-): Promise<Completion> {
-  switch (command.kind) {
-    case "CAPABILITY":
-      context.output.text(`* CAPABILITY ${capabilities}\r\n`);
-      break;
-    case "NOOP":
-      await context.selected?.mailbox.refresh();
-      break;
-    case "ID":
-      context.log.debug("imap client", {
-        peer: context.peer,
-        client: oneLine(command.fields.get("name") ?? ""),
-        session: oneLine(command.fields.get("x-session-ext-id") ?? command.fields.get("x-session-id") ?? ""),
-      });
-      context.output.text('* ID ("name" "MaiRust")\r\n');
-      break;
-  }
-  return ok(`${command.kind} completed`);
+function inMailbox<Command>(handler: Handler<InMailbox, Command>): AnyHandler<Command> {
+  return loggedIn((context, command) => (isInMailbox(context) ? handler(context, command) : SELECT_FIRST));
 }
 
-async function loggedIn(
-  context: LoggedIn,
-  command: Exclude<ImapCommand, Steering | AnyState | Selecting>,
-): Promise<Completion> {
-  switch (command.kind) {
-    case "SELECT":
-    case "EXAMINE":
-      return select(context, { kind: command.kind, mailbox: command.mailbox });
-    case "LIST":
-      return list(context, command.request);
-    case "LSUB":
-      return lsub(context, command.request);
-    case "STATUS":
-      return status(context, command);
-    case "SUBSCRIBE":
-    case "UNSUBSCRIBE":
-      return subscribe(context, command.mailbox, command.kind === "SUBSCRIBE");
-    case "NAMESPACE":
-      return namespace(context);
-    case "write":
-      if (NEED_MAILBOX.has(command.name) && context.selected === undefined) return SELECT_FIRST;
-      return refuseWrite(context.config, command.name);
-    default:
-      return assertNever(command);
-  }
+/** As {@link inMailbox}, of a command that names messages. */
+function ofMessages<Command extends { readonly uid: boolean }>(
+  handler: Handler<InMailbox, Command>,
+): AnyHandler<Command> {
+  return inMailbox(async (context, command) => {
+    // A UID command may announce expunges first (RFC 3501 §7.4.1): what vanished is then not asked for.
+    if (command.uid) await announce(context);
+    return handler(context, command);
+  });
 }
 
-async function inMailbox(context: InMailbox, command: Selecting): Promise<Completion> {
-  switch (command.kind) {
-    case "FETCH":
-    case "SEARCH":
-      // A UID command may announce expunges first (RFC 3501 §7.4.1): what vanished is then not asked for.
-      if (command.uid) await announce(context.selected, context.selected.mailbox.snapshot(), context.output);
-      return command.kind === "FETCH" ? fetch(context, command) : search(context, command, Date.now());
-    case "CHECK":
-      await context.selected.mailbox.refresh();
-      return ok("CHECK completed");
-    case "CLOSE":
-    case "UNSELECT":
-      context.unselect();
-      return ok(`${command.kind} completed`);
-    default:
-      return assertNever(command);
-  }
+const HANDLERS: { readonly [K in Dispatched["kind"]]: AnyHandler<Of<K>> } = {
+  CAPABILITY: capability,
+  CHECK: inMailbox(check),
+  CLOSE: inMailbox(leave),
+  EXAMINE: loggedIn(select),
+  FETCH: ofMessages(fetch),
+  ID: identify,
+  LIST: loggedIn((context, { request }) => list(context, request)),
+  LSUB: loggedIn((context, { request }) => lsub(context, request)),
+  NAMESPACE: loggedIn(namespace),
+  NOOP: noop,
+  SEARCH: ofMessages((context, command) => search(context, command, Date.now())),
+  SELECT: loggedIn(select),
+  STATUS: loggedIn(status),
+  STORE: inMailbox(store),
+  SUBSCRIBE: loggedIn((context, { mailbox }) => subscribe(context, mailbox, true)),
+  UNSELECT: inMailbox(leave),
+  UNSUBSCRIBE: loggedIn((context, { mailbox }) => subscribe(context, mailbox, false)),
+  write: loggedIn(write),
+};
+
+export async function dispatch(context: SessionContext, command: Dispatched): Promise<Completion> {
+  // The table gives each kind its own handler; the compiler does not follow that through a lookup.
+  return HANDLERS[command.kind](context, command as never);
+}
+
+function capability(context: SessionContext): Completion {
+  context.output.text(`* CAPABILITY ${capabilities(context)}\r\n`);
+  return ok("CAPABILITY completed");
+}
+
+async function noop(context: SessionContext): Promise<Completion> {
+  await context.selected?.mailbox.refresh();
+  return ok("NOOP completed");
+}
+
+function identify(context: SessionContext, { fields }: Of<"ID">): Completion {
+  context.log.debug("imap client", {
+    peer: context.peer,
+    client: oneLine(fields.get("name") ?? ""),
+    session: oneLine(fields.get("x-session-ext-id") ?? fields.get("x-session-id") ?? ""),
+  });
+  context.output.text('* ID ("name" "MaiRust")\r\n');
+  return ok("ID completed");
+}
+
+async function check(context: InMailbox): Promise<Completion> {
+  await context.selected.mailbox.refresh();
+  return ok("CHECK completed");
+}
+
+function leave(context: InMailbox, { kind }: Of<"CLOSE" | "UNSELECT">): Completion {
+  context.unselect();
+  return ok(`${kind} completed`);
+}
+
+function write(context: LoggedIn, { name }: Of<"write">): Completion {
+  if (NEED_MAILBOX.has(name) && context.selected === undefined) return SELECT_FIRST;
+  return refuseWrite(context.config, name);
 }

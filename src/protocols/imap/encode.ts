@@ -2,6 +2,7 @@
  * How values look on the IMAP wire. Pure. Source: RFC 3501 §9 (string, flag-list, date-time, mailbox).
  */
 import { systemFlagNames } from "../../core/flag-names.ts";
+import type { FlagSets } from "../../core/flag-table.ts";
 import type { FlagSet } from "../../core/ports/store.ts";
 import { isAtom } from "./lexer.ts";
 import { encodeUtf7 } from "./utf7.ts";
@@ -26,11 +27,9 @@ export function flagNames(flags: FlagSet): string {
 }
 
 /** The flags a mailbox knows, for the untagged FLAGS answer. */
-export function knownFlags(sets: readonly FlagSet[]): string {
-  const keywords = new Set<string>();
-  for (const set of sets) for (const keyword of set.keywords) if (isAtom(keyword)) keywords.add(keyword);
+export function knownFlags(flags: FlagSets): string {
   const system = "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
-  return [system, ...[...keywords].sort()].join(" ");
+  return [system, ...flags.keywords.filter(isAtom).sort()].join(" ");
 }
 
 /** RFC 3501 date-time in UTC: `" 1-Feb-2026 09:05:00 +0000"`. */

@@ -3,7 +3,7 @@
  * is the hot path: digits are written straight into big chunks, and each distinct flag set is rendered once.
  */
 import { setImmediate } from "node:timers/promises";
-import type { MailboxSnapshot } from "../../core/ports/mailboxes.ts";
+import { flagSetAt, type MailboxSnapshot, SnapshotCursor } from "../../core/mailbox-snapshot.ts";
 import { flagNames } from "./encode.ts";
 import type { Output } from "./output.ts";
 
@@ -17,6 +17,7 @@ const FETCH = Buffer.from(" FETCH (");
 const END = Buffer.from(")\r\n");
 const DIGITS_MAX = 10;
 
+/** What of the snapshot is told of each message. */
 export interface FlagItems {
   readonly uid: boolean;
   readonly flags: boolean;
@@ -29,13 +30,14 @@ export async function writeFlags(
   items: FlagItems,
   output: Output,
 ): Promise<void> {
+  const messages = new SnapshotCursor(view);
   const rendered = new RenderedFlags(view, items);
   let writer = new ChunkWriter();
   let chunks = 0;
   for (let range = 0; range < indexes.length; range += 2) {
     const end = indexes[range + 1] ?? 0;
     for (let index = indexes[range] ?? 0; index < end; index += 1) {
-      const tail = rendered.tail(index);
+      const tail = rendered.tail(messages.flagId(index));
       if (writer.room < tail.length + PREFIX.length + FETCH_UID.length + 2 * DIGITS_MAX) {
         output.bytes(writer.written());
         await output.pressure();
@@ -47,13 +49,21 @@ export async function writeFlags(
       writer.number(index + 1);
       if (items.uid) {
         writer.copy(FETCH_UID);
-        writer.number(view.uids[index] ?? 0);
+        writer.number(messages.uid(index));
       } else writer.copy(FETCH);
       writer.copy(tail);
     }
   }
   output.bytes(writer.written());
   await output.pressure();
+}
+
+/** What the snapshot knows of one message, separated by spaces, for an answer that tells more of it. */
+export function flagItems(view: MailboxSnapshot, index: number, uid: number, items: FlagItems): string {
+  const words: string[] = [];
+  if (items.uid) words.push(`UID ${uid}`);
+  if (items.flags) words.push(`FLAGS (${flagNames(flagSetAt(view, index))})`);
+  return words.join(" ");
 }
 
 /** What follows the UID, once per distinct flag set. */
@@ -67,12 +77,11 @@ class RenderedFlags {
     this.#items = items;
   }
 
-  tail(index: number): Buffer {
+  tail(id: number): Buffer {
     if (!this.#items.flags) return END;
-    const id = this.#view.flagIds[index] ?? 0;
     const known = this.#tails[id];
     if (known !== undefined) return known;
-    const set = this.#view.flagSets[id];
+    const set = this.#view.flags.sets[id];
     const names = set === undefined ? "" : flagNames(set);
     const made = Buffer.from(`${this.#items.uid ? " " : ""}FLAGS (${names}))\r\n`, "latin1");
     this.#tails[id] = made;

@@ -7,6 +7,7 @@ import { findPart, packedBody, packedBodyStructure, packedEnvelope } from "../..
 import type { ByteRange } from "../../core/ports/blobs.ts";
 import type { MessageRow, RowFields } from "../../core/ports/mailboxes.ts";
 import { dateTime } from "./encode.ts";
+import type { FlagItems } from "./fetch-flags.ts";
 import type { FetchItem, SectionItem } from "./parse-fetch.ts";
 
 /** A piece of an answer. */
@@ -15,10 +16,8 @@ export type Piece =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   | { readonly kind: "blob"; readonly range: ByteRange };
 
-export interface FetchPlan {
+export interface FetchPlan extends FlagItems {
   readonly items: readonly FetchItem[];
-  readonly uid: boolean;
-  readonly flags: boolean;
   /** Undefined when the snapshot alone answers. */
   readonly fields: RowFields | undefined;
 }

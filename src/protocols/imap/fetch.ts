@@ -5,21 +5,20 @@
  * octets. Source: RFC 3501 §6.4.5, §6.4.8, §7.4.2.
  */
 import { MairustError, toMairustError } from "../../core/errors.ts";
+import { indexOfUid } from "../../core/mailbox-snapshot.ts";
 import type { MessageRow } from "../../core/ports/mailboxes.ts";
 import { readRange, type StartedRead, startRead } from "./blob-reader.ts";
-import type { ImapCommand } from "./command.ts";
 import type { InMailbox } from "./context.ts";
-import { flagNames } from "./encode.ts";
-import { writeFlags } from "./fetch-flags.ts";
+import { flagItems, writeFlags } from "./fetch-flags.ts";
 import { type FetchPlan, messagePieces, type Piece, planFetch } from "./fetch-plan.ts";
+import { announceFlagNames } from "./news.ts";
+import { indexesOf } from "./number-set.ts";
 import { ConnectionGone } from "./output.ts";
+import type { FetchCommand } from "./parse-fetch.ts";
 import { ahead } from "./read-ahead.ts";
 import { bad, type Completion, completionOf, no, ok } from "./reply.ts";
-import { countIndexes, indexesOfNumbers, indexesOfUids, lowerBound, uidsAt } from "./sequence-set.ts";
+import { countIndexes, uidsAt } from "./sequence-set.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
-import { announceFlagNames } from "./view.ts";
-
-type FetchCommand = Extract<ImapCommand, { kind: "FETCH" }>;
 
 /** Unreadable messages that one command logs; all are counted. A lost disk would otherwise fill the log as well. */
 const LOGGED_PER_COMMAND = 10;
@@ -38,17 +37,15 @@ export async function fetch(context: InMailbox, command: FetchCommand): Promise<
   const { view } = context.selected;
   let indexes: readonly number[];
   try {
-    indexes = command.uid
-      ? indexesOfUids(command.set, view.uids)
-      : indexesOfNumbers(command.set, view.uids.length);
+    indexes = indexesOf(command.set, command.uid, context.selected);
   } catch (error) {
     if (error instanceof ImapSyntaxError) return bad(error.publicText);
     throw error;
   }
-  announceFlagNames(context.selected, context.output);
+  announceFlagNames(context);
   const plan = planFetch(command.items, command.uid);
   if (plan.fields === undefined) {
-    await writeFlags(view, indexes, { uid: plan.uid, flags: plan.flags }, context.output);
+    await writeFlags(view, indexes, plan, context.output);
     return ok("FETCH completed");
   }
   return fetchRows(context, plan, indexes, command.uid);
@@ -88,7 +85,7 @@ async function* prepareAll(
   indexes: readonly number[],
 ): AsyncGenerator<() => Promise<Prepared>> {
   const { view } = context.selected;
-  const pages = context.reader.rows(view.mailboxId, uidsAt(indexes, view.uids), plan.fields ?? {});
+  const pages = context.reader.rows(view.mailboxId, uidsAt(indexes, view), plan.fields ?? {});
   for await (const page of pages) for (const row of page) yield () => prepare(context, plan, row);
 }
 
@@ -136,16 +133,10 @@ async function send(
   }
 }
 
-function head(context: InMailbox, plan: FetchPlan, uid: number): string {
-  const { view } = context.selected;
-  const index = lowerBound(view.uids, uid);
-  const words: string[] = [];
-  if (plan.uid) words.push(`UID ${uid}`);
-  if (plan.flags) {
-    const flags = view.flagSets[view.flagIds[index] ?? 0];
-    words.push(`FLAGS (${flags === undefined ? "" : flagNames(flags)})`);
-  }
-  return `* ${index + 1} FETCH (${words.join(" ")}${words.length > 0 ? " " : ""}`;
+function head({ selected: { view } }: InMailbox, plan: FetchPlan, uid: number): string {
+  const index = indexOfUid(view, uid);
+  const known = flagItems(view, index, uid, plan);
+  return `* ${index + 1} FETCH (${known}${known === "" ? "" : " "}`;
 }
 
 /** Octets of an announced literal: from here on a failure can only end the connection. */

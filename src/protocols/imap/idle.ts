@@ -4,8 +4,8 @@
  */
 import type { Connection } from "./connection.ts";
 import type { SessionContext } from "./context.ts";
+import { announce } from "./news.ts";
 import { bad, type Completion, ok } from "./reply.ts";
-import { announce } from "./view.ts";
 
 /**
  * @param leaving  asked at every wake-up: true ends IDLE
@@ -28,7 +28,7 @@ export async function idle(
       if (line !== undefined) return answer(line);
       // Not as if the connection were gone: what was answered before may not be sent yet, and the peer may still read.
       if (connection.inputEnded || leaving()) return undefined;
-      if (selected !== undefined) await announce(selected, selected.mailbox.snapshot(), output);
+      await announce(context);
       await connection.wait();
     }
   } finally {

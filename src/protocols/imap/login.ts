@@ -47,7 +47,7 @@ export async function login(context: SessionContext, credentials: Credentials): 
   if (!context.admit(account)) return no("Too many connections of this account", "LIMIT");
   context.account = account;
   context.log.info("imap login", { account: account.address, user: oneLine(user), peer: context.peer });
-  return ok("Logged in", `CAPABILITY ${capabilities("done")}`);
+  return ok("Logged in", `CAPABILITY ${capabilities(context)}`);
 }
 
 /** Makes who guesses passwords wait. */

@@ -2,7 +2,15 @@
  * What a FETCH asks for, as data, and its parser. Pure. Source: RFC 3501 §6.4.5 and §9 (fetch-att, section).
  */
 import { isAtom, type Lexer } from "./lexer.ts";
+import { type NumberSet, parseNumberSet } from "./number-set.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
+
+export interface FetchCommand {
+  readonly kind: "FETCH";
+  readonly uid: boolean;
+  readonly set: NumberSet;
+  readonly items: readonly FetchItem[];
+}
 
 export type FetchItem =
   | {
@@ -36,8 +44,18 @@ const RFC822: ReadonlyMap<string, SectionItem["part"]> = new Map([
   ["RFC822.TEXT", "text"],
 ]);
 
-/** @param limit  most items in one command */
-export function parseFetchItems(lexer: Lexer, limit: number): readonly FetchItem[] {
+/**
+ * @param lexer  behind the name of the command
+ * @param limit  most items in one command
+ */
+export function parseFetch(lexer: Lexer, uid: boolean, limit: number): FetchCommand {
+  lexer.space();
+  const set = parseNumberSet(lexer);
+  lexer.space();
+  return { kind: "FETCH", uid, set, items: parseFetchItems(lexer, limit) };
+}
+
+function parseFetchItems(lexer: Lexer, limit: number): readonly FetchItem[] {
   if (!lexer.skip("(")) {
     const name = lexer.fetchName();
     return MACROS.get(name) ?? [parseItem(lexer, name)];

@@ -42,8 +42,12 @@ function joinPattern(reference: string, pattern: string): string {
   return reference + pattern;
 }
 
-/** @param limit  most patterns in one command */
+/**
+ * @param lexer  behind the name of the command
+ * @param limit  most patterns in one command
+ */
 export function parseList(lexer: Lexer, limit: number): ListRequest {
+  lexer.space();
   const select = lexer.sees("(") ? parseSelectOptions(lexer) : NO_SELECTION;
   const reference = decodeUtf7(lexer.astring());
   lexer.space();
@@ -65,7 +69,9 @@ export function parseList(lexer: Lexer, limit: number): ListRequest {
   return { patterns, select, returns: parseReturnOptions(lexer) };
 }
 
+/** @param lexer  behind the name of the command */
 export function parseLsub(lexer: Lexer): ListRequest {
+  lexer.space();
   const reference = decodeUtf7(lexer.astring());
   lexer.space();
   const pattern = joinPattern(reference, decodeUtf7(lexer.listMailbox()));

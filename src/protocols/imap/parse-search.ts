@@ -33,6 +33,13 @@ interface DayRule {
   readonly day: number;
 }
 
+export interface SearchCommand {
+  readonly kind: "SEARCH";
+  readonly uid: boolean;
+  readonly request: SearchRequest;
+}
+
+/** What SEARCH, and whatever else begins with a search, looks for. */
 export interface SearchRequest {
   /** Upper case, or undefined when the client named none. */
   readonly charset: string | undefined;
@@ -60,9 +67,13 @@ const DAY_MS = 86_400_000;
 
 export type SearchLimits = Pick<ImapLimits, "searchKeys" | "searchDepth" | "searchTextChars">;
 
-/** @throws {ImapSyntaxError} also when the limits on number or depth of keys are passed */
-export function parseSearch(lexer: Lexer, limits: SearchLimits): SearchRequest {
-  return new SearchParser(lexer, limits).request();
+/**
+ * @param lexer  behind the name of the command
+ * @throws {ImapSyntaxError} also when the limits on number or depth of keys are passed
+ */
+export function parseSearch(lexer: Lexer, uid: boolean, limits: SearchLimits): SearchCommand {
+  lexer.space();
+  return { kind: "SEARCH", uid, request: new SearchParser(lexer, limits).request() };
 }
 
 class SearchParser {

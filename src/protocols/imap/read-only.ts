@@ -5,7 +5,7 @@ import type { WriteName } from "./command.ts";
 import type { ImapConfig } from "./context.ts";
 import { type Completion, no, oneLine } from "./reply.ts";
 
-const SUBJECTS: Readonly<Record<WriteName, string>> = {
+const SUBJECTS: Readonly<Record<WriteName | "STORE", string>> = {
   APPEND: "Messages cannot be saved here",
   COPY: "Messages cannot be copied here",
   CREATE: "Mailboxes cannot be created here",
@@ -24,11 +24,10 @@ export const NEED_MAILBOX: ReadonlySet<WriteName> = new Set<WriteName>([
   "COPY",
   "EXPUNGE",
   "MOVE",
-  "STORE",
   "UID EXPUNGE",
 ]);
 
-export function refuseWrite(config: ImapConfig, name: WriteName): Completion {
+export function refuseWrite(config: ImapConfig, name: WriteName | "STORE"): Completion {
   const hint = oneLine(config.readOnlyHint ?? DEFAULT_HINT);
   return no(`${SUBJECTS[name]}, mail is read-only over IMAP: ${hint}`, "NOPERM");
 }

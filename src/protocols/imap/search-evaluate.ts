@@ -2,7 +2,8 @@
  * Decides search keys from what is known of a message so far. Three values: true, false, and undefined for "needs more";
  * so flags decide without a row, rows without a header, headers without the body. Pure. Source: RFC 3501 §6.4.4, RFC 5032.
  */
-import type { MailboxSnapshot, MessageRow } from "../../core/ports/mailboxes.ts";
+import { lastUid, type MailboxSnapshot, SnapshotCursor } from "../../core/mailbox-snapshot.ts";
+import type { MessageRow } from "../../core/ports/mailboxes.ts";
 import type { HeaderText } from "./header-text.ts";
 import type { SearchKey } from "./parse-search.ts";
 import { type Ranges, rangesHave, resolveSet } from "./sequence-set.ts";
@@ -28,14 +29,14 @@ export class SearchProgram {
   readonly needsHeader: boolean;
   /** Keys in the tree. */
   readonly size: number;
-  readonly #view: MailboxSnapshot;
+  readonly #messages: SnapshotCursor;
   readonly #nowMs: number;
   readonly #ranges = new Map<SearchKey, Ranges>();
 
   /** @param nowMs  for OLDER and YOUNGER, milliseconds since 1970 */
   constructor(key: SearchKey, view: MailboxSnapshot, nowMs: number) {
     this.key = key;
-    this.#view = view;
+    this.#messages = new SnapshotCursor(view);
     this.#nowMs = nowMs;
     const keys = [...flatten(key)];
     this.size = keys.length;
@@ -44,9 +45,8 @@ export class SearchProgram {
       each => each.kind === "header" || each.kind === "sent" || (each.kind === "content" && each.withHeader),
     );
     for (const each of keys) {
-      if (each.kind === "uid")
-        this.#ranges.set(each, resolveSet(each.set, view.uids[view.uids.length - 1] ?? 0));
-      if (each.kind === "sequence") this.#ranges.set(each, resolveSet(each.set, view.uids.length));
+      if (each.kind === "uid") this.#ranges.set(each, resolveSet(each.set, lastUid(view)));
+      if (each.kind === "sequence") this.#ranges.set(each, resolveSet(each.set, view.count));
     }
   }
 
@@ -99,16 +99,17 @@ export class SearchProgram {
     key: Extract<SearchKey, { kind: "flag" | "keyword" | "sequence" | "uid" }>,
     index: number,
   ): boolean {
-    const flags = this.#view.flagSets[this.#view.flagIds[index] ?? 0];
     switch (key.kind) {
       case "flag":
-        return (((flags?.system ?? 0) & key.bit) !== 0) === key.on;
+        return ((this.#messages.flagSet(index).system & key.bit) !== 0) === key.on;
       case "keyword":
-        return (flags?.keywords.some(word => word.toLowerCase() === key.word) ?? false) === key.on;
+        return (
+          this.#messages.flagSet(index).keywords.some(word => word.toLowerCase() === key.word) === key.on
+        );
       case "sequence":
         return rangesHave(this.#ranges.get(key) ?? [], index + 1);
       case "uid":
-        return rangesHave(this.#ranges.get(key) ?? [], this.#view.uids[index] ?? 0);
+        return rangesHave(this.#ranges.get(key) ?? [], this.#messages.uid(index));
     }
   }
 

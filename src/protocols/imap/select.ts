@@ -1,27 +1,26 @@
 /**
  * SELECT and EXAMINE: both open read-only and say so. Source: RFC 3501 §6.3.1–6.3.2.
  */
-import type { MailboxSnapshot } from "../../core/ports/mailboxes.ts";
-import { FLAG_SEEN } from "../../core/ports/store.ts";
+import { firstUnseen, type MailboxSnapshot } from "../../core/mailbox-snapshot.ts";
+import type { ImapCommand } from "./command.ts";
 import type { LoggedIn } from "./context.ts";
-import { knownFlags } from "./encode.ts";
+import { firstFlagsTold } from "./news.ts";
 import { type Completion, ok } from "./reply.ts";
 
+type SelectCommand = Extract<ImapCommand, { kind: "SELECT" | "EXAMINE" }>;
+
 /** @throws {MairustError} `not_found`: then nothing is selected (RFC 3501 §6.3.1) */
-export async function select(
-  context: LoggedIn,
-  command: { readonly kind: "SELECT" | "EXAMINE"; readonly mailbox: string },
-): Promise<Completion> {
+export async function select(context: LoggedIn, command: SelectCommand): Promise<Completion> {
   context.unselect();
   const mailbox = await context.reader.open(context.account.id, command.mailbox);
   const view = mailbox.snapshot();
-  const knownSets = view.flagSets.length;
-  context.selected = { mailbox, view, knownSets };
+  const flagsTold = firstFlagsTold(view);
+  context.selected = { mailbox, view, flagsTold };
   const lines = [
-    `FLAGS (${knownFlags(view.flagSets)})`,
-    `${view.uids.length} EXISTS`,
+    `FLAGS (${flagsTold.names})`,
+    `${view.count} EXISTS`,
     "0 RECENT",
-    ...firstUnseen(view),
+    ...unseen(view),
     "OK [PERMANENTFLAGS ()] Read-only mailbox",
     `OK [UIDVALIDITY ${view.uidValidity}] UIDs valid`,
     `OK [UIDNEXT ${view.uidNext}] Predicted next UID`,
@@ -30,8 +29,7 @@ export async function select(
   return ok(`${command.kind} completed`, "READ-ONLY");
 }
 
-function firstUnseen(view: MailboxSnapshot): readonly string[] {
-  const seen = view.flagSets.map(set => (set.system & FLAG_SEEN) !== 0);
-  const index = view.flagIds.findIndex(id => seen[id] !== true);
-  return index < 0 ? [] : [`OK [UNSEEN ${index + 1}] First unseen`];
+function unseen(view: MailboxSnapshot): readonly string[] {
+  const index = firstUnseen(view);
+  return index === undefined ? [] : [`OK [UNSEEN ${index + 1}] First unseen`];
 }

@@ -2,6 +2,13 @@
  * Sequence sets (`1:*,7`): parsed form, and what they mean for one mailbox. Pure; used by FETCH, SEARCH and STORE.
  * Lists of a hundred thousand single numbers (imapc sends no ranges) stay flat arrays. Source: RFC 3501 §9 (sequence-set).
  */
+import {
+  indexOfUid,
+  lastUid,
+  type MailboxSnapshot,
+  SnapshotCursor,
+  uidsBetween,
+} from "../../core/mailbox-snapshot.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
 
 /** `*`: the largest number in use. No message can have this number, it is below none. */
@@ -104,27 +111,12 @@ export function rangesHave(ranges: Ranges, value: number): boolean {
   return 2 * low < ranges.length && (ranges[2 * low] ?? 0) <= value;
 }
 
-/** First index whose uid is ≥ `uid` (`uids.length` when there is none). */
-export function lowerBound(uids: Uint32Array, uid: number, from = 0): number {
-  let low = from;
-  let high = uids.length;
-  while (low < high) {
-    const mid = (low + high) >>> 1;
-    if ((uids[mid] ?? 0) < uid) low = mid + 1;
-    else high = mid;
-  }
-  return low;
-}
-
-/** @returns index ranges `start, end` (half-open) of `uids` that the UID set names; UIDs that do not exist are passed over (RFC 3501 §6.4.8) */
-export function indexesOfUids(set: SequenceSet, uids: Uint32Array): readonly number[] {
-  const ranges = resolveSet(set, uids[uids.length - 1] ?? 0);
+/** @returns index ranges `start, end` (half-open) of `view` that the UID set names; UIDs that do not exist are passed over (RFC 3501 §6.4.8) */
+export function indexesOfUids(set: SequenceSet, view: MailboxSnapshot): readonly number[] {
+  const ranges = resolveSet(set, lastUid(view));
   const indexes: number[] = [];
-  let cursor = 0;
   for (let i = 0; i < ranges.length; i += 2) {
-    const start = lowerBound(uids, ranges[i] ?? 0, cursor);
-    cursor = lowerBound(uids, (ranges[i + 1] ?? 0) + 1, start);
-    appendRange(indexes, start, cursor);
+    appendRange(indexes, indexOfUid(view, ranges[i] ?? 0), indexOfUid(view, (ranges[i + 1] ?? 0) + 1));
   }
   return indexes;
 }
@@ -156,15 +148,17 @@ export function countIndexes(indexes: readonly number[]): number {
   return count;
 }
 
-/** The UIDs at index ranges; a view without copying when there is one range. */
-export function uidsAt(indexes: readonly number[], uids: Uint32Array): Uint32Array {
-  if (indexes.length === 2) return uids.subarray(indexes[0], indexes[1]);
+/** The UIDs at index ranges. */
+export function uidsAt(indexes: readonly number[], view: MailboxSnapshot): Uint32Array {
+  if (indexes.length === 2) return uidsBetween(view, indexes[0] ?? 0, indexes[1] ?? 0);
   const picked = new Uint32Array(countIndexes(indexes));
+  const messages = new SnapshotCursor(view);
   let at = 0;
   for (let i = 0; i < indexes.length; i += 2) {
-    const part = uids.subarray(indexes[i], indexes[i + 1]);
-    picked.set(part, at);
-    at += part.length;
+    for (let index = indexes[i] ?? 0; index < (indexes[i + 1] ?? 0); index += 1) {
+      picked[at] = messages.uid(index);
+      at += 1;
+    }
   }
   return picked;
 }

@@ -12,6 +12,7 @@ import { Connection } from "./connection.ts";
 import type { ImapParts } from "./context.ts";
 import { DEFAULT_LIMITS, type ImapLimits } from "./limits.ts";
 import { type PeerFacts, peerOf } from "./peer.ts";
+import type { ListenerProfile } from "./profile.ts";
 import { Session } from "./session.ts";
 
 export interface ImapServerOptions extends Omit<ImapParts, "limits"> {
@@ -20,8 +21,8 @@ export interface ImapServerOptions extends Omit<ImapParts, "limits"> {
 }
 
 export interface ImapServer {
-  /** Serve one accepted connection. Never throws; the socket is the server's from now on. */
-  handleConnection(socket: Socket): void;
+  /** Serve one accepted connection. Never throws; the socket is the server's from now on. @param profile  of its listener */
+  handleConnection(socket: Socket, profile: ListenerProfile): void;
   /**
    * Take no more; end each session when its commands are answered, those in IDLE last, since their clients see it as a
    * failure. What is left at the deadline is cut. @returns how many were cut
@@ -56,7 +57,7 @@ class RunningImapServer implements ImapServer {
     return this.#sessions.size;
   }
 
-  handleConnection(socket: Socket): void {
+  handleConnection(socket: Socket, profile: ListenerProfile): void {
     const refusal = this.#draining
       ? "[UNAVAILABLE] Server is shutting down"
       : this.#sessions.size >= this.#parts.config.connections
@@ -69,10 +70,10 @@ class RunningImapServer implements ImapServer {
       socket.destroySoon();
       return;
     }
-    this.#serve(new Connection(socket, this.#parts.limits), peerOf(socket));
+    this.#serve(new Connection(socket, this.#parts.limits), peerOf(socket), profile);
   }
 
-  #serve(connection: Connection, facts: PeerFacts): void {
+  #serve(connection: Connection, facts: PeerFacts, profile: ListenerProfile): void {
     let admitted: Account | undefined;
     const admit = (account: Account) => {
       const count = this.#perAccount.get(account.id) ?? 0;
@@ -82,7 +83,7 @@ class RunningImapServer implements ImapServer {
       admitted = account;
       return true;
     };
-    const session = new Session({ parts: this.#parts, connection, admit, ...facts });
+    const session = new Session({ parts: this.#parts, connection, admit, profile, ...facts });
     this.#sessions.set(session, connection);
     this.#parts.metrics.connection(1);
     connection.gone.addEventListener(

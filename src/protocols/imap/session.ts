@@ -12,17 +12,19 @@ import { dispatch, LOG_IN_FIRST } from "./dispatch.ts";
 import type { FrameEvent, FrameLimits } from "./framer.ts";
 import { idle } from "./idle.ts";
 import { type Credentials, LoginFailures, login, loginRefusal, receivePlain } from "./login.ts";
+import { announce, holdsNewsBack } from "./news.ts";
 import { ConnectionGone } from "./output.ts";
+import type { ListenerProfile } from "./profile.ts";
 import { refuseWrite } from "./read-only.ts";
 import { bad, type Completion, completionOf, isExpected, no, ok, statusLine } from "./reply.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
-import { announce } from "./view.ts";
 
 export interface SessionOptions {
   readonly parts: ImapParts;
   readonly connection: Connection;
   readonly peer: string;
   readonly secure: boolean;
+  readonly profile: ListenerProfile;
   /** Count a connection to an account; false when it has too many. */
   readonly admit: (account: Account) => boolean;
 }
@@ -65,6 +67,8 @@ export class Session {
       gone: options.connection.gone,
       peer: options.peer,
       secure: options.secure,
+      profile: options.profile,
+      enabled: { condstore: false, qresync: false, rev2: false },
       account: undefined,
       selected: undefined,
       unselect() {
@@ -85,7 +89,9 @@ export class Session {
   async run(): Promise<void> {
     const { config, output, log, peer } = this.#context;
     try {
-      output.text(statusLine("*", ok(`${config.hostname} ready`, `CAPABILITY ${this.#capabilities()}`)));
+      output.text(
+        statusLine("*", ok(`${config.hostname} ready`, `CAPABILITY ${capabilities(this.#context)}`)),
+      );
       while (await this.#step());
       if (this.#ending?.bye !== undefined) output.text(`* BYE ${this.#ending.bye}\r\n`);
     } catch (error) {
@@ -118,11 +124,6 @@ export class Session {
 
   #end(bye: string | undefined): void {
     this.#ending ??= { bye };
-  }
-
-  #capabilities(): string {
-    if (this.#context.account !== undefined) return capabilities("done");
-    return capabilities(this.#context.secure ? "open" : "disabled");
   }
 
   /** One event, or one wait. @returns false when the session is over */
@@ -186,7 +187,7 @@ export class Session {
     try {
       const completion = await this.#execute(command);
       if (completion === undefined) return;
-      await this.#announceNews(command);
+      if (!holdsNewsBack(command)) await announce(this.#context);
       this.#complete(tag, name, completion, startedAt);
     } catch (error) {
       if (error instanceof ConnectionGone) {
@@ -231,7 +232,7 @@ export class Session {
       case "IDLE":
         return this.#context.account === undefined ? LOG_IN_FIRST : this.#idle();
       default:
-        return dispatch(this.#context, command, this.#capabilities());
+        return dispatch(this.#context, command);
     }
   }
 
@@ -268,14 +269,6 @@ export class Session {
     } finally {
       this.#idling = false;
     }
-  }
-
-  async #announceNews(command: ImapCommand): Promise<void> {
-    const { selected, output } = this.#context;
-    const byNumber = (command.kind === "FETCH" || command.kind === "SEARCH") && !command.uid;
-    const isStore = command.kind === "write" && command.name === "STORE";
-    if (selected === undefined || byNumber || isStore) return;
-    await announce(selected, selected.mailbox.snapshot(), output);
   }
 }
 

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
 import { messageId } from "../../../src/core/ids.ts";
 import { uuid7Generator } from "../../../src/platform/uuid7.ts";
+import { DOVECOT } from "../../../src/protocols/imap/profile.ts";
 import { createImapServer } from "../../../src/protocols/imap/server.ts";
 import { createAccount } from "../../../src/store/accounts.ts";
 import { openFsBlobs } from "../../../src/store/blobs-fs.ts";
@@ -80,10 +81,11 @@ export async function startImapService() {
   const imapDb = written(db, statements, under);
   const changes = new MailboxChanges(db, silentLog);
   const hub = new MailboxHub(imapDb, changes, silentLog);
+  const reader = createMailboxReader(imapDb, hub);
   const server = createImapServer({
     config: { hostname: "mail.test", connections: 100, connectionsPerUser: 100 },
     limits: { loginDelayMs: 1 },
-    reader: createMailboxReader(imapDb, hub),
+    reader,
     blobs,
     authenticator: createAuthenticator({
       directory: new StoreDirectory(imapDb),
@@ -100,7 +102,7 @@ export async function startImapService() {
       loginFailed: () => undefined,
     },
   });
-  const listener = createServer({ noDelay: true }, socket => server.handleConnection(socket));
+  const listener = createServer({ noDelay: true }, socket => server.handleConnection(socket, DOVECOT));
   listener.listen(0, "127.0.0.1");
   await once(listener, "listening");
   const { port } = listener.address() as AddressInfo;
@@ -118,6 +120,7 @@ export async function startImapService() {
   return {
     db,
     changes,
+    reader,
     account,
     /** Sent for IMAP so far; empty it before what is to be counted. */
     statements,

@@ -30,9 +30,13 @@ export class ImapLines {
     this.#promised = 0;
   }
 
-  /** The server refused it with its tagged answer. */
-  refused(): void {
-    if (this.#promised > 0) this.#end();
+  /**
+   * The server refused it, when this is its tagged answer; that of an earlier command (IDLE, whose DONE went out with this one)
+   * says nothing.
+   */
+  answered(answer: string): void {
+    const tag = answer.slice(0, answer.indexOf(" ") + 1);
+    if (this.#promised > 0 && this.#line.startsWith(tag)) this.#end();
   }
 
   feed(chunk: Buffer): void {

@@ -110,7 +110,7 @@ function relay(client: Socket, target: number, recorder: Recorder, open: Set<Soc
   const asked = new ImapLines(line => recorder.command(connection, untagged(line)), true);
   const told = new ImapLines(line => {
     if (line.startsWith("+")) asked.go();
-    else if (!line.startsWith("*")) asked.refused();
+    else if (!line.startsWith("*")) asked.answered(line);
     recorder.response(line);
   }, false);
   client.on("data", (chunk: Buffer) => {

@@ -3,6 +3,7 @@ import { after, test } from "node:test";
 import fc from "fast-check";
 import { sleep } from "../../../../src/platform/deadline.ts";
 import { DEFAULT_LIMITS } from "../../../../src/protocols/imap/limits.ts";
+import { snapshotOf } from "../../../lib/snapshots.ts";
 import { startTestServer, type TestServer } from "./harness.ts";
 
 const servers: TestServer[] = [];
@@ -107,16 +108,10 @@ test("FETCH asks the store for no column that it does not need", async () => {
 test("UID FETCH (FLAGS) of 100 000 messages is exact and reads no row", async () => {
   const { store, user } = await started();
   const count = 100_000;
-  const flagSets = [
-    { system: 0, keywords: [] },
-    { system: 9, keywords: ["work"] },
-  ];
-  store.inbox.pretend({
-    ...store.inbox.snapshot(),
-    uids: Uint32Array.from({ length: count }, (_, i) => i * 3 + 2),
-    flagIds: Uint16Array.from({ length: count }, (_, i) => i % 2),
-    flagSets,
-  });
+  const flags = { system: 9, keywords: ["work"] };
+  store.inbox.pretend(
+    snapshotOf(Array.from({ length: count }, (_, i) => ({ uid: i * 3 + 2, ...(i % 2 === 1 && { flags }) }))),
+  );
   const client = await user();
   await client.command("SELECT INBOX");
   const expected = Array.from(

@@ -2,8 +2,9 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import type { Log, LogFields } from "../../../../src/core/ports/log.ts";
-import type { ImapConfig } from "../../../../src/protocols/imap/context.ts";
+import type { ImapConfig, ImapParts } from "../../../../src/protocols/imap/context.ts";
 import type { ImapLimits } from "../../../../src/protocols/imap/limits.ts";
+import { DOVECOT, type ListenerProfile } from "../../../../src/protocols/imap/profile.ts";
 import { createImapServer, type ImapServer } from "../../../../src/protocols/imap/server.ts";
 import { ImapTestClient as TestClient } from "../../../lib/imap-client.ts";
 import { MemoryStore, PASSWORD } from "./memory-store.ts";
@@ -38,6 +39,9 @@ export async function startTestServer(
     readonly limits?: Partial<ImapLimits>;
     readonly config?: Partial<ImapConfig>;
     readonly store?: MemoryStore;
+    readonly profile?: ListenerProfile;
+    /** What else stands behind the server. */
+    readonly parts?: (store: MemoryStore) => Partial<ImapParts>;
   } = {},
 ): Promise<TestServer> {
   const store = options.store ?? new MemoryStore();
@@ -48,6 +52,7 @@ export async function startTestServer(
     reader: store,
     blobs: store.blobs,
     authenticator: store,
+    ...options.parts?.(store),
     log: recordingLog(recorded.logs),
     metrics: {
       command: (name, result) => recorded.commands.push(`${name} ${result}`),
@@ -63,7 +68,7 @@ export async function startTestServer(
   const sockets = new Set<Socket>();
   const listener = createServer({ noDelay: true }, socket => {
     sockets.add(socket);
-    server.handleConnection(socket);
+    server.handleConnection(socket, options.profile ?? DOVECOT);
   });
   const port = await listen(listener);
   const clients: TestClient[] = [];

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { MairustError, NotFound } from "../../../../src/core/errors.ts";
+import { FlagTable } from "../../../../src/core/flag-table.ts";
 import {
   accountId,
   type BlobDigest,
@@ -12,6 +13,8 @@ import {
   mailboxId,
   messageId,
 } from "../../../../src/core/ids.ts";
+import { applyDelta, emptySnapshot } from "../../../../src/core/mailbox-delta.ts";
+import type { MailboxSnapshot } from "../../../../src/core/mailbox-snapshot.ts";
 import { packStructure } from "../../../../src/core/mime/packed.ts";
 import { MessageScanner } from "../../../../src/core/mime/scanner.ts";
 import type { BlobStore, ByteRange } from "../../../../src/core/ports/blobs.ts";
@@ -22,12 +25,14 @@ import {
   type MailboxInfo,
   type MailboxListing,
   type MailboxReader,
-  type MailboxSnapshot,
   type MessageRow,
   type OpenMailbox,
   type RowFields,
+  type StatusWish,
+  type Vanished,
 } from "../../../../src/core/ports/mailboxes.ts";
-import { FLAG_SEEN, type FlagSet } from "../../../../src/core/ports/store.ts";
+import { FLAG_DELETED, FLAG_SEEN, type FlagSet } from "../../../../src/core/ports/store.ts";
+import { deltaLine } from "../../../lib/snapshots.ts";
 
 export const MASTER = { user: "dovecot", password: "master-secret" };
 export const PASSWORD = "secret";
@@ -35,6 +40,7 @@ export const PASSWORD = "secret";
 interface Stored {
   readonly row: Required<Omit<MessageRow, "header">> & { readonly header: Uint8Array | null };
   flags: FlagSet;
+  modseq: number;
 }
 
 export interface Delivered {
@@ -42,6 +48,12 @@ export interface Delivered {
   readonly prefix?: string;
   readonly internalDate?: Date;
   readonly uid?: number;
+  readonly threadId?: string;
+  readonly preview?: string;
+}
+
+function digestOf(...parts: readonly Uint8Array[]): string {
+  return createHash("sha256").update(Buffer.concat(parts)).digest("hex").slice(0, 32);
 }
 
 export class MemoryMailbox {
@@ -54,9 +66,13 @@ export class MemoryMailbox {
   uidNext = 1;
   modseq = 1;
   holders = 0;
-  readonly #flagSets: FlagSet[] = [];
-  readonly #flagIds = new Map<string, number>();
+  /** MODSEQs of expunged messages by UID. */
+  readonly expunged = new Map<number, number>();
+  /** As if expunges up to this MODSEQ were forgotten. */
+  expungedFloor = 0;
+  #flags = new FlagTable();
   #snapshot: MailboxSnapshot | undefined;
+  #pretended: MailboxSnapshot | undefined;
   #byUid: Map<number, Stored["row"]> | undefined;
   readonly #blobs: MemoryBlobs;
 
@@ -75,6 +91,7 @@ export class MemoryMailbox {
     scanner.write(bytes);
     const structure = scanner.end();
     const uid = options.uid ?? this.uidNext;
+    if (uid < this.uidNext) this.#startAgain();
     this.uidNext = uid + 1;
     const row = {
       uid,
@@ -88,19 +105,28 @@ export class MemoryMailbox {
       prefix,
       structure: packStructure(structure),
       header: structure.headerBytes ?? null,
+      emailId: `M${digestOf(prefix, bytes)}`,
+      threadId: options.threadId ?? null,
+      preview: options.preview ?? null,
     };
-    this.stored.push({ row, flags: options.flags ?? { system: 0, keywords: [] } });
+    this.modseq += 1;
+    this.stored.push({ row, flags: options.flags ?? { system: 0, keywords: [] }, modseq: this.modseq });
     this.changed();
     return uid;
   }
 
   setFlags(uid: number, flags: FlagSet): void {
     const stored = this.stored.find(each => each.row.uid === uid);
-    if (stored !== undefined) stored.flags = flags;
+    this.modseq += 1;
+    if (stored !== undefined) Object.assign(stored, { flags, modseq: this.modseq });
     this.changed();
   }
 
   expunge(...uids: number[]): void {
+    for (const { row } of this.stored.filter(each => uids.includes(each.row.uid))) {
+      this.modseq += 1;
+      this.expunged.set(row.uid, this.modseq);
+    }
     const kept = this.stored.filter(each => !uids.includes(each.row.uid));
     this.stored.length = 0;
     this.stored.push(...kept);
@@ -108,23 +134,45 @@ export class MemoryMailbox {
   }
 
   changed(): void {
-    this.modseq += 1;
-    this.#snapshot = undefined;
     this.#byUid = undefined;
     for (const listener of this.listeners) listener();
   }
 
+  /** A test fills a mailbox anew, with UIDs that were there before. */
+  #startAgain(): void {
+    this.expunged.clear();
+    this.#snapshot = undefined;
+  }
+
   snapshot(): MailboxSnapshot {
-    this.#snapshot ??= {
-      mailboxId: this.id,
-      uidValidity: this.uidValidity,
+    return this.#pretended ?? this.#newest();
+  }
+
+  #newest(): MailboxSnapshot {
+    if (this.#snapshot?.uidValidity !== this.uidValidity) {
+      this.#flags = new FlagTable();
+      this.#snapshot = emptySnapshot({ mailboxId: this.id, uidValidity: this.uidValidity }, this.#flags);
+    }
+    const { highestModseq: since } = this.#snapshot;
+    const changed = this.stored.filter(each => each.modseq > since);
+    const delta = {
       uidNext: this.uidNext,
       highestModseq: this.modseq,
-      uids: Uint32Array.from(this.stored, each => each.row.uid),
-      flagIds: Uint16Array.from(this.stored, each => this.#flagId(each.flags)),
-      flagSets: this.#flagSets,
+      lines: [changed.map(({ row, flags, modseq }) => deltaLine({ uid: row.uid, modseq, flags })).join("\n")],
+      expunged: [...this.expunged].flatMap(([uid, modseq]) => (modseq > since ? [uid] : [])),
     };
+    this.#snapshot = applyDelta(this.#snapshot, delta, this.#flags);
     return this.#snapshot;
+  }
+
+  vanished(since: number, until: number): Vanished {
+    const known = [...this.expunged].filter(
+      ([, modseq]) => modseq > Math.max(since, this.expungedFloor) && modseq <= until,
+    );
+    return {
+      complete: since >= this.expungedFloor,
+      uids: Uint32Array.from(known, ([uid]) => uid).sort(),
+    };
   }
 
   row(uid: number): Stored["row"] | undefined {
@@ -134,11 +182,13 @@ export class MemoryMailbox {
 
   /** Replace the whole state, for tests with very many messages. */
   pretend(snapshot: MailboxSnapshot): void {
-    this.#snapshot = snapshot;
+    this.#pretended = snapshot;
   }
 
-  info(subscribed: boolean): MailboxInfo {
+  info(subscribed: boolean, wish?: StatusWish): MailboxInfo {
+    const deleted = this.stored.filter(each => (each.flags.system & FLAG_DELETED) !== 0).length;
     return {
+      ...(wish?.deleted === true ? { deleted } : {}),
       id: this.id,
       name: this.name,
       specialUse: this.specialUse,
@@ -150,15 +200,6 @@ export class MemoryMailbox {
       unseen: this.stored.filter(each => (each.flags.system & FLAG_SEEN) === 0).length,
       sizeBytes: this.stored.reduce((sum, each) => sum + each.row.sizeBytes, 0),
     };
-  }
-
-  #flagId(flags: FlagSet): number {
-    const key = `${flags.system} ${flags.keywords.join(" ")}`;
-    const known = this.#flagIds.get(key);
-    if (known !== undefined) return known;
-    this.#flagSets.push(flags);
-    this.#flagIds.set(key, this.#flagSets.length - 1);
-    return this.#flagSets.length - 1;
   }
 }
 
@@ -262,15 +303,15 @@ export class MemoryStore implements MailboxReader, Authenticator {
     throw new MairustError("auth_failed", "Cannot log in: wrong password", { context });
   }
 
-  async list(): Promise<MailboxListing> {
+  async list(_: unknown, wish?: StatusWish): Promise<MailboxListing> {
     const mailboxes = [...this.mailboxes.values()].map(mailbox =>
-      mailbox.info(this.subscribed.has(mailbox.name)),
+      mailbox.info(this.subscribed.has(mailbox.name), wish),
     );
     return { mailboxes, subscriptions: await this.subscriptions() };
   }
 
-  async status(_: unknown, name: string): Promise<MailboxInfo> {
-    return this.#find(name).info(this.subscribed.has(name));
+  async status(_: unknown, name: string, wish?: StatusWish): Promise<MailboxInfo> {
+    return this.#find(name).info(this.subscribed.has(name), wish);
   }
 
   async open(_: unknown, name: string): Promise<OpenMailbox> {
@@ -280,6 +321,7 @@ export class MemoryStore implements MailboxReader, Authenticator {
       info: mailbox.info(true),
       snapshot: () => mailbox.snapshot(),
       refresh: async () => mailbox.snapshot(),
+      vanished: async (since, until) => mailbox.vanished(since, until),
       onChange(listener) {
         mailbox.listeners.add(listener);
         return () => mailbox.listeners.delete(listener);
@@ -312,11 +354,13 @@ export class MemoryStore implements MailboxReader, Authenticator {
 
 /** What was not asked for is not there: a handler that forgets to ask is seen. */
 function withFields(row: Stored["row"], fields: RowFields): MessageRow {
-  const { prefix, structure, header, ...base } = row;
+  const { prefix, structure, header, emailId, threadId, preview, ...base } = row;
   return {
     ...base,
     ...(fields.prefix === true ? { prefix } : {}),
     ...(fields.structure === true ? { structure } : {}),
     ...(fields.header === true ? { header } : {}),
+    ...(fields.objectIds === true ? { emailId, threadId } : {}),
+    ...(fields.preview === true ? { preview } : {}),
   };
 }

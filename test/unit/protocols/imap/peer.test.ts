@@ -3,6 +3,7 @@ import { Socket } from "node:net";
 import { test } from "node:test";
 import { capabilities } from "../../../../src/protocols/imap/capability.ts";
 import { peerOf } from "../../../../src/protocols/imap/peer.ts";
+import { DOVECOT } from "../../../../src/protocols/imap/profile.ts";
 
 function socketFrom(remoteAddress: string | undefined, encrypted = false): Socket {
   return Object.defineProperties(new Socket(), {
@@ -21,7 +22,9 @@ test("passwords are only welcome over TLS, loopback and UNIX sockets", () => {
 });
 
 test("capabilities() announces no login where passwords are refused", () => {
-  assert.match(capabilities("disabled"), /^IMAP4rev1 LOGINDISABLED /u);
-  assert.doesNotMatch(capabilities("disabled"), /AUTH=|SASL-IR/u);
-  assert.match(capabilities("open"), /^IMAP4rev1 SASL-IR AUTH=PLAIN /u);
+  const session = { account: undefined, profile: DOVECOT };
+  const open = capabilities({ ...session, secure: false });
+  assert.match(open, /^IMAP4rev1 LOGINDISABLED LITERAL\+ /u);
+  assert.doesNotMatch(open, /AUTH=|SASL-IR/u);
+  assert.match(capabilities({ ...session, secure: true }), /^IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL\+ /u);
 });

@@ -2,52 +2,127 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { InvalidState } from "../../../../src/core/errors.ts";
-import { mailboxId } from "../../../../src/core/ids.ts";
-import type { MailboxSnapshot } from "../../../../src/core/ports/mailboxes.ts";
-import type { FlagSet } from "../../../../src/core/ports/store.ts";
+import { FlagTable } from "../../../../src/core/flag-table.ts";
+import { applyDelta, compactFlags } from "../../../../src/core/mailbox-delta.ts";
+import type { MailboxSnapshot, SnapshotChunk } from "../../../../src/core/mailbox-snapshot.ts";
 import { compareViews } from "../../../../src/protocols/imap/view.ts";
+import { messagesOf, snapshotOf } from "../../../lib/snapshots.ts";
 
-const FLAG_SETS: readonly FlagSet[] = [0, 1, 2, 3].map(system => ({ system, keywords: [] }));
+type Message = readonly [uid: number, system: number];
 
-function snapshot(messages: ReadonlyArray<readonly [uid: number, flagId: number]>): MailboxSnapshot {
-  return {
-    mailboxId: mailboxId(1),
-    uidValidity: 1,
-    uidNext: 1000,
-    highestModseq: 1,
-    uids: Uint32Array.from(messages, ([uid]) => uid),
-    flagIds: Uint16Array.from(messages, ([, flagId]) => flagId),
-    flagSets: FLAG_SETS,
-  };
+function snapshot(messages: readonly Message[], table = new FlagTable(4)): MailboxSnapshot {
+  return snapshotOf(
+    messages.map(([uid, system]) => ({ uid, flags: { system, keywords: [] } })),
+    table,
+  );
 }
 
-test("a client that applies what is announced holds the new state", () => {
-  const flagId = fc.nat(3);
+const told = (view: MailboxSnapshot): Message[] => messagesOf(view).map(m => [m.uid, m.flags.system]);
+
+/** What a client holds that applies what is announced. */
+function followed(old: MailboxSnapshot, next: MailboxSnapshot): Message[] {
+  const change = compareViews(old, next);
+  const client = told(old);
+  for (const number of change.expunged) {
+    assert.ok(number >= 1 && number <= client.length);
+    client.splice(number - 1, 1);
+  }
+  assert.equal(client.length + change.added, next.count);
+  const now = told(next);
+  client.push(...now.slice(client.length));
+  for (const index of change.flagged) client[index] = now[index] ?? [0, 0];
+  return client;
+}
+
+test("a client that applies what is announced holds the new state, whatever chunks the two states share", () => {
+  const system = fc.nat(7);
+  const step = fc.record({
+    added: fc.array(system, { maxLength: 5 }),
+    changed: fc.array(fc.tuple(fc.nat(), system), { maxLength: 3 }),
+    expunged: fc.array(fc.nat(), { maxLength: 6 }),
+  });
+  // Some more than one chunk, so that states share some and not others.
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 9000 }), fc.array(step, { maxLength: 4 }), (first, steps) => {
+      let table = new FlagTable(4);
+      const old = snapshot(
+        Array.from({ length: first }, (_, i) => [i + 1, i % 8]),
+        table,
+      );
+      let next = old;
+      for (const { added, changed, expunged } of steps) {
+        const pick = (n: number) => 1 + (n % Math.max(1, next.uidNext - 1));
+        const gone = [...new Set(expunged.map(pick))];
+        const kept = new Map(changed.map(([n, flags]) => [pick(n), flags]));
+        for (const uid of gone) kept.delete(uid);
+        for (const [i, flags] of added.entries()) kept.set(next.uidNext + i, flags);
+        const modseq = next.highestModseq + 1;
+        const lines = [...kept]
+          .sort((a, b) => a[0] - b[0])
+          .map(([uid, flags]) => `${uid} ${modseq} ${flags}`);
+        const uidNext = next.uidNext + added.length;
+        const delta = { uidNext, highestModseq: modseq, lines, expunged: gone };
+        ({ snapshot: next, flags: table } = compactFlags(applyDelta(next, delta, table), table));
+      }
+      assert.deepEqual(followed(old, next), told(next));
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test("a client follows between any two states", () => {
+  const system = fc.nat(3);
   fc.assert(
     fc.property(
-      fc.array(fc.tuple(flagId, fc.boolean(), flagId), { maxLength: 20 }),
-      fc.array(flagId, { maxLength: 5 }),
+      fc.array(fc.tuple(system, fc.boolean(), system), { maxLength: 20 }),
+      fc.array(system, { maxLength: 5 }),
       (known, added) => {
-        const old = snapshot(known.map(([flags], i) => [i + 1, flags]));
-        const kept = known.flatMap(([, stays, flags], i) => (stays ? [[i + 1, flags] as const] : []));
-        const next = snapshot([...kept, ...added.map((flags, i) => [100 + i, flags] as const)]);
-        const change = compareViews(old, next);
-        const client = Array.from(old.uids, (uid, i) => [uid, old.flagIds[i]]);
-        for (const number of change.expunged) {
-          assert.ok(number >= 1 && number <= client.length);
-          client.splice(number - 1, 1);
-        }
-        assert.equal(client.length + change.added, next.uids.length);
-        for (let i = client.length; i < next.uids.length; i += 1)
-          client.push([next.uids[i], next.flagIds[i]]);
-        for (const index of change.flagged) client[index] = [next.uids[index], next.flagIds[index]];
-        assert.deepEqual(
-          client,
-          Array.from(next.uids, (uid, i) => [uid, next.flagIds[i]]),
+        const table = new FlagTable();
+        const old = snapshot(
+          known.map(([flags], i) => [i + 1, flags]),
+          table,
         );
+        const kept = known.flatMap(([, stays, flags], i) => (stays ? [[i + 1, flags] as const] : []));
+        const next = snapshot([...kept, ...added.map((flags, i) => [100 + i, flags] as const)], table);
+        assert.deepEqual(followed(old, next), told(next));
       },
     ),
   );
+});
+
+test("compareViews() looks into no chunk that both states share", () => {
+  const table = new FlagTable();
+  const old = snapshot(
+    Array.from({ length: 10_000 }, (_, i) => [i + 1, 0]),
+    table,
+  );
+  const delta = { uidNext: 10_001, highestModseq: 2, lines: ["10000 2 1"], expunged: [] };
+  const next = applyDelta(old, delta, table);
+  // Both states hold the first two chunks; here nobody can read them.
+  const unread = {
+    get uids(): never {
+      throw new Error("looked into a chunk that both states share");
+    },
+  };
+  const chunks: SnapshotChunk[] = [Object.create(unread), Object.create(unread)];
+  const hidden = (view: MailboxSnapshot) => ({ ...view, chunks: [...chunks, ...view.chunks.slice(2)] });
+  assert.ok(old.chunks.length > 2 && chunks.every((_, i) => old.chunks[i] === next.chunks[i]));
+  assert.deepEqual(compareViews(hidden(old), hidden(next)), { expunged: [], added: 0, flagged: [9999] });
+});
+
+test("compareViews() tells no flags when only their table was made anew", () => {
+  const table = new FlagTable(2);
+  const old = snapshot(
+    [
+      [1, 0],
+      [2, 1],
+    ],
+    table,
+  );
+  for (const system of [2, 3, 4, 5]) table.id(String(system));
+  const next = compactFlags(old, table).snapshot;
+  assert.notEqual(next.flags, old.flags);
+  assert.deepEqual(compareViews(old, next), { expunged: [], added: 0, flagged: [] });
 });
 
 test("compareViews() refuses a message that appears below a known UID", () => {

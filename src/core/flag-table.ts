@@ -1,0 +1,86 @@
+/**
+ * The flag sets of one mailbox, each kept once, so that a message's flags are a number. Append-only: an id means the same for
+ * every state of the mailbox that was made with this table. When most sets are in use no more, a new table takes the living
+ * ones over as the same objects. Pure.
+ */
+import type { FlagSet } from "./ports/store.ts";
+
+/** Sets from which on a table is looked through for dead ones: a client may make as many as it likes over the years. */
+const COMPACT_FROM = 65_536;
+
+/** What readers of a snapshot see of its table. It grows: what is asked for by an id of the snapshot never changes. */
+export interface FlagSets {
+  readonly sets: readonly FlagSet[];
+  /** Of all sets, each spelling once, in the order in which they came. */
+  readonly keywords: readonly string[];
+}
+
+export class FlagTable implements FlagSets {
+  readonly #ids = new Map<string, number>();
+  readonly #sets: FlagSet[] = [];
+  readonly #keywords: string[] = [];
+  readonly #knownKeywords = new Set<string>();
+  readonly #compactFrom: number;
+  #compactAt: number;
+
+  /** @param compactFrom  sets that are never too many */
+  constructor(compactFrom = COMPACT_FROM) {
+    this.#compactFrom = compactFrom;
+    this.#compactAt = compactFrom;
+  }
+
+  get sets(): readonly FlagSet[] {
+    return this.#sets;
+  }
+
+  get keywords(): readonly string[] {
+    return this.#keywords;
+  }
+
+  /** @param key  `"<system>[ keyword]…"` */
+  id(key: string): number {
+    const known = this.#ids.get(key);
+    if (known !== undefined) return known;
+    const [system = "0", ...keywords] = key.split(" ");
+    return this.#add(key, { system: Number(system), keywords: keywords.sort() });
+  }
+
+  /** True when it is worth to ask {@link FlagTable.compact}. */
+  get crowded(): boolean {
+    return this.#sets.length >= this.#compactAt;
+  }
+
+  /**
+   * Take the sets in use over into a new table.
+   * @param used  one element per id of this table, 0: no message has it
+   * @returns the new table and, by old id, the new one; undefined when more than half of the sets live
+   */
+  compact(used: Uint8Array): { readonly table: FlagTable; readonly ids: Uint32Array } | undefined {
+    const live = used.reduce((sum, each) => sum + (each === 0 ? 0 : 1), 0);
+    // Looking costs as much as there are messages: next time when as many sets again came.
+    const nextLook = Math.max(this.#compactFrom, 2 * live);
+    if (2 * live > this.#sets.length) {
+      this.#compactAt = nextLook;
+      return undefined;
+    }
+    const table = new FlagTable(this.#compactFrom);
+    table.#compactAt = nextLook;
+    const ids = new Uint32Array(this.#sets.length);
+    for (const [key, id] of this.#ids) {
+      const set = this.#sets[id];
+      if (used[id] !== 0 && set !== undefined) ids[id] = table.#add(key, set);
+    }
+    return { table, ids };
+  }
+
+  #add(key: string, set: FlagSet): number {
+    const id = this.#sets.push(set) - 1;
+    this.#ids.set(key, id);
+    for (const keyword of set.keywords) {
+      if (this.#knownKeywords.has(keyword)) continue;
+      this.#knownKeywords.add(keyword);
+      this.#keywords.push(keyword);
+    }
+    return id;
+  }
+}

@@ -1,0 +1,22 @@
+/**
+ * The messages that FETCH and STORE name, by number or by UID, as the session knows them. Source: RFC 3501 §6.4.8, §9.
+ */
+import type { Lexer } from "./lexer.ts";
+import { indexesOfNumbers, indexesOfUids, type SequenceSet } from "./sequence-set.ts";
+import type { Selected } from "./view.ts";
+
+export type NumberSet = SequenceSet;
+
+/** @throws {ImapSyntaxError} */
+export function parseNumberSet(lexer: Lexer): NumberSet {
+  return lexer.sequenceSet();
+}
+
+/**
+ * @param uid  the set holds UIDs, not sequence numbers
+ * @returns index ranges `start, end` (half-open) of the view
+ * @throws {ImapSyntaxError} a sequence number beyond the last message
+ */
+export function indexesOf(set: NumberSet, uid: boolean, { view }: Selected): readonly number[] {
+  return uid ? indexesOfUids(set, view) : indexesOfNumbers(set, view.count);
+}

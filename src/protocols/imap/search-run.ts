@@ -1,0 +1,127 @@
+/**
+ * Which messages a search finds: flags from the snapshot, sizes and dates from rows, header keys from header rows, BODY and
+ * TEXT from the blobs, each step only for messages the one before could not decide. A message whose blob cannot be read does
+ * not match. SEARCH uses it, and whatever else begins with a search. Source: RFC 3501 §6.4.4.
+ */
+import { setImmediate } from "node:timers/promises";
+import { type MairustError, toMairustError } from "../../core/errors.ts";
+import { indexOfUid, SnapshotCursor } from "../../core/mailbox-snapshot.ts";
+import type { MessageRow } from "../../core/ports/mailboxes.ts";
+import { readRange } from "./blob-reader.ts";
+import type { InMailbox } from "./context.ts";
+import { HeaderText } from "./header-text.ts";
+import { IndexList } from "./index-list.ts";
+import { ConnectionGone } from "./output.ts";
+import { SEARCH_CHARSETS, type SearchRequest } from "./parse-search.ts";
+import { type Completion, no } from "./reply.ts";
+import { scanContent } from "./search-content.ts";
+import { SearchProgram } from "./search-evaluate.ts";
+
+/** Unreadable messages that one command logs; all are counted. */
+const LOGGED_PER_COMMAND = 10;
+/** Keys looked at before the event loop gets its turn. */
+const EVALUATIONS_PER_SLICE = 200_000;
+
+export interface Matches {
+  /** Ascending, into the view. */
+  readonly indexes: Uint32Array;
+  /** The first failure to read a message: the answer is a NO after the results. */
+  readonly failure: MairustError | undefined;
+}
+
+/** The answer to search text in a charset that nobody knows (RFC 3501 §6.4.4), or undefined. */
+export function charsetRefusal({ charset }: SearchRequest): Completion | undefined {
+  if (charset === undefined || SEARCH_CHARSETS.includes(charset)) return undefined;
+  return no("Search text must be in one of these", `BADCHARSET (${SEARCH_CHARSETS.join(" ")})`);
+}
+
+/**
+ * @param nowMs  milliseconds since 1970
+ * @throws {ConnectionGone}
+ */
+export async function runSearch(context: InMailbox, request: SearchRequest, nowMs: number): Promise<Matches> {
+  const { view } = context.selected;
+  const program = new SearchProgram(request.key, view, nowMs);
+  // Other sessions get their turn between slices.
+  const stride = Math.max(1, Math.floor(EVALUATIONS_PER_SLICE / program.size));
+  const hits = new IndexList();
+  const undecided = new IndexList();
+  for (let index = 0; index < view.count; index += 1) {
+    if (index % stride === stride - 1) await setImmediate();
+    const value = program.matches({ index });
+    if (value === true) hits.add(index);
+    else if (value === undefined) undecided.add(index);
+  }
+  const open = undecided.sorted();
+  const failure = open.length === 0 ? undefined : await searchRows(context, program, open, hits);
+  return { indexes: hits.sorted(), failure };
+}
+
+/** @returns the first failure to read a message */
+async function searchRows(
+  context: InMailbox,
+  program: SearchProgram,
+  undecided: Uint32Array,
+  hits: IndexList,
+): Promise<MairustError | undefined> {
+  const { view } = context.selected;
+  const messages = new SnapshotCursor(view);
+  const uids = undecided.map(index => messages.uid(index));
+  const fields = {
+    header: program.needsHeader,
+    prefix: program.needsHeader,
+    structure: program.contentKeys.length > 0,
+  };
+  let failure: MairustError | undefined;
+  let unreadable = 0;
+  for await (const page of context.reader.rows(view.mailboxId, uids, fields)) {
+    for (const row of page) {
+      if (context.gone.aborted) throw new ConnectionGone();
+      const index = indexOfUid(view, row.uid);
+      try {
+        if (await matchesRow(context, program, index, row)) hits.add(index);
+      } catch (error) {
+        unreadable += 1;
+        const reported = reportUnreadable(context, row, error, unreadable <= LOGGED_PER_COMMAND);
+        failure ??= reported;
+      }
+    }
+  }
+  return failure;
+}
+
+async function matchesRow(
+  context: InMailbox,
+  program: SearchProgram,
+  index: number,
+  row: MessageRow,
+): Promise<boolean> {
+  const byRow = program.matches({ index, row });
+  if (byRow !== undefined) return byRow;
+  const header = program.needsHeader ? await headerOf(context, row) : undefined;
+  const facts = header === undefined ? { index, row } : { index, row, header };
+  const byHeader = program.matches(facts);
+  if (byHeader !== undefined) return byHeader;
+  const content = await scanContent(context.blobs, row, header, program.contentKeys);
+  return program.matches({ ...facts, content }) ?? false;
+}
+
+async function headerOf(context: InMailbox, row: MessageRow): Promise<HeaderText> {
+  const range = { start: 0, end: row.headerBytes };
+  const header = row.header ?? (await readRange(context.blobs, row.blob, range, context.limits.headerBytes));
+  return new HeaderText(Buffer.concat([row.prefix ?? new Uint8Array(0), header]));
+}
+
+function reportUnreadable(context: InMailbox, row: MessageRow, thrown: unknown, log: boolean): MairustError {
+  const error = toMairustError(thrown, `search message of UID ${row.uid}`);
+  context.metrics.unreadable("refused");
+  if (!log) return error;
+  context.log.error("imap message cannot be searched", {
+    account: context.account.address,
+    uid: row.uid,
+    id: row.messageId,
+    blob: row.blob,
+    error,
+  });
+  return error;
+}

@@ -1,0 +1,13 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { IndexList } from "../../../../src/protocols/imap/index-list.ts";
+
+test("IndexList keeps more than it had room for at first, and gives it in order", () => {
+  const list = new IndexList();
+  for (let index = 1000; index > 0; index -= 1) list.add(index);
+  assert.deepEqual(
+    [...list.sorted()],
+    Array.from({ length: 1000 }, (_, i) => i + 1),
+  );
+  assert.equal(new IndexList().sorted().length, 0);
+});
