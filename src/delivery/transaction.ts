@@ -291,20 +291,16 @@ export class Transaction {
   }
 
   async #store(kept: readonly Kept[]): Promise<void> {
-    const facts = this.#persist();
+    const blob = await this.#arrived.message.staged.persist();
+    this.#options.onStep?.("persisted");
+    const facts = { ...this.#facts(), blob };
     const accepted = kept.flatMap(({ decided, ruling }) => (ruling.kind === "store" ? [decided] : []));
     try {
       await this.#storeCopies(facts, accepted);
     } finally {
       // After it, because both may make the message's row; and whatever became of it.
-      await this.#holdCopies(await facts, kept);
+      await this.#holdCopies(facts, kept);
     }
-  }
-
-  async #persist(): Promise<DeliveryFacts> {
-    const blob = await this.#arrived.message.staged.persist();
-    this.#options.onStep?.("persisted");
-    return { ...this.#facts(), blob };
   }
 
   #facts(): Omit<DeliveryFacts, "blob"> {
@@ -317,10 +313,9 @@ export class Transaction {
     };
   }
 
-  async #storeCopies(facts: Promise<DeliveryFacts>, accepted: readonly DecidedDelivery[]): Promise<void> {
+  async #storeCopies(facts: DeliveryFacts, accepted: readonly DecidedDelivery[]): Promise<void> {
     if (accepted.length === 0) return;
-    const delivery = facts.then(durable => buildDelivery(durable, accepted));
-    const results = await this.#options.store.deliver(delivery);
+    const results = await this.#options.store.deliver(buildDelivery(facts, accepted));
     this.#options.onStep?.("committed");
     await this.#tellSuccess(
       accepted.flatMap(({ delivery }, i) => storedCopy(delivery, results[i], this.#arrived.message.id)),

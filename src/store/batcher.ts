@@ -1,12 +1,10 @@
 /**
- * Group commit (message path, step 7): one flush is in flight, the next takes what queued meanwhile. It waits for nothing but items
- * that are known to come, and for those a moment only: where messages come one at a time nothing is added, and on a busy host a
- * flush of four costs hardly more than one of one.
+ * Group commit without an added wait (message path, step 7): one flush is in flight, the next takes what queued meanwhile.
  * A failed batch is tried again: once as it is when it only met another transaction, else one by one, so that a poisoned item hurts
  * only itself. When the store itself is away, everything in the batch fails at once (one by one would only multiply the time-outs).
  */
 import { MairustError, toMairustError } from "../core/errors.ts";
-import { deadlineAfter, sleep } from "../platform/deadline.ts";
+import { sleep } from "../platform/deadline.ts";
 
 export interface BatcherOptions<T> {
   /** Items that one flush takes at most. */
@@ -16,8 +14,6 @@ export interface BatcherOptions<T> {
   /** What an item weighs, and how much one flush takes at most; a heavier item goes alone. Default: only the count matters. */
   readonly weigh?: (item: T) => number;
   readonly maxWeight?: number;
-  /** How long a flush waits for items that are on their way ({@link Batcher.addComing}). Default 0. */
-  readonly gatherMs?: number;
   /** Between two flushes, for what nobody waits for: more of it goes into one. Default 0. */
   readonly pauseMs?: number;
   /** The failure may pass when the same batch is tried at once again. */
@@ -35,9 +31,6 @@ export class Batcher<T, R> {
   readonly #options: BatcherOptions<T>;
   #waiting: Waiting<T, R>[] = [];
   #running = false;
-  /** Items on their way, and what to call when none is left. */
-  #coming = 0;
-  #allCame: (() => void) | undefined;
   #turn: Promise<void> = Promise.resolve();
   readonly #hurry = new AbortController();
 
@@ -71,44 +64,15 @@ export class Batcher<T, R> {
     });
   }
 
-  /**
-   * Add what is ready soon: the next flush waits for it, at most `gatherMs`.
-   * @throws what `item` was rejected with; else as `add`
-   */
-  async addComing(item: Promise<T>): Promise<R> {
-    this.#coming += 1;
-    try {
-      const ready = await item;
-      return this.add(ready);
-    } finally {
-      this.#coming -= 1;
-      if (this.#coming === 0) this.#allCame?.();
-    }
-  }
-
   async #run(): Promise<void> {
     this.#running = true;
     // Let everything that arrives in this turn of the event loop into the first batch.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
-      await this.#gather();
       await this.#flushBatch(this.#take());
       await this.#pause();
     }
     this.#running = false;
-  }
-
-  async #gather(): Promise<void> {
-    const { gatherMs = 0, maxBatch } = this.#options;
-    const isFull = this.#waiting.length >= maxBatch;
-    if (gatherMs === 0 || this.#coming === 0 || isFull || this.#hurry.signal.aborted) return;
-    const deadline = deadlineAfter(gatherMs);
-    await new Promise<void>(resolve => {
-      this.#allCame = resolve;
-      deadline.onEnd(() => resolve());
-    });
-    this.#allCame = undefined;
-    deadline.dispose();
   }
 
   /** Ends at once when somebody waits for the rest. */
@@ -121,7 +85,6 @@ export class Batcher<T, R> {
   /** Write what waits, without any further pause, and what comes from now on at once. Never rejects. */
   async finish(): Promise<void> {
     this.#hurry.abort();
-    this.#allCame?.();
     while (this.#running) await this.#turn;
   }
 

@@ -31,8 +31,6 @@ const MAX_BATCH_BYTES = 8 * 1024 * 1024;
 const LOCK_MS = 500;
 /** And a delivery that is tried alone, because its batch waited in vain. */
 const LOCK_ALONE_MS = 200;
-/** How long a commit waits for messages whose blobs are being made durable: an fsync of a busy disk; far less than the sender waits. */
-const GATHER_MS = 8;
 /** Deliveries that may wait for the next transaction: far beyond `lmtp.connections`. */
 const MAX_WAITING = 5000;
 /** Event batches of messages that were not stored. */
@@ -63,7 +61,6 @@ export function createMessageStore(options: StoreOptions): FinishableStore {
       maxWaiting: MAX_WAITING,
       weigh: weightOf,
       maxWeight: MAX_BATCH_BYTES,
-      gatherMs: GATHER_MS,
       isPassing: isSerializationFailure,
     },
   );
@@ -75,8 +72,7 @@ export function createMessageStore(options: StoreOptions): FinishableStore {
     { maxBatch: MAX_BATCH, maxWaiting: MAX_WAITING_EVENTS, pauseMs: EVENTS_PAUSE_MS },
   );
   return {
-    deliver: delivery =>
-      delivery instanceof Promise ? batcher.addComing(delivery.then(usable)) : batcher.add(usable(delivery)),
+    deliver: delivery => batcher.add({ ...delivery, targets: delivery.targets.map(withUsableMailbox) }),
     alreadyDelivered: (queueId, digest, accounts) =>
       alreadyDelivered(db, queueId, digest, accounts, options.redeliveryWindowS()),
     recordEvents(id, queueId, list) {
@@ -91,11 +87,6 @@ export function createMessageStore(options: StoreOptions): FinishableStore {
     finish: () => events.finish(),
   };
 }
-
-const usable = (delivery: Delivery): Delivery => ({
-  ...delivery,
-  targets: delivery.targets.map(withUsableMailbox),
-});
 
 /** Names come normalised into the rows. One that cannot be a mailbox must not hold up mail: it goes to INBOX. */
 export function withUsableMailbox(target: DeliveryTarget): DeliveryTarget {

@@ -77,10 +77,9 @@ export type TargetResult =
 export interface MessageStore {
   /**
    * Store in one commit, together with what else waits (batcher). Resolves after the commit; results in the order of `targets`.
-   * @param delivery  a promise when its blob is being made durable: the commit of others waits a moment for it
-   * @throws {MairustError} `store_unavailable`, `internal`, what `delivery` was rejected with: nothing of this delivery is stored
+   * @throws {MairustError} `store_unavailable`, `internal`: nothing of this delivery is stored
    */
-  deliver(delivery: Delivery | Promise<Delivery>): Promise<readonly TargetResult[]>;
+  deliver(delivery: Delivery): Promise<readonly TargetResult[]>;
   /** Which accounts got a queue id and digest already, within the redelivery window, and as which message. */
   alreadyDelivered(
     queueId: string,

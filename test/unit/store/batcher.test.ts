@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MairustError } from "../../../src/core/errors.ts";
-import { sleep } from "../../../src/platform/deadline.ts";
 import { Batcher } from "../../../src/store/batcher.ts";
 
 const LIMITS = { maxBatch: 3, maxWaiting: 5 };
@@ -89,62 +88,4 @@ test("Batcher bounds a batch by weight, and takes an item that is too heavy alon
   );
   await Promise.all([4, 5, 3, 50, 1].map(i => batcher.add(i)));
   assert.deepEqual(batches, [[4, 5], [3], [50], [1]]);
-});
-
-/** Flushes of what `use` adds, with an hour to gather in unless told. */
-async function gathered(
-  use: (batcher: Batcher<number, number>) => Promise<unknown>,
-  gatherMs = 3_600_000,
-): Promise<readonly (readonly number[])[]> {
-  const flushes: number[][] = [];
-  const flush = async (items: readonly number[]) => {
-    flushes.push([...items]);
-    return items;
-  };
-  await use(new Batcher(flush, { ...LIMITS, gatherMs }));
-  return flushes;
-}
-
-test("Batcher waits for what is on its way, and for nothing when nothing is", async () => {
-  let come: (item: number) => void = () => undefined;
-  const coming = new Promise<number>(resolve => {
-    come = resolve;
-  });
-  const flushes = await gathered(async batcher => {
-    await batcher.add(1);
-    const later = batcher.addComing(coming);
-    const now = batcher.add(2);
-    await sleep(20);
-    come(3);
-    assert.deepEqual(await Promise.all([now, later]), [2, 3]);
-    assert.equal(await batcher.addComing(Promise.resolve(4)), 4);
-  });
-  assert.deepEqual(flushes, [[1], [2, 3], [4]]);
-});
-
-test("Batcher goes on without what does not come, or not in time, or when it is full or ends", async () => {
-  const never = new Promise<number>(() => undefined);
-  const failed = await gathered(async batcher => {
-    const late = batcher.addComing(sleep(20).then(() => Promise.reject(new Error("disk full"))));
-    const now = batcher.add(1);
-    await assert.rejects(late, /disk full/u);
-    assert.equal(await now, 1);
-  });
-  const slow = await gathered(async batcher => {
-    void batcher.addComing(never);
-    // The timers of deadlines keep no process alive.
-    await Promise.all([batcher.add(1), sleep(50)]);
-  }, 5);
-  const full = await gathered(async batcher => {
-    void batcher.addComing(never);
-    await Promise.all([1, 2, 3].map(i => batcher.add(i)));
-  });
-  const ended = await gathered(async batcher => {
-    void batcher.addComing(never);
-    const last = batcher.add(1);
-    await sleep(5);
-    await batcher.finish();
-    assert.equal(await last, 1);
-  });
-  assert.deepEqual([failed, slow, full, ended], [[[1]], [[1]], [[1, 2, 3]], [[1]]]);
 });
