@@ -130,7 +130,7 @@ function withRoutes(files: PostfixFiles, facts: PostfixFacts, config: Config): P
   const own = record.parameters.get("transport_maps")?.value ?? "";
   for (const [name, value] of [
     ["mairust_destination_recipient_limit", "50"],
-    ["mairust_destination_concurrency_limit", "20"],
+    ["mairust_destination_concurrency_limit", "40"],
     // biome-ignore lint/suspicious/noTemplateCurlyInString: Postfix's own notation
     ["mairust_transport_maps", "texthash:${config_directory}/mairust-transport"],
     ["mairust_other_transport_maps", own],
