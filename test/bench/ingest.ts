@@ -1,4 +1,5 @@
 /** P1–P3: durable LMTP ingest, ours against Dovecot LMTP → maildir. */
+import { indexing } from "./lib/indexed.ts";
 import { lmtpLoad } from "./lib/lmtp-load.ts";
 import { interleave, ratioOf, report, type Subject } from "./lib/rounds.ts";
 import { address, startTargets } from "./lib/targets.ts";
@@ -25,11 +26,15 @@ export const INGEST_ROWS: readonly IngestRow[] = [
 
 export async function benchIngest(rows: readonly IngestRow[]): Promise<void> {
   const targets = await startTargets();
+  const indexed = indexing(targets.sidecar);
   try {
     for (const row of rows) {
       const [ours, dovecot] = await interleave(
         [
-          load("mairust", `inet:127.0.0.1:${targets.sidecar.lmtpPort}`, row),
+          {
+            ...load("mairust", `inet:127.0.0.1:${targets.sidecar.lmtpPort}`, row),
+            settle: () => indexed(row.messages),
+          },
           load("dovecot", `inet:127.0.0.1:${targets.dovecot.lmtpPort ?? 0}`, row),
         ],
         ROUNDS,

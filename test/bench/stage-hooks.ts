@@ -15,7 +15,8 @@ import { ACCOUNTS, address, DOMAIN } from "./lib/targets.ts";
 
 const START_MS = 90_000;
 const ROUNDS = 5;
-const WARM_UPS = 2;
+/** As in `end-to-end.ts`. */
+const WARM_UPS = 6;
 
 export async function benchStageHooks(): Promise<void> {
   const scratch = await makeScratch();

@@ -4,6 +4,8 @@ export interface Subject {
   readonly name: string;
   /** One measured round; higher is better. */
   readonly run: (round: number) => Promise<number>;
+  /** After each round, not measured: what it left behind is not to be the next one's burden. */
+  readonly settle?: () => Promise<void>;
 }
 
 export interface Measured {
@@ -31,6 +33,7 @@ export async function interleave(
     for (const [i, subject] of subjects.entries()) {
       const value = await subject.run(round);
       values[i]?.[round < 0 ? "warmUp" : "measured"].push(value);
+      await subject.settle?.();
     }
   }
   return subjects.map((subject, i) => {
