@@ -14,6 +14,7 @@ import { type Codec, codecOf } from "./blobs-fs-format.ts";
 import {
   blobError,
   CREATE_NEW_SYNCED,
+  closeDurable,
   closeFile,
   isMissing,
   openFile,
@@ -187,8 +188,7 @@ export class BlobFiles {
       await removeFile(temporary).catch(() => undefined);
       throw error;
     } finally {
-      // The bytes are durable, so nothing can fail here that matters, and nobody waits.
-      closeFile(fd).catch(() => undefined);
+      closeDurable(fd);
     }
   }
 }

@@ -60,6 +60,15 @@ export function closeFile(fd: number): Promise<void> {
   return promised(done => fs.close(fd, done as fs.NoParamCallback));
 }
 
+/** For a file whose bytes are durable or not wanted: nothing is left that could take time or fail, and a trip to a thread costs more. */
+export function closeDurable(fd: number): void {
+  try {
+    fs.closeSync(fd);
+  } catch {
+    // The descriptor is gone either way (close(2)).
+  }
+}
+
 export function syncFile(fd: number): Promise<void> {
   return promised(done => fs.fsync(fd, done as fs.NoParamCallback));
 }
