@@ -39,18 +39,21 @@ interface Forgettable {
   readonly until: number;
 }
 
-/** The second half counts in mailboxes alone that had so many changes since they forgot last: each expunge is one. */
+/**
+ * Who waits longest comes first, or some would never have their turn. The second half counts in mailboxes alone that had so many
+ * changes since they forgot last: each expunge is one.
+ */
 function findForgettable(db: Db, { keepDays, keepPerMailbox, steps }: ForgetLimits): Promise<Forgettable[]> {
   const keep = keepPerMailbox ?? KEEP_PER_MAILBOX;
   return db.query<Forgettable>`
     select id, max(until) as until from (
-      select mailbox_id as id, max(modseq) as until from expunged
+      select mailbox_id as id, max(modseq) as until, min(expunged_at) as oldest from expunged
       where expunged_at < now() - make_interval(days => ${keepDays ?? KEEP_DAYS}::int) group by mailbox_id
       union all
-      select m.id, x.modseq from mailboxes m cross join lateral (
+      select m.id, x.modseq, null from mailboxes m cross join lateral (
         select modseq from expunged where mailbox_id = m.id order by modseq desc offset ${keep}::int limit 1
       ) x where m.highest_modseq - m.expunged_floor > ${keep}::int
-    ) f group by id order by id limit ${steps}`;
+    ) f group by id order by min(oldest) nulls first limit ${steps}`;
 }
 
 /** The mailbox first, as all who write to its log. @returns how many were forgotten */

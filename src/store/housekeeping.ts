@@ -12,6 +12,8 @@ type Fragment = ReturnType<typeof sql>;
 const ROWS_PER_STEP = 5_000;
 /** Statements per run: the rest waits for the next run. */
 const MAX_STEPS = 200;
+/** Each mailbox needs one at least. */
+const FORGET_STEPS = 10_000;
 
 export interface RetentionLimits {
   readonly eventsDays: number;
@@ -52,7 +54,7 @@ export async function deleteExpired(
       sql`tallies`,
       sql`slot < now() - make_interval(days => case kind when 'usage' then ${eventsDays}::int else 2 end)`,
     ),
-    expunged: await forgetExpunges(db, { rowsPerStep: ROWS_PER_STEP, steps: MAX_STEPS }),
+    expunged: await forgetExpunges(db, { rowsPerStep: ROWS_PER_STEP, steps: FORGET_STEPS }),
   };
 }
 
