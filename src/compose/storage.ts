@@ -110,7 +110,7 @@ export function workerComponent(
       eventsDays: retention.events_days,
       redeliveryWindowS: lmtp.redelivery_window_s,
     });
-    if (gone.events + gone.ledger + gone.deliveries + gone.verdicts + gone.journal > 0)
+    if (gone.events + gone.ledger + gone.deliveries + gone.verdicts + gone.journal + gone.expunged > 0)
       log.info("expired rows deleted", gone);
   };
   let runs = 0;

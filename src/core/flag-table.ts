@@ -7,6 +7,9 @@ import type { FlagSet } from "./ports/store.ts";
 
 /** Sets from which on a table is looked through for dead ones: a client may make as many as it likes over the years. */
 const COMPACT_FROM = 65_536;
+/** What one set and one of its keywords take beside their text: objects, list and the entry in the map. About. */
+const SET_OCTETS = 150;
+const KEYWORD_OCTETS = 32;
 
 /** What readers of a snapshot see of its table. It grows: what is asked for by an id of the snapshot never changes. */
 export interface FlagSets {
@@ -22,6 +25,7 @@ export class FlagTable implements FlagSets {
   readonly #knownKeywords = new Set<string>();
   readonly #compactFrom: number;
   #compactAt: number;
+  #octets = 0;
 
   /** @param compactFrom  sets that are never too many */
   constructor(compactFrom = COMPACT_FROM) {
@@ -37,12 +41,19 @@ export class FlagTable implements FlagSets {
     return this.#keywords;
   }
 
+  /** Memory that the sets take, about. */
+  get octets(): number {
+    return this.#octets;
+  }
+
   /** @param key  `"<system>[ keyword]…"` */
   id(key: string): number {
     const known = this.#ids.get(key);
     if (known !== undefined) return known;
-    const [system = "0", ...keywords] = key.split(" ");
-    return this.#add(key, { system: Number(system), keywords: keywords.sort() });
+    // A copy: a slice of a long text would keep all of it in memory.
+    const own = Buffer.from(key).toString();
+    const [system = "0", ...keywords] = own.split(" ");
+    return this.#add(own, { system: Number(system), keywords: keywords.sort() });
   }
 
   /** True when it is worth to ask {@link FlagTable.compact}. */
@@ -76,6 +87,8 @@ export class FlagTable implements FlagSets {
   #add(key: string, set: FlagSet): number {
     const id = this.#sets.push(set) - 1;
     this.#ids.set(key, id);
+    // Two octets a character, as key and in the set.
+    this.#octets += SET_OCTETS + 4 * key.length + KEYWORD_OCTETS * set.keywords.length;
     for (const keyword of set.keywords) {
       if (this.#knownKeywords.has(keyword)) continue;
       this.#knownKeywords.add(keyword);

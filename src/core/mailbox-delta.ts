@@ -1,6 +1,7 @@
 /**
  * A newer state of a mailbox, made from the older one and what changed since its MODSEQ. Only chunks with a change are made anew,
- * so a session that compares two states looks at nothing else. Pure; `store/mailbox-hub.ts` reads what changed.
+ * so a session that compares two states looks at nothing else. A million messages take longer than others may wait, so the work
+ * is done in steps. Pure; `store/mailbox-hub.ts` reads what changed.
  */
 import type { FlagTable } from "./flag-table.ts";
 import {
@@ -22,8 +23,11 @@ export interface MailboxDelta {
   readonly highestModseq: number;
   /** New and changed messages in UID order, `"<uid> <modseq> <system>[ keyword]…"`, one per line; cut anywhere between two lines. */
   readonly lines: readonly string[];
-  readonly expunged: readonly number[];
+  readonly expunged: ArrayLike<number>;
 }
+
+/** Work that may stop for others after each step; the value it returns is the result. */
+export type Steps<Result> = Generator<undefined, Result>;
 
 /** The parts of a chunk, not yet looked through. */
 type Columns = Pick<SnapshotChunk, "uids" | "flagIds" | "modseqs">;
@@ -38,8 +42,17 @@ export function emptySnapshot(identity: MailboxIdentity, flags: FlagTable): Mail
  * @returns the newer state; `base` itself when nothing changed
  */
 export function applyDelta(base: MailboxSnapshot, delta: MailboxDelta, flags: FlagTable): MailboxSnapshot {
+  return atOnce(applyDeltaInSteps(base, delta, flags));
+}
+
+/** As {@link applyDelta}; a step looks at one text of lines, or at one chunk. Nothing else may use the table meanwhile. */
+export function* applyDeltaInSteps(
+  base: MailboxSnapshot,
+  delta: MailboxDelta,
+  flags: FlagTable,
+): Steps<MailboxSnapshot> {
   if (delta.highestModseq === base.highestModseq && delta.uidNext === base.uidNext) return base;
-  const rows = parseRows(delta.lines, flags);
+  const rows = yield* parseRows(delta.lines, flags);
   const gone = Uint32Array.from(delta.expunged).sort();
   const chunks: SnapshotChunk[] = [];
   let row = 0;
@@ -55,8 +68,9 @@ export function applyDelta(base: MailboxSnapshot, delta: MailboxDelta, flags: Fl
     if (next !== undefined) addChunk(chunks, next);
     row = rowEnd;
     goneAt = goneEnd;
+    if (!isSame) yield;
   }
-  appendRows(chunks, cut(rows, lowerBound(rows.uids, lastUid(base) + 1), rows.uids.length), flags);
+  yield* appendRows(chunks, cut(rows, lowerBound(rows.uids, lastUid(base) + 1), rows.uids.length), flags);
   return {
     ...base,
     uidNext: delta.uidNext,
@@ -66,29 +80,51 @@ export function applyDelta(base: MailboxSnapshot, delta: MailboxDelta, flags: Fl
   };
 }
 
+interface Compacted {
+  readonly snapshot: MailboxSnapshot;
+  readonly flags: FlagTable;
+}
+
 /**
  * Leave flag sets behind that no message has any more, when there are many. A state with the old table stays valid.
  * @param flags  the table of `snapshot`
  */
-export function compactFlags(
-  snapshot: MailboxSnapshot,
-  flags: FlagTable,
-): { readonly snapshot: MailboxSnapshot; readonly flags: FlagTable } {
+export function compactFlags(snapshot: MailboxSnapshot, flags: FlagTable): Compacted {
+  return atOnce(compactFlagsInSteps(snapshot, flags));
+}
+
+/** As {@link compactFlags}; a step looks at one chunk. */
+export function* compactFlagsInSteps(snapshot: MailboxSnapshot, flags: FlagTable): Steps<Compacted> {
   if (!flags.crowded) return { snapshot, flags };
   const used = new Uint8Array(flags.sets.length);
-  for (const chunk of snapshot.chunks) for (const id of chunk.flagIds) used[id] = 1;
+  for (const chunk of snapshot.chunks) {
+    for (const id of chunk.flagIds) used[id] = 1;
+    yield;
+  }
   const compacted = flags.compact(used);
   if (compacted === undefined) return { snapshot, flags };
   const { table, ids } = compacted;
-  const chunks = snapshot.chunks.map(chunk => ({
-    ...chunk,
-    flagIds: chunk.flagIds.map(id => ids[id] ?? 0),
-  }));
+  const chunks: SnapshotChunk[] = [];
+  for (const chunk of snapshot.chunks) {
+    chunks.push({ ...chunk, flagIds: chunk.flagIds.map(id => ids[id] ?? 0) });
+    yield;
+  }
   return { snapshot: { ...snapshot, chunks, flags: table }, flags: table };
 }
 
-function parseRows(texts: readonly string[], flags: FlagTable): Columns {
-  const count = texts.reduce((sum, text) => sum + lineCount(text), 0);
+function atOnce<Result>(steps: Steps<Result>): Result {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+function* parseRows(texts: readonly string[], flags: FlagTable): Steps<Columns> {
+  let count = 0;
+  for (const text of texts) {
+    count += lineCount(text);
+    yield;
+  }
   const rows = {
     uids: new Uint32Array(count),
     flagIds: new Uint32Array(count),
@@ -96,18 +132,26 @@ function parseRows(texts: readonly string[], flags: FlagTable): Columns {
   };
   let at = 0;
   for (const text of texts) {
-    for (let start = 0; start < text.length; at += 1) {
-      const newline = text.indexOf("\n", start);
-      const end = newline < 0 ? text.length : newline;
-      const afterUid = text.indexOf(" ", start);
-      const afterModseq = text.indexOf(" ", afterUid + 1);
-      rows.uids[at] = Number(text.slice(start, afterUid));
-      rows.modseqs[at] = Number(text.slice(afterUid + 1, afterModseq));
-      rows.flagIds[at] = flags.id(text.slice(afterModseq + 1, end));
-      start = end + 1;
-    }
+    at = parseText(text, rows, at, flags);
+    yield;
   }
   return rows;
+}
+
+/** @returns where the rows of the next text begin */
+function parseText(text: string, rows: Columns, first: number, flags: FlagTable): number {
+  let at = first;
+  for (let start = 0; start < text.length; at += 1) {
+    const newline = text.indexOf("\n", start);
+    const end = newline < 0 ? text.length : newline;
+    const afterUid = text.indexOf(" ", start);
+    const afterModseq = text.indexOf(" ", afterUid + 1);
+    rows.uids[at] = Number(text.slice(start, afterUid));
+    rows.modseqs[at] = Number(text.slice(afterUid + 1, afterModseq));
+    rows.flagIds[at] = flags.id(text.slice(afterModseq + 1, end));
+    start = end + 1;
+  }
+  return at;
 }
 
 function lineCount(text: string): number {
@@ -159,7 +203,7 @@ function without(chunk: SnapshotChunk, gone: Uint32Array): Columns {
 }
 
 /** New messages: the last chunk is filled up first. */
-function appendRows(chunks: SnapshotChunk[], rows: Columns, flags: FlagTable): void {
+function* appendRows(chunks: SnapshotChunk[], rows: Columns, flags: FlagTable): Steps<void> {
   const count = rows.uids.length;
   const last = chunks.at(-1);
   let at = 0;
@@ -171,6 +215,7 @@ function appendRows(chunks: SnapshotChunk[], rows: Columns, flags: FlagTable): v
     // A copy: a view of the rows would keep all of them.
     const { uids, flagIds, modseqs } = cut(rows, at, at + CHUNK_MESSAGES);
     chunks.push(sealed({ uids: uids.slice(), flagIds: flagIds.slice(), modseqs: modseqs.slice() }, flags));
+    yield;
   }
 }
 

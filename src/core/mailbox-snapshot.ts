@@ -8,6 +8,9 @@ import type { FlagSet } from "./ports/store.ts";
 
 /** Messages in one chunk: what is copied when one of them changes. */
 export const CHUNK_MESSAGES = 4096;
+const MESSAGE_OCTETS = 16;
+/** The objects around the numbers of a chunk. */
+const CHUNK_OCTETS = 600;
 
 /** Some messages that follow each other, at least one. Never changed: `===` means that nothing in it changed. */
 export interface SnapshotChunk {
@@ -97,6 +100,11 @@ export function flagSetAt(snapshot: MailboxSnapshot, index: number): FlagSet {
 
 export function modseqAt(snapshot: MailboxSnapshot, index: number): number {
   return new SnapshotCursor(snapshot).modseq(index);
+}
+
+/** Memory that a state takes that shares nothing with another, about; its flag sets apart. */
+export function octetsOf({ count, chunks }: MailboxSnapshot): number {
+  return MESSAGE_OCTETS * count + CHUNK_OCTETS * (chunks.length + 1);
 }
 
 /** @returns 0 when there is no message */

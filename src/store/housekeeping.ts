@@ -1,9 +1,10 @@
 /**
  * Deletes what has outlived its retention: timeline events, the egress ledger, redelivery keys, verdicts, the journal of what plugins
- * changed, what hooks in shadow would have done, counts. Small steps, so that no
+ * changed, what hooks in shadow would have done, counts, expunges too old for a client to ask for. Small steps, so that no
  * statement holds up mail.
  */
 import { type Db, sql } from "./db.ts";
+import { forgetExpunges } from "./forget-expunges.ts";
 
 type Fragment = ReturnType<typeof sql>;
 
@@ -11,6 +12,8 @@ type Fragment = ReturnType<typeof sql>;
 const ROWS_PER_STEP = 5_000;
 /** Statements per run: the rest waits for the next run. */
 const MAX_STEPS = 200;
+/** Each mailbox needs one at least. */
+const FORGET_STEPS = 10_000;
 
 export interface RetentionLimits {
   readonly eventsDays: number;
@@ -29,6 +32,7 @@ export async function deleteExpired(
   readonly journal: number;
   readonly diffs: number;
   readonly tallies: number;
+  readonly expunged: number;
 }> {
   const { eventsDays, redeliveryWindowS } = limits;
   const old = sql`at < now() - make_interval(days => ${eventsDays}::int)`;
@@ -50,6 +54,7 @@ export async function deleteExpired(
       sql`tallies`,
       sql`slot < now() - make_interval(days => case kind when 'usage' then ${eventsDays}::int else 2 end)`,
     ),
+    expunged: await forgetExpunges(db, { rowsPerStep: ROWS_PER_STEP, steps: FORGET_STEPS }),
   };
 }
 

@@ -2,35 +2,56 @@
  * One shared, self-refreshing state per opened mailbox on this node (message path, step 9). Sessions hold references to immutable
  * snapshots; a change costs one query for the rows above the known MODSEQ, whoever and how many are watching.
  */
+import { setImmediate } from "node:timers/promises";
 import { messageOf } from "../core/errors.ts";
 import { FlagTable } from "../core/flag-table.ts";
 import type { AccountId, MailboxId } from "../core/ids.ts";
-import { applyDelta, compactFlags, emptySnapshot, type MailboxDelta } from "../core/mailbox-delta.ts";
-import type { MailboxSnapshot } from "../core/mailbox-snapshot.ts";
+import {
+  applyDeltaInSteps,
+  compactFlagsInSteps,
+  emptySnapshot,
+  type MailboxDelta,
+  type Steps,
+} from "../core/mailbox-delta.ts";
+import { type MailboxSnapshot, octetsOf } from "../core/mailbox-snapshot.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { MailboxInfo, OpenMailbox } from "../core/ports/mailboxes.ts";
 import type { MailboxChanges } from "./changes.ts";
 import type { Db } from "./db.ts";
-import { type MailboxState, readState, readVanished } from "./mailbox-rows.ts";
+import { type MailboxRead, type MailboxState, readState, readVanished } from "./mailbox-rows.ts";
 
 /** Closed mailboxes whose state is kept for the next opener: imapc opens a mailbox again and again. */
 const MAX_IDLE_STATES = 200;
+/** And the memory that they may take together. */
+const MAX_IDLE_OCTETS = 67_108_864;
+/** Work on a large state stops for others after this time. */
+const SLICE_MS = 5;
+
+/** Limits of {@link MailboxHub}, for tests. */
+export interface HubLimits {
+  readonly idleStates?: number;
+  readonly idleOctets?: number;
+}
 
 export class MailboxHub {
   readonly #db: Db;
   readonly #log: Log;
+  readonly #limits: Required<HubLimits>;
   readonly #open = new Map<MailboxId, SharedMailbox>();
   /** Insertion order is age: the first is dropped first. */
   readonly #idle = new Map<MailboxId, SharedMailbox>();
+  /** Of the idle ones together. */
+  #idleOctets = 0;
   /** Open and idle ones by account and name, as they were when somebody opened them: asked of the database again each time. */
   readonly #named = new Map<string, SharedMailbox>();
   /** First reads under way, by account and name. */
   readonly #reading = new Map<string, Promise<unknown>>();
   readonly #unsubscribe: () => void;
 
-  constructor(db: Db, changes: MailboxChanges, log: Log) {
+  constructor(db: Db, changes: MailboxChanges, log: Log, limits: HubLimits = {}) {
     this.#db = db;
     this.#log = log;
+    this.#limits = { idleStates: MAX_IDLE_STATES, idleOctets: MAX_IDLE_OCTETS, ...limits };
     this.#unsubscribe = changes.onChange(ids => this.#changed(ids));
   }
 
@@ -80,17 +101,26 @@ export class MailboxHub {
     if (isSame) await this.#holdFresh(known);
     else if (known !== undefined) this.#forgetNames(known);
     const shared = isSame ? known : new SharedMailbox(this.#db, row);
-    if (!isSame) this.#hold(shared);
+    if (!isSame) await this.#holdLoaded(shared);
     const key = keyOf(row);
     this.#named.set(key, shared);
     shared.names.add(key);
     return this.#handle(row.info, shared);
   }
 
-  async #holdFresh(shared: SharedMailbox): Promise<void> {
+  #holdFresh(shared: SharedMailbox): Promise<void> {
+    return this.#holdAfter(shared, () => shared.refresh());
+  }
+
+  /** Known here at once: who opens it by another name meanwhile waits for the same state. */
+  #holdLoaded(shared: SharedMailbox): Promise<void> {
+    return this.#holdAfter(shared, () => shared.loaded());
+  }
+
+  async #holdAfter(shared: SharedMailbox, work: () => Promise<unknown>): Promise<void> {
     this.#hold(shared);
     try {
-      await shared.refresh();
+      await work();
     } catch (error) {
       this.#release(shared);
       throw error;
@@ -98,7 +128,8 @@ export class MailboxHub {
   }
 
   #hold(shared: SharedMailbox): void {
-    this.#idle.delete(shared.id);
+    const idle = this.#idle.get(shared.id);
+    if (idle !== undefined) this.#dropIdle(idle);
     this.#open.set(shared.id, shared);
     shared.holders++;
   }
@@ -132,11 +163,25 @@ export class MailboxHub {
     shared.holders--;
     if (shared.holders > 0 || this.#open.get(shared.id) !== shared) return;
     this.#open.delete(shared.id);
+    const { idleStates, idleOctets } = this.#limits;
+    shared.idleOctets = shared.octets;
+    // One that is too large alone must not drive out all others.
+    if (shared.idleOctets > idleOctets) {
+      this.#forgetNames(shared);
+      return;
+    }
     this.#idle.set(shared.id, shared);
-    const [oldest] = this.#idle.values();
-    if (this.#idle.size <= MAX_IDLE_STATES || oldest === undefined) return;
-    this.#idle.delete(oldest.id);
-    this.#forgetNames(oldest);
+    this.#idleOctets += shared.idleOctets;
+    for (const oldest of this.#idle.values()) {
+      if (this.#idle.size <= idleStates && this.#idleOctets <= idleOctets) return;
+      this.#dropIdle(oldest);
+      this.#forgetNames(oldest);
+    }
+  }
+
+  #dropIdle(shared: SharedMailbox): void {
+    this.#idle.delete(shared.id);
+    this.#idleOctets -= shared.idleOctets;
   }
 
   #forgetNames(shared: SharedMailbox): void {
@@ -155,10 +200,8 @@ export class MailboxHub {
   }
 }
 
-type KnownRow = Omit<MailboxState, "delta">;
-
 const nameKey = (account: AccountId, name: string) => `${account}/${name}`;
-const keyOf = ({ account, info }: KnownRow) => nameKey(account, info.name);
+const keyOf = ({ account, info }: MailboxRead) => nameKey(account, info.name);
 
 class SharedMailbox {
   readonly id: MailboxId;
@@ -167,9 +210,11 @@ class SharedMailbox {
   /** Its keys in the hub's table of names. */
   readonly names = new Set<string>();
   holders = 0;
+  /** What it was counted as when it became idle. */
+  idleOctets = 0;
   snapshot: MailboxSnapshot;
   /** As it was read last; undefined when it was gone. Without the delta, which may be large. */
-  row: KnownRow | undefined;
+  row: MailboxRead | undefined;
   readonly #db: Db;
   #flags = new FlagTable();
   #running: Promise<MailboxSnapshot> | undefined;
@@ -181,18 +226,23 @@ class SharedMailbox {
     this.id = first.info.id;
     this.uidValidity = first.info.uidValidity;
     this.row = { account: first.account, info: first.info };
-    this.snapshot = emptySnapshot({ mailboxId: this.id, uidValidity: this.uidValidity }, this.#flags);
-    this.#apply(first.delta);
+    this.snapshot = this.#empty();
+    this.#run(() => this.#apply(this.snapshot, first.delta));
+  }
+
+  /** Memory that it takes, about. */
+  get octets(): number {
+    return octetsOf(this.snapshot) + this.#flags.octets;
+  }
+
+  /** Resolves when the work under way is done, at first: when the first state is there. */
+  async loaded(): Promise<void> {
+    await this.#running;
   }
 
   /** Resolves with a state that holds everything committed before the call: a refresh that already runs may be too old. */
   refresh(): Promise<MailboxSnapshot> {
-    if (this.#running === undefined) {
-      this.#running = this.#refreshOnce().finally(() => {
-        this.#running = undefined;
-      });
-      return this.#running;
-    }
+    if (this.#running === undefined) return this.#run(() => this.#refreshOnce());
     this.#queued ??= this.#running
       .catch(() => undefined)
       .then(() => {
@@ -202,21 +252,52 @@ class SharedMailbox {
     return this.#queued;
   }
 
+  #run(work: () => Promise<MailboxSnapshot>): Promise<MailboxSnapshot> {
+    const running = work().finally(() => {
+      this.#running = undefined;
+    });
+    this.#running = running;
+    return running;
+  }
+
   async #refreshOnce(): Promise<MailboxSnapshot> {
     const before = this.snapshot;
-    const read = await readState(this.#db, { id: this.id }, before.highestModseq);
+    let base = before;
+    let read = await readState(this.#db, { id: this.id }, before.highestModseq);
+    if (read !== undefined && read.delta === undefined) {
+      // It was idle until expunges that it has not seen were forgotten: changes alone do not lead to the newest state.
+      base = this.#empty();
+      read = await readState(this.#db, { id: this.id }, 0);
+    }
     this.row = read === undefined ? undefined : { account: read.account, info: read.info };
-    // The mailbox was deleted under its sessions: nothing more comes.
-    const gone = { uidNext: 1, highestModseq: before.highestModseq + 1, lines: [], expunged: [] };
-    this.#apply(read?.delta ?? gone);
+    await this.#apply(base, read?.delta);
     if (this.snapshot !== before) for (const listener of this.listeners) listener();
     return this.snapshot;
   }
 
-  #apply(delta: MailboxDelta): void {
-    const newer = applyDelta(this.snapshot, delta, this.#flags);
-    const { snapshot, flags } = compactFlags(newer, this.#flags);
+  #empty(): MailboxSnapshot {
+    return emptySnapshot({ mailboxId: this.id, uidValidity: this.uidValidity }, this.#flags);
+  }
+
+  /** @param delta  undefined: the mailbox was deleted under its sessions, nothing more comes */
+  async #apply(base: MailboxSnapshot, delta: MailboxDelta | undefined): Promise<MailboxSnapshot> {
+    const gone = { uidNext: 1, highestModseq: this.snapshot.highestModseq + 1, lines: [], expunged: [] };
+    const newer = await inSlices(applyDeltaInSteps(base, delta ?? gone, this.#flags));
+    const { snapshot, flags } = await inSlices(compactFlagsInSteps(newer, this.#flags));
     this.snapshot = snapshot;
     this.#flags = flags;
+    return snapshot;
+  }
+}
+
+/** Take steps, and let others have their turn now and then. */
+async function inSlices<Result>(steps: Steps<Result>): Promise<Result> {
+  let endMs = performance.now() + SLICE_MS;
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    if (performance.now() < endMs) continue;
+    await setImmediate();
+    endMs = performance.now() + SLICE_MS;
   }
 }

@@ -1,9 +1,15 @@
 /** Rows of `mailboxes` as IMAP needs them: listed, one by name, or one with what changed in it, each with one statement. */
+import { setImmediate } from "node:timers/promises";
 import type { AccountId, MailboxId } from "../core/ids.ts";
 import { mailboxId } from "../core/ids.ts";
 import type { MailboxDelta } from "../core/mailbox-delta.ts";
 import type { MailboxInfo, MailboxListing, StatusWish, Vanished } from "../core/ports/mailboxes.ts";
 import { type Db, sql } from "./db.ts";
+
+/** UIDs whose lines come in one piece: a millisecond to take apart. */
+const PAGE_UIDS = 4096;
+/** Pages of expunged UIDs that are taken apart before others have their turn. */
+const PAGES_PER_SLICE = 8;
 
 interface MailboxRow {
   id: number;
@@ -74,15 +80,25 @@ function infoOf(row: MailboxRow): MailboxInfo {
   };
 }
 
-export interface MailboxState {
+/** A row that was read, and whose it is. */
+export interface MailboxRead {
   readonly account: AccountId;
   readonly info: MailboxInfo;
-  readonly delta: MailboxDelta;
 }
+
+export interface MailboxState extends MailboxRead {
+  /** Undefined: the log of expunges does not reach back to the MODSEQ asked for. */
+  readonly delta: MailboxDelta | undefined;
+}
+
+type StateRow = MailboxRow & { account_id: AccountId; expunged_floor: number } & (
+    | { what: "lines" | "gone"; page: number; text: string }
+    | { what: null }
+  );
 
 /**
  * A mailbox and its rows above a MODSEQ: one statement, one consistent view. For a first read (`since` 0) the expunge log does
- * not matter.
+ * not matter. The text comes in pages: in one piece, a million lines would hold up everybody while they are taken apart.
  */
 export async function readState(
   db: Db,
@@ -91,30 +107,58 @@ export async function readState(
 ): Promise<MailboxState | undefined> {
   const where =
     "id" in which ? sql`m.id = ${which.id}` : sql`m.account_id = ${which.account} and m.name = ${which.name}`;
-  const [row] = await db.query<
-    MailboxRow & { account_id: AccountId; lines: string | null; expunged: string | null }
-  >`
+  const rows = await db.query<StateRow>`
     select m.account_id, m.id, m.name, m.special_use, s.name is not null as subscribed, m.uidvalidity, m.uidnext, m.highest_modseq,
-           m.messages, m.unseen, m.size_bytes,
-      case when m.highest_modseq > ${since}::bigint then (
-        select string_agg(e.line, E'\n') from (
-          select uid || ' ' || modseq || ' ' || flags || case when keywords = '{}' then '' else ' ' || array_to_string(keywords, ' ') end as line
-          from entries where mailbox_id = m.id and modseq > ${since}::bigint order by uid
-        ) e
-      ) end as lines,
-      case when m.highest_modseq > ${since}::bigint and ${since}::bigint > 0 then (
-        select string_agg(x.uid::text, ',') from expunged x where x.mailbox_id = m.id and x.modseq > ${since}::bigint
-      ) end as expunged
+           m.messages, m.unseen, m.size_bytes, m.expunged_floor, p.what, p.page, p.text
     from mailboxes m left join subscriptions s on s.account_id = m.account_id and s.name = m.name
+    left join lateral (${since === 0 ? allPages() : changedPages(since)}) p on true
     where ${where}`;
+  const [row] = rows;
   if (row === undefined) return undefined;
-  const delta = {
-    uidNext: row.uidnext,
-    highestModseq: row.highest_modseq,
-    lines: row.lines === null ? [] : [row.lines],
-    expunged: row.expunged === null ? [] : row.expunged.split(",").map(Number),
-  };
+  const isWhole = since === 0 || since >= row.expunged_floor;
+  const delta = isWhole ? await deltaOf(row, rows) : undefined;
   return { account: row.account_id, info: infoOf(row), delta };
+}
+
+const line = () =>
+  sql`uid || ' ' || modseq || ' ' || flags || case when keywords = '{}' then '' else ' ' || array_to_string(keywords, ' ') end`;
+
+/** Page by page along the primary key: nothing is sorted, and the first pages are on their way while the last ones are read. */
+const allPages = () => sql`
+  select 'lines' as what, page, text from generate_series(0::bigint, (m.uidnext - 1) / ${PAGE_UIDS}::bigint) page
+  cross join lateral (
+    select string_agg(e.line, E'\n') as text from (
+      select ${line()} as line from entries
+      where mailbox_id = m.id and uid >= page * ${PAGE_UIDS}::bigint and uid < (page + 1) * ${PAGE_UIDS}::bigint order by uid
+    ) e
+  ) t where text is not null`;
+
+/** What changed since a MODSEQ; nothing when the log does not reach back so far. */
+const changedPages = (since: number) => sql`
+  select 'lines' as what, uid / ${PAGE_UIDS}::bigint as page, string_agg(${line()}, E'\n' order by uid) as text from entries
+  where mailbox_id = m.id and modseq > ${since}::bigint and ${hasNews(since)} group by 2
+  union all
+  select 'gone', uid / ${PAGE_UIDS}::bigint, string_agg(uid::text, ',') from expunged
+  where mailbox_id = m.id and modseq > ${since}::bigint and ${hasNews(since)} group by 2`;
+
+/** Decided before any of its rows is looked for. */
+const hasNews = (since: number) =>
+  sql`m.highest_modseq > ${since}::bigint and m.expunged_floor <= ${since}::bigint`;
+
+async function deltaOf(row: StateRow, rows: readonly StateRow[]): Promise<MailboxDelta> {
+  const lines = textsOf(rows, "lines");
+  const expunged: number[] = [];
+  for (const [i, text] of textsOf(rows, "gone").entries()) {
+    if (i % PAGES_PER_SLICE === PAGES_PER_SLICE - 1) await setImmediate();
+    for (const uid of text.split(",")) expunged.push(Number(uid));
+  }
+  return { uidNext: row.uidnext, highestModseq: row.highest_modseq, lines, expunged };
+}
+
+/** By rising page: no order is asked of the database, which would hold all of them back until the last one is there. */
+function textsOf(rows: readonly StateRow[], what: "lines" | "gone"): readonly string[] {
+  const pages = rows.flatMap(row => (row.what === what ? [row] : []));
+  return pages.sort((a, b) => a.page - b.page).map(({ text }) => text);
 }
 
 /** One statement, so that the floor and the log are of one moment. */

@@ -1,7 +1,13 @@
 /** The read side for IMAP: listing, opening, subscriptions, and the rows that FETCH and SEARCH need (message path, step 9). */
 import { MairustError } from "../core/errors.ts";
 import { type AccountId, blobDigest, type MailboxId, messageId } from "../core/ids.ts";
-import { FETCH_PAGE, type MailboxReader, type MessageRow, type RowFields } from "../core/ports/mailboxes.ts";
+import {
+  FETCH_PAGE,
+  FETCH_PAGE_BYTES,
+  type MailboxReader,
+  type MessageRow,
+  type RowFields,
+} from "../core/ports/mailboxes.ts";
 import type { Db } from "./db.ts";
 import type { MailboxHub } from "./mailbox-hub.ts";
 import { normalizeMailboxName } from "./mailbox-names.ts";
@@ -77,6 +83,8 @@ interface EntryRow {
   email_id: string | null;
   thread_id: string | null;
   preview: string | null;
+  /** Octets of the columns above, of this row and those before it. */
+  so_far: number;
 }
 
 async function* readRows(
@@ -85,14 +93,31 @@ async function* readRows(
   uids: Uint32Array | readonly number[],
   fields: RowFields,
 ): AsyncIterable<readonly MessageRow[]> {
+  for (let start = 0; start < uids.length; ) {
+    const end = Math.min(start + FETCH_PAGE, uids.length);
+    const rows = await readPage(db, mailbox, uids.slice(start, end), fields);
+    const last = rows.at(-1);
+    // The page may be full before its UIDs are all there: what is behind its last row comes with the next one.
+    const isFull = last !== undefined && last.so_far >= FETCH_PAGE_BYTES;
+    if (!isFull) start = end;
+    else while (start < end && (uids[start] ?? 0) <= last.uid) start += 1;
+    yield rows.map(row => messageRow(row, fields));
+  }
+}
+
+function readPage(
+  db: Db,
+  mailbox: MailboxId,
+  uids: Uint32Array | readonly number[],
+  fields: RowFields,
+): Promise<EntryRow[]> {
   const wantPrefix = fields.prefix ?? false;
   const wantStructure = fields.structure ?? false;
   const wantHeader = fields.header ?? false;
   const wantIds = fields.objectIds ?? false;
   const wantPreview = fields.preview ?? false;
-  for (let start = 0; start < uids.length; start += FETCH_PAGE) {
-    const page = `{${uids.slice(start, start + FETCH_PAGE).join(",")}}`;
-    const rows = await db.query<EntryRow>`
+  return db.query<EntryRow>`
+    select * from (
       select e.uid, e.message_id, e.internal_date, e.size_bytes, encode(g.blob_digest, 'hex') as digest, g.size_bytes as blob_size,
              g.header_bytes, octet_length(e.prefix) as prefix_bytes,
              case when ${wantPrefix} then e.prefix end as prefix,
@@ -101,12 +126,16 @@ async function* readRows(
              case when ${wantIds} then 'M' || left(encode(sha256(g.blob_digest || e.prefix), 'hex'), 32) end as email_id,
              case when ${wantIds} then 'T' || left(encode(sha256(convert_to(
                (select account_id from mailboxes where id = ${mailbox}) || ' ' || g.thread_key, 'UTF8')), 'hex'), 32) end as thread_id,
-             case when ${wantPreview} then (select t.preview from imap_texts t where t.message_id = e.message_id) end as preview
+             case when ${wantPreview} then (select t.preview from imap_texts t where t.message_id = e.message_id) end as preview,
+             o.octets, sum(o.octets) over (order by e.uid rows unbounded preceding) as so_far
       from entries e join messages g on g.message_id = e.message_id
-      where e.mailbox_id = ${mailbox} and e.uid = any(${page}::text::bigint[])
-      order by e.uid`;
-    yield rows.map(row => messageRow(row, fields));
-  }
+      cross join lateral (
+        select case when ${wantPrefix} then octet_length(e.prefix) else 0 end
+             + case when ${wantStructure} then octet_length(g.structure) else 0 end
+             + case when ${wantHeader} then coalesce(octet_length(g.header), 0) else 0 end as octets
+      ) o
+      where e.mailbox_id = ${mailbox} and e.uid = any(${`{${uids.join(",")}}`}::text::bigint[])
+    ) p where so_far - octets < ${FETCH_PAGE_BYTES}::bigint order by uid`;
 }
 
 function messageRow(row: EntryRow, fields: RowFields): MessageRow {

@@ -86,7 +86,10 @@ export interface MailboxListing {
   readonly subscriptions: readonly string[];
 }
 
-/** Each method but `rows` sends at most one statement, `open` of a mailbox that somebody else opens at the same time apart. */
+/**
+ * Each method but `rows` sends at most one statement. `open` and `refresh` may send another when somebody else opens the mailbox at
+ * the same time, or when what the node knows is older than the log of expunges.
+ */
 export interface MailboxReader {
   list(account: AccountId, wish?: StatusWish): Promise<MailboxListing>;
   /** @throws {MairustError} `not_found` */
@@ -97,8 +100,8 @@ export interface MailboxReader {
   subscriptions(account: AccountId): Promise<readonly string[]>;
   subscribe(account: AccountId, name: string, on: boolean): Promise<void>;
   /**
-   * Rows of `uids` in ascending order, read in bounded pages. Vanished ones are left out.
-   * One statement per page of at most {@link FETCH_PAGE} messages.
+   * Rows of `uids`, which ascend, read in bounded pages. Vanished ones are left out.
+   * One statement per page of at most {@link FETCH_PAGE} messages and about {@link FETCH_PAGE_BYTES} octets.
    */
   rows(
     mailbox: MailboxId,
@@ -109,3 +112,5 @@ export interface MailboxReader {
 
 /** Messages per page of {@link MailboxReader.rows}. */
 export const FETCH_PAGE = 500;
+/** Octets of the columns asked for that one such page has at most, its last row apart: a session holds no more of them. */
+export const FETCH_PAGE_BYTES = 4_194_304;

@@ -119,6 +119,8 @@ export async function startImapService() {
   const newId = uuid7Generator();
   return {
     db,
+    /** The same database; its statements are written down. */
+    imapDb,
     changes,
     reader,
     account,

@@ -376,6 +376,7 @@ test("deleteExpired() removes old events and keys and nothing else", async () =>
     journal: 0,
     diffs: 0,
     tallies: 0,
+    expunged: 0,
   });
 });
 

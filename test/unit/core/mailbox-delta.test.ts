@@ -4,7 +4,9 @@ import fc from "fast-check";
 import { FlagTable } from "../../../src/core/flag-table.ts";
 import {
   applyDelta,
+  applyDeltaInSteps,
   compactFlags,
+  compactFlagsInSteps,
   emptySnapshot,
   type MailboxDelta,
 } from "../../../src/core/mailbox-delta.ts";
@@ -16,6 +18,7 @@ import {
   lastUid,
   type MailboxSnapshot,
   modseqAt,
+  octetsOf,
   uidAt,
   uidsBetween,
 } from "../../../src/core/mailbox-snapshot.ts";
@@ -227,4 +230,40 @@ test("flag sets may be as many as there are messages, and dead ones are left beh
   assert.equal(flagSetAt(compacted.snapshot, 4), flagSetAt(next, 4), "the same object in both tables");
   assert.equal(compacted.flags.id("1 k1"), compacted.snapshot.chunks[0]?.flagIds[1]);
   assert.deepEqual(flagSetAt(many, 4), { system: 0, keywords: ["k4"] }, "the old state stays as it was");
+});
+
+test("a large mailbox is read in steps of one text or one chunk, so that others may have their turn between them", () => {
+  const { flags, empty } = setUp();
+  const texts = 5;
+  const perText = CHUNK_MESSAGES + 7;
+  const line = (uid: number) => `${uid} ${uid} ${uid % 3} k${uid % 5}`;
+  const lines = Array.from({ length: texts }, (_, text) =>
+    Array.from({ length: perText }, (_, i) => line(text * perText + i + 1)).join("\n"),
+  );
+  const count = texts * perText;
+  const delta = { uidNext: count + 1, highestModseq: count, lines, expunged: [] };
+  const steps = [...applyDeltaInSteps(empty, delta, flags)].length;
+  assert.ok(steps >= 2 * texts + Math.ceil(count / CHUNK_MESSAGES), `${steps} steps`);
+  const state = applyDelta(empty, delta, flags);
+  const everyOther = Array.from({ length: state.chunks.length }, (_, i) => i * CHUNK_MESSAGES + 1);
+  const changes = [...applyDeltaInSteps(state, change(state, { expunged: everyOther }), flags)].length;
+  assert.ok(changes >= state.chunks.length, `${changes} steps`);
+  const crowded = new FlagTable(1);
+  const small = applyDelta(empty, delta, crowded);
+  assert.ok([...compactFlagsInSteps(small, crowded)].length >= small.chunks.length);
+});
+
+test("the memory of a state is told: its messages, and every flag set with its words", () => {
+  const { flags, empty } = setUp();
+  const state = applyDelta(empty, change(empty, { uidNext: 3, lines: ["1 1 0\n2 1 0"] }), flags);
+  const large = filled(3 * CHUNK_MESSAGES, new FlagTable());
+  assert.ok(octetsOf(state) < 2000, String(octetsOf(state)));
+  assert.ok(octetsOf(large) >= 3 * CHUNK_MESSAGES * 16);
+  assert.ok(octetsOf(large) < 3 * CHUNK_MESSAGES * 17);
+  const before = flags.octets;
+  flags.id(`0 ${"w".repeat(60)} ${"x".repeat(60)}`);
+  assert.ok(flags.octets >= before + 4 * 120);
+  const after = flags.octets;
+  flags.id(`0 ${"w".repeat(60)} ${"x".repeat(60)}`);
+  assert.equal(flags.octets, after);
 });
