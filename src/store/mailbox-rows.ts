@@ -123,15 +123,24 @@ export async function readState(
 const line = () =>
   sql`uid || ' ' || modseq || ' ' || flags || case when keywords = '{}' then '' else ' ' || array_to_string(keywords, ' ') end`;
 
-/** Page by page along the primary key: nothing is sorted, and the first pages are on their way while the last ones are read. */
+/**
+ * Page by page along the primary key: nothing is sorted, and the first pages are on their way while the last ones are read. Pages
+ * without a message are passed over: imported UIDs may be far apart.
+ */
 const allPages = () => sql`
-  select 'lines' as what, page, text from generate_series(0::bigint, (m.uidnext - 1) / ${PAGE_UIDS}::bigint) page
-  cross join lateral (
+  select 'lines' as what, page, text from (
+    with recursive pages (page) as (
+      select min(uid) / ${PAGE_UIDS}::bigint from entries where mailbox_id = m.id
+      union all
+      select (select min(uid) / ${PAGE_UIDS}::bigint from entries where mailbox_id = m.id and uid >= (page + 1) * ${PAGE_UIDS}::bigint)
+      from pages where page is not null
+    ) select page from pages where page is not null
+  ) existing cross join lateral (
     select string_agg(e.line, E'\n') as text from (
       select ${line()} as line from entries
       where mailbox_id = m.id and uid >= page * ${PAGE_UIDS}::bigint and uid < (page + 1) * ${PAGE_UIDS}::bigint order by uid
     ) e
-  ) t where text is not null`;
+  ) t`;
 
 /** What changed since a MODSEQ; nothing when the log does not reach back so far. */
 const changedPages = (since: number) => sql`
