@@ -86,10 +86,10 @@ export class TimedDeadline implements Deadline {
   #end(reason: unknown): void {
     if (this.#ended !== undefined) return;
     this.#ended = { reason };
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    for (const listener of waiting ?? []) listener(reason);
+    // First the signal: whoever is told below finds it aborted. A listener that is taken back meanwhile is not called any more.
     this.#controller?.abort(reason);
+    for (const listener of this.#waiting ?? []) listener(reason);
+    this.#waiting = undefined;
   }
 }
 

@@ -21,9 +21,9 @@ import { mailboxesOf, SIDECAR_FLAGS, type StoreView, storeView } from "./store-v
  */
 export async function markSeen(facts: DovecotFacts, account: string, again: boolean): Promise<number> {
   const view = storeView(facts, account);
-  const mailboxes = await mailboxesOf(view);
   // A record of an earlier time in `store` says nothing of what was read since; it must not be found if this ends half done.
   if (!again) await writeMarked(view, []);
+  const mailboxes = await mailboxesOf(view);
   const known = again ? await readMarked(view) : new Map<string, number>();
   let messages = 0;
   for (const piece of seenPieces(mailboxes, known))

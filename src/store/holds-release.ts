@@ -39,6 +39,8 @@ import { issueToken } from "./submissions.ts";
 const LEASE_S = 300;
 /** How long storing waits for an account that somebody holds. */
 const LOCK_MS = 2_000;
+/** The mail is on its way and nobody makes its copy later: longer than an import holds the account for one batch. */
+const SENT_LOCK_MS = 10_000;
 /** Characters kept of a failure. */
 const MAX_PROBLEM_CHARS = 500;
 
@@ -68,7 +70,7 @@ export function createHoldReleases({ db, changes, confirmBlob }: ReleaseStoreOpt
       }),
     async keepSent(taken, account, sent) {
       // Who releases waits for it: an account that somebody holds for long gets none.
-      const options = { lockTimeoutMs: LOCK_MS };
+      const options = { lockTimeoutMs: SENT_LOCK_MS };
       const attempt = () => db.begin(tx => keepSent(tx, taken, account, sent), options);
       const copied = await withRevival(db, confirmBlob, [sent.message.blob.digest], attempt, false);
       if (copied.mailboxId !== undefined) changes.publish([copied.mailboxId]);

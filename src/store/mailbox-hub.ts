@@ -66,8 +66,9 @@ export class MailboxHub {
   async open(account: AccountId, name: string): Promise<OpenMailbox | undefined> {
     const key = nameKey(account, name);
     // The rows of a mailbox are read once, however many open it at the same time.
-    const reading = this.#reading.get(key);
-    if (reading !== undefined) await reading.catch(() => undefined);
+    // One after the other also when a read fails: else all that waited would read at once.
+    for (let reading = this.#reading.get(key); reading !== undefined; reading = this.#reading.get(key))
+      await reading.catch(() => undefined);
     const known = this.#named.get(key);
     const again = known === undefined ? undefined : await this.#openAgain(key, known);
     if (again !== undefined) return again;

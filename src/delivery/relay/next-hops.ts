@@ -13,7 +13,7 @@ import { every, within } from "../../platform/deadline.ts";
 import { LmtpConnection } from "./lmtp-connection.ts";
 
 export interface HopLimits {
-  /** Open connections to one server. Postfix's own default for one destination is 20; each costs Dovecot a process. */
+  /** Open connections to one server: Postfix's default for one destination, which Dovecot is used to; each costs it a process. Others wait. */
   readonly connections: number;
   /** How long a connection that nobody uses is kept. */
   readonly idleMs: number;

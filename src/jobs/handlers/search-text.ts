@@ -43,7 +43,7 @@ export const SEARCH_TEXT_LIMITS: SearchTextLimits = {
   batchBytes: 4 * 1024 * 1024,
   readMs: 20_000,
   lingerMs: 10_000,
-  restShare: 19,
+  restShare: 9,
   maxRestMs: 20_000,
   crashes: 2,
 };
@@ -123,7 +123,7 @@ class SearchTextJob implements SearchTextHandler {
     }
   }
 
-  /** A twentieth of one core, as long as mail comes in and a batch takes its usual second: what waits gets its text when it is quiet. */
+  /** A tenth of one core, as long as mail comes in and a batch takes its usual second: what waits gets its text when it is quiet. */
   #rest(workedMs: number, signal: AbortSignal): Promise<void> {
     const { restShare, maxRestMs } = this.#limits;
     return sleep(Math.min(maxRestMs, workedMs * restShare), signal);

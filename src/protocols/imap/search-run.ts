@@ -47,7 +47,10 @@ export async function runSearch(context: InMailbox, request: SearchRequest, nowM
   const hits = new IndexList();
   const undecided = new IndexList();
   for (let index = 0; index < view.count; index += 1) {
-    if (index % stride === stride - 1) await setImmediate();
+    if (index % stride === stride - 1) {
+      await setImmediate();
+      if (context.gone.aborted) throw new ConnectionGone();
+    }
     const value = program.matches({ index });
     if (value === true) hits.add(index);
     else if (value === undefined) undecided.add(index);
