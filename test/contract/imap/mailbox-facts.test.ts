@@ -186,7 +186,10 @@ test("a mailbox of many pages, with holes, is read whole, and so are many change
   const mailbox = await newMailbox("Large", 20_000);
   await db.run`delete from entries where mailbox_id = ${mailbox} and (uid between 4000 and 12500 or uid % 7 = 0)`;
   // Imported UIDs may be anywhere: a look at each page up to here would take a second.
-  await db.run`update entries set uid = 4000000000 where mailbox_id = ${mailbox} and uid = 20000`;
+  await db.run`
+    insert into entries (mailbox_id, uid, modseq, message_id, internal_date, prefix, size_bytes)
+    select mailbox_id, 4000000000, m.highest_modseq + 1, message_id, internal_date, prefix, e.size_bytes
+    from entries e join mailboxes m on m.id = mailbox_id where mailbox_id = ${mailbox} and uid = 20000`;
   const { open } = anotherHub();
   const box = await open("Large");
   const expected = await db.query<{ uid: number }>`
