@@ -43,7 +43,7 @@ after(async () => {
 });
 
 /** Lines of each log that are shown when a step fails. */
-const LOG_LINES = 30;
+const LOG_LINES = 20_000;
 
 /** Each goes on from the one before. */
 function step(name: string, work: () => Promise<void>): void {

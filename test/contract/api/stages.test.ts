@@ -16,10 +16,9 @@ import { compared, engines, servers } from "./stage-engines.ts";
 let running: RunningService;
 let hop: Server;
 let relay: string;
-const GREETING = "220 hop.test LMTP\r\n";
 
 before(async () => {
-  hop = createServer(socket => socket.on("error", () => undefined).end(GREETING));
+  hop = createServer(socket => socket.on("error", () => undefined).end("220 hop.test LMTP\r\n"));
   await new Promise<void>(resolve => hop.listen(0, "127.0.0.1", resolve));
   relay = `inet:127.0.0.1:${(hop.address() as AddressInfo).port}`;
   // Shortest wait for mail that was accepted before a step.

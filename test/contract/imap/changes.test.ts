@@ -6,17 +6,10 @@ import type { MessageChanges } from "../../../src/core/ports/hooks.ts";
 import { FLAG_FLAGGED } from "../../../src/core/ports/store.ts";
 import { createStoredMessages } from "../../../src/store/message-changes.ts";
 import type { ImapTestClient } from "../../lib/imap-client.ts";
+import { NO_CHANGES } from "../jobs/results-rig.ts";
 import { type ImapService, PASSWORD, startImapService, USER } from "./service.ts";
 
 const MESSAGE = "From: a@example.org\r\nSubject: plain\r\n\r\ntext\r\n";
-const NOTHING: MessageChanges = {
-  tagsAdd: [],
-  tagsRemove: [],
-  systemFlags: 0,
-  keywords: [],
-  folder: undefined,
-  metadata: {},
-};
 
 let service: ImapService;
 before(async () => {
@@ -41,7 +34,7 @@ async function change(uid: number, changes: Partial<MessageChanges>): Promise<vo
   const stored = createStoredMessages({ db: service.db, changes: service.changes });
   const [result] = await stored.apply({
     ...request,
-    changes: { ...NOTHING, ...changes },
+    changes: { ...NO_CHANGES, ...changes },
     by: [],
     job: "test",
   });

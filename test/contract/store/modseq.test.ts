@@ -18,6 +18,7 @@ import { createStoredMessages } from "../../../src/store/message-changes.ts";
 import { silentLog } from "../../lib/database.ts";
 import { plainDelivery } from "../../lib/plain-delivery.ts";
 import { messagesOf } from "../../lib/snapshots.ts";
+import { NO_CHANGES } from "../jobs/results-rig.ts";
 import { openStoredMail, type StoredMail } from "./stored-mail.ts";
 
 const RECIPIENT = "user@example.test";
@@ -75,19 +76,11 @@ async function toImport(key: string) {
 }
 
 async function change(id: MessageId, what: Partial<MessageChanges>): Promise<void> {
-  const nothing = {
-    tagsAdd: [],
-    tagsRemove: [],
-    systemFlags: 0,
-    keywords: [],
-    folder: undefined,
-    metadata: {},
-  };
   await createStoredMessages({ db: node, changes }).apply({
     ...{
       messageId: id,
       accounts: [account],
-      changes: { ...nothing, ...what },
+      changes: { ...NO_CHANGES, ...what },
       by: [],
       job: "test",
       events: [],
