@@ -2,7 +2,6 @@
  * One shared, self-refreshing state per opened mailbox on this node (message path, step 9). Sessions hold references to immutable
  * snapshots; a change costs one query for the rows above the known MODSEQ, whoever and how many are watching.
  */
-import { setImmediate } from "node:timers/promises";
 import { messageOf } from "../core/errors.ts";
 import { FlagTable } from "../core/flag-table.ts";
 import type { AccountId, MailboxId } from "../core/ids.ts";
@@ -11,11 +10,11 @@ import {
   compactFlagsInSteps,
   emptySnapshot,
   type MailboxDelta,
-  type Steps,
 } from "../core/mailbox-delta.ts";
 import { type MailboxSnapshot, octetsOf } from "../core/mailbox-snapshot.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { MailboxInfo, OpenMailbox } from "../core/ports/mailboxes.ts";
+import { inSlices } from "../platform/slices.ts";
 import type { MailboxChanges } from "./changes.ts";
 import type { Db } from "./db.ts";
 import { type MailboxRead, type MailboxState, readState, readVanished } from "./mailbox-rows.ts";
@@ -24,8 +23,6 @@ import { type MailboxRead, type MailboxState, readState, readVanished } from "./
 const MAX_IDLE_STATES = 200;
 /** And the memory that they may take together. */
 const MAX_IDLE_OCTETS = 67_108_864;
-/** Work on a large state stops for others after this time. */
-const SLICE_MS = 5;
 
 /** Limits of {@link MailboxHub}, for tests. */
 export interface HubLimits {
@@ -288,17 +285,5 @@ class SharedMailbox {
     this.snapshot = snapshot;
     this.#flags = flags;
     return snapshot;
-  }
-}
-
-/** Take steps, and let others have their turn now and then. */
-async function inSlices<Result>(steps: Steps<Result>): Promise<Result> {
-  let endMs = performance.now() + SLICE_MS;
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-    if (performance.now() < endMs) continue;
-    await setImmediate();
-    endMs = performance.now() + SLICE_MS;
   }
 }

@@ -1,7 +1,8 @@
 /**
  * The commands of IMAP as data, and the parser from a framed command to them. Pure; second step of every command.
- * Big grammars have files of their own (`parse-*.ts`). Source: RFC 3501 §6 and §9; RFC 2177, 2971, 3691, 4315.
+ * Big grammars have files of their own (`parse-*.ts`). Source: RFC 3501 §6 and §9; RFC 2177, 2971, 3691, 4315, 5161.
  */
+import { type EnableCommand, parseEnable } from "./enable.ts";
 import { Lexer } from "./lexer.ts";
 import type { ImapLimits } from "./limits.ts";
 import { parseMailbox } from "./mailbox-name.ts";
@@ -45,6 +46,7 @@ export type ImapCommand =
   | Each<"SUBSCRIBE" | "UNSUBSCRIBE", { readonly mailbox: string }>
   | Each<"LIST" | "LSUB", { readonly request: ListRequest }>
   | { readonly kind: "STATUS"; readonly mailbox: string; readonly items: readonly StatusItem[] }
+  | EnableCommand
   | FetchCommand
   | SearchCommand
   | SelectCommand
@@ -81,6 +83,7 @@ const GRAMMARS: ReadonlyMap<string, Grammar> = new Map<string, Grammar>([
   ["COPY", write("COPY")],
   ["CREATE", write("CREATE")],
   ["DELETE", write("DELETE")],
+  ["ENABLE", parseEnable],
   ["EXAMINE", lexer => parseSelect(lexer, "EXAMINE")],
   ["EXPUNGE", write("EXPUNGE")],
   ["FETCH", (lexer, limits) => parseFetch(lexer, false, limits.fetchItems)],

@@ -5,9 +5,10 @@
 import { capabilities } from "./capability.ts";
 import type { ImapCommand } from "./command.ts";
 import { type InMailbox, isInMailbox, isLoggedIn, type LoggedIn, type SessionContext } from "./context.ts";
+import { enable } from "./enable.ts";
 import { fetch } from "./fetch.ts";
 import { list, lsub, namespace, status, subscribe } from "./list.ts";
-import { announce } from "./news.ts";
+import { announce, takesNewsFirst } from "./news.ts";
 import { NEED_MAILBOX, refuseWrite } from "./read-only.ts";
 import { bad, type Completion, ok, oneLine } from "./reply.ts";
 import { search } from "./search.ts";
@@ -34,12 +35,10 @@ function inMailbox<Command>(handler: Handler<InMailbox, Command>): AnyHandler<Co
 }
 
 /** As {@link inMailbox}, of a command that names messages. */
-function ofMessages<Command extends { readonly uid: boolean }>(
-  handler: Handler<InMailbox, Command>,
-): AnyHandler<Command> {
+function ofMessages<Command extends ImapCommand>(handler: Handler<InMailbox, Command>): AnyHandler<Command> {
   return inMailbox(async (context, command) => {
     // A UID command may announce expunges first (RFC 3501 §7.4.1): what vanished is then not asked for.
-    if (command.uid) await announce(context);
+    if (takesNewsFirst(command)) await announce(context);
     return handler(context, command);
   });
 }
@@ -48,6 +47,7 @@ const HANDLERS: { readonly [K in Dispatched["kind"]]: AnyHandler<Of<K>> } = {
   CAPABILITY: capability,
   CHECK: inMailbox(check),
   CLOSE: inMailbox(leave),
+  ENABLE: loggedIn(enable),
   EXAMINE: loggedIn(select),
   FETCH: ofMessages(fetch),
   ID: identify,

@@ -9,6 +9,10 @@ import { encodeUtf7 } from "./utf7.ts";
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
+/** Keywords in one FLAGS answer, and their characters. */
+const TOLD_KEYWORDS = 500;
+const TOLD_KEYWORD_CHARS = 16_384;
+
 /** `"…"`; octets that no quoted string may hold become `?`, so nothing can break the line. */
 export function quoted(text: string): string {
   return `"${text.replace(/[^\x20-\x7e]/gu, "?").replace(/["\\]/gu, "\\$&")}"`;
@@ -26,10 +30,20 @@ export function flagNames(flags: FlagSet): string {
   return names.join(" ");
 }
 
-/** The flags a mailbox knows, for the untagged FLAGS answer. */
+/**
+ * The flags a mailbox knows, for the untagged FLAGS answer. A line for each new keyword with all others in it would have no bound:
+ * when there are very many, those that came last are told with their messages alone.
+ */
 export function knownFlags(flags: FlagSets): string {
-  const system = "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
-  return [system, ...flags.keywords.filter(isAtom).sort()].join(" ");
+  const told: string[] = [];
+  let chars = 0;
+  for (const keyword of flags.keywords) {
+    if (!isAtom(keyword)) continue;
+    chars += keyword.length + 1;
+    if (told.length >= TOLD_KEYWORDS || chars > TOLD_KEYWORD_CHARS) break;
+    told.push(keyword);
+  }
+  return ["\\Answered \\Flagged \\Deleted \\Seen \\Draft", ...told.sort()].join(" ");
 }
 
 /** RFC 3501 date-time in UTC: `" 1-Feb-2026 09:05:00 +0000"`. */

@@ -25,11 +25,14 @@ export interface FetchPlan extends FlagItems {
 /** Bytes of the blob that must be in memory to select header fields of a part or of a big header. */
 export type ReadBlob = (range: ByteRange) => Promise<Uint8Array>;
 
+/** What no row is needed for. */
+const SNAPSHOT_ITEMS: ReadonlySet<FetchItem["kind"]> = new Set<FetchItem["kind"]>(["UID", "FLAGS", "MODSEQ"]);
+
 /** @param uid  true for UID FETCH: the UID is told whether asked or not (RFC 3501 §6.4.8) */
 export function planFetch(items: readonly FetchItem[], uid: boolean): FetchPlan {
   const wants = (kind: FetchItem["kind"]) => items.some(item => item.kind === kind);
   const sections = items.filter(item => item.kind === "section");
-  const rest = items.filter(item => item.kind !== "UID" && item.kind !== "FLAGS");
+  const rest = items.filter(item => !SNAPSHOT_ITEMS.has(item.kind));
   const nested = sections.some(section => section.path.length > 0);
   const structure = nested || wants("ENVELOPE") || wants("BODY") || wants("BODYSTRUCTURE");
   const header = sections.some(section => section.path.length === 0 && section.part === "header");
@@ -40,12 +43,13 @@ export function planFetch(items: readonly FetchItem[], uid: boolean): FetchPlan 
     items: rest,
     uid: uid || wants("UID"),
     flags: wants("FLAGS"),
+    modseq: wants("MODSEQ"),
     fields: rest.length === 0 ? undefined : { structure, header, prefix },
   };
 }
 
 /**
- * The answer's items of one message, UID and FLAGS excepted.
+ * The answer's items of one message, UID, FLAGS and MODSEQ excepted.
  * @param row   with the fields the plan asked for
  * @param read  used only for header fields that are not at hand; bounded by the caller
  */
@@ -78,6 +82,7 @@ function attributePieces(kind: Exclude<FetchItem["kind"], "section">, row: Messa
       return named("BODYSTRUCTURE ", packedBodyStructure(structure));
     case "UID":
     case "FLAGS":
+    case "MODSEQ":
       return [];
   }
 }

@@ -2,12 +2,15 @@
  * FETCH and UID FETCH: the way a message leaves (message path, step 9). Rows come in pages with no column more than
  * needed, bodies stream from the blob store with back-pressure, nothing sets \Seen. A blob that cannot be read is a NO for
  * its message while the others are sent; one that breaks inside a literal ends the connection, since the client counts
- * octets. Source: RFC 3501 §6.4.5, §6.4.8, §7.4.2.
+ * octets. Source: RFC 3501 §6.4.5, §6.4.8, §7.4.2; RFC 7162 §3.1.4, §3.2.6.
  */
 import { MairustError, toMairustError } from "../../core/errors.ts";
 import { indexOfUid } from "../../core/mailbox-snapshot.ts";
 import type { MessageRow } from "../../core/ports/mailboxes.ts";
+import { inSlices } from "../../platform/slices.ts";
 import { readRange, type StartedRead, startRead } from "./blob-reader.ts";
+import { changedSince } from "./changed-since.ts";
+import { enableCondstore } from "./condstore.ts";
 import type { InMailbox } from "./context.ts";
 import { flagItems, writeFlags } from "./fetch-flags.ts";
 import { type FetchPlan, messagePieces, type Piece, planFetch } from "./fetch-plan.ts";
@@ -17,8 +20,9 @@ import { ConnectionGone } from "./output.ts";
 import type { FetchCommand } from "./parse-fetch.ts";
 import { ahead } from "./read-ahead.ts";
 import { bad, type Completion, completionOf, no, ok } from "./reply.ts";
-import { countIndexes, uidsAt } from "./sequence-set.ts";
+import { countIndexes, resolveSet, uidsAt } from "./sequence-set.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
+import { tellEarlier } from "./vanished.ts";
 
 /** Unreadable messages that one command logs; all are counted. A lost disk would otherwise fill the log as well. */
 const LOGGED_PER_COMMAND = 10;
@@ -34,7 +38,9 @@ type Prepared =
   | { readonly kind: "unreadable"; readonly row: MessageRow; readonly error: MairustError };
 
 export async function fetch(context: InMailbox, command: FetchCommand): Promise<Completion> {
+  const { enabled } = context;
   const { view } = context.selected;
+  if (command.since?.vanished === true && !enabled.qresync) return bad("QRESYNC is not enabled");
   let indexes: readonly number[];
   try {
     indexes = indexesOf(command.set, command.uid, context.selected);
@@ -42,13 +48,28 @@ export async function fetch(context: InMailbox, command: FetchCommand): Promise<
     if (error instanceof ImapSyntaxError) return bad(error.publicText);
     throw error;
   }
+  const asked = planFetch(command.items, command.uid);
+  const since = command.since?.modseq;
+  if (asked.modseq || since !== undefined) enableCondstore(context);
   announceFlagNames(context);
-  const plan = planFetch(command.items, command.uid);
+  if (command.since?.vanished === true) await tellVanishedOf(context, command);
+  if (since !== undefined) indexes = await inSlices(changedSince(view, indexes, since));
+  // Whoever knows of MODSEQs is told each with the flags that it belongs to.
+  const plan = {
+    ...asked,
+    modseq: asked.modseq || since !== undefined || (asked.flags && enabled.condstore),
+  };
   if (plan.fields === undefined) {
     await writeFlags(view, indexes, plan, context.output);
     return ok("FETCH completed");
   }
   return fetchRows(context, plan, indexes, command.uid);
+}
+
+/** Before what changed (RFC 7162 §3.2.6). `*` names the last UID that was given: it may have vanished. */
+function tellVanishedOf({ selected, output }: InMailbox, { set, since }: FetchCommand): Promise<void> {
+  const known = resolveSet(set, selected.view.uidNext - 1);
+  return tellEarlier(selected, { since: since?.modseq ?? 0, known }, output);
 }
 
 async function fetchRows(

@@ -3,6 +3,7 @@
  * though mail is read-only: imapc passes them on. Source: RFC 3501 §6.3.6–6.3.10, RFC 5258, RFC 5819, RFC 6154, RFC 2342.
  */
 import type { MailboxInfo, MailboxListing } from "../../core/ports/mailboxes.ts";
+import { enableCondstore } from "./condstore.ts";
 import type { LoggedIn } from "./context.ts";
 import { wireMailbox } from "./encode.ts";
 import { matchesPattern } from "./mailbox-pattern.ts";
@@ -138,11 +139,19 @@ function writeStatus(context: LoggedIn, info: MailboxInfo, items: readonly Statu
     UIDNEXT: info.uidNext,
     UIDVALIDITY: info.uidValidity,
     UNSEEN: info.unseen,
-    HIGHESTMODSEQ: info.highestModseq,
+    HIGHESTMODSEQ: announcedModseq(context, info),
     SIZE: info.sizeBytes,
   };
   const told = items.map(item => `${item} ${values[item]}`).join(" ");
   context.output.text(`* STATUS ${wireMailbox(info.name)} (${told})\r\n`);
+  if (items.includes("HIGHESTMODSEQ")) enableCondstore(context);
+}
+
+/** Of the selected mailbox no MODSEQ is told that is above what the session was told of it: the client would pass over that. */
+function announcedModseq({ selected }: LoggedIn, { id, highestModseq }: MailboxInfo): number {
+  return selected?.view.mailboxId === id
+    ? Math.min(highestModseq, selected.view.highestModseq)
+    : highestModseq;
 }
 
 export async function subscribe(context: LoggedIn, mailbox: string, on: boolean): Promise<Completion> {

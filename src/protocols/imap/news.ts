@@ -1,16 +1,33 @@
 /**
- * Tells a session what changed in its mailbox: the only place where EXPUNGE, EXISTS and unasked FETCH answers are written.
- * Fails with {@link ConnectionGone}. Source: RFC 3501 §7.2.6, §7.3, §7.4.
+ * Tells a session what changed in its mailbox: the only place where EXPUNGE, VANISHED, EXISTS and unasked FETCH answers are written.
+ * Fails with {@link ConnectionGone}. Source: RFC 3501 §7.2.6, §7.3, §7.4; RFC 7162 §3.1, §3.2.10.
  */
-import { InvalidState } from "../../core/errors.ts";
-import { type MailboxSnapshot, SnapshotCursor } from "../../core/mailbox-snapshot.ts";
+import { setImmediate } from "node:timers/promises";
+import { MairustError } from "../../core/errors.ts";
+import type { MailboxSnapshot } from "../../core/mailbox-snapshot.ts";
+import { inSlices } from "../../platform/slices.ts";
 import type { ImapCommand } from "./command.ts";
 import type { SessionContext } from "./context.ts";
-import { flagNames, knownFlags } from "./encode.ts";
+import { knownFlags } from "./encode.ts";
+import { writeFlags } from "./fetch-flags.ts";
 import type { Output } from "./output.ts";
+import { namesNumbers } from "./search-numbers.ts";
+import { tellVanished } from "./vanished.ts";
 import { compareViews, type Selected } from "./view.ts";
 
+/** EXPUNGE lines after which other sessions get their turn, also when the client reads as fast as we write. */
+const LINES_PER_SLICE = 5000;
+
 type Told = Pick<SessionContext, "output"> & { readonly selected: Selected };
+
+/** The mailbox that the session has selected is there no more, or another one is in its place: the session ends. */
+export class MailboxLost extends MairustError {
+  constructor() {
+    super("not_found", "Cannot follow the selected mailbox: it was removed or replaced", {
+      publicText: "The selected mailbox was removed or replaced",
+    });
+  }
+}
 
 /** True when the answer to a command may hold no EXPUNGE: numbers would change their meaning under it (RFC 3501 §7.4.1). */
 export function holdsNewsBack(command: ImapCommand): boolean {
@@ -18,39 +35,58 @@ export function holdsNewsBack(command: ImapCommand): boolean {
 }
 
 /**
- * Announce what changed in the selected mailbox, if there is one, and adopt its newest state. Call only where EXPUNGE may be sent.
- * @throws {InvalidState} the mailbox was replaced (other UIDVALIDITY); {ConnectionGone}
+ * True when news may be told before the command is carried out: it names messages by UIDs alone. A UID SEARCH may hold numbers,
+ * which mean what was announced when the client wrote them; then news come behind the answer, which has UIDs.
  */
-export async function announce({ selected, output }: SessionContext): Promise<void> {
+export function takesNewsFirst(command: ImapCommand): boolean {
+  return "uid" in command && command.uid && !("request" in command && namesNumbers(command.request.key));
+}
+
+/**
+ * Announce what changed in the selected mailbox, if there is one, and adopt its newest state. Call only where EXPUNGE may be sent.
+ * @throws {MailboxLost} {ConnectionGone}
+ */
+export async function announce({ selected, output, enabled }: SessionContext): Promise<void> {
   if (selected === undefined) return;
   const next = selected.mailbox.snapshot();
   const old = selected.view;
   if (next === old) return;
-  if (next.uidValidity !== old.uidValidity) {
-    throw new InvalidState("imap view", "another UIDVALIDITY", "the one announced");
-  }
-  const change = compareViews(old, next);
+  if (next.uidValidity !== old.uidValidity) throw new MailboxLost();
+  const change = await inSlices(compareViews(old, next));
   selected.view = next;
-  for (const number of change.expunged) {
-    output.text(`* ${number} EXPUNGE\r\n`);
-    await output.pressure();
-  }
+  // First of all: a client that takes MODSEQs from what follows has seen every expunge below them.
+  if (enabled.qresync) await tellVanished(old, change.expunged, output);
+  else await tellExpunged(change.expunged, output);
   if (change.added > 0) output.text(`* ${next.count} EXISTS\r\n* 0 RECENT\r\n`);
   announceFlagNames({ selected, output });
-  await announceFlags(output, next, change.flagged);
+  const items = { uid: true, flags: true, modseq: enabled.condstore };
+  await writeFlags(next, change.flagged, items, output);
 }
 
-async function announceFlags(
-  output: Output,
-  view: MailboxSnapshot,
-  indexes: readonly number[],
-): Promise<void> {
-  const messages = new SnapshotCursor(view);
-  for (const index of indexes) {
-    const names = flagNames(messages.flagSet(index));
-    output.text(`* ${index + 1} FETCH (UID ${messages.uid(index)} FLAGS (${names}))\r\n`);
-    await output.pressure();
+/** Highest number first: none shifts another. @param expunged  index ranges */
+async function tellExpunged(expunged: readonly number[], output: Output): Promise<void> {
+  let lines = 0;
+  for (let i = expunged.length - 2; i >= 0; i -= 2) {
+    for (let number = expunged[i + 1] ?? 0; number > (expunged[i] ?? 0); number -= 1) {
+      output.text(`* ${number} EXPUNGE\r\n`);
+      const waiting = output.pressure();
+      if (waiting !== undefined) await waiting;
+      lines += 1;
+      if (lines % LINES_PER_SLICE === 0) await setImmediate();
+    }
   }
+}
+
+/**
+ * In place of {@link announce} behind a command that holds news back. A client that takes MODSEQs from its FETCH answers would pass
+ * over expunges that it was not told of: it is told how far all is known to it.
+ */
+export function tellHowFar({ selected, output, enabled }: SessionContext, command: ImapCommand): void {
+  // FETCH and SEARCH tell of the announced state alone; STORE changes it.
+  if (command.kind !== "STORE" || !enabled.condstore || selected === undefined) return;
+  const { mailbox, view } = selected;
+  if (mailbox.snapshot() !== view)
+    output.text(`* OK [HIGHESTMODSEQ ${view.highestModseq}] News are waiting\r\n`);
 }
 
 /** Tell new keywords before they are used (RFC 3501 §7.2.6). */

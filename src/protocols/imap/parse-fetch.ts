@@ -3,6 +3,7 @@
  */
 import { isAtom, type Lexer } from "./lexer.ts";
 import { type NumberSet, parseNumberSet } from "./number-set.ts";
+import { parseModseq } from "./parse-modseq.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
 
 export interface FetchCommand {
@@ -10,11 +11,27 @@ export interface FetchCommand {
   readonly uid: boolean;
   readonly set: NumberSet;
   readonly items: readonly FetchItem[];
+  readonly since: FetchSince | undefined;
+}
+
+/** Only what changed since a MODSEQ. RFC 7162 §3.1.4.1, §3.2.6. */
+export interface FetchSince {
+  readonly modseq: number;
+  /** Tell what was expunged since, too. */
+  readonly vanished: boolean;
 }
 
 export type FetchItem =
   | {
-      readonly kind: "UID" | "FLAGS" | "INTERNALDATE" | "RFC822.SIZE" | "ENVELOPE" | "BODY" | "BODYSTRUCTURE";
+      readonly kind:
+        | "UID"
+        | "FLAGS"
+        | "MODSEQ"
+        | "INTERNALDATE"
+        | "RFC822.SIZE"
+        | "ENVELOPE"
+        | "BODY"
+        | "BODYSTRUCTURE";
     }
   | SectionItem;
 
@@ -52,7 +69,8 @@ export function parseFetch(lexer: Lexer, uid: boolean, limit: number): FetchComm
   lexer.space();
   const set = parseNumberSet(lexer);
   lexer.space();
-  return { kind: "FETCH", uid, set, items: parseFetchItems(lexer, limit) };
+  const items = parseFetchItems(lexer, limit);
+  return { kind: "FETCH", uid, set, items, since: parseFetchSince(lexer, uid) };
 }
 
 function parseFetchItems(lexer: Lexer, limit: number): readonly FetchItem[] {
@@ -70,10 +88,37 @@ function parseFetchItems(lexer: Lexer, limit: number): readonly FetchItem[] {
   return items;
 }
 
+function parseFetchSince(lexer: Lexer, uid: boolean): FetchSince | undefined {
+  if (lexer.atEnd) return undefined;
+  lexer.space();
+  if (lexer.atEnd) return undefined;
+  lexer.expect("(");
+  let modseq: number | undefined;
+  let vanished = false;
+  do {
+    const name = lexer.keyword();
+    if (name === "CHANGEDSINCE" && modseq === undefined) {
+      lexer.space();
+      modseq = parseModseq(lexer);
+    } else if (name === "VANISHED" && uid && !vanished) vanished = true;
+    else throw new ImapSyntaxError("Unknown or repeated FETCH modifier, or one that needs UID FETCH");
+  } while (isNextModifier(lexer));
+  if (modseq === undefined) throw new ImapSyntaxError("VANISHED needs CHANGEDSINCE");
+  return { modseq, vanished };
+}
+
+/** @returns false at the closing parenthesis, which is taken */
+function isNextModifier(lexer: Lexer): boolean {
+  if (lexer.skip(")")) return false;
+  lexer.space();
+  return true;
+}
+
 function parseItem(lexer: Lexer, name: string): FetchItem {
   switch (name) {
     case "UID":
     case "FLAGS":
+    case "MODSEQ":
     case "INTERNALDATE":
     case "RFC822.SIZE":
     case "ENVELOPE":

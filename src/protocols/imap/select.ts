@@ -1,21 +1,32 @@
 /**
- * SELECT and EXAMINE: both open read-only and say so. Source: RFC 3501 §6.3.1–6.3.2.
+ * SELECT and EXAMINE: both open read-only and say so. A client that comes back is told what it missed.
+ * Source: RFC 3501 §6.3.1–6.3.2; RFC 7162 §3.1.2.1, §3.2.5, §3.2.11.
  */
 import { firstUnseen, type MailboxSnapshot } from "../../core/mailbox-snapshot.ts";
 import type { ImapCommand } from "./command.ts";
+import { enableCondstore } from "./condstore.ts";
 import type { LoggedIn } from "./context.ts";
 import { firstFlagsTold } from "./news.ts";
-import { type Completion, ok } from "./reply.ts";
+import { bad, type Completion, ok } from "./reply.ts";
+import { resync } from "./resync.ts";
 
 type SelectCommand = Extract<ImapCommand, { kind: "SELECT" | "EXAMINE" }>;
 
 /** @throws {MairustError} `not_found`: then nothing is selected (RFC 3501 §6.3.1) */
 export async function select(context: LoggedIn, command: SelectCommand): Promise<Completion> {
-  context.unselect();
+  const { output, enabled } = context;
+  if (command.qresync !== undefined && !enabled.qresync) return bad("QRESYNC is not enabled");
+  if (context.selected !== undefined) {
+    context.unselect();
+    // To everybody (RFC 7162 §3.2.11): imapc takes all before it for the old mailbox as soon as QRESYNC is announced.
+    output.text("* OK [CLOSED] Previous mailbox is closed\r\n");
+  }
+  if (command.condstore) enableCondstore(context);
   const mailbox = await context.reader.open(context.account.id, command.mailbox);
   const view = mailbox.snapshot();
   const flagsTold = firstFlagsTold(view);
-  context.selected = { mailbox, view, flagsTold };
+  const selected = { mailbox, view, flagsTold };
+  context.selected = selected;
   const lines = [
     `FLAGS (${flagsTold.names})`,
     `${view.count} EXISTS`,
@@ -24,8 +35,17 @@ export async function select(context: LoggedIn, command: SelectCommand): Promise
     "OK [PERMANENTFLAGS ()] Read-only mailbox",
     `OK [UIDVALIDITY ${view.uidValidity}] UIDs valid`,
     `OK [UIDNEXT ${view.uidNext}] Predicted next UID`,
+    `OK [HIGHESTMODSEQ ${view.highestModseq}] Highest`,
   ];
-  for (const line of lines) context.output.text(`* ${line}\r\n`);
+  for (const line of lines) output.text(`* ${line}\r\n`);
+  if (command.qresync?.uidValidity === view.uidValidity) {
+    try {
+      await resync(selected, command.qresync, output);
+    } catch (error) {
+      context.unselect();
+      throw error;
+    }
+  }
   return ok(`${command.kind} completed`, "READ-ONLY");
 }
 

@@ -12,7 +12,7 @@ import { dispatch, LOG_IN_FIRST } from "./dispatch.ts";
 import type { FrameEvent, FrameLimits } from "./framer.ts";
 import { idle } from "./idle.ts";
 import { type Credentials, LoginFailures, login, loginRefusal, receivePlain } from "./login.ts";
-import { announce, holdsNewsBack } from "./news.ts";
+import { announce, holdsNewsBack, MailboxLost, tellHowFar } from "./news.ts";
 import { ConnectionGone } from "./output.ts";
 import type { ListenerProfile } from "./profile.ts";
 import { refuseWrite } from "./read-only.ts";
@@ -187,7 +187,8 @@ export class Session {
     try {
       const completion = await this.#execute(command);
       if (completion === undefined) return;
-      if (!holdsNewsBack(command)) await announce(this.#context);
+      if (holdsNewsBack(command)) tellHowFar(this.#context, command);
+      else await announce(this.#context);
       this.#complete(tag, name, completion, startedAt);
     } catch (error) {
       if (error instanceof ConnectionGone) {
@@ -213,7 +214,8 @@ export class Session {
 
   #failed(name: string, error: MairustError): Completion {
     const { log, account, peer } = this.#context;
-    if (error.code === "invalid_state") this.#end("[UNAVAILABLE] The mailbox changed under the session");
+    if (error.code === "invalid_state" || error instanceof MailboxLost)
+      this.#end("[UNAVAILABLE] The mailbox changed under the session");
     if (!isExpected(error))
       log.error("imap command failed", { command: name, account: account?.address, peer, error });
     return completionOf(error);

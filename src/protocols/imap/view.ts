@@ -5,9 +5,11 @@
  */
 import { InvalidState } from "../../core/errors.ts";
 import type { FlagSets } from "../../core/flag-table.ts";
+import type { Steps } from "../../core/mailbox-delta.ts";
 import type { MailboxSnapshot, SnapshotChunk } from "../../core/mailbox-snapshot.ts";
 import type { OpenMailbox } from "../../core/ports/mailboxes.ts";
 import type { FlagSet } from "../../core/ports/store.ts";
+import { appendRange } from "./sequence-set.ts";
 
 export interface Selected {
   readonly mailbox: OpenMailbox;
@@ -17,19 +19,20 @@ export interface Selected {
   flagsTold: { readonly flags: FlagSets; readonly keywords: number; readonly names: string };
 }
 
+/** Index ranges `start, end` (half-open), ascending. */
 export interface ViewChange {
-  /** Sequence numbers as they stand when each is announced: descending, so none shifts another. */
+  /** In the old state. */
   readonly expunged: readonly number[];
   readonly added: number;
-  /** Indexes in the new state whose flags differ. */
+  /** In the new state: flags differ. */
   readonly flagged: readonly number[];
 }
 
 /**
- * Looks at nothing that both states share.
+ * Looks at nothing that both states share; a step looks at one chunk of each at most.
  * @throws {InvalidState} a UID appeared below a known one: sequence numbers cannot follow, the session must end
  */
-export function compareViews(old: MailboxSnapshot, next: MailboxSnapshot): ViewChange {
+export function* compareViews(old: MailboxSnapshot, next: MailboxSnapshot): Steps<ViewChange> {
   const expunged: number[] = [];
   const flagged: number[] = [];
   const from = new Place(old);
@@ -40,14 +43,15 @@ export function compareViews(old: MailboxSnapshot, next: MailboxSnapshot): ViewC
       to.skipChunk();
     } else if (!to.atEnd && from.uid === to.uid) {
       passCommon(from, to, flagged);
+      yield;
     } else if (!to.atEnd && to.uid < from.uid) {
       throw new InvalidState("imap view", "a message below a known UID", "ascending UIDs");
     } else {
-      expunged.push(from.index + 1);
-      from.advance(1);
+      passExpunged(from, to, expunged);
+      yield;
     }
   }
-  return { expunged: expunged.reverse(), added: next.count - to.index, flagged };
+  return { expunged, added: next.count - to.index, flagged };
 }
 
 /** Goes on in both as long as they have the same messages, to the end of a chunk at most. */
@@ -59,10 +63,20 @@ function passCommon(from: Place, to: Place, flagged: number[]): void {
   for (; n < most && old.uids[i + n] === next.uids[j + n]; n += 1) {
     // Sets are the same objects when the flags are the same, also after their table was made anew.
     const before = from.sets[old.flagIds[i + n] ?? 0];
-    if (before !== to.sets[next.flagIds[j + n] ?? 0]) flagged.push(to.index + n);
+    if (before !== to.sets[next.flagIds[j + n] ?? 0]) appendRange(flagged, to.index + n, to.index + n + 1);
   }
   from.advance(n);
   to.advance(n);
+}
+
+/** Passes what is not there any more, to the end of the old chunk at most. */
+function passExpunged(from: Place, to: Place, expunged: number[]): void {
+  const { uids } = from.chunk;
+  const beyond = to.atEnd ? Number.POSITIVE_INFINITY : to.uid;
+  let n = 0;
+  while (from.at + n < uids.length && (uids[from.at + n] ?? 0) < beyond) n += 1;
+  appendRange(expunged, from.index, from.index + n);
+  from.advance(n);
 }
 
 const NO_CHUNK = { uids: new Uint32Array(0), flagIds: new Uint32Array(0) };

@@ -28,8 +28,9 @@ test("parseCommand() reads the commands imapc sends", () => {
     mechanism: "PLAIN",
     initial: "AGFiYw==",
   });
-  assert.deepEqual(parse('SELECT "inbox"'), { kind: "SELECT", mailbox: "INBOX" });
-  assert.deepEqual(parse("EXAMINE &ZeVnLIqe-"), { kind: "EXAMINE", mailbox: "日本語" });
+  const plain = { condstore: false, qresync: undefined };
+  assert.deepEqual(parse('SELECT "inbox"'), { kind: "SELECT", mailbox: "INBOX", ...plain });
+  assert.deepEqual(parse("EXAMINE &ZeVnLIqe-"), { kind: "EXAMINE", mailbox: "日本語", ...plain });
   assert.deepEqual(parse("STATUS inbox/x (MESSAGES UIDNEXT)"), {
     kind: "STATUS",
     mailbox: "INBOX/x",
@@ -96,7 +97,7 @@ test("parseCommand() refuses broken FETCH items", () => {
     "FLAGS)",
     "(FLAGS  ",
     "BINARY[1]",
-    "MODSEQ",
+    "MODSEQS",
   ]) {
     refused(`FETCH 1 ${item}`);
   }

@@ -93,11 +93,15 @@ test("SELECT and EXAMINE are read-only, and a failed one leaves nothing selected
     "* OK [PERMANENTFLAGS ()] Read-only mailbox",
     "* OK [UIDVALIDITY 1700000000] UIDs valid",
     "* OK [UIDNEXT 3] Predicted next UID",
+    "* OK [HIGHESTMODSEQ 3] Highest",
     "OK [READ-ONLY] SELECT completed",
   ]);
   assert.equal((await client.command("EXAMINE inbox")).at(-1), "OK [READ-ONLY] EXAMINE completed");
   assert.equal(store.inbox.holders, 1);
-  assert.deepEqual(await client.command("SELECT nowhere"), ["NO [NONEXISTENT] no such mailbox"]);
+  assert.deepEqual(await client.command("SELECT nowhere"), [
+    "* OK [CLOSED] Previous mailbox is closed",
+    "NO [NONEXISTENT] no such mailbox",
+  ]);
   assert.equal(store.inbox.holders, 0);
   assert.deepEqual(await client.command("FETCH 1 FLAGS"), ["BAD Select a mailbox first"]);
 });

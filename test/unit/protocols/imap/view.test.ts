@@ -5,7 +5,7 @@ import { InvalidState } from "../../../../src/core/errors.ts";
 import { FlagTable } from "../../../../src/core/flag-table.ts";
 import { applyDelta, compactFlags } from "../../../../src/core/mailbox-delta.ts";
 import type { MailboxSnapshot, SnapshotChunk } from "../../../../src/core/mailbox-snapshot.ts";
-import { compareViews } from "../../../../src/protocols/imap/view.ts";
+import { compareViews, type ViewChange } from "../../../../src/protocols/imap/view.ts";
 import { messagesOf, snapshotOf } from "../../../lib/snapshots.ts";
 
 type Message = readonly [uid: number, system: number];
@@ -19,18 +19,36 @@ function snapshot(messages: readonly Message[], table = new FlagTable(4)): Mailb
 
 const told = (view: MailboxSnapshot): Message[] => messagesOf(view).map(m => [m.uid, m.flags.system]);
 
+function compared(old: MailboxSnapshot, next: MailboxSnapshot): ViewChange {
+  const steps = compareViews(old, next);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** The indexes in half-open ranges, which must ascend. */
+function indexesIn(ranges: readonly number[]): number[] {
+  const indexes: number[] = [];
+  for (let i = 0; i < ranges.length; i += 2) {
+    assert.ok((ranges[i] ?? 0) > (ranges[i - 1] ?? -1) && (ranges[i] ?? 0) < (ranges[i + 1] ?? 0));
+    for (let index = ranges[i] ?? 0; index < (ranges[i + 1] ?? 0); index += 1) indexes.push(index);
+  }
+  return indexes;
+}
+
 /** What a client holds that applies what is announced. */
 function followed(old: MailboxSnapshot, next: MailboxSnapshot): Message[] {
-  const change = compareViews(old, next);
+  const change = compared(old, next);
   const client = told(old);
-  for (const number of change.expunged) {
-    assert.ok(number >= 1 && number <= client.length);
-    client.splice(number - 1, 1);
+  for (const index of indexesIn(change.expunged).reverse()) {
+    assert.ok(index < client.length);
+    client.splice(index, 1);
   }
   assert.equal(client.length + change.added, next.count);
   const now = told(next);
   client.push(...now.slice(client.length));
-  for (const index of change.flagged) client[index] = now[index] ?? [0, 0];
+  for (const index of indexesIn(change.flagged)) client[index] = now[index] ?? [0, 0];
   return client;
 }
 
@@ -107,7 +125,7 @@ test("compareViews() looks into no chunk that both states share", () => {
   const chunks: SnapshotChunk[] = [Object.create(unread), Object.create(unread)];
   const hidden = (view: MailboxSnapshot) => ({ ...view, chunks: [...chunks, ...view.chunks.slice(2)] });
   assert.ok(old.chunks.length > 2 && chunks.every((_, i) => old.chunks[i] === next.chunks[i]));
-  assert.deepEqual(compareViews(hidden(old), hidden(next)), { expunged: [], added: 0, flagged: [9999] });
+  assert.deepEqual(compared(hidden(old), hidden(next)), { expunged: [], added: 0, flagged: [9999, 10_000] });
 });
 
 test("compareViews() tells no flags when only their table was made anew", () => {
@@ -122,13 +140,13 @@ test("compareViews() tells no flags when only their table was made anew", () => 
   for (const system of [2, 3, 4, 5]) table.id(String(system));
   const next = compactFlags(old, table).snapshot;
   assert.notEqual(next.flags, old.flags);
-  assert.deepEqual(compareViews(old, next), { expunged: [], added: 0, flagged: [] });
+  assert.deepEqual(compared(old, next), { expunged: [], added: 0, flagged: [] });
 });
 
 test("compareViews() refuses a message that appears below a known UID", () => {
   assert.throws(
     () =>
-      compareViews(
+      compared(
         snapshot([[5, 0]]),
         snapshot([
           [4, 0],
