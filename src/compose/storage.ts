@@ -106,10 +106,8 @@ export function workerComponent(
   };
   const expire = async () => {
     const { retention, lmtp } = settings.config;
-    const gone = await deleteExpired(db, {
-      eventsDays: retention.events_days,
-      redeliveryWindowS: lmtp.redelivery_window_s,
-    });
+    const limits = { eventsDays: retention.events_days, redeliveryWindowS: lmtp.redelivery_window_s };
+    const gone = await deleteExpired(db, limits, stopping.signal);
     if (gone.events + gone.ledger + gone.deliveries + gone.verdicts + gone.journal + gone.expunged > 0)
       log.info("expired rows deleted", gone);
   };

@@ -20,12 +20,13 @@ export interface ForgetLimits {
   readonly steps: number;
 }
 
-/** @returns how many were forgotten */
-export async function forgetExpunges(db: Db, limits: ForgetLimits): Promise<number> {
+/** @param signal  stops after the transaction under way  @returns how many were forgotten */
+export async function forgetExpunges(db: Db, limits: ForgetLimits, signal?: AbortSignal): Promise<number> {
   let total = 0;
   let { steps } = limits;
   for (const { id, until } of await findForgettable(db, limits)) {
     for (let rows = limits.rowsPerStep; rows >= limits.rowsPerStep && steps > 0; steps -= 1) {
+      if (signal?.aborted === true) return total;
       rows = await forgetUntil(db, mailboxId(id), until, limits.rowsPerStep);
       total += rows;
     }
@@ -51,7 +52,7 @@ function findForgettable(db: Db, { keepDays, keepPerMailbox, steps }: ForgetLimi
       where expunged_at < now() - make_interval(days => ${keepDays ?? KEEP_DAYS}::int) group by mailbox_id
       union all
       select m.id, x.modseq, null from mailboxes m cross join lateral (
-        select modseq from expunged where mailbox_id = m.id order by modseq desc offset ${keep}::int limit 1
+        select modseq from expunged where mailbox_id = m.id and modseq > m.expunged_floor order by modseq desc offset ${keep}::int limit 1
       ) x where m.highest_modseq - m.expunged_floor > ${keep}::int
     ) f group by id order by min(oldest) nulls first limit ${steps}`;
 }

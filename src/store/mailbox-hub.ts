@@ -1,33 +1,31 @@
 /**
- * One shared, self-refreshing state per opened mailbox on this node (message path, step 9). Sessions hold references to immutable
- * snapshots; a change costs one query for the rows above the known MODSEQ, whoever and how many are watching.
+ * One shared state per opened mailbox on this node (message path, step 9): who holds it, which are kept for the next opener, and when
+ * they are read again. `shared-mailbox.ts` is one of them.
  */
 import { messageOf } from "../core/errors.ts";
-import { FlagTable } from "../core/flag-table.ts";
 import type { AccountId, MailboxId } from "../core/ids.ts";
-import {
-  applyDeltaInSteps,
-  compactFlagsInSteps,
-  emptySnapshot,
-  type MailboxDelta,
-} from "../core/mailbox-delta.ts";
-import { type MailboxSnapshot, octetsOf } from "../core/mailbox-snapshot.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { MailboxInfo, OpenMailbox } from "../core/ports/mailboxes.ts";
-import { inSlices } from "../platform/slices.ts";
+import { sleep } from "../platform/deadline.ts";
 import type { MailboxChanges } from "./changes.ts";
 import type { Db } from "./db.ts";
-import { type MailboxRead, type MailboxState, readState, readVanished } from "./mailbox-rows.ts";
+import { type MailboxRead, readState, readVanished } from "./mailbox-rows.ts";
+import { SharedMailbox } from "./shared-mailbox.ts";
 
 /** Closed mailboxes whose state is kept for the next opener: imapc opens a mailbox again and again. */
 const MAX_IDLE_STATES = 200;
 /** And the memory that they may take together. */
 const MAX_IDLE_OCTETS = 67_108_864;
 
+/** First wait after a refresh that failed while somebody watches the mailbox, and the longest: each is twice the one before. */
+const RETRY_MS = 200;
+const MAX_RETRY_MS = 30_000;
+
 /** Limits of {@link MailboxHub}, for tests. */
 export interface HubLimits {
   readonly idleStates?: number;
   readonly idleOctets?: number;
+  readonly retryMs?: number;
 }
 
 export class MailboxHub {
@@ -43,16 +41,20 @@ export class MailboxHub {
   readonly #named = new Map<string, SharedMailbox>();
   /** First reads under way, by account and name. */
   readonly #reading = new Map<string, Promise<unknown>>();
+  /** They are read again after a while. */
+  readonly #retrying = new Set<SharedMailbox>();
+  readonly #closing = new AbortController();
   readonly #unsubscribe: () => void;
 
   constructor(db: Db, changes: MailboxChanges, log: Log, limits: HubLimits = {}) {
     this.#db = db;
     this.#log = log;
-    this.#limits = { idleStates: MAX_IDLE_STATES, idleOctets: MAX_IDLE_OCTETS, ...limits };
+    this.#limits = { idleStates: MAX_IDLE_STATES, idleOctets: MAX_IDLE_OCTETS, retryMs: RETRY_MS, ...limits };
     this.#unsubscribe = changes.onChange(ids => this.#changed(ids));
   }
 
   close(): void {
+    this.#closing.abort();
     this.#unsubscribe();
   }
 
@@ -82,9 +84,7 @@ export class MailboxHub {
   async #openAgain(key: string, shared: SharedMailbox): Promise<OpenMailbox | undefined> {
     await this.#holdFresh(shared);
     const { row } = shared;
-    // An import gives an empty mailbox the UIDVALIDITY of its source.
-    if (row !== undefined && keyOf(row) === key && row.info.uidValidity === shared.uidValidity)
-      return this.#handle(row.info, shared);
+    if (row !== undefined && keyOf(row) === key && !shared.lost) return this.#handle(row.info, shared);
     this.#forgetNames(shared);
     this.#release(shared);
     return undefined;
@@ -95,9 +95,13 @@ export class MailboxHub {
     if (row === undefined) return undefined;
     const known = this.#open.get(row.info.id) ?? this.#idle.get(row.info.id);
     // It was opened under another name: its state may be older or newer than what we read.
-    const isSame = known !== undefined && known.uidValidity === row.info.uidValidity;
+    const isSame = known !== undefined && !known.lost && known.uidValidity === row.info.uidValidity;
     if (isSame) await this.#holdFresh(known);
-    else if (known !== undefined) this.#forgetNames(known);
+    else if (known !== undefined) {
+      this.#forgetNames(known);
+      // Whoever holds it hears of no change from now on.
+      known.lose();
+    }
     const shared = isSame ? known : new SharedMailbox(this.#db, row);
     if (!isSame) await this.#holdLoaded(shared);
     const key = keyOf(row);
@@ -164,7 +168,7 @@ export class MailboxHub {
     const { idleStates, idleOctets } = this.#limits;
     shared.idleOctets = shared.octets;
     // One that is too large alone must not drive out all others.
-    if (shared.idleOctets > idleOctets) {
+    if (shared.lost || shared.idleOctets > idleOctets) {
       this.#forgetNames(shared);
       return;
     }
@@ -190,100 +194,25 @@ export class MailboxHub {
   #changed(ids: readonly MailboxId[] | "all"): void {
     const affected = ids === "all" ? [...this.#open.values()] : ids.flatMap(id => this.#open.get(id) ?? []);
     for (const shared of affected) {
-      if (shared.listeners.size === 0) continue;
-      shared.refresh().catch(error => {
-        this.#log.warn("mailbox state not refreshed", { mailbox: shared.id, reason: messageOf(error) });
-      });
+      if (shared.listeners.size > 0) this.#refresh(shared, this.#limits.retryMs);
     }
+  }
+
+  /** Who waits in IDLE asks for nothing: what fails is tried again. */
+  #refresh(shared: SharedMailbox, retryMs: number): void {
+    shared.refresh().catch(error => {
+      this.#log.warn("mailbox state not refreshed", { mailbox: shared.id, reason: messageOf(error) });
+      if (this.#retrying.has(shared)) return;
+      this.#retrying.add(shared);
+      sleep(retryMs, this.#closing.signal, false)
+        .then(() => {
+          this.#retrying.delete(shared);
+          if (shared.listeners.size > 0) this.#refresh(shared, Math.min(2 * retryMs, MAX_RETRY_MS));
+        })
+        .catch(() => this.#retrying.clear());
+    });
   }
 }
 
 const nameKey = (account: AccountId, name: string) => `${account}/${name}`;
 const keyOf = ({ account, info }: MailboxRead) => nameKey(account, info.name);
-
-class SharedMailbox {
-  readonly id: MailboxId;
-  readonly uidValidity: number;
-  readonly listeners = new Set<() => void>();
-  /** Its keys in the hub's table of names. */
-  readonly names = new Set<string>();
-  holders = 0;
-  /** What it was counted as when it became idle. */
-  idleOctets = 0;
-  snapshot: MailboxSnapshot;
-  /** As it was read last; undefined when it was gone. Without the delta, which may be large. */
-  row: MailboxRead | undefined;
-  readonly #db: Db;
-  #flags = new FlagTable();
-  #running: Promise<MailboxSnapshot> | undefined;
-  #queued: Promise<MailboxSnapshot> | undefined;
-
-  /** @param first  read with MODSEQ 0 */
-  constructor(db: Db, first: MailboxState) {
-    this.#db = db;
-    this.id = first.info.id;
-    this.uidValidity = first.info.uidValidity;
-    this.row = { account: first.account, info: first.info };
-    this.snapshot = this.#empty();
-    this.#run(() => this.#apply(this.snapshot, first.delta));
-  }
-
-  /** Memory that it takes, about. */
-  get octets(): number {
-    return octetsOf(this.snapshot) + this.#flags.octets;
-  }
-
-  /** Resolves when the work under way is done, at first: when the first state is there. */
-  async loaded(): Promise<void> {
-    await this.#running;
-  }
-
-  /** Resolves with a state that holds everything committed before the call: a refresh that already runs may be too old. */
-  refresh(): Promise<MailboxSnapshot> {
-    if (this.#running === undefined) return this.#run(() => this.#refreshOnce());
-    this.#queued ??= this.#running
-      .catch(() => undefined)
-      .then(() => {
-        this.#queued = undefined;
-        return this.refresh();
-      });
-    return this.#queued;
-  }
-
-  #run(work: () => Promise<MailboxSnapshot>): Promise<MailboxSnapshot> {
-    const running = work().finally(() => {
-      this.#running = undefined;
-    });
-    this.#running = running;
-    return running;
-  }
-
-  async #refreshOnce(): Promise<MailboxSnapshot> {
-    const before = this.snapshot;
-    let base = before;
-    let read = await readState(this.#db, { id: this.id }, before.highestModseq);
-    if (read !== undefined && read.delta === undefined) {
-      // It was idle until expunges that it has not seen were forgotten: changes alone do not lead to the newest state.
-      base = this.#empty();
-      read = await readState(this.#db, { id: this.id }, 0);
-    }
-    this.row = read === undefined ? undefined : { account: read.account, info: read.info };
-    await this.#apply(base, read?.delta);
-    if (this.snapshot !== before) for (const listener of this.listeners) listener();
-    return this.snapshot;
-  }
-
-  #empty(): MailboxSnapshot {
-    return emptySnapshot({ mailboxId: this.id, uidValidity: this.uidValidity }, this.#flags);
-  }
-
-  /** @param delta  undefined: the mailbox was deleted under its sessions, nothing more comes */
-  async #apply(base: MailboxSnapshot, delta: MailboxDelta | undefined): Promise<MailboxSnapshot> {
-    const gone = { uidNext: 1, highestModseq: this.snapshot.highestModseq + 1, lines: [], expunged: [] };
-    const newer = await inSlices(applyDeltaInSteps(base, delta ?? gone, this.#flags));
-    const { snapshot, flags } = await inSlices(compactFlagsInSteps(newer, this.#flags));
-    this.snapshot = snapshot;
-    this.#flags = flags;
-    return snapshot;
-  }
-}

@@ -156,12 +156,18 @@ const hasNews = (since: number) =>
 
 async function deltaOf(row: StateRow, rows: readonly StateRow[]): Promise<MailboxDelta> {
   const lines = textsOf(rows, "lines");
-  const expunged: number[] = [];
-  for (const [i, text] of textsOf(rows, "gone").entries()) {
-    if (i % PAGES_PER_SLICE === PAGES_PER_SLICE - 1) await setImmediate();
-    for (const uid of text.split(",")) expunged.push(Number(uid));
-  }
+  const expunged = await numbersOf(textsOf(rows, "gone"));
   return { uidNext: row.uidnext, highestModseq: row.highest_modseq, lines, expunged };
+}
+
+/** @param pages  numbers with commas */
+async function numbersOf(pages: readonly string[]): Promise<Uint32Array> {
+  const numbers: number[] = [];
+  for (const [i, page] of pages.entries()) {
+    if (i % PAGES_PER_SLICE === PAGES_PER_SLICE - 1) await setImmediate();
+    for (const number of page.split(",")) numbers.push(Number(number));
+  }
+  return Uint32Array.from(numbers);
 }
 
 /** By rising page: no order is asked of the database, which would hold all of them back until the last one is there. */
@@ -170,14 +176,16 @@ function textsOf(rows: readonly StateRow[], what: "lines" | "gone"): readonly st
   return pages.sort((a, b) => a.page - b.page).map(({ text }) => text);
 }
 
-/** One statement, so that the floor and the log are of one moment. */
+/** One statement, so that the floor and the log are of one moment. In pages, as the lines of {@link readState}. */
 export async function readVanished(db: Db, id: MailboxId, since: number, until: number): Promise<Vanished> {
-  const [row] = await db.query<{ floor: number; uids: string | null }>`
-    select m.expunged_floor as floor, (
-        select string_agg(x.uid::text, ',' order by x.uid) from expunged x
-        where x.mailbox_id = m.id and x.modseq > ${since}::bigint and x.modseq <= ${until}::bigint
-      ) as uids
-    from mailboxes m where m.id = ${id}`;
-  const uids = row === undefined || row.uids === null ? [] : row.uids.split(",").map(Number);
-  return { complete: row !== undefined && row.floor <= since, uids: Uint32Array.from(uids) };
+  const rows = await db.query<{ floor: number; text: string | null }>`
+    select m.expunged_floor as floor, p.text
+    from mailboxes m left join (
+      select uid / ${PAGE_UIDS}::bigint as page, string_agg(uid::text, ',' order by uid) as text from expunged
+      where mailbox_id = ${id} and modseq > ${since}::bigint and modseq <= ${until}::bigint group by 1
+    ) p on true
+    where m.id = ${id} order by p.page`;
+  const [row] = rows;
+  const uids = await numbersOf(rows.flatMap(({ text }) => (text === null ? [] : [text])));
+  return { complete: row !== undefined && row.floor <= since, uids };
 }

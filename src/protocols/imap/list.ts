@@ -148,8 +148,8 @@ function writeStatus(context: LoggedIn, info: MailboxInfo, items: readonly Statu
 }
 
 /** Of the selected mailbox no MODSEQ is told that is above what the session was told of it: the client would pass over that. */
-function announcedModseq({ selected }: LoggedIn, { id, highestModseq }: MailboxInfo): number {
-  return selected?.view.mailboxId === id
+function announcedModseq({ selected }: LoggedIn, { id, uidValidity, highestModseq }: MailboxInfo): number {
+  return selected?.view.mailboxId === id && selected.view.uidValidity === uidValidity
     ? Math.min(highestModseq, selected.view.highestModseq)
     : highestModseq;
 }
