@@ -133,7 +133,9 @@ test("while news are held back no MODSEQ is told above what was announced", asyn
     "OK FETCH completed",
   ]);
   assert.deepEqual(await client.command("FETCH 1:* (FLAGS) (CHANGEDSINCE 5)"), ["OK FETCH completed"]);
-  assert.ok((await client.command("STORE 3 +FLAGS (\\Seen)")).some(line => line.includes("[HIGHESTMODSEQ 5]")));
+  assert.ok(
+    (await client.command("STORE 3 +FLAGS (\\Seen)")).some(line => line.includes("[HIGHESTMODSEQ 5]")),
+  );
   assert.deepEqual((await client.command("NOOP")).slice(0, 2), [
     "* 1 EXPUNGE",
     "* 2 FETCH (UID 3 FLAGS (\\Flagged) MODSEQ (7))",
@@ -152,8 +154,14 @@ test("STATUS of the selected mailbox tells no HIGHESTMODSEQ that was not announc
     "* 1 EXPUNGE",
     "OK STATUS completed",
   ]);
-  assert.equal((await client.command("STATUS INBOX (HIGHESTMODSEQ)"))[0], '* STATUS "INBOX" (HIGHESTMODSEQ 4)');
-  assert.equal((await client.command("STATUS Other (HIGHESTMODSEQ)"))[0], '* STATUS "Other" (HIGHESTMODSEQ 1)');
+  assert.equal(
+    (await client.command("STATUS INBOX (HIGHESTMODSEQ)"))[0],
+    '* STATUS "INBOX" (HIGHESTMODSEQ 4)',
+  );
+  assert.equal(
+    (await client.command("STATUS Other (HIGHESTMODSEQ)"))[0],
+    '* STATUS "Other" (HIGHESTMODSEQ 1)',
+  );
 });
 
 test("numbers in a UID SEARCH mean what was announced when they were written", async () => {
@@ -187,7 +195,8 @@ test("the FLAGS answer has a bound, and keywords beyond it are shown with their 
     Array.from({ length: to - from }, (_, i) => `k${String(from + i).padStart(4, "0")}`);
   inbox.deliver("a: b\r\n\r\n", { flags: { system: 0, keywords: keywords(0, 480) } });
   const client = await selected(server);
-  const flags = (lines: readonly string[]) => lines.find(line => line.startsWith("* FLAGS"))?.split(" ").length;
+  const flags = (lines: readonly string[]) =>
+    lines.find(line => line.startsWith("* FLAGS"))?.split(" ").length;
   const system = 5;
   inbox.setFlags(1, { system: 0, keywords: keywords(0, 490) });
   assert.equal(flags(await client.command("NOOP")), 2 + system + 490);
@@ -200,7 +209,9 @@ test("the FLAGS answer has a bound, and keywords beyond it are shown with their 
   const long = "x".repeat(9000);
   const other = server.store.add("Other");
   other.deliver("a: b\r\n\r\n", { flags: { system: 0, keywords: [`${long}1`, `${long}2`] } });
-  const [line] = await client.command("SELECT Other").then(lines => lines.filter(each => /^\* FLAGS/u.test(each)));
+  const [line] = await client
+    .command("SELECT Other")
+    .then(lines => lines.filter(each => /^\* FLAGS/u.test(each)));
   assert.ok((line ?? "").length > 9000 && (line ?? "").length < 10_000);
 });
 
