@@ -1,5 +1,5 @@
 /**
- * Deletes what has outlived its retention: timeline events, the egress ledger, redelivery keys, verdicts, the journal of what plugins
+ * Deletes what has outlived its retention: timeline events, changes of flags, the egress ledger, redelivery keys, verdicts, the journal of what plugins
  * changed, what hooks in shadow would have done, counts, expunges too old for a client to ask for. Small steps, so that no
  * statement holds up mail.
  */
@@ -30,6 +30,7 @@ export async function deleteExpired(
   readonly deliveries: number;
   readonly verdicts: number;
   readonly journal: number;
+  readonly flagChanges: number;
   readonly diffs: number;
   readonly tallies: number;
   readonly expunged: number;
@@ -47,6 +48,7 @@ export async function deleteExpired(
     verdicts: await inSteps(db, sql`verdicts`, sql`expires_at < now()`),
     // What can be undone is what the timeline still tells of.
     journal: await inSteps(db, sql`plugin_changes`, old),
+    flagChanges: await inSteps(db, sql`flag_changes`, old),
     diffs: await inSteps(db, sql`hook_diffs`, old),
     // By minute, and looked at for a day: two days are enough. What plugins cost is kept as long as what they did.
     tallies: await inSteps(

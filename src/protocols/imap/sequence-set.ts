@@ -135,7 +135,8 @@ export function indexesOfNumbers(set: SequenceSet, count: number): readonly numb
   return indexes;
 }
 
-function appendRange(indexes: number[], start: number, end: number): void {
+/** Add `start, end` (half-open) behind index ranges that are not beyond it. */
+export function appendRange(indexes: number[], start: number, end: number): void {
   if (start >= end) return;
   if (indexes[indexes.length - 1] === start) indexes[indexes.length - 1] = end;
   else indexes.push(start, end);
