@@ -1,7 +1,7 @@
 /**
- * Deletes what has outlived its retention: timeline events, changes of flags, the egress ledger, redelivery keys, verdicts, the journal of what plugins
- * changed, what hooks in shadow would have done, counts, expunges too old for a client to ask for. Small steps, so that no
- * statement holds up mail.
+ * Deletes what has outlived its retention: timeline events, changes of flags, the egress ledger, redelivery keys, verdicts, the
+ * journal of what plugins changed, what hooks in shadow would have done, counts, expunges too old for a client to ask for. Small
+ * steps, so that no statement holds up mail.
  */
 import { type Db, sql } from "./db.ts";
 import { forgetExpunges } from "./forget-expunges.ts";

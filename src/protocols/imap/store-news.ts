@@ -41,11 +41,12 @@ export async function tellPage(context: InMailbox, page: StorePage, next: Mailbo
   selected.view = state;
   announceFlagNames({ selected, output });
   const flagged = page.silent ? unexpected(page, before, state, changed) : withAll(page, before, changed);
-  await writeFlags(state, rangesOf(flagged), { uid: true, flags: true, modseq: enabled.condstore }, output);
+  const items = { uid: true, flags: true, modseq: enabled.condstore };
+  await writeFlags(state, rangesOf(flagged), items, output);
   if (!page.silent || !enabled.condstore) return;
   const told = new Set(flagged);
   const renumbered = numbered(page, before, state).filter(index => !told.has(index));
-  await writeFlags(state, rangesOf(renumbered), { uid: true, flags: false, modseq: true }, output);
+  await writeFlags(state, rangesOf(renumbered), { ...items, flags: false }, output);
 }
 
 /** What others changed, and each message that was named, changed or not. */

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
 import { messageId } from "../../../src/core/ids.ts";
+import type { FlagWriter } from "../../../src/core/ports/flag-writer.ts";
 import { uuid7Generator } from "../../../src/platform/uuid7.ts";
 import { DOVECOT } from "../../../src/protocols/imap/profile.ts";
 import { createImapServer } from "../../../src/protocols/imap/server.ts";
@@ -15,6 +16,7 @@ import { MailboxChanges } from "../../../src/store/changes.ts";
 import type { Db, Queryable } from "../../../src/store/db.ts";
 import { createMessageStore } from "../../../src/store/deliver.ts";
 import { StoreDirectory } from "../../../src/store/directory.ts";
+import { createFlagWriter } from "../../../src/store/flag-writer.ts";
 import { createAuthenticator } from "../../../src/store/login.ts";
 import { MailboxHub } from "../../../src/store/mailbox-hub.ts";
 import { createMailboxReader } from "../../../src/store/mailboxes.ts";
@@ -62,7 +64,14 @@ function written(db: Db, statements: string[], under: { way: number }): Db {
   };
 }
 
-export async function startImapService() {
+export interface ImapServiceOptions {
+  /** Clients may change flags. */
+  readonly writable?: boolean;
+  /** What stands before the writer of flags. */
+  readonly writer?: (writer: FlagWriter) => FlagWriter;
+}
+
+export async function startImapService({ writable = false, writer = own => own }: ImapServiceOptions = {}) {
   const database = await startTestDatabase();
   const { db } = database;
   const folder = mkdtempSync(join(tmpdir(), "mr-imap-"));
@@ -83,6 +92,7 @@ export async function startImapService() {
   const hub = new MailboxHub(imapDb, changes, silentLog);
   const reader = createMailboxReader(imapDb, hub);
   const server = createImapServer({
+    ...(writable ? { writer: writer(createFlagWriter(imapDb, changes)) } : {}),
     config: { hostname: "mail.test", connections: 100, connectionsPerUser: 100 },
     limits: { loginDelayMs: 1 },
     reader,
