@@ -2,6 +2,7 @@
  * An older state of a mailbox with the flags of a newer one: for a session that may be told of flags, but not yet of messages that
  * came and went. What both states share is not looked at. Pure.
  */
+import type { FlagSets } from "./flag-table.ts";
 import { type Steps, sealed } from "./mailbox-delta.ts";
 import type { MailboxSnapshot, SnapshotChunk } from "./mailbox-snapshot.ts";
 import type { FlagSet } from "./ports/store.ts";
@@ -24,23 +25,23 @@ export function* adoptFlags(old: MailboxSnapshot, next: MailboxSnapshot): Steps<
   const from = new Reader(old, next);
   for (const [number, chunk] of old.chunks.entries()) {
     const taken = from.take(chunk);
-    if (taken !== chunk) collectChanged(changed, old.starts[number] ?? 0, [chunk, old], [taken, next]);
     chunks.push(taken);
-    if (taken !== chunk) yield;
+    if (taken === chunk) continue;
+    collectChanged(changed, old.starts[number] ?? 0, [chunk, old.flags], [taken, from.flags]);
+    yield;
   }
   const isWhole =
     chunks.length === next.chunks.length && chunks.every((chunk, i) => chunk === next.chunks[i]);
   // As far as the newer MODSEQ not all is known: expunges below it are not.
-  return { state: isWhole ? next : { ...old, chunks, flags: next.flags }, changed };
+  return { state: isWhole ? next : { ...old, chunks, flags: from.flags }, changed };
 }
 
-type Side = readonly [chunk: SnapshotChunk, state: MailboxSnapshot];
+type Side = readonly [chunk: SnapshotChunk, flags: FlagSets];
 
 function collectChanged(changed: number[], first: number, [before, old]: Side, [after, next]: Side): void {
   for (let i = 0; i < before.uids.length; i += 1) {
     // Sets are the same objects when the flags are the same, also after their table was made anew.
-    const set = old.flags.sets[before.flagIds[i] ?? 0];
-    if (set !== next.flags.sets[after.flagIds[i] ?? 0]) changed.push(first + i);
+    if (old.sets[before.flagIds[i] ?? 0] !== next.sets[after.flagIds[i] ?? 0]) changed.push(first + i);
   }
 }
 
@@ -50,11 +51,15 @@ class Reader {
   readonly #next: MailboxSnapshot;
   #number = 0;
   #at = 0;
+  /** Of the newer state, and of messages that are gone: a table that was made anew may not have theirs. */
+  flags: FlagSets;
+  #own: FlagSet[] | undefined;
   #ids: Map<FlagSet, number> | undefined;
 
   constructor(old: MailboxSnapshot, next: MailboxSnapshot) {
     this.#old = old;
     this.#next = next;
+    this.flags = next.flags;
   }
 
   /** @returns the messages of `chunk`, with what the newer state knows of them */
@@ -75,7 +80,7 @@ class Reader {
       flagIds[i] = place?.id ?? this.#idOfGone(oldIds[i] ?? 0);
       if (place !== undefined) modseqs[i] = place.modseq;
     }
-    return sealed({ uids, flagIds, modseqs }, this.#next.flags);
+    return sealed({ uids, flagIds, modseqs }, this.flags);
   }
 
   /** UIDs ascend from call to call. */
@@ -101,11 +106,16 @@ class Reader {
     this.#at = 0;
   }
 
-  /** A message that is gone keeps its flags, but where their table was made anew and has them no more: nobody can ask for it. */
   #idOfGone(id: number): number {
-    if (this.#old.flags === this.#next.flags) return id;
-    this.#ids ??= new Map(this.#next.flags.sets.map((set, at) => [set, at]));
     const set = this.#old.flags.sets[id];
-    return (set === undefined ? undefined : this.#ids.get(set)) ?? 0;
+    if (this.#old.flags === this.#next.flags || set === undefined) return id;
+    this.#ids ??= new Map(this.#next.flags.sets.map((one, at) => [one, at]));
+    const known = this.#ids.get(set);
+    if (known !== undefined) return known;
+    const own = this.#own ?? [...this.#next.flags.sets];
+    this.#own = own;
+    this.flags = { sets: own, keywords: this.#next.flags.keywords };
+    this.#ids.set(set, own.push(set) - 1);
+    return own.length - 1;
   }
 }
