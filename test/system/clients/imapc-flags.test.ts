@@ -77,7 +77,7 @@ const sorted = (names: string) =>
 
 /** As REST tells them. */
 async function found(query: string): Promise<string> {
-  const { stdout, stderr, code } = await sidecar.mairust(["msg", "search", query, "--output", "json"]);
+  const { stdout, stderr, code } = await sidecar.mairust(["msg", "search", query, "--format", "json"]);
   assert.equal(code, 0, stderr);
   return stdout.toString();
 }
@@ -121,7 +121,7 @@ test("what a client sets at Dovecot is in the service, and another client is tol
 
 test("it outlives Dovecot's index, and \\Deleted is not to be had", async () => {
   const before = await flagsAtDovecot();
-  await rm(join(scratch.dir, "d/home", USER, "mairust"), { recursive: true, force: true });
+  await rm(join(scratch.dir, "d/home", USER, "mairust"), { recursive: true });
   assert.deepEqual(await flagsAtDovecot(), before);
   assert.deepEqual(before, ["\\Seen", "\\Flagged work", "\\Answered"]);
   await atDovecot(async client => {
