@@ -84,7 +84,7 @@ test("a client that leaves ends its STORE: no further page is begun", async () =
   const pages: number[] = [];
   const { server, client } = await started(2500, async ({ uids }) => {
     pages.push(uids.length);
-    client.socket.destroy();
+    client.socket.resetAndDestroy();
     // Until the server has heard of it.
     while (server.open() > 0) await new Promise(resolve => setImmediate(resolve));
   });
