@@ -124,7 +124,7 @@ test("the fields of stage store announce what dovecot/stage-store.conf does, and
 function dovecotFacts(conf: string): DovecotFacts {
   const places = {
     configFile: "/etc/dovecot/dovecot.conf",
-    namedFile: undefined,
+    namedFile: "dovecot.conf",
     ourDir: "/etc/dovecot/mairust",
   };
   const facts = {
