@@ -63,6 +63,7 @@ import type { Db } from "./store/db.ts";
 import { createMessageStore } from "./store/deliver.ts";
 import { StoreDirectory } from "./store/directory.ts";
 import { DirectoryChanges } from "./store/directory-changes.ts";
+import { createFlagWriter } from "./store/flag-writer.ts";
 import { createGuardRecords } from "./store/hook-guard.ts";
 import { createHookRows } from "./store/hook-rows.ts";
 import { createImportStore } from "./store/import.ts";
@@ -322,6 +323,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
         reader,
         blobs,
         authenticator,
+        ...(config.imap.writable === "flags" ? { writer: createFlagWriter(db, changes) } : {}),
       }),
     );
   }

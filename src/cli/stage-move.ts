@@ -178,6 +178,14 @@ export class StageMove {
     say("what was read before shows as unread in store: only --apply, where Dovecot is, marks it\n");
   }
 
+  /** What Dovecot's own record holds of the time before the sidecar kept flags: nobody reads it afterwards. */
+  async #takeRead(before: StageBody, site: SiteHalf | undefined): Promise<void> {
+    if (this.#loaded.config.imap.writable === "none") return;
+    const find = await site?.readFinder();
+    const take = takeRead(this.#client, find, text => this.#context.terminal.err(text));
+    await eachOf(await this.#accounts(before), take);
+  }
+
   /** The stage first, with mail back before and after it, then the servers. */
   async #down(ready: Ready): Promise<Moved> {
     const { before, step, site, against } = ready;
@@ -189,8 +197,9 @@ export class StageMove {
       : { set: await this.#post(before, this.#body(), false), carried: [] };
     const record = this.#said(step, set);
     if (carrier === undefined) {
-      await this.#serversDown(ready);
       const isRepeated = step.from === "store" && step.to === "store" && this.#context.options.has("apply");
+      if (isRepeated) await this.#takeRead(before, site);
+      await this.#serversDown(ready);
       if (isRepeated) await this.#markSeen(before, ready.site);
       return { code: EXIT.ok, record };
     }

@@ -5,8 +5,19 @@
  */
 import type { FlagSet } from "./ports/store.ts";
 
-/** Sets from which on a table is looked through for dead ones: a client may make as many as it likes over the years. */
-const COMPACT_FROM = 65_536;
+/** How much a table holds. */
+interface Amount {
+  readonly sets: number;
+  /** Memory that they take, about. */
+  readonly octets: number;
+  readonly keywords: number;
+}
+
+/**
+ * From here on a table is looked through for dead sets: a client may make as many as it likes over the years. A few large ones take
+ * as much memory as many small ones, and every session is told all keywords.
+ */
+const COMPACT_FROM: Amount = { sets: 65_536, octets: 8_388_608, keywords: 2000 };
 /** What one set and one of its keywords take beside their text: objects, list and the entry in the map. About. */
 const SET_OCTETS = 150;
 const KEYWORD_OCTETS = 32;
@@ -23,14 +34,14 @@ export class FlagTable implements FlagSets {
   readonly #sets: FlagSet[] = [];
   readonly #keywords: string[] = [];
   readonly #knownKeywords = new Set<string>();
-  readonly #compactFrom: number;
-  #compactAt: number;
+  readonly #compactFrom: Amount;
+  #compactAt: Amount;
   #octets = 0;
 
   /** @param compactFrom  sets that are never too many */
-  constructor(compactFrom = COMPACT_FROM) {
-    this.#compactFrom = compactFrom;
-    this.#compactAt = compactFrom;
+  constructor(compactFrom = COMPACT_FROM.sets) {
+    this.#compactFrom = { ...COMPACT_FROM, sets: compactFrom };
+    this.#compactAt = this.#compactFrom;
   }
 
   get sets(): readonly FlagSet[] {
@@ -58,30 +69,40 @@ export class FlagTable implements FlagSets {
 
   /** True when it is worth to ask {@link FlagTable.compact}. */
   get crowded(): boolean {
-    return this.#sets.length >= this.#compactAt;
+    const { sets, octets, keywords } = this.#compactAt;
+    return this.#sets.length >= sets || this.#octets >= octets || this.#keywords.length >= keywords;
   }
 
   /**
    * Take the sets in use over into a new table.
    * @param used  one element per id of this table, 0: no message has it
-   * @returns the new table and, by old id, the new one; undefined when more than half of the sets live
+   * @returns the new table and, by old id, the new one; undefined when more than half of all lives
    */
   compact(used: Uint8Array): { readonly table: FlagTable; readonly ids: Uint32Array } | undefined {
-    const live = used.reduce((sum, each) => sum + (each === 0 ? 0 : 1), 0);
-    // Looking costs as much as there are messages: next time when as many sets again came.
-    const nextLook = Math.max(this.#compactFrom, 2 * live);
-    if (2 * live > this.#sets.length) {
-      this.#compactAt = nextLook;
-      return undefined;
-    }
-    const table = new FlagTable(this.#compactFrom);
-    table.#compactAt = nextLook;
+    const table = new FlagTable(this.#compactFrom.sets);
     const ids = new Uint32Array(this.#sets.length);
     for (const [key, id] of this.#ids) {
       const set = this.#sets[id];
       if (used[id] !== 0 && set !== undefined) ids[id] = table.#add(key, set);
     }
+    const live = table.#amount;
+    // Looking costs as much as there are messages: next time when as much again came.
+    const nextLook = {
+      sets: Math.max(this.#compactFrom.sets, 2 * live.sets),
+      octets: Math.max(this.#compactFrom.octets, 2 * live.octets),
+      keywords: Math.max(this.#compactFrom.keywords, 2 * live.keywords),
+    };
+    const { sets, octets, keywords } = this.#amount;
+    if (2 * live.sets > sets && 2 * live.octets > octets && 2 * live.keywords > keywords) {
+      this.#compactAt = nextLook;
+      return undefined;
+    }
+    table.#compactAt = nextLook;
     return { table, ids };
+  }
+
+  get #amount(): Amount {
+    return { sets: this.#sets.length, octets: this.#octets, keywords: this.#keywords.length };
   }
 
   #add(key: string, set: FlagSet): number {

@@ -3,7 +3,7 @@
  * so a session that compares two states looks at nothing else. A million messages take longer than others may wait, so the work
  * is done in steps. Pure; `store/mailbox-hub.ts` reads what changed.
  */
-import type { FlagTable } from "./flag-table.ts";
+import type { FlagSets, FlagTable } from "./flag-table.ts";
 import {
   CHUNK_MESSAGES,
   lastUid,
@@ -243,7 +243,8 @@ function joined(a: SnapshotChunk, b: SnapshotChunk): SnapshotChunk {
   return { uids, flagIds, modseqs, maxModseq: Math.max(a.maxModseq, b.maxModseq), firstUnseen };
 }
 
-function sealed(columns: Columns, { sets }: FlagTable): SnapshotChunk {
+/** A chunk with what is found by looking through it. */
+export function sealed(columns: Columns, { sets }: Pick<FlagSets, "sets">): SnapshotChunk {
   const maxModseq = columns.modseqs.reduce((max, modseq) => Math.max(max, modseq), 0);
   const firstUnseen = columns.flagIds.findIndex(id => ((sets[id]?.system ?? 0) & FLAG_SEEN) === 0);
   return { ...columns, maxModseq, firstUnseen };

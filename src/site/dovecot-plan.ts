@@ -125,13 +125,24 @@ function planTo(
 }
 
 function ourFiles({ facts, config, shipped, secret }: DovecotInput): readonly (readonly [string, string])[] {
+  const textOf = (name: string) => {
+    const text = withRights(config, placed(facts, shipped.get(name) ?? ""));
+    return name === LAST ? localAccounts(facts, config, text) : text;
+  };
   return [
-    ...SHIPPED.map(name => [name, placed(facts, shipped.get(name) ?? "")] as const).map(([name, text]) =>
-      name === LAST ? ([name, localAccounts(facts, config, text)] as const) : ([name, text] as const),
-    ),
+    ...SHIPPED.map(name => [name, textOf(name)] as const),
     // Every byte of the file counts: no line break.
     [SECRET, secret ?? facts.ours.get(SECRET) ?? ""],
   ];
+}
+
+/** Where the sidecar keeps flags, users may change them (`w` of the ACL), and Dovecot keeps no record of `\Seen`. */
+function withRights({ imap }: Config, text: string): string {
+  if (imap.writable === "none") return text;
+  return text
+    .replace(/^(.* owner lrs)$/gmu, "$1w")
+    .replace(" INDEXPVT keeps \\Seen in the home.", "")
+    .replace(/^( *location = imapc:[^:\n]*):INDEXPVT=.*$/gmu, "$1");
 }
 
 /** The shipped text with our listener, and without what this Dovecot has already. */

@@ -1,6 +1,6 @@
 /**
- * What a user has read in stage `store`, on the way down from it: it lies in Dovecot's private record in the user's home, and the sidecar,
- * read-only for Dovecot, knows nothing of it. Found by Dovecot's own search, once with that record and once without it. The command
+ * What a user has read in stage `store`, on the way down from it: beside a sidecar that is read-only it lies in Dovecot's private record
+ * in the user's home, and the sidecar knows nothing of it. (Where the sidecar keeps flags, it knows.) Found by Dovecot's own search, once with that record and once without it. The command
  * tells the service, and from there it goes to Dovecot's own mailboxes as every flag does.
  *
  * Only what is read: what was read before and set to unread in `store` stays read there.
@@ -8,11 +8,12 @@
 import type { ReadThere } from "../wire/site-calls.ts";
 import type { DovecotFacts } from "./dovecot-read.ts";
 import { type SeenIn, type SeenPiece, searchIn, searchSeen, seenPieces } from "./seen-search.ts";
-import { mailboxesOf, SIDECAR_FLAGS, type StoreView, storeView } from "./store-view.ts";
+import { keepsSeen, mailboxesOf, SIDECAR_FLAGS, type StoreView, storeView } from "./store-view.ts";
 
 /** @throws {MairustError} as `markSeen` */
 export async function* readThere(facts: DovecotFacts, account: string): AsyncGenerator<ReadThere> {
   const view = storeView(facts, account);
+  if (!keepsSeen(facts)) return;
   for (const piece of seenPieces(await mailboxesOf(view), new Map())) yield* newlyRead(view, piece);
 }
 

@@ -1,6 +1,6 @@
 /**
- * What was read before a step up to stage `store`. There Dovecot keeps `\Seen` in the user's home (`INDEXPVT`), since the sidecar is
- * read-only, and that record begins empty: imapc's own flags say nothing about `\Seen` any more. What the sidecar knows as read (`import`
+ * What was read before a step up to stage `store`. There Dovecot keeps `\Seen` in the user's home (`INDEXPVT`) where the sidecar is
+ * read-only (where it keeps flags nothing is to be done), and that record begins empty: imapc's own flags say nothing about `\Seen` any more. What the sidecar knows as read (`import`
  * took it from Dovecot's mailboxes) is written into it here, by Dovecot's own command: first a search without the private record, so
  * that the sidecar's flags decide, then `flags add` with it.
  *
@@ -12,7 +12,7 @@
 import type { DovecotFacts } from "./dovecot-read.ts";
 import { readMarked, writeMarked } from "./seen-record.ts";
 import { type SeenIn, searchIn, searchSeen, seenPieces, uidSets } from "./seen-search.ts";
-import { mailboxesOf, SIDECAR_FLAGS, type StoreView, storeView } from "./store-view.ts";
+import { keepsSeen, mailboxesOf, SIDECAR_FLAGS, type StoreView, storeView } from "./store-view.ts";
 
 /**
  * @param again  the account is in `store` already
@@ -21,6 +21,7 @@ import { mailboxesOf, SIDECAR_FLAGS, type StoreView, storeView } from "./store-v
  */
 export async function markSeen(facts: DovecotFacts, account: string, again: boolean): Promise<number> {
   const view = storeView(facts, account);
+  if (!keepsSeen(facts)) return 0;
   // A record of an earlier time in `store` says nothing of what was read since; it must not be found if this ends half done.
   if (!again) await writeMarked(view, []);
   const mailboxes = await mailboxesOf(view);

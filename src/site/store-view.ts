@@ -39,6 +39,14 @@ export interface ViewMailbox {
 /** `doveadm -u` takes a name with these for every user that it matches, and nothing makes it take them as they are. */
 const MASK = /[*?]/u;
 
+const ourNamespace = ({ settings }: DovecotFacts) =>
+  blocksOf(settings, "namespace").find(({ title }) => title === "mairust_inbox");
+
+/** False where the sidecar keeps all flags (`imap.writable = "flags"`): then Dovecot shows what the sidecar knows. */
+export function keepsSeen(facts: DovecotFacts): boolean {
+  return /:INDEXPVT=/u.test(ourNamespace(facts)?.settings.get("location") ?? "");
+}
+
 /**
  * @throws {MairustError} `invalid_argument`: Dovecot would take the name for many; `invalid_state`: our lines are not in its configuration,
  * and it would show its own mail
@@ -48,8 +56,8 @@ export function storeView(facts: DovecotFacts, account: string): StoreView {
     const text = `Dovecot takes "${account}" for the name of many accounts`;
     throw new MairustError("invalid_argument", `Cannot look at mail: ${text}`, { publicText: text });
   }
-  const ours = blocksOf(facts.settings, "namespace").find(({ title }) => title === "mairust_inbox");
-  if (!/^imapc:.*:INDEXPVT=/u.test(ours?.settings.get("location") ?? "")) {
+  const ours = ourNamespace(facts);
+  if (!/^imapc:/u.test(ours?.settings.get("location") ?? "")) {
     const text = 'Dovecot has no namespace "mairust_inbox" of setup';
     throw new MairustError("invalid_state", `Cannot look at mail: ${text}`, { publicText: text });
   }

@@ -99,11 +99,15 @@ export async function timeline(db: Db, id: string): Promise<Timeline> {
   const { matched, ids: named } = await resolve(db, id);
   const ids = matched === "queue_id" ? named : await withSameQueueId(db, named);
   const rows = await db.query<EventRow>`
-    select message_id, queue_id, x.at, kind, recipient, data
-    from events, rows from (jsonb_to_recordset(list) as (at timestamptz, kind text, recipient text, data jsonb))
-      with ordinality as x(at, kind, recipient, data, n)
-    where message_id = any(${ids}::uuid[])
-    order by x.at, id, n limit ${MAX_EVENTS + 1}`;
+    select message_id, queue_id, at, kind, recipient, data from (
+      select message_id, queue_id, x.at, kind, recipient, data, id, n
+      from events, rows from (jsonb_to_recordset(list) as (at timestamptz, kind text, recipient text, data jsonb))
+        with ordinality as x(at, kind, recipient, data, n)
+      where message_id = any(${ids}::uuid[])
+      union all
+      ${flagChanges(ids)}
+    ) told
+    order by at, id, n limit ${MAX_EVENTS + 1}`;
   if (rows.length === 0 && matched === "message_id" && (await findMessage(db, id)) === undefined)
     throw noMessage(id);
   return {
@@ -112,6 +116,17 @@ export async function timeline(db: Db, id: string): Promise<Timeline> {
     truncated: rows.length > MAX_EVENTS,
   };
 }
+
+/** What users changed by IMAP, where the messages are and where they were. As many as a timeline shows at most. */
+const flagChanges = (ids: readonly string[]) => sql`
+  (select p.message_id, '', c.at, 'changed', a.local_part || '@' || a.domain, c.data, c.id, 0
+  from (
+    select message_id, mailbox_id, uid from entries where message_id = any(${ids}::uuid[]) union all
+    select message_id, mailbox_id, uid from expunged where message_id = any(${ids}::uuid[])
+  ) p
+  join flag_changes c on c.places @> ((p.mailbox_id << 32) + p.uid)
+  join mailboxes m on m.id = p.mailbox_id join accounts a on a.id = m.account_id
+  order by c.at limit ${MAX_EVENTS + 1})`;
 
 interface RawRow {
   readonly message_id: string;

@@ -1,11 +1,10 @@
 /** What a change makes of one entry: flags, keywords, metadata. Pure; the same change again makes no difference. */
 import { isDeepStrictEqual } from "node:util";
+import { MAX_ENTRY_KEYWORDS } from "../core/flag-change.ts";
 import { systemFlagNames } from "../core/flag-names.ts";
 import type { MessageChanges } from "../core/ports/hooks.ts";
 import { jsonText } from "./db.ts";
 
-/** Keywords of one entry: past it none is added. */
-export const MAX_ENTRY_KEYWORDS = 128;
 /** Octets of an entry's metadata as JSON: past it none is added. */
 export const MAX_ENTRY_METADATA_BYTES = 512 * 1024;
 

@@ -1,7 +1,7 @@
 /**
- * Deletes what has outlived its retention: timeline events, the egress ledger, redelivery keys, verdicts, the journal of what plugins
- * changed, what hooks in shadow would have done, counts, expunges too old for a client to ask for. Small steps, so that no
- * statement holds up mail.
+ * Deletes what has outlived its retention: timeline events, changes of flags, the egress ledger, redelivery keys, verdicts, the
+ * journal of what plugins changed, what hooks in shadow would have done, counts, expunges too old for a client to ask for. Small
+ * steps, so that no statement holds up mail.
  */
 import { type Db, sql } from "./db.ts";
 import { forgetExpunges } from "./forget-expunges.ts";
@@ -31,6 +31,7 @@ export async function deleteExpired(
   readonly deliveries: number;
   readonly verdicts: number;
   readonly journal: number;
+  readonly flagChanges: number;
   readonly diffs: number;
   readonly tallies: number;
   readonly expunged: number;
@@ -49,6 +50,7 @@ export async function deleteExpired(
     verdicts: await inSteps(db, sql`verdicts`, sql`expires_at < now()`, signal),
     // What can be undone is what the timeline still tells of.
     journal: await inSteps(db, sql`plugin_changes`, old, signal),
+    flagChanges: await inSteps(db, sql`flag_changes`, old, signal),
     diffs: await inSteps(db, sql`hook_diffs`, old, signal),
     // By minute, and looked at for a day: two days are enough. What plugins cost is kept as long as what they did.
     tallies: await inSteps(

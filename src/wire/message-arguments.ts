@@ -9,7 +9,8 @@ export type SystemFlagName = (typeof SYSTEM_FLAG_NAMES)[number];
 
 /** Most keywords of one message that may be given at once. */
 export const MAX_KEYWORDS = 32;
-/** RFC 3501 §9 `atom`, less what no keyword needs: printable ASCII without specials, at most 64. */
+export const MAX_KEYWORD_CHARS = 64;
+/** RFC 3501 §9 `atom`, less what no keyword needs: printable ASCII without specials, at most {@link MAX_KEYWORD_CHARS}. */
 const KEYWORD = /^[^\s(){%*"\\\]\u0000-\u001f\u007f-\u{10ffff}]{1,64}$/u;
 
 /** Whether a message can carry the word as a keyword. */

@@ -58,7 +58,7 @@ const HANDLERS: { readonly [K in Dispatched["kind"]]: AnyHandler<Of<K>> } = {
   SEARCH: ofMessages((context, command) => search(context, command, Date.now())),
   SELECT: loggedIn(select),
   STATUS: loggedIn(status),
-  STORE: inMailbox(store),
+  STORE: ofMessages(store),
   SUBSCRIBE: loggedIn((context, { mailbox }) => subscribe(context, mailbox, true)),
   UNSELECT: inMailbox(leave),
   UNSUBSCRIBE: loggedIn((context, { mailbox }) => subscribe(context, mailbox, false)),
@@ -102,5 +102,5 @@ function leave(context: InMailbox, { kind }: Of<"CLOSE" | "UNSELECT">): Completi
 
 function write(context: LoggedIn, { name }: Of<"write">): Completion {
   if (NEED_MAILBOX.has(name) && context.selected === undefined) return SELECT_FIRST;
-  return refuseWrite(context.config, name);
+  return refuseWrite(context, name);
 }

@@ -46,6 +46,11 @@ export function knownFlags(flags: FlagSets): string {
   return ["\\Answered \\Flagged \\Deleted \\Seen \\Draft", ...told.sort()].join(" ");
 }
 
+/** What a client may change where flags are writable, new keywords too (RFC 3501 §7.1, PERMANENTFLAGS). Messages are not deleted. */
+export function permanentFlags(flags: FlagSets): string {
+  return ["\\Answered \\Flagged \\Seen \\Draft", ...flags.keywords.filter(isAtom).sort(), "\\*"].join(" ");
+}
+
 /** RFC 3501 date-time in UTC: `" 1-Feb-2026 09:05:00 +0000"`. */
 export function dateTime(at: Date): string {
   const day = String(at.getUTCDate()).padStart(2, " ");

@@ -47,6 +47,8 @@ export interface ImapLimits {
   readonly headerBytes: number;
   /** Messages whose blob is opened ahead of the one that is being sent. */
   readonly readAhead: number;
+  /** Different keywords in one STORE. */
+  readonly storeKeywords: number;
 }
 
 export const DEFAULT_LIMITS: ImapLimits = {
@@ -72,4 +74,5 @@ export const DEFAULT_LIMITS: ImapLimits = {
   listPatterns: 20,
   headerBytes: 4_194_304,
   readAhead: 4,
+  storeKeywords: 64,
 };

@@ -1,8 +1,8 @@
 /**
- * What a command that would change mail is told. Source: RFC 5530 (NOPERM); `store-imap` spec §5, read-only mode.
+ * What a command that would change mail is told, all of them or all but STORE. Source: RFC 5530 (NOPERM); `store-imap` spec §5.
  */
 import type { WriteName } from "./command.ts";
-import type { ImapConfig } from "./context.ts";
+import type { ImapParts } from "./context.ts";
 import { type Completion, no, oneLine } from "./reply.ts";
 
 const SUBJECTS: Readonly<Record<WriteName | "STORE", string>> = {
@@ -27,7 +27,11 @@ export const NEED_MAILBOX: ReadonlySet<WriteName> = new Set<WriteName>([
   "UID EXPUNGE",
 ]);
 
-export function refuseWrite(config: ImapConfig, name: WriteName | "STORE"): Completion {
+export function refuseWrite(
+  { config, writer }: Pick<ImapParts, "config" | "writer">,
+  name: WriteName | "STORE",
+): Completion {
   const hint = oneLine(config.readOnlyHint ?? DEFAULT_HINT);
-  return no(`${SUBJECTS[name]}, mail is read-only over IMAP: ${hint}`, "NOPERM");
+  const why = writer === undefined ? "mail is read-only over IMAP" : "only flags can be changed over IMAP";
+  return no(`${SUBJECTS[name]}, ${why}: ${hint}`, "NOPERM");
 }

@@ -1,11 +1,12 @@
 /**
- * SELECT and EXAMINE: both open read-only and say so. A client that comes back is told what it missed.
+ * SELECT and EXAMINE. Without a writer of flags both open read-only and say so. A client that comes back is told what it missed.
  * Source: RFC 3501 §6.3.1–6.3.2; RFC 7162 §3.1.2.1, §3.2.5, §3.2.11.
  */
 import { firstUnseen, type MailboxSnapshot } from "../../core/mailbox-snapshot.ts";
 import type { ImapCommand } from "./command.ts";
 import { enableCondstore } from "./condstore.ts";
 import type { LoggedIn } from "./context.ts";
+import { permanentFlags } from "./encode.ts";
 import { firstFlagsTold } from "./news.ts";
 import { bad, type Completion, ok } from "./reply.ts";
 import { resync } from "./resync.ts";
@@ -25,14 +26,17 @@ export async function select(context: LoggedIn, command: SelectCommand): Promise
   const mailbox = await context.reader.open(context.account.id, command.mailbox);
   const view = mailbox.snapshot();
   const flagsTold = firstFlagsTold(view);
-  const selected = { mailbox, view, flagsTold };
+  const writable = command.kind === "SELECT" && context.writer !== undefined;
+  const selected = { mailbox, writable, view, flagsTold };
   context.selected = selected;
   const lines = [
     `FLAGS (${flagsTold.names})`,
     `${view.count} EXISTS`,
     "0 RECENT",
     ...unseen(view),
-    "OK [PERMANENTFLAGS ()] Read-only mailbox",
+    writable
+      ? `OK [PERMANENTFLAGS (${permanentFlags(view.flags)})] Flags that can be changed`
+      : "OK [PERMANENTFLAGS ()] Read-only mailbox",
     `OK [UIDVALIDITY ${view.uidValidity}] UIDs valid`,
     `OK [UIDNEXT ${view.uidNext}] Predicted next UID`,
     `OK [HIGHESTMODSEQ ${view.highestModseq}] Highest`,
@@ -46,7 +50,7 @@ export async function select(context: LoggedIn, command: SelectCommand): Promise
       throw error;
     }
   }
-  return ok(`${command.kind} completed`, "READ-ONLY");
+  return ok(`${command.kind} completed`, writable ? "READ-WRITE" : "READ-ONLY");
 }
 
 function unseen(view: MailboxSnapshot): readonly string[] {

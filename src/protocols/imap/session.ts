@@ -169,7 +169,7 @@ export class Session {
 
   #refusal(reason: "append" | "too_big"): Completion {
     if (reason === "too_big") return no("Literal is too large", "TOOBIG");
-    return this.#context.account === undefined ? LOG_IN_FIRST : refuseWrite(this.#context.config, "APPEND");
+    return this.#context.account === undefined ? LOG_IN_FIRST : refuseWrite(this.#context, "APPEND");
   }
 
   async #command(bytes: Buffer): Promise<void> {

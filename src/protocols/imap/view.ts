@@ -13,6 +13,8 @@ import { appendRange } from "./sequence-set.ts";
 
 export interface Selected {
   readonly mailbox: OpenMailbox;
+  /** Flags may be changed: SELECT, where a writer is. */
+  readonly writable: boolean;
   /** The announced state. */
   view: MailboxSnapshot;
   /** What the last untagged FLAGS answer said, and of how much of which table. */

@@ -2,7 +2,7 @@
 import { parseListenSpec } from "../../platform/listen-spec.ts";
 import type { Config } from "../../wire/config/schema.ts";
 import type { SiteFinding } from "../../wire/site-calls.ts";
-import { blocksOf } from "../dovecot-conf.ts";
+import { blocksOf, type DovecotBlock } from "../dovecot-conf.ts";
 import { isWholeServer } from "../dovecot-obstacles.ts";
 import type { DovecotFacts } from "../dovecot-read.ts";
 import { finding } from "./finding.ts";
@@ -21,7 +21,7 @@ export function checkDovecot(
     ...found,
     ...checkLogin(facts, config, secret),
     ...checkFeatures(facts),
-    ...checkReadOnly(facts),
+    ...checkReadOnly(facts, config),
     ...checkNamespaces(facts),
     ...checkUserdb(facts),
   ];
@@ -142,7 +142,7 @@ function checkFeatures(facts: DovecotFacts): readonly SiteFinding[] {
 }
 
 /** imapc does not pass on that a mailbox is read-only. */
-function checkReadOnly(facts: DovecotFacts): readonly SiteFinding[] {
+function checkReadOnly(facts: DovecotFacts, config: Config): readonly SiteFinding[] {
   const found: SiteFinding[] = [];
   const acl = blocksOf(facts.settings, "plugin").some(block => block.settings.has("acl"));
   const perAccount = facts.ours.has("accounts.conf");
@@ -158,8 +158,14 @@ function checkReadOnly(facts: DovecotFacts): readonly SiteFinding[] {
         "mail_plugins = $mail_plugins acl imap_acl in protocol imap, and plugin/acl = vfile:…/mairust.acl",
       ),
     );
+  return [...found, ...(config.imap.writable === "flags" ? checkFlags(facts) : checkSeen(facts))];
+}
+
+/** Beside a sidecar that is read-only. */
+function checkSeen(facts: DovecotFacts): readonly SiteFinding[] {
+  const found: SiteFinding[] = [];
   for (const namespace of imapcNamespaces(facts)) {
-    if (namespace.settings.get("location")?.includes("INDEXPVT=")) continue;
+    if (hasPrivateIndex(namespace)) continue;
     found.push(
       finding(
         "error",
@@ -172,6 +178,35 @@ function checkReadOnly(facts: DovecotFacts): readonly SiteFinding[] {
   }
   return found;
 }
+
+/** Beside a sidecar that keeps flags. */
+function checkFlags(facts: DovecotFacts): readonly SiteFinding[] {
+  const found: SiteFinding[] = [];
+  for (const namespace of imapcNamespaces(facts).filter(hasPrivateIndex))
+    found.push(
+      finding(
+        "error",
+        "imapc_indexpvt",
+        `the location of the namespace ${namespace.title} has INDEXPVT, and imap.writable is "flags"`,
+        "what users mark as read stays in Dovecot: other clients, hooks and the API do not see it",
+        "mairust setup … --apply, or the location without INDEXPVT (dovecot/flags.conf)",
+      ),
+    );
+  if (/^\* owner (?!.*w)/mu.test(facts.ours.get("mairust.acl") ?? ""))
+    found.push(
+      finding(
+        "error",
+        "imapc_acl_no_flags",
+        'mairust.acl does not give the right w, and imap.writable is "flags"',
+        "what users set but \\Seen is answered OK and comes to nothing",
+        "mairust setup … --apply, or owner lrsw in the ACL (dovecot/mairust-flags.acl)",
+      ),
+    );
+  return found;
+}
+
+const hasPrivateIndex = ({ settings }: DovecotBlock) =>
+  settings.get("location")?.includes("INDEXPVT=") === true;
 
 const imapcNamespaces = (facts: DovecotFacts) =>
   blocksOf(facts.settings, "namespace").filter(one => one.settings.get("location")?.startsWith("imapc:"));

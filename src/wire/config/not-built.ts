@@ -45,7 +45,6 @@ export const NOT_BUILT: readonly NotBuilt[] = [
   { key: ["milter", "listen"], refused: tls, missing: "TLS on listeners" },
   { key: ["imap", "listen"], refused: tls, missing: "TLS on listeners" },
   { key: ["imap", "client_listen"], refused: nonEmpty, missing: "the IMAP listener for other clients" },
-  { key: ["imap", "writable"], refused: words("flags"), missing: "changing flags by IMAP" },
   { key: ["api", "listen"], refused: tls, missing: "TLS on listeners" },
   { key: ["api", "public_url"], refused: any, missing: "the web interface" },
   { key: ["api", "trust_proxy"], refused: words(true), missing: "trust in a proxy in front" },

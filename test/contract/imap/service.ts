@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
 import { messageId } from "../../../src/core/ids.ts";
+import type { BlobStore } from "../../../src/core/ports/blobs.ts";
+import type { FlagWriter } from "../../../src/core/ports/flag-writer.ts";
 import { uuid7Generator } from "../../../src/platform/uuid7.ts";
 import { DOVECOT } from "../../../src/protocols/imap/profile.ts";
 import { createImapServer } from "../../../src/protocols/imap/server.ts";
@@ -15,6 +17,7 @@ import { MailboxChanges } from "../../../src/store/changes.ts";
 import type { Db, Queryable } from "../../../src/store/db.ts";
 import { createMessageStore } from "../../../src/store/deliver.ts";
 import { StoreDirectory } from "../../../src/store/directory.ts";
+import { createFlagWriter } from "../../../src/store/flag-writer.ts";
 import { createAuthenticator } from "../../../src/store/login.ts";
 import { MailboxHub } from "../../../src/store/mailbox-hub.ts";
 import { createMailboxReader } from "../../../src/store/mailboxes.ts";
@@ -62,7 +65,66 @@ function written(db: Db, statements: string[], under: { way: number }): Db {
   };
 }
 
-export async function startImapService() {
+export interface ImapServiceOptions {
+  /** Clients may change flags. */
+  readonly writable?: boolean;
+  /** What stands before the writer of flags. */
+  readonly writer?: (writer: FlagWriter) => FlagWriter;
+}
+
+type ImapNode = Awaited<ReturnType<typeof startNode>>;
+
+/** One IMAP server and what stands behind it, as one process of the service has it. */
+async function startNode({
+  db,
+  blobs,
+  writer,
+}: {
+  readonly db: Db;
+  readonly blobs: BlobStore;
+  /** Undefined: read-only. */
+  readonly writer: ((own: FlagWriter) => FlagWriter) | undefined;
+}) {
+  const changes = new MailboxChanges(db, silentLog);
+  const hub = new MailboxHub(db, changes, silentLog);
+  const reader = createMailboxReader(db, hub);
+  const server = createImapServer({
+    ...(writer === undefined ? {} : { writer: writer(createFlagWriter(db, changes)) }),
+    config: { hostname: "mail.test", connections: 100, connectionsPerUser: 100 },
+    limits: { loginDelayMs: 1 },
+    reader,
+    blobs,
+    authenticator: createAuthenticator({
+      directory: new StoreDirectory(db),
+      masterUser: MASTER.user,
+      masterPassword: MASTER.password,
+      users: createUserPasswords(db, Date.now),
+      now: Date.now,
+    }),
+    log: silentLog,
+    metrics: {
+      command: () => undefined,
+      connection: () => undefined,
+      unreadable: () => undefined,
+      loginFailed: () => undefined,
+    },
+  });
+  const listener = createServer({ noDelay: true }, socket => server.handleConnection(socket, DOVECOT));
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  return {
+    ...{ changes, hub, reader },
+    port: (listener.address() as AddressInfo).port,
+    async stop() {
+      await server.close();
+      listener.close();
+      hub.close();
+      await changes.stop();
+    },
+  };
+}
+
+export async function startImapService({ writable = false, writer = own => own }: ImapServiceOptions = {}) {
   const database = await startTestDatabase();
   const { db } = database;
   const folder = mkdtempSync(join(tmpdir(), "mr-imap-"));
@@ -79,34 +141,16 @@ export async function startImapService() {
   const statements: string[] = [];
   const under = { way: 0 };
   const imapDb = written(db, statements, under);
-  const changes = new MailboxChanges(db, silentLog);
-  const hub = new MailboxHub(imapDb, changes, silentLog);
-  const reader = createMailboxReader(imapDb, hub);
-  const server = createImapServer({
-    config: { hostname: "mail.test", connections: 100, connectionsPerUser: 100 },
-    limits: { loginDelayMs: 1 },
-    reader,
-    blobs,
-    authenticator: createAuthenticator({
-      directory: new StoreDirectory(imapDb),
-      masterUser: MASTER.user,
-      masterPassword: MASTER.password,
-      users: createUserPasswords(imapDb, Date.now),
-      now: Date.now,
-    }),
-    log: silentLog,
-    metrics: {
-      command: () => undefined,
-      connection: () => undefined,
-      unreadable: () => undefined,
-      loginFailed: () => undefined,
-    },
-  });
-  const listener = createServer({ noDelay: true }, socket => server.handleConnection(socket, DOVECOT));
-  listener.listen(0, "127.0.0.1");
-  await once(listener, "listening");
-  const { port } = listener.address() as AddressInfo;
   const clients: ImapTestClient[] = [];
+  const node = await startNode({ db: imapDb, blobs, writer: writable ? writer : undefined });
+  const others: ImapNode[] = [];
+  const { changes, reader } = node;
+  const clientOf = async (port: number) => {
+    const client = new ImapTestClient(port);
+    clients.push(client);
+    await client.line();
+    return client;
+  };
 
   const store = createMessageStore({
     db,
@@ -128,11 +172,18 @@ export async function startImapService() {
     statements,
     /** Statements that were sent and have no answer yet. */
     unanswered: () => under.way,
-    async client(): Promise<ImapTestClient> {
-      const client = new ImapTestClient(port);
-      clients.push(client);
-      await client.line();
-      return client;
+    client: () => clientOf(node.port),
+    /** Another node on the same database, which hears of changes by NOTIFY as the first one does. @returns clients of it */
+    async otherNode(): Promise<() => Promise<ImapTestClient>> {
+      const other = await startNode({
+        db: await database.open(),
+        blobs,
+        writer: writable ? writer : undefined,
+      });
+      others.push(other);
+      if (others.length === 1) await changes.start();
+      await other.changes.start();
+      return () => clientOf(other.port);
     },
     /** The same text `count` times in INBOX. */
     async deliver(text: string, count = 1): Promise<void> {
@@ -148,10 +199,7 @@ export async function startImapService() {
     },
     async stop(): Promise<void> {
       for (const client of clients) client.close();
-      await server.close();
-      listener.close();
-      hub.close();
-      await changes.stop();
+      for (const one of [node, ...others]) await one.stop();
       await blobs.close();
       await database.stop();
       rmSync(folder, { recursive: true, force: true });

@@ -6,12 +6,13 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { MairustError } from "../../../src/core/errors.ts";
-import { type AccountId, accountId, type MessageId, messageId } from "../../../src/core/ids.ts";
+import { type AccountId, accountId, type MessageId, mailboxId, messageId } from "../../../src/core/ids.ts";
 import type { MessageChanges } from "../../../src/core/ports/hooks.ts";
 import { uuid7Generator } from "../../../src/platform/uuid7.ts";
 import { addSeen } from "../../../src/store/add-seen.ts";
 import { MailboxChanges } from "../../../src/store/changes.ts";
 import type { Db } from "../../../src/store/db.ts";
+import { createFlagWriter } from "../../../src/store/flag-writer.ts";
 import { createImportStore } from "../../../src/store/import.ts";
 import { MailboxHub } from "../../../src/store/mailbox-hub.ts";
 import { createStoredMessages } from "../../../src/store/message-changes.ts";
@@ -127,6 +128,21 @@ const WRITERS: Readonly<Record<string, Writer>> = {
     await store.add(account, "INBOX", id, undefined, [await toImport(key)]);
     const flags = { system: 4, keywords: ["there"] };
     return () => store.compare(account, "INBOX", id, [{ key, flags }], false);
+  },
+  "flags of a client": async () => {
+    const { uid } = await newMessage();
+    const [box] = await mail.db.query<{
+      v: number;
+    }>`select uidvalidity as v from mailboxes where id = ${inbox}`;
+    return () =>
+      createFlagWriter(node, changes).change({
+        ...{ mailbox: mailboxId(inbox), uidValidity: box?.v ?? 0, uids: Uint32Array.of(uid), op: "add" },
+        ...{
+          flags: { system: 4, keywords: ["theirs"] },
+          unchangedSince: undefined,
+          by: { peer: "x", user: "y" },
+        },
+      });
   },
   "read elsewhere": async () => {
     const { uid } = await newMessage();

@@ -97,6 +97,7 @@ const edit = (name: string, from: string | RegExp, to: string) => async (dir: st
   assert.notEqual(next, text, `${name} has no ${from}`);
   await writeFile(file, next);
 };
+const flagsKept = (config: Config): Config => ({ ...config, imap: { ...config.imap, writable: "flags" } });
 const ACCOUNTS = "dovecot/mairust/accounts.conf";
 const relay = (lmtp: string) => (config: Config) => ({
   ...config,
@@ -168,6 +169,8 @@ const SEEDS: Readonly<Record<string, Change>> = {
   imapc_no_delay_login: { files: edit(ACCOUNTS, " delay-login", "") },
   imapc_no_acl: { files: edit(ACCOUNTS, " acl imap_acl", "") },
   imapc_no_indexpvt: { files: edit(ACCOUNTS, ":INDEXPVT=~/mairust-private", "") },
+  imapc_indexpvt: { config: flagsKept },
+  imapc_acl_no_flags: { config: flagsKept },
   mirror_listed: { files: edit(ACCOUNTS, "list = no", "list = children") },
   userdb_not_first: { files: edit("dovecot/dovecot.conf", /^!include .*first\.conf\n/u, "") },
   dovecot_username_form: {

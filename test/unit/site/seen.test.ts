@@ -63,6 +63,12 @@ test("where our lines are not in Dovecot's configuration its own mail is neither
   }
 });
 
+test("where the sidecar keeps flags nothing is marked in Dovecot, and nothing is looked for there", async () => {
+  const conf = dovecot("namespace mairust_inbox {\nlocation = imapc:~/mairust\n}\n");
+  assert.equal(await markSeen(conf, "taro@a.test", false), 0);
+  assert.equal((await readThere(conf, "taro@a.test").next()).done, true);
+});
+
 test("no set is longer than a command line takes, and no message is left out", () => {
   const uids = Array.from({ length: 50_000 }, (_, n) => 4_000_000_000 + 2 * n);
   const sets = uidSets(uids);

@@ -7,6 +7,8 @@ import { loadConfig } from "../../../src/platform/config/load.ts";
 import { packageRoot } from "../../../src/platform/package-root.ts";
 import { databaseFindings } from "../../../src/site/checks/host-checks.ts";
 import { parseDoveconf } from "../../../src/site/dovecot-conf.ts";
+import { planDovecot, SHIPPED } from "../../../src/site/dovecot-plan.ts";
+import type { DovecotFacts } from "../../../src/site/dovecot-read.ts";
 import { parsePostconf, setParameter } from "../../../src/site/main-cf.ts";
 import { findService } from "../../../src/site/master-cf.ts";
 import { parseMilters, secondsOf, socketPath } from "../../../src/site/milters.ts";
@@ -117,6 +119,51 @@ test("the fields of stage store announce what dovecot/stage-store.conf does, and
   const namespaces = new Map(accounts?.blocks.map(block => [block.title, block]));
   for (const key of Object.keys(fields).filter(name => name.startsWith("namespace/mairust")))
     assert.equal(namespaces.get(key.split("/")[1] ?? "")?.settings.get("disabled"), "yes", key);
+});
+
+function dovecotFacts(conf: string): DovecotFacts {
+  const places = {
+    configFile: "/etc/dovecot/dovecot.conf",
+    namedFile: "dovecot.conf",
+    ourDir: "/etc/dovecot/mairust",
+  };
+  const facts = {
+    version: "2.3.19.1",
+    main: conf,
+    imapPlugins: [],
+    imapCapability: "",
+    imapcPassword: undefined,
+  };
+  return { ...facts, ...places, settings: parseDoveconf(conf), ours: new Map() };
+}
+
+/** What setup writes into Dovecot's folder. */
+function dovecotFiles(writable: "none" | "flags"): ReadonlyMap<string, string> {
+  const names = [...SHIPPED, "account-mirror.json", "account-store.json"];
+  const input = {
+    facts: dovecotFacts("namespace inbox {\n  inbox = yes\n  separator = /\n}\n"),
+    config: { ...config, imap: { ...config.imap, writable } },
+    shipped: new Map(names.map(name => [name, shipped("dovecot", name)])),
+    secret: "secret",
+  };
+  const { files } = planDovecot(input, { scope: "a.test", stage: "store" });
+  return new Map(files.map(({ path, text }) => [path.slice("/etc/dovecot/mairust/".length), text ?? ""]));
+}
+
+test("where the sidecar keeps flags users get the right to change them, and Dovecot keeps no record of its own", () => {
+  const [none, flags] = [dovecotFiles("none"), dovecotFiles("flags")];
+  assert.equal(none.get("mairust.acl"), shipped("dovecot", "mairust.acl"));
+  assert.match(none.get("accounts.conf") ?? "", /INDEXPVT/u);
+  assert.equal(flags.get("mairust.acl"), shipped("dovecot", "mairust-flags.acl"));
+  assert.equal(flags.get("mairust-mirror.acl"), "MaiRust owner lrsw\nMaiRust/* owner lrsw\n");
+  assert.doesNotMatch(flags.get("accounts.conf") ?? "", /INDEXPVT/u);
+  const locations = (text: string | undefined) =>
+    [...(text ?? "").matchAll(/location = (\S+)/gu)].map(([, at]) => at);
+  assert.deepEqual(locations(flags.get("accounts.conf")), [
+    "imapc:~/mairust-mirror",
+    "imapc:~/mairust",
+    "maildir:~/mairust-local",
+  ]);
 });
 
 test("doctor names a PostgreSQL that does not keep what it commits, and a clock that is off", () => {

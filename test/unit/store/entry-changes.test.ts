@@ -1,13 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { MAX_ENTRY_KEYWORDS } from "../../../src/core/flag-change.ts";
 import type { MessageChanges } from "../../../src/core/ports/hooks.ts";
 import { FLAG_FLAGGED, FLAG_SEEN } from "../../../src/core/ports/store.ts";
-import {
-  changeEntry,
-  type EntryState,
-  MAX_ENTRY_KEYWORDS,
-  MAX_ENTRY_METADATA_BYTES,
-} from "../../../src/store/entry-changes.ts";
+import { changeEntry, type EntryState, MAX_ENTRY_METADATA_BYTES } from "../../../src/store/entry-changes.ts";
 
 const NOTHING: MessageChanges = {
   tagsAdd: [],

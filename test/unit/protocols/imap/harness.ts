@@ -26,6 +26,8 @@ export interface TestServer {
   readonly port: number;
   /** Octets that wait in this process for clients to read them. */
   queued(): number;
+  /** Connections whose socket is not closed. */
+  open(): number;
   /** Octets read from clients so far. */
   received(): number;
   client(): Promise<TestClient>;
@@ -84,6 +86,7 @@ export async function startTestServer(
     recorded,
     port,
     queued: () => [...sockets].reduce((sum, socket) => sum + socket.writableLength, 0),
+    open: () => [...sockets].filter(socket => !socket.closed).length,
     received: () => [...sockets].reduce((sum, socket) => sum + socket.bytesRead, 0),
     client,
     user: async () => {

@@ -1,0 +1,120 @@
+/** The grammar of STORE, and what it does over a writer that a test steers. Over the real store: `test/contract/imap/store*.test.ts`. */
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { changeFlags } from "../../../../src/core/flag-change.ts";
+import type { FlagChange, FlagWriter } from "../../../../src/core/ports/flag-writer.ts";
+import { parseCommand } from "../../../../src/protocols/imap/command.ts";
+import { DEFAULT_LIMITS } from "../../../../src/protocols/imap/limits.ts";
+import { ImapSyntaxError } from "../../../../src/protocols/imap/syntax-error.ts";
+import { startTestServer, type TestServer } from "./harness.ts";
+import type { MemoryStore } from "./memory-store.ts";
+
+const servers: TestServer[] = [];
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.close();
+});
+
+const parsed = (text: string) => parseCommand(Buffer.from(`a ${text}`), DEFAULT_LIMITS).command;
+
+test("STORE is read with and without parentheses, a sign, silence and a condition", () => {
+  const common = { kind: "STORE", uid: false, unchangedSince: undefined, silent: false } as const;
+  const set = { pairs: [1, 1] };
+  assert.deepEqual(parsed("STORE 1 FLAGS ()"), { ...common, set, op: "replace", flags: [] });
+  assert.deepEqual(parsed("store 1 +flags \\Seen $Label1"), {
+    ...{ ...common, set, op: "add" },
+    flags: ["\\Seen", "$Label1"],
+  });
+  assert.deepEqual(parsed("UID STORE 2:*,7 (unchangedsince 12) -FLAGS.SILENT (a b)"), {
+    ...{ kind: "STORE", uid: true, set: { pairs: [2, 0, 7, 7] }, unchangedSince: 12 },
+    ...{ op: "remove", silent: true, flags: ["a", "b"] },
+  });
+});
+
+test("what is no STORE is BAD", () => {
+  for (const text of [
+    "STORE",
+    "STORE 1",
+    "STORE 1 FLAGS",
+    "STORE 1 FLAGS (",
+    "STORE 1 FLAGS (a",
+    "STORE 1 FLAGS (a)x",
+    "STORE 1 *FLAGS (a)",
+    "STORE 1 +-FLAGS (a)",
+    "STORE 1 FLAGS.LOUD (a)",
+    "STORE 0 FLAGS (a)",
+    "STORE 1 () FLAGS (a)",
+    "STORE 1 (CHANGEDSINCE 1) FLAGS (a)",
+    "STORE 1 (UNCHANGEDSINCE x) FLAGS (a)",
+    "STORE 1 (UNCHANGEDSINCE 1 FLAGS (a)",
+    "STORE 1 FLAGS ((a))",
+    "STORE 1 FLAGS (\\)",
+    'STORE 1 FLAGS ("a")',
+  ])
+    assert.throws(() => parsed(text), ImapSyntaxError, text);
+});
+
+/** Changes the memory store; `before` runs first. */
+function writerOver(store: MemoryStore, before: (change: FlagChange) => Promise<void>): FlagWriter {
+  return {
+    async change(change) {
+      await before(change);
+      const wanted = new Set(change.uids);
+      for (const { row, flags } of [...store.inbox.stored])
+        if (wanted.has(row.uid)) store.inbox.setFlags(row.uid, changeFlags(flags, change.op, change.flags));
+      return { conflicts: [], missing: [] };
+    },
+  };
+}
+
+async function started(
+  count: number,
+  before: (change: FlagChange) => Promise<void>,
+  flags: (i: number) => readonly string[] = () => [],
+) {
+  const server = await startTestServer({ parts: store => ({ writer: writerOver(store, before) }) });
+  servers.push(server);
+  for (let i = 0; i < count; i += 1)
+    server.store.inbox.deliver("Subject: x\r\n\r\n", { flags: { system: 0, keywords: flags(i) } });
+  const client = await server.user();
+  await client.command("SELECT INBOX");
+  return { server, client };
+}
+
+test("a client that leaves ends its STORE: no further page is begun", async () => {
+  const pages: number[] = [];
+  const { server, client } = await started(2500, async ({ uids }) => {
+    pages.push(uids.length);
+    client.socket.resetAndDestroy();
+    // Until the server has heard of it.
+    while (server.open() > 0) await new Promise(resolve => setImmediate(resolve));
+  });
+  client.send("x STORE 1:* +FLAGS.SILENT (\\Seen)\r\n");
+  while (server.recorded.connections > 0 || pages.length === 0)
+    await new Promise(resolve => setImmediate(resolve));
+  assert.deepEqual(pages, [1000]);
+});
+
+test("a mailbox with too many different keywords takes no more, and says so; they can be taken away", async () => {
+  const { client, server } = await started(
+    1000,
+    async () => undefined,
+    i => [`k${i}`],
+  );
+  assert.match((await client.command("STORE 1 +FLAGS (one-more)")).at(-1) ?? "", /^NO \[LIMIT\] .*keywords/u);
+  assert.deepEqual(server.store.inbox.stored[0]?.flags.keywords, ["k0"]);
+  assert.match((await client.command("STORE 1 +FLAGS (k1)")).at(-1) ?? "", /^OK/u);
+  assert.match((await client.command("STORE 2:* FLAGS.SILENT (\\Seen)")).at(-1) ?? "", /^OK/u);
+  assert.match((await client.command("STORE 1 +FLAGS (one-more)")).at(-1) ?? "", /^OK/u);
+});
+
+test("without a writer nothing is changed, whatever is asked", async () => {
+  const server = await startTestServer();
+  servers.push(server);
+  server.store.inbox.deliver("Subject: x\r\n\r\n");
+  const client = await server.user();
+  const opened = await client.command("SELECT INBOX");
+  assert.match(opened.at(-1) ?? "", /^OK \[READ-ONLY\]/u);
+  assert.ok(opened.includes("* OK [PERMANENTFLAGS ()] Read-only mailbox"));
+  for (const command of ["STORE 1 FLAGS (\\Seen)", "STORE 1 (UNCHANGEDSINCE 1) +FLAGS (\\Recent)"])
+    assert.match((await client.command(command)).at(-1) ?? "", /^NO \[NOPERM\].*read-only/u);
+});
