@@ -164,7 +164,10 @@ function sameMaterial(a: Material, b: Material | undefined): boolean {
 }
 
 async function readMaterial({ cert_file, key_file }: TlsFiles): Promise<Material> {
-  return { cert: await readSmall("tls.cert_file", cert_file), key: await readSmall("tls.key_file", key_file) };
+  return {
+    cert: await readSmall("tls.cert_file", cert_file),
+    key: await readSmall("tls.key_file", key_file),
+  };
 }
 
 async function readSmall(name: string, path: string): Promise<Buffer> {

@@ -111,11 +111,7 @@ export class Admission {
     return true;
   }
 
-  #take(
-    kind: ListenerProfile["kind"],
-    network: string | undefined,
-    stranger: Stranger | undefined,
-  ): Place {
+  #take(kind: ListenerProfile["kind"], network: string | undefined, stranger: Stranger | undefined): Place {
     const from = network === undefined ? undefined : this.#from(network);
     this.#open[kind] += 1;
     if (from !== undefined) from.open += 1;

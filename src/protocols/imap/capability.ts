@@ -48,7 +48,8 @@ const WORDS: readonly Word[] = [
   { word: "MOVE", on: "client", built: false },
 ];
 
-type Told = Pick<SessionContext, "account" | "secure" | "profile"> & Partial<Pick<SessionContext, "offersTls">>;
+type Told = Pick<SessionContext, "account" | "secure" | "profile"> &
+  Partial<Pick<SessionContext, "offersTls">>;
 
 /** A logged-in session is told nothing of logins; without TLS off this host no password is welcome (RFC 3501 §6.2.3). */
 export function capabilities({ account, secure, profile, offersTls = false }: Told): string {

@@ -84,14 +84,19 @@ class RunningImapServer implements ImapServer {
       socket.destroy();
     };
     const place = this.#draining ? "draining" : this.#admission.enter(profile.kind, facts.peer, makeRoom);
-    if (typeof place === "string") return this.#refuse(socket, profile, place, facts);
+    if (typeof place === "string") this.#refuse(socket, profile, place, facts);
+    else this.#welcome(socket, { facts, profile, place, since: performance.now() });
+  }
+
+  #welcome(socket: Socket, visit: Visit): void {
+    const { place, profile } = visit;
     const { metrics } = this.#parts;
     metrics.connection(1, profile.kind);
     socket.once("close", () => {
       place.leave();
       metrics.connection(-1, profile.kind);
+      this.#progress?.();
     });
-    const visit = { facts, profile, place, since: performance.now() };
     if (profile.tls === "implicit") this.#run(this.#secure(socket, visit, true));
     else this.#run(this.#serve(socket, visit, true));
   }
@@ -237,6 +242,6 @@ class RunningImapServer implements ImapServer {
     for (const socket of this.#handshakes) socket.destroy();
     // Who ends may begin something else: a session becomes a handshake.
     while (this.#running.size > 0) await Promise.all(this.#running);
-    await this.#until(() => this.#sessions.size === 0);
+    await this.#until(() => this.#sessions.size === 0 && this.#admission.open === 0);
   }
 }
