@@ -4,7 +4,6 @@
  * processor to mail. Pure but for the clock. Source: RFC 3501 §11 says nothing of it; OpenSSH's MaxStartups is the model.
  */
 import { customerNetwork, isThisHost } from "../../platform/networks.ts";
-import type { ImapConfig } from "./context.ts";
 import type { ImapLimits } from "./limits.ts";
 import type { ListenerProfile } from "./profile.ts";
 
@@ -60,7 +59,7 @@ export class Admission {
   /** When the next handshake may begin. */
   #handshakeAt = Number.NEGATIVE_INFINITY;
 
-  constructor(config: Pick<ImapConfig, "connections">, limits: Limits, now: () => number) {
+  constructor(config: { readonly connections: number }, limits: Limits, now: () => number) {
     this.#limits = limits;
     this.#total = config.connections;
     this.#now = now;
