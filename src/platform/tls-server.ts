@@ -181,9 +181,7 @@ async function readSmall(name: string, path: string): Promise<Buffer> {
       await file.close();
     }
   } catch (error) {
-    throw new MairustError("config_invalid", `${name}: Cannot read "${path}": ${messageOf(error)}`, {
-      cause: error,
-    });
+    throw unusable(`${name}: Cannot read "${path}": ${messageOf(error)}`, error);
   }
 }
 
@@ -198,10 +196,14 @@ function contextOf({ cert, key }: Material, files: TlsFiles): SecureContext {
       secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     });
   } catch (error) {
-    throw new MairustError(
-      "config_invalid",
+    throw unusable(
       `[tls]: Cannot use certificate "${files.cert_file}" with key "${files.key_file}": ${messageOf(error)}`,
-      { cause: error },
+      error,
     );
   }
+}
+
+/** Told to whoever asked for the reload. */
+function unusable(text: string, cause: unknown): MairustError {
+  return new MairustError("config_invalid", text, { cause, publicText: text });
 }
