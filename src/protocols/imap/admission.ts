@@ -50,6 +50,10 @@ type Limits = Pick<
 export class Admission {
   readonly #limits: Limits;
   readonly #total: number;
+  /** Of client listeners. The other half is Dovecot's, whatever comes here. */
+  readonly #clients: number;
+  /** Strangers alone never fill what clients have. */
+  readonly #maxStrangers: number;
   readonly #now: () => number;
   readonly #open = { dovecot: 0, client: 0 };
   /** Of client listeners, the oldest first. */
@@ -62,6 +66,8 @@ export class Admission {
   constructor(config: { readonly connections: number }, limits: Limits, now: () => number) {
     this.#limits = limits;
     this.#total = config.connections;
+    this.#clients = Math.floor(config.connections / 2);
+    this.#maxStrangers = Math.min(limits.strangers, Math.ceil(this.#clients / 2));
     this.#now = now;
   }
 
@@ -76,11 +82,10 @@ export class Admission {
   enter(kind: ListenerProfile["kind"], peer: string, makeRoom: () => void): Place | RefusalReason {
     if (this.open >= this.#total) return "total";
     if (kind === "dovecot") return this.#take(kind, undefined, undefined);
-    // The other half is Dovecot's, whatever comes here.
-    if (this.#open.client >= Math.floor(this.#total / 2)) return "clients";
+    if (this.#open.client >= this.#clients) return "clients";
     const network = isThisHost(peer) ? undefined : customerNetwork(peer);
     if (network !== undefined && this.#isFull(network)) return "address";
-    if (this.#strangers.size >= this.#limits.strangers && !this.#oldestLeaves()) return "strangers";
+    if (this.#strangers.size >= this.#maxStrangers && !this.#oldestLeaves()) return "strangers";
     return this.#take(kind, network, { since: this.#now(), makeRoom });
   }
 

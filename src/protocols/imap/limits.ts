@@ -25,7 +25,7 @@ export interface ImapLimits {
   readonly loginDelayMs: number;
   /** Time from connect to a successful login, TLS included. */
   readonly loginTimeoutMs: number;
-  /** Connections of client listeners that are not logged in. */
+  /** Connections of client listeners that are not logged in; never more than half of what these listeners may have. */
   readonly strangers: number;
   /** A stranger that has been there for so long gives its place to another when all are taken. */
   readonly strangerGraceMs: number;

@@ -21,8 +21,11 @@ function admission(connections: number, limits: Partial<ImapLimits> = {}) {
 
 test("clients have half of the connections, so that Dovecot finds room whatever they do", () => {
   const { all, enter, place } = admission(7);
-  const clients = Array.from({ length: 3 }, () => place("client"));
-  for (const one of clients) one.loggedIn();
+  const clients = Array.from({ length: 3 }, () => {
+    const one = place("client");
+    one.loggedIn();
+    return one;
+  });
   assert.equal(enter("client"), "clients");
   for (let i = 0; i < 4; i++) place("dovecot");
   assert.equal(enter("dovecot"), "total");
@@ -31,6 +34,14 @@ test("clients have half of the connections, so that Dovecot finds room whatever 
   assert.equal(all.open, 6);
   place("dovecot");
   assert.equal(enter("client"), "total");
+});
+
+test("strangers alone do not fill what clients have", () => {
+  const { enter, place } = admission(20);
+  for (let i = 0; i < 4; i++) place("client");
+  place("client").loggedIn();
+  place("client");
+  assert.equal(enter("client"), "strangers");
 });
 
 test("one network has few connections, fewer of them not logged in; IPv6 is counted by 64 bits, this host not at all", () => {
