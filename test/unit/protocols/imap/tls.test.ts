@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { connect as connectPlain, type Socket } from "node:net";
+import { type AddressInfo, connect as connectPlain, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -95,6 +95,35 @@ test("octets in the clear that come after the answer are taken for a handshake, 
   assert.ok(!recorded.commands.some(line => line.startsWith("login")));
 });
 
+test("from elsewhere a password is taken under TLS alone, and few may come from one network", async () => {
+  const limits = { strangersPerNetwork: 2 };
+  const { server, store, recorded } = await started("starttls", { limits });
+  const listener = createServer(socket => {
+    const fromElsewhere = Object.defineProperty(socket, "remoteAddress", { value: "192.0.2.7" });
+    server.handleConnection(fromElsewhere, { kind: "client", tls: "starttls" });
+  }).listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const { port } = listener.address() as AddressInfo;
+  const clients = [new TestClient(port), new TestClient(port), new TestClient(port)] as const;
+  const [first] = clients;
+  const greetings = (await Promise.all(clients.map(client => client.line()))).sort();
+  assert.equal(greetings[0], "* BYE [LIMIT] Too many connections from your network");
+  assert.match(String(greetings[1]), /^\* OK \[CAPABILITY IMAP4rev1 LOGINDISABLED STARTTLS /u);
+  await until(() => recorded.logs.some(line => line.startsWith("warn imap connections refused")));
+  const credentials = `LOGIN ${store.account.address} ${PASSWORD}`;
+  assert.match(String(await first.command(credentials)), /^NO \[PRIVACYREQUIRED\]/u);
+  const secured = await startTls(first, port);
+  assert.match(String((await secured.command(credentials)).at(-1)), /^OK /u);
+  assert.equal(store.logins.at(-1)?.peer, "192.0.2.7");
+  for (const client of clients) client.close();
+  listener.close();
+});
+
+test("who logged in without TLS, as this host may, is not told of it any more", async () => {
+  const { user } = await started("starttls");
+  assert.doesNotMatch(String(await (await user()).command("CAPABILITY")), /STARTTLS/u);
+});
+
 test("without a certificate, and on Dovecot's listener, STARTTLS is neither offered nor taken", async () => {
   for (const options of [{ parts: () => ({}) }, { profile: { kind: "dovecot" } as const }]) {
     const { client } = await started("starttls", options);
@@ -128,9 +157,11 @@ test("a client cannot renegotiate", async () => {
   const secured = await over(undefined, port, { maxVersion: "TLSv1.2" });
   const client = new TestClient(secured);
   await client.line();
-  const refused = once(secured, "error");
-  secured.renegotiate({ rejectUnauthorized: false }, () => undefined);
-  assert.match(String(await refused), /no.renegotiation/iu);
+  const outcome = await new Promise(resolve => {
+    secured.once("error", resolve);
+    secured.renegotiate({ rejectUnauthorized: false }, resolve);
+  });
+  assert.match(String(outcome), /no.renegotiation/iu);
 });
 
 test("a handshake that does not come to its end is given up, and holds no place after", async () => {
@@ -144,7 +175,7 @@ test("a handshake that does not come to its end is given up, and holds no place 
 });
 
 test("who leaves during its handshake, or is there when the server ends, leaves nothing behind", async () => {
-  const { port, server, recorded } = await started("implicit");
+  const { port, server, recorded } = await started("implicit", { limits: { handshakeTimeoutMs: 3_600_000 } });
   const [leaving, staying] = [
     connectPlain({ port, host: "127.0.0.1" }),
     connectPlain({ port, host: "127.0.0.1" }),
