@@ -159,6 +159,16 @@ function handshakeError(reason: string): MairustError {
   return new MairustError("internal", `Cannot begin TLS: ${reason}`);
 }
 
+/**
+ * Look at files as a service would that puts them in use. @returns when the certificate ends
+ * @throws {MairustError} `config_invalid`
+ */
+export async function certificateEnd(files: TlsFiles): Promise<Date> {
+  const material = await readMaterial(files);
+  contextOf(material, files);
+  return new Date(new X509Certificate(material.cert).validTo);
+}
+
 function sameMaterial(a: Material, b: Material | undefined): boolean {
   return b?.cert.equals(a.cert) === true && b.key.equals(a.key);
 }
