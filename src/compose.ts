@@ -50,6 +50,7 @@ import { createMetrics } from "./platform/metrics.ts";
 import { packageRoot, packageVersion } from "./platform/package-root.ts";
 import { ComponentRegistry } from "./platform/registry.ts";
 import { loadOrMakeSecret } from "./platform/secret-file.ts";
+import { ServerTls } from "./platform/tls-server.ts";
 import { uuid7Generator } from "./platform/uuid7.ts";
 import { InstalledPlugins } from "./plugins/installed.ts";
 import { readPublicKey } from "./plugins/package/keys.ts";
@@ -222,11 +223,13 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
 
   // What the API offers.
   const turns = createTurns();
+  const tls = new ServerTls(log, "imap");
   const reload = reloader({
     settings,
     log,
     hooks,
     turns,
+    tls,
     async syncDomains() {
       await syncDomains(db, configuredDomains(settings.config));
       directoryChanges.publish();
@@ -324,6 +327,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
         blobs,
         authenticator,
         ...(config.imap.writable === "flags" ? { writer: createFlagWriter(db, changes) } : {}),
+        tls,
       }),
     );
   }

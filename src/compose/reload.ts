@@ -4,6 +4,7 @@ import { messageOf } from "../core/errors.ts";
 import { diffConfig } from "../platform/config/diff.ts";
 import type { LoadedConfig } from "../platform/config/load.ts";
 import type { RootLog } from "../platform/log.ts";
+import type { ServerTls } from "../platform/tls-server.ts";
 import type { HooksHandle } from "./hooks.ts";
 import type { Settings } from "./settings.ts";
 import type { Turns } from "./turns.ts";
@@ -12,6 +13,7 @@ export interface ReloadParts {
   readonly settings: Settings;
   readonly log: RootLog;
   readonly hooks: HooksHandle;
+  readonly tls: ServerTls;
   /** Shared with all that changes the hooks. */
   readonly turns: Turns;
   /** Bring the rows of configured domains up to date. */
@@ -38,7 +40,8 @@ async function apply(parts: ReloadParts, next: LoadedConfig, dryRun: boolean): P
   const { restart } = diffConfig(settings.startup, next.config);
   const result = { applied: live, needRestart: restart };
   try {
-    // Whatever can be refused is found out first, and leaves everything as it was.
+    // Whatever can be refused is found out first, and leaves everything as it was. Certificates are read anew at each reload.
+    const useCertificate = await parts.tls.prepare(next.config.tls);
     const hooks = live.some(key => HOOK_KEYS.test(key))
       ? await parts.hooks.prepare({ config: next.config })
       : undefined;
@@ -55,6 +58,7 @@ async function apply(parts: ReloadParts, next: LoadedConfig, dryRun: boolean): P
       throw error;
     }
     await hooks?.commit();
+    useCertificate();
   } catch (error) {
     log.error("configuration not reloaded", { reason: messageOf(error) });
     throw error;

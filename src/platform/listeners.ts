@@ -16,7 +16,9 @@ export interface ListenerOptions {
   /** `unix:/path`, `inet:host:port`; port 0 lets the system choose. */
   readonly specs: readonly string[];
   /** Makes a server that does not listen yet, with its connection handler. Called once per address. */
-  readonly createServer: () => Server;
+  readonly createServer: (address: ListenAddress) => Server;
+  /** The handlers begin TLS by themselves where the address is `tls:`; without it such an address is refused. */
+  readonly tls?: true;
   /** Mode and group of UNIX sockets. */
   readonly access: SocketAccess;
   /** Connections at a time over all addresses. */
@@ -73,9 +75,9 @@ class OpenListeners implements ListenerSet {
 
   async open(spec: string): Promise<void> {
     const address = parseListenSpec(spec);
-    const server = this.#options.createServer();
+    const server = this.#options.createServer(address);
     try {
-      if (address.kind === "tls")
+      if (address.kind === "tls" && this.#options.tls !== true)
         throw new MairustError("not_built", `Cannot listen on "${spec}": TLS is not built`);
       if (address.kind === "unix") await prepareSocketPath(address.path);
       await this.#listen(server, address);
@@ -158,7 +160,7 @@ function actualSpec(server: Server, address: ListenAddress): string {
   if (address.kind === "unix") return `unix:${address.path}`;
   const bound = server.address();
   const port = bound !== null && typeof bound === "object" ? bound.port : address.port;
-  return `inet:${address.host.includes(":") ? `[${address.host}]` : address.host}:${port}`;
+  return `${address.kind}:${address.host.includes(":") ? `[${address.host}]` : address.host}:${port}`;
 }
 
 const REASONS: Readonly<

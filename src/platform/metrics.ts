@@ -77,7 +77,16 @@ function mailMetrics(register: Registrar) {
     imapDuration: register.histogram("imap_duration_seconds", "from an IMAP command to its tagged reply", [
       "command",
     ]),
-    imapConnections: register.gauge("imap_connections", "open IMAP connections", []),
+    /** `listener`: dovecot, client. */
+    imapConnections: register.gauge("imap_connections", "open IMAP connections", ["listener"]),
+    /** `reason`: draining, total, clients, strangers, address. */
+    imapRefused: register.counter(
+      "imap_refused_connections_total",
+      "IMAP connections refused or ended for others",
+      ["listener", "reason"],
+    ),
+    /** `result`: ok, failed. */
+    imapHandshakes: register.counter("imap_handshakes_total", "TLS handshakes of IMAP", ["result"]),
     imapLoginFailures: register.counter("imap_login_failures_total", "refused IMAP logins", []),
     /** `outcome`: refused (told by NO), cut (found in the middle of a literal). */
     imapUnreadable: register.counter("imap_unreadable_total", "messages that could not be read", ["outcome"]),

@@ -1,5 +1,5 @@
-/** Lists of networks from the configuration: is an address in one of them? */
-import { BlockList, isIP } from "node:net";
+/** Networks: those of the configuration, the one that a peer's address is counted by, and this host. */
+import { BlockList, isIP, isIPv6 } from "node:net";
 import { MairustError } from "../core/errors.ts";
 
 /**
@@ -30,4 +30,21 @@ function addNetwork(list: BlockList, network: string): void {
 /** An address without the IPv4-in-IPv6 prefix of dual-stack sockets. */
 export function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=[\d.]+$)/iu, "");
+}
+
+/**
+ * What a peer is counted by: of IPv6 the network of 64 bits that one customer has at least (RFC 6177), since its other half is theirs
+ * to choose.
+ */
+export function customerNetwork(peer: string): string {
+  if (!isIPv6(peer) || isThisHost(peer) || peer.toLowerCase().startsWith("::ffff:")) return peer;
+  const [front = [], back = []] = peer.split("::").map(half => half.split(":").filter(group => group !== ""));
+  const zeros = Array.from({ length: Math.max(0, 8 - front.length - back.length) }, () => "0");
+  const groups = [...front, ...zeros, ...back].slice(0, 4).map(group => Number.parseInt(group, 16));
+  return `${groups.map(group => group.toString(16)).join(":")}::/64`;
+}
+
+/** @param peer  an address, or "unix" */
+export function isThisHost(peer: string): boolean {
+  return peer === "unix" || peer === "::1" || peer.startsWith("127.") || peer.startsWith("::ffff:127.");
 }

@@ -5,12 +5,12 @@
  * there must not lock everybody out. They share a pace instead: when many were wrong of late, the next look at a password waits.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
-import { isIPv6 } from "node:net";
 import { parseMailAddress } from "../core/envelope.ts";
 import { MairustError } from "../core/errors.ts";
 import { type Account, type Directory, NO_ACCOUNT } from "../core/ports/directory.ts";
 import type { Authenticator, LoginRequest } from "../core/ports/login.ts";
 import { sleep } from "../platform/deadline.ts";
+import { customerNetwork, isThisHost } from "../platform/networks.ts";
 import { addressText, canonicalAddress } from "./addresses.ts";
 import { FailureCounter, FailurePace, KnownPeers } from "./login-limits.ts";
 import { MAX_PASSWORD_BYTES, type UserPasswords } from "./passwords.ts";
@@ -80,18 +80,18 @@ class LoginLimits {
 
   /** @throws {MairustError} `too_many` */
   refuseUser(peer: string, user: string): void {
-    if (!isLocal(peer)) this.refusePeer(peer, user);
+    if (!isThisHost(peer)) this.refusePeer(peer, user);
     if (!this.#known.has(peer, user)) this.#accounts.refuseIfTooMany(user, peer);
   }
 
   countUser(peer: string, user: string): void {
-    if (!isLocal(peer)) this.countPeer(peer, user);
+    if (!isThisHost(peer)) this.countPeer(peer, user);
     if (!this.#known.has(peer, user)) this.#accounts.count(user);
   }
 
   /** Addresses of this host are everybody's, so nobody is known by them. */
   rightUser(peer: string, user: string): void {
-    if (!isLocal(peer)) this.#known.add(peer, user);
+    if (!isThisHost(peer)) this.#known.add(peer, user);
   }
 }
 
@@ -102,9 +102,9 @@ async function asMaster(
   request: LoginRequest,
   gone: AbortSignal | undefined,
 ): Promise<Account> {
-  const peer = counting(request.peer);
+  const peer = customerNetwork(request.peer);
   const user = counted(request.user);
-  if (isLocal(peer)) {
+  if (isThisHost(peer)) {
     if (!(await localPace.check(async () => masterLogin(options, request), gone)))
       throw wrongPassword(request);
   } else {
@@ -126,33 +126,24 @@ async function asUser(
   gone: AbortSignal | undefined,
 ): Promise<Account> {
   const { password } = request;
-  const peer = counting(request.peer);
+  const peer = customerNetwork(request.peer);
   const user = counted(request.user);
   if (Buffer.byteLength(password) > MAX_PASSWORD_BYTES) {
     // Costs nothing, so it counts for who sent it, and does not push others' failures out of memory.
-    if (!isLocal(peer)) limits.countPeer(peer, user);
+    if (!isThisHost(peer)) limits.countPeer(peer, user);
     throw wrongPassword(request);
   }
   const before = () => limits.refuseUser(peer, user);
   before();
-  if (isLocal(peer)) await localPace.wait(gone);
+  if (isThisHost(peer)) await localPace.wait(gone);
   const account = await options.users.check(request.user, password, { before, gone });
   if (account === undefined) {
-    if (isLocal(peer)) localPace.failed();
+    if (isThisHost(peer)) localPace.failed();
     limits.countUser(peer, user);
     throw wrongPassword(request);
   }
   limits.rightUser(peer, user);
   return account;
-}
-
-/** Of IPv6 the network of 64 bits that one customer has at least (RFC 6177): its other half is theirs to choose. */
-function counting(peer: string): string {
-  if (!isIPv6(peer) || isLocal(peer) || peer.toLowerCase().startsWith("::ffff:")) return peer;
-  const [front = [], back = []] = peer.split("::").map(half => half.split(":").filter(group => group !== ""));
-  const zeros = Array.from({ length: Math.max(0, 8 - front.length - back.length) }, () => "0");
-  const groups = [...front, ...zeros, ...back].slice(0, 4).map(group => Number.parseInt(group, 16));
-  return `${groups.map(group => group.toString(16)).join(":")}::/64`;
 }
 
 /** One key for all spellings of an address. */
@@ -202,8 +193,4 @@ function noSuchAccount(address: string, cause?: MairustError): MairustError {
     context: { reason: "unknown_account" },
     ...(cause === undefined ? {} : { cause }),
   });
-}
-
-function isLocal(peer: string): boolean {
-  return peer === "unix" || peer === "::1" || peer.startsWith("127.") || peer.startsWith("::ffff:127.");
 }

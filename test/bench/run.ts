@@ -1,12 +1,13 @@
 /**
  * Benchmarks: `npm run bench [row …]`. Each row starts the servers that it needs in a folder of its own and prints one JSON line;
- * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p11 p12 p14 stage-hooks slow ledger dlp
+ * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p11 p12 p14 imap-crowd stage-hooks slow ledger dlp
  * sender-auth; `p12` stands for p12-idle, p12-large and p12-sessions, `sender-auth` for itself and sender-auth-large.
  */
 import { benchDlp } from "./dlp.ts";
 import { benchEndToEnd } from "./end-to-end.ts";
 import { benchHooks } from "./hooks.ts";
 import { benchBodies, benchFirstSync, benchFlags } from "./imap.ts";
+import { benchImapCrowd } from "./imap-crowd.ts";
 import { benchIngest, INGEST_ROWS } from "./ingest.ts";
 import { benchLedger } from "./ledger.ts";
 import { type ReadSite, startReadSite } from "./lib/read-site.ts";
@@ -40,6 +41,7 @@ const ROWS: Readonly<Record<string, () => Promise<void>>> = {
   "p12-idle": benchIdleMemory,
   "p12-large": benchLargeMessages,
   p14: benchStart,
+  "imap-crowd": benchImapCrowd,
   "stage-hooks": benchStageHooks,
   slow: benchSlowPlugin,
   ledger: benchLedger,

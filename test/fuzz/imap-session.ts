@@ -1,13 +1,15 @@
 /**
  * Fuzz target: the whole IMAP server on a connection in memory, over a small mailbox with a multipart, a nested message
- * and broken ones. The input is what a client sends. Whatever it is, in whatever chunks: the answers are the same, they are
- * well formed with exact literals, each framed command has one tagged answer, the server closes when its peer did, and
- * nothing is logged as an error.
+ * and broken ones. The input is what a client sends, to a listener for Dovecot and to one for other clients, with STARTTLS and
+ * changes of flags. Whatever it is, in whatever chunks: the answers are the same, they are well formed with exact literals,
+ * each framed command has one tagged answer, nothing is taken over into TLS, the server closes when its peer did, and nothing
+ * is logged as an error.
  */
+import { MairustError } from "../../src/core/errors.ts";
 
 import { CommandFramer } from "../../src/protocols/imap/framer.ts";
 import { DEFAULT_LIMITS } from "../../src/protocols/imap/limits.ts";
-import { DOVECOT } from "../../src/protocols/imap/profile.ts";
+import { DOVECOT, type ListenerProfile } from "../../src/protocols/imap/profile.ts";
 import { createImapServer } from "../../src/protocols/imap/server.ts";
 import { MemoryStore } from "../unit/protocols/imap/memory-store.ts";
 import { chunkSizes } from "./lib/chunks.ts";
@@ -40,7 +42,17 @@ export const words = [
   "\0",
   "NIL",
   "HEADER.FIELDS (To)",
+  "a STARTTLS\r\n",
+  "a ENABLE CONDSTORE QRESYNC\r\n",
+  " (CHANGEDSINCE 1 VANISHED)",
+  "(UNCHANGEDSINCE 1) ",
+  "RETURN (MIN MAX COUNT ALL SAVE) ",
+  "SORT (REVERSE DATE) UTF-8 ",
+  "THREAD REFERENCES UTF-8 ",
+  "MODSEQ 1 ",
+  "$",
 ];
+const CLIENT: ListenerProfile = { kind: "client", tls: "starttls" };
 const START = "a LOGIN ann@a.test secret\r\nb SELECT INBOX\r\n";
 export const seeds = [
   `${START}c FETCH 1:* (FLAGS UID ENVELOPE BODYSTRUCTURE BODY[] BODY[1.MIME]<2.5>)\r\nd LOGOUT\r\n`,
@@ -50,6 +62,11 @@ export const seeds = [
   `a LOGIN {10}\r\nann@a.test {6+}\r\nsecret\r\nb APPEND INBOX {4+}\r\nabcd\r\nc NOOP\r\n`,
   `${START}${"x ?\r\n".repeat(25)}`,
   "a SELECT {99999999999+}\r\nb NOOP\r\n",
+  "a CAPABILITY\r\nb STARTTLS\r\n",
+  `a STARTTLS\r\n${START}`,
+  `${START}c UID STORE 1:* (UNCHANGEDSINCE 3) +FLAGS.SILENT ($a \\Seen)\r\n`,
+  `a LOGIN ann@a.test secret\r\nb ENABLE QRESYNC\r\nc SELECT INBOX (QRESYNC (1 2 1:9 (1,3 1,5)))\r\nd FETCH 1:* (FLAGS MODSEQ) (CHANGEDSINCE 2)\r\n`,
+  `${START}c UID SEARCH RETURN (SAVE COUNT) MODSEQ 2\r\nd UID SORT RETURN (ALL) (REVERSE SIZE DATE) UTF-8 $\r\ne THREAD REFERENCES UTF-8 ALL\r\n`,
 ].map(octets);
 
 export function generate(random: Random): Uint8Array {
@@ -71,6 +88,7 @@ const LIMITS = {
   inputQueueBytes: 700,
   outputQueueBytes: 4096,
   sweepMs: 60_000,
+  handshakesPerS: 1_000_000_000,
 };
 
 const MESSAGES = [
@@ -92,7 +110,7 @@ for (const [index, message] of MESSAGES.entries()) {
 }
 store.add("Junk", "\\Junk");
 store.add("Archive/2024");
-const server = createImapServer({
+const parts = {
   config: { hostname: "mail.test", connections: 10, connectionsPerUser: 10 },
   limits: LIMITS,
   reader: store,
@@ -100,13 +118,35 @@ const server = createImapServer({
   authenticator: store,
   log: log.log,
   metrics: { command() {}, connection() {}, unreadable() {}, loginFailed() {} },
-});
+};
+const servers = [
+  { profile: DOVECOT, server: createImapServer(parts) },
+  {
+    profile: CLIENT,
+    server: createImapServer({
+      ...parts,
+      tls: {
+        available: true,
+        // The same octets, taken for protected from here on.
+        upgrade: async socket => Object.defineProperty(socket, "encrypted", { value: true }),
+      },
+      writer: { change: () => Promise.reject(new MairustError("store_unavailable", "no changes here")) },
+    }),
+  },
+];
+type Served = (typeof servers)[number];
 
 /** @throws {Error} an invariant does not hold */
 export async function run(input: Uint8Array): Promise<void> {
-  const whole = await serve(input, [Math.max(1, input.length)]);
-  const cut = await serve(input, chunkSizes(input));
-  check(whole === cut, "the same answers however the input is cut");
+  for (const served of servers) await runOn(served, input);
+}
+
+async function runOn(served: Served, input: Uint8Array): Promise<void> {
+  const whole = await serve(served, input, [Math.max(1, input.length)]);
+  const cut = await serve(served, input, chunkSizes(input));
+  // What comes in the same chunk as STARTTLS was sent in the clear; what comes later may be TLS.
+  check(!/ OK Begin TLS [^\r]*\r\n./su.test(whole), "nothing in the clear behind STARTTLS is executed");
+  check(/starttls/iu.test(octetsOf(input)) || whole === cut, "the same answers however the input is cut");
   const answers = new Answers(whole);
   if (!answers.closing) {
     const commands = framedCommands(input);
@@ -117,11 +157,17 @@ export async function run(input: Uint8Array): Promise<void> {
   }
 }
 
-async function serve(input: Uint8Array, sizes: readonly number[]): Promise<string> {
+const octetsOf = (input: Uint8Array) => Buffer.from(input).toString("latin1");
+
+async function serve(
+  { server, profile }: Served,
+  input: Uint8Array,
+  sizes: readonly number[],
+): Promise<string> {
   for (const mailbox of store.mailboxes.keys()) store.subscribed.add(mailbox);
   for (const mailbox of store.subscribed) if (!store.mailboxes.has(mailbox)) store.subscribed.delete(mailbox);
   store.logins.length = store.rowRequests.length = 0;
-  const { said } = await converse(socket => server.handleConnection(socket, DOVECOT), input, sizes);
+  const { said } = await converse(socket => server.handleConnection(socket, profile), input, sizes);
   check(server.connections() === 0, "no connection is left over");
   check(store.inbox.holders === 0 && store.inbox.listeners.size === 0, "no mailbox stays open");
   check(log.errors.length === 0, `no error in the log: ${log.errors.splice(0).join("; ")}`);

@@ -68,6 +68,11 @@ export const REGRESSIONS: readonly Regression[] = [
     input: latin1("a LOGIN ann@a.test wrong\r\nb AUTHENTICATE PLAIN\r\n"),
   },
   {
+    target: "imap-session",
+    what: "a command in the clear behind STARTTLS must not be the first one of the session under TLS",
+    input: latin1("a STARTTLS\r\nb LOGIN ann@a.test secret\r\nc SELECT INBOX\r\n"),
+  },
+  {
     target: "lmtp-session",
     what: "a message whose write failed",
     input: latin1("LHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<writefail@a>\r\nDATA\r\n\r\n.\r\nNOOP\r\n"),

@@ -16,8 +16,9 @@ export class ImapTestClient {
   #wake: (() => void) | undefined;
   #tags = 0;
 
-  constructor(port: number) {
-    this.socket = connect({ port, host: "127.0.0.1", noDelay: true });
+  /** @param to  a port of this host, or a connection that is open */
+  constructor(to: number | Socket) {
+    this.socket = typeof to === "number" ? connect({ port: to, host: "127.0.0.1", noDelay: true }) : to;
     this.socket.on("data", chunk => {
       this.#chunks.push(chunk);
       this.#received += chunk.length;

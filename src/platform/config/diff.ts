@@ -49,6 +49,8 @@ export const LIVE: readonly string[] = [
   "outbound.smtp",
   "lmtp.late_reject",
   "milter.chain_timeout_ms",
+  "tls.cert_file",
+  "tls.key_file",
 ];
 
 /** @returns the keys that differ: of named tables and hooks the keys inside, of a table that came or went its own */

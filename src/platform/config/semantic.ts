@@ -7,8 +7,17 @@ import { foundText } from "./schema-node.ts";
 
 export type Report = (path: KeyPath, text: string) => void;
 
-/** Files with the keys of the listeners, which must not share an address. */
-const LISTENERS = ["milter", "lmtp", "imap", "api", "metrics"] as const;
+/** The keys of the listeners, which must not share an address. */
+const LISTENERS: ReadonlyArray<
+  readonly [path: readonly string[], of: (config: Config) => readonly string[]]
+> = [
+  [["milter", "listen"], ({ milter }) => milter.listen],
+  [["lmtp", "listen"], ({ lmtp }) => lmtp.listen],
+  [["imap", "listen"], ({ imap }) => imap.listen],
+  [["imap", "client_listen"], ({ imap }) => imap.client_listen],
+  [["api", "listen"], ({ api }) => api.listen],
+  [["metrics", "listen"], ({ metrics }) => metrics.listen],
+];
 
 /** @returns the problems of a configuration whose single values are right */
 export async function checkRules(
@@ -24,6 +33,7 @@ export async function checkRules(
   await checkHookRules(config.hooks, report);
   checkPlainHttp(config, report);
   checkSharedListeners(config, report);
+  checkTls(config, report);
   checkNextHops(config, report);
   if (config.roles.length === 0) report(["roles"], "found an empty list; allowed: at least one role");
   return problems;
@@ -119,15 +129,38 @@ function checkNextHops(config: Config, report: Report): void {
       );
 }
 
+/** Certificate and key come together; who reads mail from elsewhere needs them, or no password is ever taken there (RFC 8314 §3). */
+function checkTls({ imap, tls }: Config, report: Report): void {
+  for (const [here, there] of [
+    ["cert_file", "key_file"],
+    ["key_file", "cert_file"],
+  ] as const)
+    if (tls[here] !== "" && tls[there] === "")
+      report(["tls", here], `found "${tls[here]}" without tls.${there}; allowed: both or neither`);
+  if (imap.client_listen.length > 0 && imap.connections < 2)
+    report(["imap", "connections"], "found 1; allowed with imap.client_listen: at least 2");
+  if (tls.cert_file !== "") return;
+  for (const spec of imap.client_listen) {
+    const address = parseListenSpec(spec);
+    if (address.kind === "tls" || !isLoopback(address))
+      report(
+        ["imap", "client_listen"],
+        `found "${spec}" without a certificate; allowed only with tls.cert_file and tls.key_file: passwords do not cross a network in the clear`,
+      );
+  }
+}
+
 function checkSharedListeners(config: Config, report: Report): void {
   const owner = new Map<string, string>();
-  for (const section of LISTENERS) {
-    for (const spec of config[section].listen) {
+  for (const [path, of] of LISTENERS) {
+    for (const spec of of(config)) {
       const address = parseListenSpec(spec);
       if (address.kind !== "unix" && address.port === 0) continue;
-      const other = owner.get(spec);
-      if (other !== undefined) report([section, "listen"], `found "${spec}", which ${other} uses already`);
-      owner.set(spec, `${section}.listen`);
+      // A port is taken with TLS as without.
+      const place = address.kind === "unix" ? spec : `${address.host}:${address.port}`;
+      const other = owner.get(place);
+      if (other !== undefined) report(path, `found "${spec}", which ${other} uses already`);
+      owner.set(place, keyText(path));
     }
   }
 }

@@ -8,7 +8,7 @@ import type { SessionContext } from "./context.ts";
 interface Word {
   readonly word: string;
   /** When it is told; default: always. */
-  readonly when?: "passwords_welcome" | "passwords_refused";
+  readonly when?: "passwords_welcome" | "passwords_refused" | "tls_offered";
   /** To whom; default: everybody. */
   readonly on?: "client";
   /** What does not work is not told. */
@@ -21,6 +21,7 @@ const WORDS: readonly Word[] = [
   { word: "SASL-IR", when: "passwords_welcome", built: true },
   { word: "AUTH=PLAIN", when: "passwords_welcome", built: true },
   { word: "LOGINDISABLED", when: "passwords_refused", built: true },
+  { word: "STARTTLS", when: "tls_offered", built: true },
   { word: "LITERAL+", built: true },
   { word: "ID", built: true },
   { word: "NAMESPACE", built: true },
@@ -47,15 +48,19 @@ const WORDS: readonly Word[] = [
   { word: "MOVE", on: "client", built: false },
 ];
 
+type Told = Pick<SessionContext, "account" | "secure" | "profile"> &
+  Partial<Pick<SessionContext, "offersTls">>;
+
 /** A logged-in session is told nothing of logins; without TLS off this host no password is welcome (RFC 3501 §6.2.3). */
-export function capabilities(session: Pick<SessionContext, "account" | "secure" | "profile">): string {
-  const { account, secure, profile } = session;
-  const login = secure ? "passwords_welcome" : "passwords_refused";
+export function capabilities({ account, secure, profile, offersTls = false }: Told): string {
+  const holds = {
+    passwords_welcome: account === undefined && secure,
+    passwords_refused: account === undefined && !secure,
+    tls_offered: account === undefined && offersTls,
+  };
   const told = WORDS.filter(
     ({ when, on, built }) =>
-      built &&
-      (when === undefined || (account === undefined && when === login)) &&
-      (on === undefined || on === profile.kind),
+      built && (when === undefined || holds[when]) && (on === undefined || on === profile.kind),
   );
   return told.map(({ word }) => word).join(" ");
 }

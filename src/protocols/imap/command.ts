@@ -22,6 +22,7 @@ export type PlainName =
   | "LOGOUT"
   | "NAMESPACE"
   | "NOOP"
+  | "STARTTLS"
   | "UNSELECT";
 /** Commands that would change something; their arguments do not matter, the answer is the same. */
 export type WriteName =
@@ -99,6 +100,7 @@ const GRAMMARS: ReadonlyMap<string, Grammar> = new Map<string, Grammar>([
   ["RENAME", write("RENAME")],
   ["SEARCH", (lexer, limits) => parseSearch(lexer, false, limits)],
   ["SELECT", lexer => parseSelect(lexer, "SELECT")],
+  ["STARTTLS", plain("STARTTLS")],
   ["STATUS", parseStatus],
   ["STORE", lexer => parseStore(lexer, false)],
   ["SUBSCRIBE", lexer => parseSubscribe(lexer, "SUBSCRIBE")],

@@ -1,6 +1,6 @@
 /**
  * One client connection: bytes in through the framer with back-pressure, bytes out through {@link Output}, and the clock of
- * its time-outs. Knows no commands. Ends in exactly one way, {@link Connection.end}.
+ * its time-outs. Knows no commands. Ends by {@link Connection.end}, or goes on under TLS by {@link Connection.release}.
  */
 import type { Socket } from "node:net";
 import { CommandFramer } from "./framer.ts";
@@ -25,6 +25,10 @@ export class Connection {
   #inputEnded = false;
   #endedAt: number | undefined;
   #waiting = false;
+  readonly #onData = (chunk: Buffer) => this.#received(chunk);
+  readonly #onEnd = () => this.#endOfInput();
+  readonly #onError = () => this.latch.raise();
+  readonly #onClose = () => this.#closed();
 
   constructor(socket: Socket, limits: ImapLimits) {
     this.#socket = socket;
@@ -35,11 +39,11 @@ export class Connection {
     socket.allowHalfOpen = true;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    socket.on("data", chunk => this.#received(chunk));
-    socket.on("end", () => this.#endOfInput());
+    socket.on("data", this.#onData);
+    socket.on("end", this.#onEnd);
     // What matters of an error is the close that follows it.
-    socket.on("error", () => this.latch.raise());
-    socket.on("close", () => this.#closed());
+    socket.on("error", this.#onError);
+    socket.on("close", this.#onClose);
   }
 
   /** Aborts when the connection is gone. */
@@ -93,6 +97,25 @@ export class Connection {
     this.#socket.resume();
     this.#socket.end();
     if (peerClosed) this.#socket.destroySoon();
+  }
+
+  /**
+   * Read no more, so that what comes from now on is for TLS.
+   * @returns false when the peer sent something already: it came in the clear and must not be taken for protected
+   */
+  stopReading(): boolean {
+    this.#socket.pause();
+    this.#socket.off("data", this.#onData);
+    return this.framer.buffered === 0 && this.#socket.readableLength === 0;
+  }
+
+  /** Send what is collected and give the socket to somebody else: this connection is over without being closed. */
+  release(): Socket {
+    this.output.release();
+    this.#socket.off("data", this.#onData).off("end", this.#onEnd);
+    this.#socket.off("error", this.#onError).off("close", this.#onClose);
+    this.#closed();
+    return this.#socket;
   }
 
   /** Close now. */

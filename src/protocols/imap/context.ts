@@ -10,6 +10,8 @@ import type { Log } from "../../core/ports/log.ts";
 import type { Authenticator } from "../../core/ports/login.ts";
 import type { MailboxReader } from "../../core/ports/mailboxes.ts";
 import type { MessageOrder } from "../../core/ports/message-order.ts";
+import type { TlsUpgrade } from "../../platform/tls-server.ts";
+import type { RefusalReason } from "./admission.ts";
 import type { ImapLimits } from "./limits.ts";
 import type { Output } from "./output.ts";
 import type { ListenerProfile } from "./profile.ts";
@@ -30,7 +32,10 @@ export interface ImapConfig {
 export interface ImapMetrics {
   /** @param command  name of a known command, or "unknown" */
   command(command: string, result: "ok" | "no" | "bad" | "gone", seconds: number): void;
-  connection(change: 1 | -1): void;
+  connection(change: 1 | -1, listener: ListenerProfile["kind"]): void;
+  /** A connection that was refused before anything was read. */
+  refused?(listener: ListenerProfile["kind"], reason: RefusalReason): void;
+  handshake?(result: "ok" | "failed"): void;
   /** `refused`: told by NO. `cut`: found in the middle of a literal, the connection was closed. */
   unreadable(outcome: "refused" | "cut"): void;
   loginFailed(): void;
@@ -42,6 +47,8 @@ export interface ImapParts {
   readonly reader: MailboxReader;
   readonly blobs: BlobStore;
   readonly authenticator: Authenticator;
+  /** Undefined: TLS is not offered. */
+  readonly tls?: TlsUpgrade;
   /** Undefined: mail is read-only. */
   readonly writer?: FlagWriter;
   /** Undefined: SORT and THREAD are not there. */
@@ -58,6 +65,8 @@ export interface SessionContext extends ImapParts {
   readonly peer: string;
   /** Passwords may travel on this connection: TLS, loopback or UNIX socket. */
   readonly secure: boolean;
+  /** STARTTLS may begin TLS on this connection. */
+  readonly offersTls: boolean;
   /** Of the listener that took the connection. */
   readonly profile: ListenerProfile;
   /** What the client asked for by ENABLE, or by a command that implies it. Never taken back (RFC 5161 §3.1). */

@@ -1,6 +1,6 @@
 /**
  * Which handler answers which command, and in which state (RFC 3501 §6: any state, authenticated, selected). LOGOUT, LOGIN,
- * AUTHENTICATE and IDLE steer the session itself and are not here.
+ * AUTHENTICATE, STARTTLS and IDLE steer the session itself and are not here.
  */
 import { capabilities } from "./capability.ts";
 import type { ImapCommand } from "./command.ts";
@@ -16,7 +16,7 @@ import { select } from "./select.ts";
 import { store } from "./store.ts";
 
 type Of<K extends ImapCommand["kind"]> = Extract<ImapCommand, { kind: K }>;
-type Dispatched = Exclude<ImapCommand, Of<"LOGOUT" | "LOGIN" | "AUTHENTICATE" | "IDLE">>;
+type Dispatched = Exclude<ImapCommand, Of<"LOGOUT" | "LOGIN" | "AUTHENTICATE" | "IDLE" | "STARTTLS">>;
 
 type Handler<Context, Command> = (context: Context, command: Command) => Promise<Completion> | Completion;
 

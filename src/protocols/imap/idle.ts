@@ -29,6 +29,8 @@ export async function idle(
       // Not as if the connection were gone: what was answered before may not be sent yet, and the peer may still read.
       if (connection.inputEnded || leaving()) return undefined;
       await announce(context);
+      // Who does not read is told no more until it does, or is cut.
+      await output.pressure();
       await connection.wait();
     }
   } finally {

@@ -23,8 +23,21 @@ export interface ImapLimits {
   readonly loginFailures: number;
   /** First delay after a failed login; doubles with each further one on the connection. */
   readonly loginDelayMs: number;
-  /** Time from connect to a successful login. */
+  /** Time from connect to a successful login, TLS included. */
   readonly loginTimeoutMs: number;
+  /** Connections of client listeners that are not logged in; never more than half of what these listeners may have. */
+  readonly strangers: number;
+  /** A stranger that has been there for so long gives its place to another when all are taken. */
+  readonly strangerGraceMs: number;
+  /** Connections of client listeners from one address, of IPv6 one network of 64 bits; peers on this host are not counted. */
+  readonly connectionsPerNetwork: number;
+  /** Of these, those that are not logged in. */
+  readonly strangersPerNetwork: number;
+  /** TLS handshakes begun per second, and so many at once after a quiet time: each costs a few milliseconds of the one thread. */
+  readonly handshakesPerS: number;
+  readonly handshakeBurst: number;
+  /** Time for one TLS handshake. */
+  readonly handshakeTimeoutMs: number;
   /** RFC 3501 §5.4: at least 30 minutes. */
   readonly idleTimeoutMs: number;
   /** A client that takes no octet for so long while output waits is gone. */
@@ -63,6 +76,13 @@ export const DEFAULT_LIMITS: ImapLimits = {
   loginFailures: 4,
   loginDelayMs: 1000,
   loginTimeoutMs: 60_000,
+  strangers: 200,
+  strangerGraceMs: 5000,
+  connectionsPerNetwork: 200,
+  strangersPerNetwork: 20,
+  handshakesPerS: 50,
+  handshakeBurst: 50,
+  handshakeTimeoutMs: 10_000,
   idleTimeoutMs: 1_830_000,
   stallTimeoutMs: 300_000,
   lingerMs: 5000,

@@ -25,17 +25,31 @@ export class Output {
   #chunk: Buffer | undefined;
   #used = 0;
   #waiting: { resolve: () => void; reject: (error: Error) => void } | undefined;
+  /** Pieces handed to the socket that the client has not taken. */
+  #untaken = 0;
   #stalledSince: number | undefined;
+  readonly #onTaken = () => {
+    this.#untaken -= 1;
+    this.#stalledSince = this.#untaken > 0 ? performance.now() : undefined;
+  };
+  readonly #onWake = () => this.#wake();
 
   /** @param queueBytes  octets queued from which producers wait */
   constructor(socket: Socket, queueBytes: number) {
     this.#socket = socket;
     this.#queueBytes = queueBytes;
-    socket.on("drain", () => this.#wake());
-    socket.on("close", () => this.#wake());
+    socket.on("drain", this.#onWake);
+    socket.on("close", this.#onWake);
   }
 
-  /** `performance.now()` since when the client has taken nothing, or undefined while it keeps up. */
+  /** Hand over what is collected, and leave the socket to somebody else. */
+  release(): void {
+    this.flush();
+    this.#socket.off("drain", this.#onWake);
+    this.#socket.off("close", this.#onWake);
+  }
+
+  /** `performance.now()` since when the client has taken nothing of what waits, be it little; undefined: nothing waits. */
   get stalledSince(): number | undefined {
     return this.#stalledSince;
   }
@@ -54,7 +68,7 @@ export class Output {
   bytes(bytes: Uint8Array): void {
     if (bytes.length >= DIRECT_BYTES) {
       this.flush();
-      if (this.#socket.writable) this.#socket.write(bytes);
+      this.#write(bytes);
       return;
     }
     const chunk = this.#room(bytes.length);
@@ -69,7 +83,7 @@ export class Output {
     const collected = chunk.subarray(0, this.#used);
     this.#chunk = undefined;
     this.#used = 0;
-    if (this.#socket.writable) this.#socket.write(collected);
+    this.#write(collected);
   }
 
   /**
@@ -82,7 +96,6 @@ export class Output {
     this.flush();
     // No "drain" comes when the socket took everything at once.
     if (!this.#socket.writableNeedDrain) return undefined;
-    this.#stalledSince = performance.now();
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
     });
@@ -100,8 +113,14 @@ export class Output {
     return this.#chunk;
   }
 
+  #write(bytes: Uint8Array): void {
+    if (!this.#socket.writable) return;
+    this.#untaken += 1;
+    this.#stalledSince ??= performance.now();
+    this.#socket.write(bytes, this.#onTaken);
+  }
+
   #wake(): void {
-    this.#stalledSince = undefined;
     const waiting = this.#waiting;
     this.#waiting = undefined;
     if (waiting === undefined) return;

@@ -2,6 +2,7 @@
  * One IMAP session: takes framed commands in order, lets through what the state allows, answers each with one tagged line.
  * Nothing a client sends ends anything but its own session. Source: RFC 3501 §3, §5; RFC 2177 (IDLE); RFC 5530 (codes).
  */
+import type { Socket } from "node:net";
 import { type MairustError, toMairustError } from "../../core/errors.ts";
 import type { Account } from "../../core/ports/directory.ts";
 import { capabilities } from "./capability.ts";
@@ -25,6 +26,12 @@ export interface SessionOptions {
   readonly peer: string;
   readonly secure: boolean;
   readonly profile: ListenerProfile;
+  /** STARTTLS may begin TLS. */
+  readonly offersTls: boolean;
+  /** `performance.now()` when the peer connected: the time for its login runs since then. */
+  readonly since: number;
+  /** After STARTTLS there is none (RFC 3501 §6.2.1). */
+  readonly greets: boolean;
   /** Count a connection to an account; false when it has too many. */
   readonly admit: (account: Account) => boolean;
 }
@@ -37,6 +44,7 @@ export interface SessionOptions {
  * |--------------------------|--------------------------|--------------------------|--------------------------------|
  * | CAPABILITY NOOP LOGOUT ID| answered                 | answered                 | answered; NOOP announces news  |
  * | LOGIN AUTHENTICATE       | → authenticated          | BAD                      | BAD                            |
+ * | STARTTLS                 | a new session over TLS   | BAD                      | BAD                            |
  * | mailbox by name          | BAD                      | answered                 | answered                       |
  * | SELECT EXAMINE           | BAD                      | → selected               | → selected (another)           |
  * | FETCH SEARCH CLOSE …     | BAD                      | BAD                      | answered                       |
@@ -51,22 +59,27 @@ export interface SessionOptions {
 export class Session {
   readonly #context: SessionContext;
   readonly #connection: Connection;
-  readonly #startedAt = performance.now();
+  readonly #since: number;
+  readonly #greets: boolean;
   readonly #loginFailures = new LoginFailures();
   #syntaxErrors = 0;
   /** Set when the session is to end; `bye` is what to say, undefined when it was said. */
   #ending: { readonly bye: string | undefined } | undefined;
   #draining: "no" | "commands" | "idle" = "no";
   #idling = false;
+  #beginsTls = false;
 
   constructor(options: SessionOptions) {
     this.#connection = options.connection;
+    this.#since = options.since;
+    this.#greets = options.greets;
     const context: SessionContext = {
       ...options.parts,
       output: options.connection.output,
       gone: options.connection.gone,
       peer: options.peer,
       secure: options.secure,
+      offersTls: options.offersTls,
       profile: options.profile,
       enabled: { condstore: false, qresync: false, rev2: false },
       account: undefined,
@@ -85,13 +98,14 @@ export class Session {
     return this.#idling;
   }
 
-  /** Serve until the session is over. Never rejects. */
-  async run(): Promise<void> {
-    const { config, output, log, peer } = this.#context;
+  /**
+   * Serve until the session is over. Never rejects.
+   * @returns the socket that goes on under TLS, where another session begins with nothing of this one; undefined: it is closed
+   */
+  async run(): Promise<Socket | undefined> {
+    const { output, log, peer } = this.#context;
     try {
-      output.text(
-        statusLine("*", ok(`${config.hostname} ready`, `CAPABILITY ${capabilities(this.#context)}`)),
-      );
+      if (this.#greets) this.#greet();
       while (await this.#step());
       if (this.#ending?.bye !== undefined) output.text(`* BYE ${this.#ending.bye}\r\n`);
     } catch (error) {
@@ -101,8 +115,16 @@ export class Session {
       this.#connection.destroy();
     } finally {
       this.#context.unselect();
-      this.#connection.end();
     }
+    if (this.#beginsTls && !this.#context.gone.aborted) return this.#connection.release();
+    this.#connection.end();
+    return undefined;
+  }
+
+  #greet(): void {
+    const { config, output } = this.#context;
+    const code = `CAPABILITY ${capabilities(this.#context)}`;
+    output.text(statusLine("*", ok(`${config.hostname} ready`, code)));
   }
 
   /** @param phase  "commands": leave as soon as no command waits; "idle": leave IDLE too */
@@ -116,7 +138,7 @@ export class Session {
     if (this.#connection.overdue(now)) this.#connection.destroy();
     if (!this.#connection.waiting) return;
     const { loginTimeoutMs, idleTimeoutMs } = this.#context.limits;
-    const late = this.#context.account === undefined && now - this.#startedAt > loginTimeoutMs;
+    const late = this.#context.account === undefined && now - this.#since > loginTimeoutMs;
     if (!late && this.#connection.quietMs(now) <= idleTimeoutMs) return;
     this.#end(late ? "Too slow to log in" : "Nothing heard for too long");
     this.#connection.latch.raise();
@@ -231,11 +253,26 @@ export class Session {
         return loginRefusal(this.#context) ?? this.#login({ ...command, authorize: "" });
       case "AUTHENTICATE":
         return loginRefusal(this.#context) ?? this.#authenticate(command.mechanism, command.initial);
+      case "STARTTLS":
+        return this.#startTls();
       case "IDLE":
         return this.#context.account === undefined ? LOG_IN_FIRST : this.#idle();
       default:
         return dispatch(this.#context, command);
     }
+  }
+
+  /** RFC 3501 §6.2.1. What was pipelined behind the command is nobody's word, so it ends the connection (CVE-2011-0411). */
+  #startTls(): Completion {
+    if (this.#context.account !== undefined) return bad("Already logged in");
+    if (!this.#context.offersTls) return bad("TLS cannot be started here");
+    if (!this.#connection.stopReading()) {
+      this.#end("Nothing may be sent between STARTTLS and TLS");
+      return bad("Pipelined behind STARTTLS");
+    }
+    this.#beginsTls = true;
+    this.#end(undefined);
+    return ok("Begin TLS negotiation now");
   }
 
   async #authenticate(mechanism: string, initial: string | undefined): Promise<Completion> {

@@ -91,6 +91,7 @@ export async function checkPorts(config: Config): Promise<readonly SiteFinding[]
     ["milter.listen", config.milter.listen],
     ["lmtp.listen", config.lmtp.listen],
     ["imap.listen", config.imap.listen],
+    ["imap.client_listen", config.imap.client_listen],
     ["api.listen", config.api.listen],
   ] as const)
     for (const spec of specs) {

@@ -16,6 +16,7 @@ import {
 import { checkMilter } from "./milter-checks.ts";
 import { checkAliases, checkRelays, checkSockets } from "./reach-checks.ts";
 import { checkRoutes } from "./route-checks.ts";
+import { checkCertificate } from "./tls-checks.ts";
 
 export interface CheckTools {
   /** @throws {MairustError} it does not answer */
@@ -37,6 +38,7 @@ export async function inspectSite(site: Site, tools: CheckTools): Promise<Omit<S
     ...checkReady(service, config),
     ...(service === undefined ? await checkPorts(config) : []),
     ...(await checkSecrets(config, site.secret)),
+    ...(await checkCertificate(config, Date.now())),
     ...(await checkDisks(config)),
     ...(await checkDatabase(config.database.url, tools.askDatabase)),
     ...(await checkRelays(config, service)),

@@ -75,8 +75,12 @@ export const lmtpSection = Type.Object(
 export const imapSection = Type.Object(
   {
     listen: texts(["inet:127.0.0.1:1143"], "for Dovecot: no ESEARCH, no IMAP4rev2", { format: "listener" }),
-    client_listen: texts([], "for other clients: everything announced", { format: "listener" }),
-    connections: whole(2000, 1, 100_000, "connections at a time"),
+    client_listen: texts(
+      [],
+      "for other clients: everything announced; inet: with STARTTLS where [tls] has a certificate, tls: with TLS from the start",
+      { format: "listener", examples: [["tls:0.0.0.0:993", "inet:0.0.0.0:143"]] },
+    ),
+    connections: whole(2000, 1, 100_000, "connections at a time; client_listen has at most half of them"),
     connections_per_user: whole(50, 1, 10_000, "connections of one account at a time"),
     master_user: text("dovecot", "user that may open every account (Dovecot)", {
       minLength: 1,

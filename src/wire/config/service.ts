@@ -70,7 +70,7 @@ export const tlsSection = Type.Object(
     cert_file: text("", "certificate chain, PEM", { format: "absolute_path" }),
     key_file: text("", "private key, PEM", { format: "absolute_path" }),
   },
-  { ...closed, description: "for imap.client_listen and listeners named tls:…; read again on change" },
+  { ...closed, description: "for imap.client_listen; the files are read again on change" },
 );
 
 export const limitsSection = Type.Object(

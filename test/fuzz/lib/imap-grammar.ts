@@ -80,6 +80,12 @@ function fetchItem(random: Random): string {
     "FAST",
     "FULL",
     "MODSEQ",
+    "EMAILID",
+    "THREADID",
+    "PREVIEW",
+    "PREVIEW (LAZY)",
+    `BINARY${random.oneIn(2) ? ".PEEK" : ""}[${random.pick(["", "1", "2.1", "9"])}]${random.oneIn(3) ? `<${random.pick(NUMBERS)}.${random.pick(NUMBERS)}>` : ""}`,
+    `BINARY.SIZE[${random.pick(["", "1", "2.1", "9"])}]`,
     "X",
   ]);
 }
@@ -123,6 +129,12 @@ export function searchKey(random: Random, depth = 4): string {
     case 4:
       return random.pick([
         sequenceSet(random),
+        random.pick([
+          "$",
+          `MODSEQ ${random.pick(NUMBERS)}`,
+          `MODSEQ "/flags/\\\\seen" all ${random.pick(NUMBERS)}`,
+        ]),
+        `${random.pick(["EMAILID", "THREADID", "SAVEDBEFORE"])} ${random.pick(["M1", "T1", "1-Feb-2026"])}`,
         `UID ${sequenceSet(random)}`,
         `KEYWORD ${random.pick(["$a", "x", "\\Seen"])}`,
       ]);
@@ -154,7 +166,19 @@ function listCommand(random: Random): string {
 function statusItems(random: Random): string {
   return random.many(
     1 + random.small(4),
-    () => random.pick(["MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "SIZE", "X"]),
+    () =>
+      random.pick([
+        "MESSAGES",
+        "RECENT",
+        "UIDNEXT",
+        "UIDVALIDITY",
+        "UNSEEN",
+        "SIZE",
+        "HIGHESTMODSEQ",
+        "MAILBOXID",
+        "DELETED",
+        "X",
+      ]),
     " ",
   );
 }
@@ -171,19 +195,59 @@ const SIMPLE = [
   "ID NIL",
   "IDLE\r\nDONE",
   "IDLE\r\nx",
-  "STORE 1 +FLAGS (\\Seen)",
   "EXPUNGE",
   "COPY 1 INBOX",
   "CREATE x",
   "ENABLE CONDSTORE",
+  "ENABLE QRESYNC",
+  "ENABLE IMAP4rev2 X",
+  "ENABLE",
   "STARTTLS",
   "X",
   "",
 ];
 
+/** SELECT with what RFC 7162 adds. */
+function selectCommand(random: Random): string {
+  const known = random.oneIn(2) ? ` ${sequenceSet(random)}` : "";
+  const matched = random.oneIn(2) ? ` (${sequenceSet(random)} ${sequenceSet(random)})` : "";
+  const qresync = `QRESYNC (${random.pick(NUMBERS)} ${random.pick(NUMBERS)}${known}${matched})`;
+  const parameters = random.oneIn(2) ? "" : ` (${random.pick(["CONDSTORE", qresync, qresync, "X", ""])})`;
+  return `${random.pick(["SELECT", "EXAMINE"])} ${astring(random, NAMES)}${parameters}`;
+}
+
+function fetchModifiers(random: Random): string {
+  if (!random.oneIn(4)) return "";
+  return ` (${random.pick(["CHANGEDSINCE", "changedsince", "X"])} ${random.pick(NUMBERS)}${random.oneIn(2) ? " VANISHED" : ""})`;
+}
+
+function storeCommand(random: Random): string {
+  const modifier = random.oneIn(3) ? `(UNCHANGEDSINCE ${random.pick(NUMBERS)}) ` : "";
+  const item = `${random.pick(["+", "-", ""])}FLAGS${random.oneIn(2) ? ".SILENT" : ""}`;
+  const one = () =>
+    random.pick(["\\Seen", "\\Flagged", "\\Deleted", "\\Recent", "\\X", "$a", "$a", "é", "]", "*"]);
+  const flags = random.many(random.small(4), one, " ");
+  return `STORE ${sequenceSet(random)} ${modifier}${item} ${random.oneIn(3) ? flags : `(${flags})`}`;
+}
+
+function returnOptions(random: Random): string {
+  if (!random.oneIn(3)) return "";
+  const one = () => random.pick(["MIN", "MAX", "ALL", "COUNT", "SAVE", "X"]);
+  return `RETURN (${random.many(random.small(4), one, " ")}) `;
+}
+
+function sortCommand(random: Random): string {
+  const key = () =>
+    `${random.oneIn(3) ? "REVERSE " : ""}${random.pick(["ARRIVAL", "CC", "DATE", "FROM", "SIZE", "SUBJECT", "TO", "X"])}`;
+  const charset = random.pick(["UTF-8", "US-ASCII", "KOI8-R"]);
+  if (random.oneIn(2))
+    return `THREAD ${random.pick(["REFERENCES", "ORDEREDSUBJECT"])} ${charset} ${searchKey(random)}`;
+  return `SORT ${returnOptions(random)}(${random.many(random.small(3), key, " ")}) ${charset} ${searchKey(random)}`;
+}
+
 export function imapCommand(random: Random): string {
   const uid = random.oneIn(3) ? "UID " : "";
-  switch (random.int(10)) {
+  switch (random.int(13)) {
     case 0:
       return random.pick(SIMPLE);
     case 1:
@@ -191,16 +255,22 @@ export function imapCommand(random: Random): string {
     case 2:
       return `LSUB "" ${astring(random, NAMES)}`;
     case 3:
-      return `${random.pick(["SELECT", "EXAMINE", "SUBSCRIBE", "UNSUBSCRIBE"])} ${astring(random, NAMES)}`;
+      return `${random.pick(["SUBSCRIBE", "UNSUBSCRIBE"])} ${astring(random, NAMES)}`;
     case 4:
       return `STATUS ${astring(random, NAMES)} (${statusItems(random)})`;
     case 5:
     case 6:
-      return `${uid}SEARCH ${random.oneIn(5) ? `CHARSET ${random.pick(["UTF-8", "US-ASCII", "KOI8-R"])} ` : ""}${random.many(1 + random.small(3), () => searchKey(random), " ")}`;
+      return `${uid}SEARCH ${returnOptions(random)}${random.oneIn(5) ? `CHARSET ${random.pick(["UTF-8", "US-ASCII", "KOI8-R"])} ` : ""}${random.many(1 + random.small(3), () => searchKey(random), " ")}`;
     case 7:
       return `APPEND INBOX {${random.pick(["0", "4", "3"])}+}\r\nabcd`;
+    case 8:
+      return selectCommand(random);
+    case 9:
+      return `${uid}${storeCommand(random)}`;
+    case 10:
+      return `${uid}${sortCommand(random)}`;
     default:
-      return `${uid}FETCH ${sequenceSet(random)} ${fetchItems(random)}`;
+      return `${uid}FETCH ${sequenceSet(random)} ${fetchItems(random)}${fetchModifiers(random)}`;
   }
 }
 
@@ -219,7 +289,8 @@ const LOGINS = [
 export function imapWire(random: Random): string {
   let tag = 0;
   const line = (command: string) => `a${++tag} ${command}${random.oneIn(30) ? "\n" : "\r\n"}`;
-  let wire = line(random.oneIn(6) ? random.pick(LOGINS) : "LOGIN ann@a.test secret");
+  let wire = random.oneIn(20) ? line("STARTTLS") : "";
+  wire += line(random.oneIn(6) ? random.pick(LOGINS) : "LOGIN ann@a.test secret");
   if (!random.oneIn(6)) wire += line("SELECT INBOX");
   for (let left = 1 + random.small(8); left > 0; left--) wire += line(imapCommand(random));
   return wire;

@@ -161,6 +161,8 @@ test("a socket path over 107 bytes and TLS are refused with a clear text", async
     code("config_invalid", /108 bytes, .* at most 107/),
   );
   await assert.rejects(open(t, ["tls:127.0.0.1:0"]), code("not_built", /TLS is not built/));
+  const set = await open(t, ["tls:127.0.0.1:0"], { tls: true });
+  assert.match(String(set.addresses), /^tls:127\.0\.0\.1:\d+$/u);
 });
 
 test("the limit of connections holds over all addresses together", async t => {

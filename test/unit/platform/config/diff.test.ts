@@ -14,6 +14,7 @@ const RELOAD_LOG: Reader = ["src/compose/reload.ts", /log\.configure\(/u];
 /** A reload loads plugins and hooks anew when a key of theirs changed. */
 const RELOAD_HOOKS: Reader = ["src/compose/reload.ts", /HOOK_KEYS = .*hooks\|plugin\|plugins/u];
 const RELOAD_DOMAINS: Reader = ["src/compose/reload.ts", /DOMAIN_KEYS = .*domains\|defaults/u];
+const RELOAD_TLS: Reader = ["src/compose/reload.ts", /tls\.prepare\(next\.config\.tls\)/u];
 const atUse = (file: string, key: string): Reader => [
   file,
   // Behind an arrow, `return` of a getter, or in the work of a timer; never in a component's own start.
@@ -67,6 +68,8 @@ const READ_AT: Readonly<Record<string, readonly Reader[]>> = {
   "hold.approvers": [atUse("src/compose/holds.ts", "hold.approvers")],
   "hold.expire_days": [atUse("src/compose/holds.ts", "hold.expire_days")],
   "hold.notify_owner": [atUse("src/compose/holds.ts", "hold.notify_owner")],
+  "tls.cert_file": [RELOAD_TLS],
+  "tls.key_file": [RELOAD_TLS],
   "outbound.smtp": [atUse("src/compose/holds.ts", "outbound.smtp")],
 };
 

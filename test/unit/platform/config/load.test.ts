@@ -172,6 +172,24 @@ test("rules between keys are checked", async t => {
   ]);
 });
 
+test("clients from elsewhere need a certificate, which is two files; a port is one listener's, with TLS as without", async t => {
+  const listeners =
+    'client_listen = ["inet:127.0.0.1:1", "unix:/c", "inet:0.0.0.0:143", "tls:127.0.0.1:993"]';
+  const missing = (line: number, spec: string) =>
+    `mairust.toml:${line}:1 imap.client_listen: found "${spec}" without a certificate; allowed only with tls.cert_file and tls.key_file: passwords do not cross a network in the clear`;
+  assert.deepEqual(await problemsOf(loadText(t, `[imap]\n${listeners}`)), [
+    missing(2, "inet:0.0.0.0:143"),
+    missing(2, "tls:127.0.0.1:993"),
+  ]);
+  await loadText(t, `[tls]\ncert_file = "/c"\nkey_file = "/k"\n[imap]\n${listeners}`);
+  const half = '[tls]\nkey_file = "/k"\n[imap]\nconnections = 1\nclient_listen = ["inet:127.0.0.1:1143"]';
+  assert.deepEqual(await problemsOf(loadText(t, half)), [
+    'mairust.toml:2:1 tls.key_file: found "/k" without tls.cert_file; allowed: both or neither',
+    "mairust.toml:4:1 imap.connections: found 1; allowed with imap.client_listen: at least 2",
+    'mairust.toml:5:1 imap.client_listen: found "inet:127.0.0.1:1143", which imap.listen uses already',
+  ]);
+});
+
 test("what is not built is refused by name when it is set, whatever sets it", async t => {
   const loading = loadText(
     t,
@@ -218,7 +236,7 @@ test("no error hides another: elements of a list, a table of a wrong name, a key
   assert.deepEqual(await problemsOf(loadText(t, toml)), [
     'mairust.toml:1:20 roles[1]: found "lmpt"; allowed: one of "milter", "lmtp", "imap", "api", "worker"',
     'mairust.toml:3:11 lmtp.listen[0]: found "inet:127.0.0.1:99999"; allowed: unix:/path, inet:host:port or inet:[::1]:port (the port is over 65535)',
-    'mairust.toml:3:35 lmtp.listen[1]: found "tls:127.0.0.1:1": TLS on listeners is not built in this version',
+    'mairust.toml:3:35 lmtp.listen[1]: found "tls:127.0.0.1:1": TLS on this listener is not built in this version',
     'mairust.toml:4:10 domains."Example.com": found the name "Example.com"; allowed: a domain name in lower case, A-labels (xn--…) for others than ASCII',
     'mairust.toml:6:7 domains."Example.com".relay.lmtp: found "nowhere"; allowed: unix:/path, inet:host:port or inet:[::1]:port (it does not begin with unix:, inet: or tls:)',
     "mairust.toml:8:1 plugins.uid_range: found a list of 1; allowed: 2 to 2 elements",
