@@ -38,6 +38,7 @@ import { storePorts } from "./compose/store-ports.ts";
 import { systemControl } from "./compose/system-control.ts";
 import { createTurns } from "./compose/turns.ts";
 import { callId, messageId } from "./core/ids.ts";
+import { indexVersion } from "./core/mail-text/limits.ts";
 import type { BlobStore } from "./core/ports/blobs.ts";
 import type { DeliveryStep } from "./delivery/intake-options.ts";
 import { TRACE_LIFETIME_S } from "./delivery/trace-field.ts";
@@ -58,6 +59,7 @@ import type { ServicePorts } from "./services/ports.ts";
 import { recordReload } from "./services/system.ts";
 import { createAudit } from "./store/audit.ts";
 import type { FsBlobStore } from "./store/blobs-fs.ts";
+import { createBodyIndex } from "./store/body-index.ts";
 import { MailboxChanges } from "./store/changes.ts";
 import type { Db } from "./store/db.ts";
 import { createMessageStore } from "./store/deliver.ts";
@@ -322,6 +324,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
         reader,
         blobs,
         authenticator,
+        bodyIndex: createBodyIndex(db, indexVersion(process.versions.unicode ?? "")),
       }),
     );
   }

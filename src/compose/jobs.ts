@@ -1,12 +1,14 @@
 /** Component "jobs": the durable queue's worker on this node, with its handlers, and what wakes it. */
 import { randomUUID } from "node:crypto";
 import { messageOf } from "../core/errors.ts";
+import { indexVersion } from "../core/mail-text/limits.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { Directory } from "../core/ports/directory.ts";
 import type { HookRunner, LateAnswers } from "../core/ports/hooks.ts";
 import type { JobAdmin } from "../core/ports/jobs.ts";
 import type { MessageStore } from "../core/ports/store.ts";
 import type { UndoControl } from "../core/ports/undo.ts";
+import { createImapTextHandler } from "../jobs/handlers/imap-text.ts";
 import { createLateAnswerHandler, createLateAnswers } from "../jobs/handlers/late-answer.ts";
 import { createPostReceiveHandler } from "../jobs/handlers/post-receive.ts";
 import { createSearchTextHandler } from "../jobs/handlers/search-text.ts";
@@ -20,6 +22,7 @@ import type { Metrics } from "../platform/metrics.ts";
 import { createJobAdmin } from "../store/admin-jobs.ts";
 import type { MailboxChanges } from "../store/changes.ts";
 import type { Db } from "../store/db.ts";
+import { createImapTextStore } from "../store/imap-texts.ts";
 import { createJobQueue } from "../store/jobs.ts";
 import { createJournal } from "../store/journal.ts";
 import { createStoredMessages } from "../store/message-changes.ts";
@@ -117,7 +120,7 @@ export function jobsOf(parts: JobParts): Jobs {
         name: "jobs",
         version,
         description:
-          "works off the job queue: search texts, hooks after the commit, late answers, undoing, the outbox",
+          "works off the job queue: texts for search, hooks after the commit, late answers, undoing, the outbox",
         type: "worker",
       },
       start() {
@@ -141,6 +144,13 @@ function standingJobs({ db, blobs, log, metrics }: JobParts): readonly StandingJ
       log,
       now: Date.now,
       onMade: outcome => metrics.searchTexts.inc({ outcome }),
+    }),
+    createImapTextHandler({
+      store: createImapTextStore(db, indexVersion(process.versions.unicode ?? "")),
+      blobs,
+      log,
+      now: Date.now,
+      onMade: outcome => metrics.imapTexts.inc({ outcome }),
     }),
   ];
 }

@@ -9,11 +9,11 @@ import type { MessageId } from "../../core/ids.ts";
 import type { BlobStore } from "../../core/ports/blobs.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type { MadeText, SearchTextStore, TextOutcome, Untexted } from "../../core/ports/search-texts.ts";
-import { fallbackSearchText } from "../../core/search-text/extract.ts";
-import { planSearchText } from "../../core/search-text/plan.ts";
+import { fallbackSearchText, type SearchText } from "../../core/search-text/extract.ts";
+import { type Piece, planSearchText } from "../../core/search-text/plan.ts";
 import { deadlineAfter } from "../../platform/deadline.ts";
 import type { BacklogLimits } from "../backlog.ts";
-import { Extractor, type ExtractorLimits } from "../extractor.ts";
+import { Extractor, type ExtractorLimits, processEntry } from "../extractor.ts";
 import { readPieces } from "../read-pieces.ts";
 import {
   createStandingJob,
@@ -59,12 +59,15 @@ export function createSearchTextHandler(options: SearchTextOptions): StandingJob
 class TextMaker implements Maker {
   readonly #options: SearchTextOptions;
   readonly #limits: SearchTextLimits;
-  readonly #extractor: Extractor;
+  readonly #extractor: Extractor<Piece, SearchText>;
 
   constructor(options: SearchTextOptions) {
     this.#options = options;
     this.#limits = { ...SEARCH_TEXT_LIMITS, ...options.limits };
-    this.#extractor = new Extractor(options.limits, options.extractorEntry);
+    this.#extractor = new Extractor(
+      options.extractorEntry ?? processEntry("extract-process"),
+      options.limits,
+    );
   }
 
   close(): Promise<void> {
