@@ -53,14 +53,14 @@ function matchingGrams({ folded, where }: IndexQuery): Fragment | undefined {
 function inPrefix({ folded, where, field }: IndexQuery): Fragment {
   if (where === "body") return sql`false`;
   const text = sql`lower(encode(e.prefix, 'escape') collate "C")`;
-  const joined = sql`replace(replace(${text}, E'\r', ''), E'\n', '')`;
+  const joined = sql`replace(replace(${text}, chr(13), ''), chr(10), '')`;
   const holds = sql`(
-    strpos(${joined}, ${pgText(folded)}) > 0 or strpos(${text}, '=?') > 0 or strpos(${text}, E'\\') > 0
-    or strpos(${text}, ':  ') > 0 or strpos(${text}, E':\t') > 0 or strpos(${text}, E': \t') > 0
+    strpos(${joined}, ${pgText(folded)}) > 0 or strpos(${text}, '=?') > 0 or strpos(${text}, chr(92)) > 0
+    or strpos(${text}, ':  ') > 0 or strpos(${text}, ':' || chr(9)) > 0 or strpos(${text}, ': ' || chr(9)) > 0
   )`;
   return field === undefined
     ? holds
-    : sql`(strpos(E'\n' || ${text}, ${pgText(`\n${field}`)}) > 0 and ${holds})`;
+    : sql`(strpos(chr(10) || ${text}, ${pgText(`\n${field}`)}) > 0 and ${holds})`;
 }
 
 interface Page {
