@@ -21,9 +21,8 @@ export function createImapTextStore(db: Db, version: number): ImapTextStore {
     save: texts => save(db, version, texts),
     async setCompleteBelow(id) {
       await db.run`
-        update imap_text_progress set complete_below = ${id}::uuid, version = ${version}::smallint
-        where version < ${version}::smallint
-           or (version = ${version}::smallint and (complete_below is null or complete_below < ${id}::uuid))`;
+        update imap_text_progress set complete_below = ${id}::uuid
+        where version = ${version}::smallint and (complete_below is null or complete_below < ${id}::uuid)`;
     },
   };
 }
@@ -56,13 +55,18 @@ async function save(db: Db, version: number, texts: readonly MadeIndex[]): Promi
     p: text.preview === undefined ? null : pgText(text.preview),
     g: `{${text.grams.join(",")}}`,
   }));
-  // The lock keeps a message from going between the look and the foreign key.
+  // The lock keeps a message from going between the look and the foreign key. What is there already is never worse: a row that says
+  // "indexed" is relied on from then on (`body-index.ts`).
   await db.run`
+    with newer as (
+      update imap_text_progress set version = ${version}::smallint, complete_below = null where version < ${version}::smallint
+    )
     insert into imap_texts (message_id, version, complete, preview, grams)
     select m.message_id, w.v, w.c, w.p, w.g::integer[]
     from json_to_recordset(${jsonText(rows)}::text::json) as w(m uuid, v smallint, c boolean, p text, g text)
     join messages m on m.message_id = w.m
     order by m.message_id for key share of m
     on conflict (message_id) do update set version = excluded.version, complete = excluded.complete,
-      preview = excluded.preview, grams = excluded.grams`;
+      preview = excluded.preview, grams = excluded.grams
+    where imap_texts.version < excluded.version`;
 }
