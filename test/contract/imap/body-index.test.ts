@@ -222,36 +222,60 @@ test("no answer differs from reading every message, with the index absent, half 
   assert.ok(found > 30, `${found}`);
 });
 
+/** Asks one index about the UIDs up to `count` of an account's INBOX. */
+async function asking(box: Awaited<ReturnType<typeof inbox>>) {
+  const [row] = await room.db.query<{ id: number }>`
+    select id from mailboxes where account_id = ${box.account} and name = 'INBOX'`;
+  const bodyIndex = createBodyIndex(room.db, VERSION);
+  const { signal } = new AbortController();
+  return async (folded: string, where: "body" | "text" | "header", count: number, from = 1) => {
+    const uids = Uint32Array.from({ length: count - from + 1 }, (_, i) => i + from);
+    const found = await bodyIndex.candidates(mailboxId(row?.id ?? 0), uids, { folded, where }, signal);
+    return found === undefined ? undefined : [...found];
+  };
+}
+
+const mail = (i: number) =>
+  Buffer.from(
+    `Subject: number ${1000 + i}\r\n\r\n${i % 30 === 0 ? "platypus and 会議" : "a wombat"} ${i}\r\n`,
+  );
+
 test("the index names few of many messages, and only of the mailbox that is asked about", async () => {
   const box = await inbox("jiro");
   const other = await inbox("saburo");
-  const mail = (i: number) =>
-    Buffer.from(`Subject: number ${1000 + i}\r\n\r\n${i === 30 ? "platypus and 会議" : "a wombat"} ${i}\r\n`);
   for (let i = 1; i <= 40; i += 1) await box.deliver(mail(i));
   await other.deliver(mail(30));
   await index();
-  const [row] = await room.db.query<{
-    id: number;
-  }>`select id from mailboxes where account_id = ${box.account} and name = 'INBOX'`;
-  const bodyIndex = createBodyIndex(room.db, VERSION);
-  const uids = Uint32Array.from({ length: 39 }, (_, i) => i + 2);
-  const ask = async (folded: string, where: "body" | "text" | "header") => {
-    const found = await bodyIndex.candidates(
-      mailboxId(row?.id ?? 0),
-      uids,
-      { folded, where },
-      new AbortController().signal,
-    );
-    return found === undefined ? undefined : [...found];
-  };
-  assert.deepEqual(await ask("platypus", "body"), [30]);
-  assert.deepEqual(await ask("会議", "text"), [30]);
-  assert.deepEqual(await ask("number 1030", "header"), [30]);
-  assert.deepEqual(await ask("number", "body"), []);
-  assert.deepEqual(await ask("echidna", "text"), []);
-  assert.deepEqual(await ask("sender@example.net", "text"), [...uids], "put in front of each");
-  assert.equal(await ask("会", "body"), undefined);
-  assert.equal(await ask("a w", "body"), undefined);
+  const ask = await asking(box);
+  assert.deepEqual(await ask("platypus", "body", 40), [30]);
+  assert.deepEqual(await ask("platypus", "body", 40, 31), []);
+  assert.deepEqual(await ask("会議", "text", 40), [30]);
+  assert.deepEqual(await ask("number 1030", "header", 40), [30]);
+  assert.deepEqual(await ask("number", "body", 40), []);
+  assert.deepEqual(await ask("echidna", "text", 40), []);
+  assert.equal((await ask("sender@example.net", "text", 40))?.length, 40, "put in front of each");
+  assert.equal(await ask("会", "body", 40), undefined);
+  assert.equal(await ask("a w", "body", 40), undefined);
+});
+
+test("what came since the last search may hold any text until it is indexed; so may all once another version is made", async () => {
+  const box = await inbox("rokuro");
+  for (let i = 1; i <= 20; i += 1) await box.deliver(mail(i));
+  await index();
+  const ask = await asking(box);
+  assert.deepEqual(await ask("platypus", "body", 20), []);
+  for (let i = 21; i <= 40; i += 1) await box.deliver(mail(i));
+  const added = Array.from({ length: 20 }, (_, i) => i + 21);
+  assert.deepEqual(await ask("platypus", "body", 40), added);
+  assert.deepEqual(await ask("platypus", "body", 40), added);
+  assert.deepEqual(await ask("wombat", "body", 25, 24), [24, 25]);
+  await index();
+  assert.deepEqual(await ask("platypus", "body", 40), [30]);
+  await room.db.run`update imap_texts set version = ${VERSION + 1}::smallint`;
+  await room.db.run`update imap_text_progress set version = ${VERSION + 1}::smallint`;
+  assert.equal((await ask("platypus", "body", 40))?.length, 40);
+  await room.db.run`update imap_texts set version = ${VERSION}::smallint`;
+  await room.db.run`update imap_text_progress set version = ${VERSION}::smallint`;
 });
 
 test("each message gets its grams and its preview; what cannot be read or takes too long may hold any text", async () => {
