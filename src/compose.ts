@@ -38,6 +38,7 @@ import { storePorts } from "./compose/store-ports.ts";
 import { systemControl } from "./compose/system-control.ts";
 import { createTurns } from "./compose/turns.ts";
 import { callId, messageId } from "./core/ids.ts";
+import { indexVersion } from "./core/mail-text/limits.ts";
 import type { BlobStore } from "./core/ports/blobs.ts";
 import type { DeliveryStep } from "./delivery/intake-options.ts";
 import { TRACE_LIFETIME_S } from "./delivery/trace-field.ts";
@@ -59,6 +60,7 @@ import type { ServicePorts } from "./services/ports.ts";
 import { recordReload } from "./services/system.ts";
 import { createAudit } from "./store/audit.ts";
 import type { FsBlobStore } from "./store/blobs-fs.ts";
+import { createBodyIndex } from "./store/body-index.ts";
 import { MailboxChanges } from "./store/changes.ts";
 import type { Db } from "./store/db.ts";
 import { createMessageStore } from "./store/deliver.ts";
@@ -328,6 +330,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
         authenticator,
         ...(config.imap.writable === "flags" ? { writer: createFlagWriter(db, changes) } : {}),
         tls,
+        bodyIndex: createBodyIndex(db, indexVersion(process.versions.unicode ?? "")),
       }),
     );
   }

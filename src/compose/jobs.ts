@@ -1,16 +1,19 @@
 /** Component "jobs": the durable queue's worker on this node, with its handlers, and what wakes it. */
 import { randomUUID } from "node:crypto";
 import { messageOf } from "../core/errors.ts";
+import { indexVersion } from "../core/mail-text/limits.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
 import type { Directory } from "../core/ports/directory.ts";
 import type { HookRunner, LateAnswers } from "../core/ports/hooks.ts";
 import type { JobAdmin } from "../core/ports/jobs.ts";
 import type { MessageStore } from "../core/ports/store.ts";
 import type { UndoControl } from "../core/ports/undo.ts";
+import { createImapTextHandler } from "../jobs/handlers/imap-text.ts";
 import { createLateAnswerHandler, createLateAnswers } from "../jobs/handlers/late-answer.ts";
 import { createPostReceiveHandler } from "../jobs/handlers/post-receive.ts";
-import { createSearchTextHandler, SEARCH_TEXT_JOB } from "../jobs/handlers/search-text.ts";
+import { createSearchTextHandler } from "../jobs/handlers/search-text.ts";
 import { createUndoHandler, enqueueUndo } from "../jobs/handlers/undo.ts";
+import type { StandingJobHandler } from "../jobs/standing-job.ts";
 import { type JobHandler, JobWorker } from "../jobs/worker.ts";
 import { type Component, component } from "../platform/component.ts";
 import { every } from "../platform/deadline.ts";
@@ -19,6 +22,7 @@ import type { Metrics } from "../platform/metrics.ts";
 import { createJobAdmin } from "../store/admin-jobs.ts";
 import type { MailboxChanges } from "../store/changes.ts";
 import type { Db } from "../store/db.ts";
+import { createImapTextStore } from "../store/imap-texts.ts";
 import { createJobQueue } from "../store/jobs.ts";
 import { createJournal } from "../store/journal.ts";
 import { createStoredMessages } from "../store/message-changes.ts";
@@ -54,18 +58,12 @@ export interface Jobs {
 }
 
 export function jobsOf(parts: JobParts): Jobs {
-  const { log, metrics, version, db, blobs, changes, hooks } = parts;
+  const { log, version, db, changes, hooks } = parts;
   const queue = createJobQueue({ db, onEnqueued: () => worker.wake() });
-  const searchText = createSearchTextHandler({
-    store: createSearchTextStore(db),
-    blobs,
-    log,
-    now: Date.now,
-    onMade: outcome => metrics.searchTexts.inc({ outcome }),
-  });
+  const standing = standingJobs(parts);
   const journal = createJournal({ db, changes });
   const handlers = [
-    searchText,
+    ...standing,
     ...resultHandlers(parts),
     createUndoHandler({ journal, log }),
     parts.sendMail,
@@ -80,14 +78,20 @@ export function jobsOf(parts: JobParts): Jobs {
     limits: { concurrency: handlers.reduce((sum, handler) => sum + handler.concurrency, 0) },
   });
   const failed = (error: unknown) => log.warn("jobs not woken", { reason: messageOf(error) });
-  const mailCame = wakeOnMail(
-    searchText.nudge.bind(searchText),
-    async () => {
-      await queue.makeDue(SEARCH_TEXT_JOB);
-      worker.wake();
-    },
-    failed,
+  const makeDue = async (kind: string) => {
+    await queue.makeDue(kind);
+    worker.wake();
+  };
+  const wakers = standing.map(job =>
+    wakeOnMail(
+      () => job.nudge(),
+      () => makeDue(job.kind),
+      failed,
+    ),
   );
+  const mailCame = () => {
+    for (const wake of wakers) wake();
+  };
   // What was stored, here or on another node, may have left jobs; without such hooks it leaves none.
   const followUp = () => {
     if (hooks().has("post_receive")) worker.wake();
@@ -116,7 +120,7 @@ export function jobsOf(parts: JobParts): Jobs {
         name: "jobs",
         version,
         description:
-          "works off the job queue: search texts, hooks after the commit, late answers, undoing, the outbox",
+          "works off the job queue: texts for search, hooks after the commit, late answers, undoing, the outbox",
         type: "worker",
       },
       start() {
@@ -129,6 +133,26 @@ export function jobsOf(parts: JobParts): Jobs {
       },
     }),
   };
+}
+
+/** What is made of every message after its commit. */
+function standingJobs({ db, blobs, log, metrics }: JobParts): readonly StandingJobHandler[] {
+  return [
+    createSearchTextHandler({
+      store: createSearchTextStore(db),
+      blobs,
+      log,
+      now: Date.now,
+      onMade: outcome => metrics.searchTexts.inc({ outcome }),
+    }),
+    createImapTextHandler({
+      store: createImapTextStore(db, indexVersion(process.versions.unicode ?? "")),
+      blobs,
+      log,
+      now: Date.now,
+      onMade: outcome => metrics.imapTexts.inc({ outcome }),
+    }),
+  ];
 }
 
 /** What brings plugins' answers to stored mail. */

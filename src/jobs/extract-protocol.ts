@@ -1,18 +1,12 @@
-/** What crosses between the service and the process that makes search texts. Types only. */
-import type { Piece } from "../core/search-text/plan.ts";
+/** What crosses between the service and a process that makes texts of messages. Types only. */
+
+/** A stretch of a message and where its octets are. */
+export type Placed<Piece> = Piece & { readonly at: number; readonly length: number };
 
 /** The octets of one message's pieces, one after the other. */
-export interface ExtractRequest {
+export interface ExtractRequest<Piece> {
   readonly octets: Uint8Array;
-  readonly pieces: readonly PlacedPiece[];
+  readonly pieces: readonly Placed<Piece>[];
 }
 
-export interface PlacedPiece extends Piece {
-  /** Where its octets are. */
-  readonly at: number;
-  readonly length: number;
-}
-
-export type ProcessMessage =
-  | { readonly kind: "ready" }
-  | { readonly kind: "text"; readonly folded: string; readonly grams: Int32Array; readonly cut: boolean };
+export type ProcessMessage<Text> = { readonly kind: "ready" } | ({ readonly kind: "text" } & Text);

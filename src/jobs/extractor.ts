@@ -1,5 +1,5 @@
 /**
- * Makes search texts in a process of its own, so that hostile mail can hold up or kill that process and nothing else. A thread would
+ * Makes texts of messages in a process of its own, so that hostile mail can hold up or kill that process and nothing else. A thread would
  * not do: when its heap is full in the middle of one large allocation, V8 ends the whole process (seen with Node.js 24).
  *
  * States: no process ──extract──► starting ──ready──► idle ──request──► busy ──text──► idle; any ──deadline, memory, crash──► none.
@@ -26,22 +26,26 @@ export interface ExtractorLimits {
 
 export const EXTRACTOR_LIMITS: ExtractorLimits = { deadlineMs: 5_000, heapMb: 256, startMs: 30_000 };
 
-export type Extracted =
-  | { readonly kind: "text"; readonly folded: string; readonly grams: Int32Array; readonly cut: boolean }
+export type Extracted<Text> =
+  | ({ readonly kind: "text" } & Text)
   | { readonly kind: "failed"; readonly reason: string };
 
-/** The same file in the source and in the build. */
-const ENTRY = new URL(`./extract-process${extname(fileURLToPath(import.meta.url))}`, import.meta.url);
+/** A file of this folder that is a process's entry, in the source and in the build. */
+export function processEntry(name: string): URL {
+  return new URL(`./${name}${extname(fileURLToPath(import.meta.url))}`, import.meta.url);
+}
+
 /** How V8 ends a process whose heap is full. */
 const OUT_OF_MEMORY = "SIGABRT";
 
-export class Extractor {
+/** Of pieces of a kind makes a text of a kind, as its process does. */
+export class Extractor<Piece, Text> {
   readonly #limits: ExtractorLimits;
   readonly #entry: URL;
   #child: ChildProcess | undefined;
 
-  /** @param entry  of the process; another one only in tests */
-  constructor(limits: Partial<ExtractorLimits> = {}, entry: URL = ENTRY) {
+  /** @param entry  of the process */
+  constructor(entry: URL, limits: Partial<ExtractorLimits> = {}) {
     this.#limits = { ...EXTRACTOR_LIMITS, ...limits };
     this.#entry = entry;
   }
@@ -50,10 +54,10 @@ export class Extractor {
    * Make the text of one message; one call at a time. What the message does to the process is a `failed` result.
    * @throws {MairustError} `internal`: the process does not even start
    */
-  async extract(request: ExtractRequest): Promise<Extracted> {
+  async extract(request: ExtractRequest<Piece>): Promise<Extracted<Text>> {
     const child = this.#child ?? (await this.#start());
     const deadline = deadlineAfter(this.#limits.deadlineMs);
-    const answer = nextMessage(child);
+    const answer = nextMessage<Text>(child);
     try {
       child.send(request);
       const message = await within(answer, deadline);
@@ -98,9 +102,13 @@ export class Extractor {
       return child;
     } catch (error) {
       await this.close();
-      throw new MairustError("internal", `Cannot start the process for search texts: ${messageOf(error)}`, {
-        cause: error,
-      });
+      throw new MairustError(
+        "internal",
+        `Cannot start the process for texts of messages: ${messageOf(error)}`,
+        {
+          cause: error,
+        },
+      );
     } finally {
       deadline.dispose();
     }
@@ -117,9 +125,9 @@ class Ended extends MairustError {
 }
 
 /** @returns what the process says next; rejects when it ends instead */
-function nextMessage(child: ChildProcess): Promise<ProcessMessage> {
-  const heard = new Promise<ProcessMessage>((resolve, reject) => {
-    const onMessage = (message: ProcessMessage) => {
+function nextMessage<Text>(child: ChildProcess): Promise<ProcessMessage<Text>> {
+  const heard = new Promise<ProcessMessage<Text>>((resolve, reject) => {
+    const onMessage = (message: ProcessMessage<Text>) => {
       off();
       resolve(message);
     };

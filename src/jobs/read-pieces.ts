@@ -2,20 +2,25 @@
 import type { Deadline } from "../core/deadline.ts";
 import type { BlobDigest } from "../core/ids.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
-import type { Piece } from "../core/search-text/plan.ts";
-import type { ExtractRequest, PlacedPiece } from "./extract-protocol.ts";
+import type { ExtractRequest, Placed } from "./extract-protocol.ts";
+
+/** Octets `[start, end)` of the blob. */
+interface Stretch {
+  readonly start: number;
+  readonly end: number;
+}
 
 /**
- * @param pieces  at most `INPUT_BYTES_MAX` octets together; those that the blob does not have are zero
+ * @param pieces  as many octets together as their plan allows; those that the blob does not have are zero
  * @throws {MairustError} `blob_missing`, `blob_damaged`, `deadline`
  */
-export async function readPieces(
+export async function readPieces<Piece extends Stretch>(
   blobs: BlobStore,
   digest: BlobDigest,
   pieces: readonly Piece[],
   deadline: Deadline,
-): Promise<ExtractRequest> {
-  const placed: PlacedPiece[] = [];
+): Promise<ExtractRequest<Piece>> {
+  const placed: Placed<Piece>[] = [];
   let size = 0;
   for (const piece of pieces) {
     const length = piece.end - piece.start;

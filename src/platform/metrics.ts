@@ -187,6 +187,8 @@ function storeMetrics(register: Registrar) {
     blobBytes: register.counter("blob_bytes_total", "logical bytes of new blobs", []),
     /** `outcome`: complete, cut, failed. */
     searchTexts: register.counter("search_texts_total", "texts of messages made for search", ["outcome"]),
+    /** `outcome`: complete, incomplete, failed. */
+    imapTexts: register.counter("imap_texts_total", "messages indexed for IMAP's SEARCH", ["outcome"]),
   };
 }
 

@@ -1,7 +1,7 @@
 /**
  * Benchmarks: `npm run bench [row …]`. Each row starts the servers that it needs in a folder of its own and prints one JSON line;
- * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p11 p12 p14 imap-crowd stage-hooks slow ledger dlp
- * sender-auth; `p12` stands for p12-idle, p12-large and p12-sessions, `sender-auth` for itself and sender-auth-large.
+ * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p10 p11 p12 p14 imap-crowd stage-hooks slow ledger dlp
+ * sender-auth; `p10` stands for itself and p10-small, `p12` for p12-idle, p12-large and p12-sessions, `sender-auth` for itself and sender-auth-large.
  */
 import { benchDlp } from "./dlp.ts";
 import { benchEndToEnd } from "./end-to-end.ts";
@@ -14,6 +14,7 @@ import { type ReadSite, startReadSite } from "./lib/read-site.ts";
 import { benchIdleMemory, benchLargeMessages, benchSessionMemory } from "./memory.ts";
 import { benchMilter, MILTER_ROWS } from "./milter.ts";
 import { benchStart } from "./process.ts";
+import { benchSearch } from "./search.ts";
 import { benchLargeSenders, benchSenderAuth } from "./sender-auth.ts";
 import { benchSlowPlugin } from "./slow-plugin.ts";
 import { benchStageHooks } from "./stage-hooks.ts";
@@ -36,6 +37,8 @@ const ROWS: Readonly<Record<string, () => Promise<void>>> = {
   p7: benchHooks,
   p8: reading(benchFirstSync),
   p9: reading(benchFlags),
+  p10: reading(site => benchSearch(site, "p10")),
+  "p10-small": reading(site => benchSearch(site, "p10-small")),
   p11: reading(benchBodies),
   "p12-sessions": reading(benchSessionMemory),
   "p12-idle": benchIdleMemory,

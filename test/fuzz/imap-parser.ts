@@ -89,7 +89,7 @@ function parse(bytes: Buffer): void {
           ok(!/[^\x20-\x7e]/u.test(item.label), "a label that breaks the answer line");
       }
     } else if (command.kind === "SEARCH") {
-      const program = new SearchProgram(command.request.key, VIEW, 0);
+      const program = new SearchProgram(command.request.key, { view: VIEW }, 0);
       for (let index = 0; index < VIEW.count; index += 1) program.matches({ index });
     } else if (command.kind === "LIST" || command.kind === "LSUB") {
       for (const pattern of command.request.patterns) matchesPattern(pattern, "INBOX/日本/a");

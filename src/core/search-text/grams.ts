@@ -8,12 +8,12 @@
  */
 import { GRAMS_MAX, QUERY_GRAMS_MAX } from "./limits.ts";
 
-const OTHER = 0;
-const LETTER = 1;
-const IDEOGRAPH = 2;
+export const OTHER = 0;
+export const LETTER = 1;
+export const IDEOGRAPH = 2;
 
 /** Kind of a UTF-16 unit. Surrogates count as ideographs: rare kanji lie there, and pairs of units are as good as characters. */
-function kindOf(unit: number): number {
+export function kindOf(unit: number): number {
   if (unit < 0x80) {
     const isDigit = unit >= 0x30 && unit <= 0x39;
     return isDigit || (unit >= 0x61 && unit <= 0x7a) ? LETTER : OTHER;
@@ -28,7 +28,7 @@ function kindOf(unit: number): number {
 }
 
 /** FNV-1a over three UTF-16 units, as a signed 32-bit number. */
-function hash(a: number, b: number, c: number): number {
+export function hash(a: number, b: number, c: number): number {
   const first = Math.imul(0x811c9dc5 ^ a, 0x01000193);
   return Math.imul(Math.imul(first ^ b, 0x01000193) ^ c, 0x01000193);
 }
@@ -66,7 +66,7 @@ export function gramsOf(folded: string, max: number = GRAMS_MAX): Grams {
   return { grams: sortedOnce(found.subarray(0, count)), length };
 }
 
-function sortedOnce(numbers: Int32Array): Int32Array {
+export function sortedOnce(numbers: Int32Array): Int32Array {
   numbers.sort();
   let kept = 0;
   for (let i = 0; i < numbers.length; i++) {

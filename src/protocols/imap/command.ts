@@ -61,7 +61,7 @@ export interface TaggedCommand {
 type ParseLimits = Pick<ImapLimits, "fetchItems" | "listPatterns"> & SearchLimits;
 
 /** Takes the lexer behind the command's name. */
-type Grammar = (lexer: Lexer, limits: ParseLimits) => ImapCommand;
+type Grammar = (lexer: Lexer, limits: ParseLimits, tag: string) => ImapCommand;
 
 const plain =
   (kind: PlainName): Grammar =>
@@ -98,7 +98,7 @@ const GRAMMARS: ReadonlyMap<string, Grammar> = new Map<string, Grammar>([
   ["NAMESPACE", plain("NAMESPACE")],
   ["NOOP", plain("NOOP")],
   ["RENAME", write("RENAME")],
-  ["SEARCH", (lexer, limits) => parseSearch(lexer, false, limits)],
+  ["SEARCH", (lexer, limits, tag) => parseSearch(lexer, false, limits, tag)],
   ["SELECT", lexer => parseSelect(lexer, "SELECT")],
   ["STARTTLS", plain("STARTTLS")],
   ["STATUS", parseStatus],
@@ -115,7 +115,7 @@ const UID_GRAMMARS: ReadonlyMap<string, Grammar> = new Map<string, Grammar>([
   ["EXPUNGE", write("UID EXPUNGE")],
   ["FETCH", (lexer, limits) => parseFetch(lexer, true, limits.fetchItems)],
   ["MOVE", write("MOVE")],
-  ["SEARCH", (lexer, limits) => parseSearch(lexer, true, limits)],
+  ["SEARCH", (lexer, limits, tag) => parseSearch(lexer, true, limits, tag)],
   ["STORE", lexer => parseStore(lexer, true)],
 ]);
 
@@ -146,16 +146,16 @@ export function parseCommand(bytes: Buffer, limits: ParseLimits): TaggedCommand 
   lexer.space();
   const grammar = GRAMMARS.get(lexer.keyword());
   if (grammar === undefined) throw new ImapSyntaxError("Unknown command");
-  const command = grammar(lexer, limits);
+  const command = grammar(lexer, limits, tag);
   lexer.end();
   return { tag, command };
 }
 
-function parseUid(lexer: Lexer, limits: ParseLimits): ImapCommand {
+function parseUid(lexer: Lexer, limits: ParseLimits, tag: string): ImapCommand {
   lexer.space();
   const grammar = UID_GRAMMARS.get(lexer.keyword());
   if (grammar === undefined) throw new ImapSyntaxError("Unknown UID command");
-  return grammar(lexer, limits);
+  return grammar(lexer, limits, tag);
 }
 
 function parseSubscribe(lexer: Lexer, kind: "SUBSCRIBE" | "UNSUBSCRIBE"): ImapCommand {

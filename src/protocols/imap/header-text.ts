@@ -2,8 +2,10 @@
  * A header block as text that SEARCH compares: fields decoded (RFC 2047) and folded, one at a time and only when asked.
  * Pure. Source: RFC 3501 §6.4.4 (HEADER, SENTON, TEXT).
  */
+import { fold } from "../../core/mail-text/fold.ts";
+import { feedHeader } from "../../core/mail-text/header-fields.ts";
+import type { TextSink } from "../../core/mail-text/sink.ts";
 import { decodeHeaderValue, headerFields, unfold } from "../../core/mime/header.ts";
-import { fold, type StreamMatcher } from "./fold.ts";
 import { dayNumber } from "./parse-search.ts";
 
 /** `Fri, 21 Nov 1997 09:55:06 -0600`: day of week optional, two-digit years of RFC 5322 §4.3. */
@@ -39,13 +41,9 @@ export class HeaderText {
     return undefined;
   }
 
-  /** Give every field to `matcher`, as `Name: value`. */
-  feed(matcher: StreamMatcher): void {
-    for (const field of headerFields(this.#block)) {
-      if (matcher.done) return;
-      matcher.add(`${field.nameRaw}: ${decodeHeaderValue(field.value)}`);
-      matcher.cut();
-    }
+  /** Give every field to `sink`, as `Name: value`. */
+  feed(sink: TextSink): void {
+    feedHeader(this.#block, sink);
   }
 }
 

@@ -2,7 +2,7 @@
  * Reads the tokens of one framed command: atoms, quoted strings, literals, numbers, sequence sets. Pure.
  * Every method throws {@link ImapSyntaxError} and nothing else. Source: RFC 3501 §9; RFC 7888 for `{n+}`.
  */
-import { parseSequenceSet, type SequenceSet } from "./sequence-set.ts";
+import { parseSequenceSet, SAVED, type SequenceSet } from "./sequence-set.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
 
 const ATOM = 1;
@@ -112,7 +112,9 @@ export class Lexer {
     return Number(text);
   }
 
+  /** Numbers, or `$` alone (RFC 5182 §3). */
   sequenceSet(): SequenceSet {
+    if (this.skip("$")) return SAVED;
     return parseSequenceSet(this.#word(SET, "sequence set"));
   }
 

@@ -54,6 +54,8 @@ export interface ImapLimits {
   readonly searchDepth: number;
   /** Characters of one search text: matching holds a few times as many. */
   readonly searchTextChars: number;
+  /** Messages that a session keeps of a SEARCH with SAVE, four octets each. */
+  readonly savedMessages: number;
   /** Patterns in one extended LIST. */
   readonly listPatterns: number;
   /** Octets of a header block that is read from the blob into memory to select fields or to search in. */
@@ -91,6 +93,7 @@ export const DEFAULT_LIMITS: ImapLimits = {
   searchKeys: 1000,
   searchDepth: 50,
   searchTextChars: 4096,
+  savedMessages: 250_000,
   listPatterns: 20,
   headerBytes: 4_194_304,
   readAhead: 4,

@@ -1,8 +1,14 @@
 /**
- * The messages that FETCH and STORE name, by number or by UID, as the session knows them. Source: RFC 3501 §6.4.8, §9.
+ * The messages that FETCH and STORE name, by number or by UID, as the session knows them. Source: RFC 3501 §6.4.8, §9; RFC 5182 §2.1.
  */
 import type { Lexer } from "./lexer.ts";
-import { indexesOfNumbers, indexesOfUids, type SequenceSet } from "./sequence-set.ts";
+import {
+  indexesOfNumbers,
+  indexesOfSaved,
+  indexesOfUids,
+  isSaved,
+  type SequenceSet,
+} from "./sequence-set.ts";
 import type { Selected } from "./view.ts";
 
 export type NumberSet = SequenceSet;
@@ -17,6 +23,7 @@ export function parseNumberSet(lexer: Lexer): NumberSet {
  * @returns index ranges `start, end` (half-open) of the view
  * @throws {ImapSyntaxError} a sequence number beyond the last message
  */
-export function indexesOf(set: NumberSet, uid: boolean, { view }: Selected): readonly number[] {
+export function indexesOf(set: NumberSet, uid: boolean, { view, saved }: Selected): readonly number[] {
+  if (isSaved(set)) return indexesOfSaved(saved, view);
   return uid ? indexesOfUids(set, view) : indexesOfNumbers(set, view.count);
 }

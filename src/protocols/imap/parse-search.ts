@@ -1,12 +1,15 @@
 /**
- * Search keys as data, and their parser. Pure. Source: RFC 3501 §6.4.4 and §9, RFC 5032 (OLDER, YOUNGER).
+ * Search keys as data, and their parser. Pure. Source: RFC 3501 §6.4.4 and §9, RFC 5032 (OLDER, YOUNGER), RFC 7162 §3.1.5
+ * (MODSEQ), RFC 5182 (`$`).
  */
+import { fold } from "../../core/mail-text/fold.ts";
 import { decodeText } from "../../core/mime/charset.ts";
 import { FLAG_ANSWERED, FLAG_DELETED, FLAG_DRAFT, FLAG_FLAGGED, FLAG_SEEN } from "../../core/ports/store.ts";
-import { fold } from "./fold.ts";
 import type { Lexer } from "./lexer.ts";
 import type { ImapLimits } from "./limits.ts";
-import type { SequenceSet } from "./sequence-set.ts";
+import { parseModseq } from "./parse-modseq.ts";
+import { parseReturn, type SearchReturn } from "./parse-search-return.ts";
+import { SAVED, type SequenceSet } from "./sequence-set.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
 
 export type SearchKey =
@@ -16,6 +19,8 @@ export type SearchKey =
   | { readonly kind: "keyword"; readonly word: string; readonly on: boolean }
   | { readonly kind: "sequence"; readonly set: SequenceSet }
   | { readonly kind: "uid"; readonly set: SequenceSet }
+  /** Changed at `from` or later. */
+  | { readonly kind: "modseq"; readonly from: number }
   | ({ readonly kind: "received" } & DayRule)
   | ({ readonly kind: "sent" } & DayRule)
   | { readonly kind: "size"; readonly larger: boolean; readonly bytes: number }
@@ -36,6 +41,10 @@ interface DayRule {
 export interface SearchCommand {
   readonly kind: "SEARCH";
   readonly uid: boolean;
+  /** The command's own, for the answer of an extended search. */
+  readonly tag: string;
+  /** Undefined: a plain SEARCH. */
+  readonly returns: SearchReturn | undefined;
   readonly request: SearchRequest;
 }
 
@@ -62,6 +71,9 @@ const CHARSETS: ReadonlyMap<string, (octets: Buffer) => string> = new Map([
 ]);
 export const SEARCH_CHARSETS: readonly string[] = [...CHARSETS.keys()];
 
+/** RFC 7162 §7 (entry-type-req). */
+const ENTRY_TYPES: ReadonlySet<string> = new Set(["PRIV", "SHARED", "ALL"]);
+
 const MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAY_MS = 86_400_000;
 
@@ -71,9 +83,19 @@ export type SearchLimits = Pick<ImapLimits, "searchKeys" | "searchDepth" | "sear
  * @param lexer  behind the name of the command
  * @throws {ImapSyntaxError} also when the limits on number or depth of keys are passed
  */
-export function parseSearch(lexer: Lexer, uid: boolean, limits: SearchLimits): SearchCommand {
+export function parseSearch(lexer: Lexer, uid: boolean, limits: SearchLimits, tag: string): SearchCommand {
   lexer.space();
-  return { kind: "SEARCH", uid, request: new SearchParser(lexer, limits).request() };
+  const parser = new SearchParser(lexer, limits);
+  return { kind: "SEARCH", uid, tag, returns: parser.returns(), request: parser.request() };
+}
+
+/**
+ * The same of a command that names its charset first (RFC 5256 §3).
+ * @param lexer  behind the charset
+ */
+export function parseSearchIn(lexer: Lexer, charset: string, limits: SearchLimits): SearchRequest {
+  lexer.space();
+  return new SearchParser(lexer, limits).requestIn(charset);
 }
 
 class SearchParser {
@@ -82,6 +104,8 @@ class SearchParser {
   readonly #textChars: number;
   #keysLeft: number;
   #decode = utf8;
+  /** The first word, when it was read to see whether it is RETURN. */
+  #word: string | undefined;
 
   constructor(lexer: Lexer, limits: SearchLimits) {
     this.#lexer = lexer;
@@ -90,17 +114,27 @@ class SearchParser {
     this.#textChars = limits.searchTextChars;
   }
 
+  /** RFC 4466 §2.6.1: before charset and keys. */
+  returns(): SearchReturn | undefined {
+    if (this.#startsWithoutWord()) return undefined;
+    this.#word = this.#lexer.keyword();
+    if (this.#word !== "RETURN") return undefined;
+    this.#word = undefined;
+    const returns = parseReturn(this.#lexer);
+    this.#lexer.space();
+    return returns;
+  }
+
   request(): SearchRequest {
     const lexer = this.#lexer;
     let charset: string | undefined;
     let first: SearchKey | undefined;
-    if (!this.#startsWithoutWord()) {
-      const word = lexer.keyword();
+    if (this.#word !== undefined || !this.#startsWithoutWord()) {
+      const word = this.#word ?? lexer.keyword();
       if (word === "CHARSET") {
         lexer.space();
         charset = lexer.astring().toString("latin1").toUpperCase();
-        // A charset that we do not know is refused when all of the command was read: its syntax does not depend on it.
-        this.#decode = CHARSETS.get(charset) ?? utf8;
+        this.#readAs(charset);
         lexer.space();
       } else first = this.#named(word, this.#depth);
     }
@@ -112,10 +146,20 @@ class SearchParser {
     return { charset, key: all(keys) };
   }
 
+  requestIn(charset: string): SearchRequest {
+    this.#readAs(charset);
+    return { ...this.request(), charset };
+  }
+
+  /** A charset that we do not know is refused when all of the command was read: its syntax does not depend on it. */
+  #readAs(charset: string): void {
+    this.#decode = CHARSETS.get(charset) ?? utf8;
+  }
+
   /** A sequence set or a group: neither begins with a letter. */
   #startsWithoutWord(): boolean {
     const next = String.fromCharCode(this.#lexer.peek());
-    return /[0-9*(]/u.test(next);
+    return /[0-9*($]/u.test(next);
   }
 
   #key(depth: number): SearchKey {
@@ -131,7 +175,7 @@ class SearchParser {
       }
       return all(keys);
     }
-    if (this.#startsWithoutWord()) return { kind: "sequence", set: lexer.sequenceSet() };
+    if (this.#startsWithoutWord()) return messages(lexer.sequenceSet());
     return this.#named(lexer.keyword(), depth);
   }
 
@@ -168,6 +212,8 @@ class SearchParser {
         return { kind: "keyword", word: lexer.atom().toLowerCase(), on: word === "KEYWORD" };
       case "UID":
         return { kind: "uid", set: lexer.sequenceSet() };
+      case "MODSEQ":
+        return { kind: "modseq", from: this.#modseq() };
       case "LARGER":
       case "SMALLER":
         return { kind: "size", larger: word === "LARGER", bytes: lexer.number() };
@@ -204,6 +250,18 @@ class SearchParser {
     };
   }
 
+  /** RFC 7162 §3.1.5: flags have no MODSEQs of their own here, so the entry's name must not matter. */
+  #modseq(): number {
+    const lexer = this.#lexer;
+    if (lexer.sees('"')) {
+      lexer.string();
+      lexer.space();
+      if (!ENTRY_TYPES.has(lexer.keyword())) throw new ImapSyntaxError("Unknown type of MODSEQ entry");
+      lexer.space();
+    }
+    return parseModseq(lexer);
+  }
+
   #seconds(): number {
     const seconds = this.#lexer.number();
     if (seconds === 0) throw new ImapSyntaxError("Interval must not be 0");
@@ -216,6 +274,11 @@ class SearchParser {
     if (text.length > this.#textChars) throw new ImapSyntaxError("Search text is too long");
     return text;
   }
+}
+
+/** What was saved is kept by UID: `$` means the same messages in either form. */
+function messages(set: SequenceSet): SearchKey {
+  return set === SAVED ? { kind: "uid", set } : { kind: "sequence", set };
 }
 
 function all(keys: readonly SearchKey[]): SearchKey {

@@ -2,19 +2,14 @@
  * BODY and TEXT of a SEARCH: one pass over the blob, part by part, decoded as its header says, in bounded memory.
  * The slow way, and the exact one: IMAP wants substrings. Fails as the blob store fails.
  */
-import { decodeText } from "../../core/mime/charset.ts";
+import { StreamMatcher } from "../../core/mail-text/matcher.ts";
+import { PartText } from "../../core/mail-text/part-text.ts";
+import { type TextSegment, textSegments } from "../../core/mail-text/segments.ts";
 import type { BlobStore } from "../../core/ports/blobs.ts";
 import type { MessageRow } from "../../core/ports/mailboxes.ts";
 import { startRead } from "./blob-reader.ts";
-import { StreamMatcher } from "./fold.ts";
-import { HeaderText } from "./header-text.ts";
+import type { HeaderText } from "./header-text.ts";
 import type { ContentKey } from "./search-evaluate.ts";
-import { type TextSegment, textSegments } from "./text-segments.ts";
-import { type TransferDecoder, transferDecoder } from "./transfer-decoder.ts";
-
-/** Octets of decoded text that are turned into characters at a time, cut at a line end where there is one. */
-const BLOCK_BYTES = 65_536;
-const LF = 10;
 
 /**
  * @param row     with structure
@@ -55,7 +50,7 @@ class SegmentWalker {
   readonly #matcher: StreamMatcher;
   #at: number;
   #next = 0;
-  #current: SegmentText | undefined;
+  #current: PartText | undefined;
 
   constructor(segments: readonly TextSegment[], start: number, matcher: StreamMatcher) {
     this.#segments = segments;
@@ -68,7 +63,7 @@ class SegmentWalker {
     for (;;) {
       const segment = this.#segments[this.#next];
       if (segment === undefined || segment.start >= chunkEnd) break;
-      this.#current ??= new SegmentText(segment, this.#matcher);
+      this.#current ??= new PartText(segment, this.#matcher);
       const from = Math.max(segment.start, this.#at) - this.#at;
       const to = Math.min(segment.end, chunkEnd) - this.#at;
       this.#current.add(chunk.subarray(from, to));
@@ -82,46 +77,5 @@ class SegmentWalker {
   end(): void {
     this.#current?.end();
     this.#current = undefined;
-  }
-}
-
-/** One part header or text part on its way into the matcher. */
-class SegmentText {
-  readonly #segment: TextSegment;
-  readonly #matcher: StreamMatcher;
-  readonly #decoder: TransferDecoder;
-  #held: Buffer[] = [];
-  #heldBytes = 0;
-
-  constructor(segment: TextSegment, matcher: StreamMatcher) {
-    this.#segment = segment;
-    this.#matcher = matcher;
-    this.#decoder = transferDecoder(segment.encoding);
-  }
-
-  add(raw: Buffer): void {
-    for (let at = 0; at < raw.length; at += BLOCK_BYTES) {
-      const decoded = this.#decoder.add(raw.subarray(at, at + BLOCK_BYTES));
-      this.#held.push(decoded);
-      this.#heldBytes += decoded.length;
-      if (this.#heldBytes >= BLOCK_BYTES) this.#flush(false);
-    }
-  }
-
-  end(): void {
-    this.#flush(true);
-    this.#matcher.cut();
-  }
-
-  #flush(last: boolean): void {
-    const held = Buffer.concat(this.#held);
-    // At a line end no multi-octet character of a mail charset is cut and ISO-2022-JP is back in ASCII (RFC 1468).
-    const lineEnd = held.lastIndexOf(LF) + 1;
-    const cut = last || lineEnd === 0 ? held.length : lineEnd;
-    this.#held = cut < held.length ? [held.subarray(cut)] : [];
-    this.#heldBytes = held.length - cut;
-    const block = held.subarray(0, cut);
-    if (this.#segment.kind === "header") new HeaderText(block).feed(this.#matcher);
-    else this.#matcher.add(decodeText(block, this.#segment.charset));
   }
 }

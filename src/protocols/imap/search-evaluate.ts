@@ -1,21 +1,28 @@
 /**
  * Decides search keys from what is known of a message so far. Three values: true, false, and undefined for "needs more";
- * so flags decide without a row, rows without a header, headers without the body. Pure. Source: RFC 3501 §6.4.4, RFC 5032.
+ * so flags decide without a row, rows without a header, headers without the body. Pure. Source: RFC 3501 §6.4.4, RFC 5032,
+ * RFC 7162 §3.1.5.
  */
-import { lastUid, type MailboxSnapshot, SnapshotCursor } from "../../core/mailbox-snapshot.ts";
+import { lastUid, SnapshotCursor } from "../../core/mailbox-snapshot.ts";
 import type { MessageRow } from "../../core/ports/mailboxes.ts";
 import type { HeaderText } from "./header-text.ts";
 import type { SearchKey } from "./parse-search.ts";
-import { type Ranges, rangesHave, resolveSet } from "./sequence-set.ts";
+import { isSaved, type Ranges, rangesHave, resolveSet, savedRanges } from "./sequence-set.ts";
+import type { Selected } from "./view.ts";
 
 const DAY_MS = 86_400_000;
 
 export type ContentKey = Extract<SearchKey, { kind: "content" }>;
+/** Decided by the text of a message; with an empty text by what it has at all. */
+export type TextKey = Extract<SearchKey, { kind: "content" | "header" }>;
+type ViewKey = Extract<SearchKey, { kind: "flag" | "keyword" | "sequence" | "uid" | "modseq" }>;
 
 /** What is known of one message; more fields decide more keys. */
 export interface SearchFacts {
   /** Position in the view. */
   readonly index: number;
+  /** True of a key whose text the message cannot hold. */
+  readonly lacks?: (key: TextKey) => boolean;
   readonly row?: MessageRow;
   readonly header?: HeaderText;
   /** The content keys that match. */
@@ -26,26 +33,38 @@ export interface SearchFacts {
 export class SearchProgram {
   readonly key: SearchKey;
   readonly contentKeys: readonly ContentKey[];
+  /** What an index may decide: with a text to look for. */
+  readonly textKeys: readonly TextKey[];
+  readonly asksModseq: boolean;
   readonly needsHeader: boolean;
   /** Keys in the tree. */
   readonly size: number;
   readonly #messages: SnapshotCursor;
   readonly #nowMs: number;
   readonly #ranges = new Map<SearchKey, Ranges>();
+  /** Keywords in lower case by the id of a flag set: few sets, many messages. */
+  readonly #keywords = new Map<number, ReadonlySet<string>>();
 
   /** @param nowMs  for OLDER and YOUNGER, milliseconds since 1970 */
-  constructor(key: SearchKey, view: MailboxSnapshot, nowMs: number) {
+  constructor(key: SearchKey, { view, saved }: Pick<Selected, "view" | "saved">, nowMs: number) {
     this.key = key;
     this.#messages = new SnapshotCursor(view);
     this.#nowMs = nowMs;
     const keys = [...flatten(key)];
     this.size = keys.length;
     this.contentKeys = keys.filter(each => each.kind === "content");
+    this.textKeys = keys.filter(
+      (each): each is TextKey => (each.kind === "content" || each.kind === "header") && each.text !== "",
+    );
+    this.asksModseq = keys.some(each => each.kind === "modseq");
     this.needsHeader = keys.some(
       each => each.kind === "header" || each.kind === "sent" || (each.kind === "content" && each.withHeader),
     );
     for (const each of keys) {
-      if (each.kind === "uid") this.#ranges.set(each, resolveSet(each.set, lastUid(view)));
+      if (each.kind === "uid") {
+        const ranges = isSaved(each.set) ? savedRanges(saved) : resolveSet(each.set, lastUid(view));
+        this.#ranges.set(each, ranges);
+      }
       if (each.kind === "sequence") this.#ranges.set(each, resolveSet(each.set, view.count));
     }
   }
@@ -71,16 +90,20 @@ export class SearchProgram {
       case "keyword":
       case "sequence":
       case "uid":
+      case "modseq":
         return this.#inView(key, facts.index);
       case "received":
       case "size":
       case "age":
         return facts.row === undefined ? undefined : this.#inRow(key, facts.row);
       case "sent":
+        return facts.header === undefined ? undefined : sentMatches(key, facts.header);
       case "header":
-        return facts.header === undefined ? undefined : inHeader(key, facts.header);
+        if (facts.lacks?.(key) === true) return false;
+        return facts.header?.fieldContains(key.field, key.text);
       case "content":
-        return key.text === "" ? true : facts.content?.has(key);
+        if (key.text === "") return true;
+        return facts.lacks?.(key) === true ? false : facts.content?.has(key);
     }
   }
 
@@ -95,22 +118,29 @@ export class SearchProgram {
     return unknown ? undefined : !decisive;
   }
 
-  #inView(
-    key: Extract<SearchKey, { kind: "flag" | "keyword" | "sequence" | "uid" }>,
-    index: number,
-  ): boolean {
+  #inView(key: ViewKey, index: number): boolean {
     switch (key.kind) {
       case "flag":
         return ((this.#messages.flagSet(index).system & key.bit) !== 0) === key.on;
       case "keyword":
-        return (
-          this.#messages.flagSet(index).keywords.some(word => word.toLowerCase() === key.word) === key.on
-        );
+        return this.#keywordsOf(index).has(key.word) === key.on;
       case "sequence":
         return rangesHave(this.#ranges.get(key) ?? [], index + 1);
       case "uid":
         return rangesHave(this.#ranges.get(key) ?? [], this.#messages.uid(index));
+      case "modseq":
+        return this.#messages.modseq(index) >= key.from;
     }
+  }
+
+  #keywordsOf(index: number): ReadonlySet<string> {
+    const id = this.#messages.flagId(index);
+    let words = this.#keywords.get(id);
+    if (words === undefined) {
+      words = new Set(this.#messages.flagSet(index).keywords.map(word => word.toLowerCase()));
+      this.#keywords.set(id, words);
+    }
+    return words;
   }
 
   #inRow(key: Extract<SearchKey, { kind: "received" | "size" | "age" }>, row: MessageRow): boolean {
@@ -127,8 +157,7 @@ export class SearchProgram {
   }
 }
 
-function inHeader(key: Extract<SearchKey, { kind: "sent" | "header" }>, header: HeaderText): boolean {
-  if (key.kind === "header") return header.fieldContains(key.field, key.text);
+function sentMatches(key: Extract<SearchKey, { kind: "sent" }>, header: HeaderText): boolean {
   const day = header.sentDay();
   return day !== undefined && compareDay(day, key.when, key.day);
 }

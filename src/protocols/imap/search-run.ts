@@ -1,6 +1,6 @@
 /**
- * Which messages a search finds: flags from the snapshot, sizes and dates from rows, header keys from header rows, BODY and
- * TEXT from the blobs, each step only for messages the one before could not decide. A message whose blob cannot be read does
+ * Which messages a search finds: flags from the snapshot, texts that cannot be there from the index, sizes and dates from rows,
+ * header keys from header rows, BODY and TEXT from the blobs, each step only for messages the one before could not decide. A message whose blob cannot be read does
  * not match. SEARCH uses it, and whatever else begins with a search. Source: RFC 3501 §6.4.4.
  */
 import { setImmediate } from "node:timers/promises";
@@ -8,6 +8,7 @@ import { type MairustError, toMairustError } from "../../core/errors.ts";
 import { indexOfUid, SnapshotCursor } from "../../core/mailbox-snapshot.ts";
 import type { MessageRow } from "../../core/ports/mailboxes.ts";
 import { readRange } from "./blob-reader.ts";
+import { enableCondstore } from "./condstore.ts";
 import type { InMailbox } from "./context.ts";
 import { HeaderText } from "./header-text.ts";
 import { IndexList } from "./index-list.ts";
@@ -16,6 +17,7 @@ import { SEARCH_CHARSETS, type SearchRequest } from "./parse-search.ts";
 import { type Completion, no } from "./reply.ts";
 import { scanContent } from "./search-content.ts";
 import { SearchProgram } from "./search-evaluate.ts";
+import { askIndex } from "./search-index.ts";
 
 /** Unreadable messages that one command logs; all are counted. */
 const LOGGED_PER_COMMAND = 10;
@@ -25,6 +27,8 @@ const EVALUATIONS_PER_SLICE = 200_000;
 export interface Matches {
   /** Ascending, into the view. */
   readonly indexes: Uint32Array;
+  /** A key asks for MODSEQs: the answer tells the highest (RFC 7162 §3.1.5). */
+  readonly asksModseq: boolean;
   /** The first failure to read a message: the answer is a NO after the results. */
   readonly failure: MairustError | undefined;
 }
@@ -35,29 +39,68 @@ export function charsetRefusal({ charset }: SearchRequest): Completion | undefin
   return no("Search text must be in one of these", `BADCHARSET (${SEARCH_CHARSETS.join(" ")})`);
 }
 
+/** Indexes that the event loop's other users do not wait for. */
+type Slices = (work: (at: number) => void, count: number) => Promise<void>;
+
 /**
  * @param nowMs  milliseconds since 1970
  * @throws {ConnectionGone}
  */
 export async function runSearch(context: InMailbox, request: SearchRequest, nowMs: number): Promise<Matches> {
   const { view } = context.selected;
-  const program = new SearchProgram(request.key, view, nowMs);
-  // Other sessions get their turn between slices.
-  const stride = Math.max(1, Math.floor(EVALUATIONS_PER_SLICE / program.size));
+  const program = new SearchProgram(request.key, context.selected, nowMs);
+  if (program.asksModseq) enableCondstore(context);
+  const slices = inSlices(context, program);
   const hits = new IndexList();
   const undecided = new IndexList();
-  for (let index = 0; index < view.count; index += 1) {
-    if (index % stride === stride - 1) {
-      await setImmediate();
-      if (context.gone.aborted) throw new ConnectionGone();
-    }
+  await slices(index => {
     const value = program.matches({ index });
     if (value === true) hits.add(index);
     else if (value === undefined) undecided.add(index);
-  }
-  const open = undecided.sorted();
+  }, view.count);
+  const open = await withoutRuledOut(context, program, slices, undecided.sorted(), hits);
   const failure = open.length === 0 ? undefined : await searchRows(context, program, open, hits);
-  return { indexes: hits.sorted(), failure };
+  return { indexes: hits.sorted(), asksModseq: program.asksModseq, failure };
+}
+
+/** Other sessions get their turn between slices, and a search ends with its client. */
+function inSlices({ gone }: InMailbox, program: SearchProgram): Slices {
+  const stride = Math.max(1, Math.floor(EVALUATIONS_PER_SLICE / program.size));
+  return async (work, count) => {
+    for (let at = 0; at < count; at += 1) {
+      if (at % stride === stride - 1) {
+        await setImmediate();
+        if (gone.aborted) throw new ConnectionGone();
+      }
+      work(at);
+    }
+  };
+}
+
+/** @returns those of `undecided` that the index does not decide either; `hits` gets what it finds, be it by NOT */
+async function withoutRuledOut(
+  context: InMailbox,
+  program: SearchProgram,
+  slices: Slices,
+  undecided: Uint32Array,
+  hits: IndexList,
+): Promise<Uint32Array> {
+  if (undecided.length === 0 || program.textKeys.length === 0) return undecided;
+  const ruledOut = await askIndex(context, program.textKeys, uidsOf(context, undecided));
+  if (ruledOut === undefined) return undecided;
+  const open = new IndexList();
+  await slices(at => {
+    const index = undecided[at] ?? 0;
+    const value = program.matches({ index, lacks: key => ruledOut.lacks(key, at) });
+    if (value === true) hits.add(index);
+    else if (value === undefined) open.add(index);
+  }, undecided.length);
+  return open.sorted();
+}
+
+function uidsOf(context: InMailbox, indexes: Uint32Array): Uint32Array {
+  const messages = new SnapshotCursor(context.selected.view);
+  return indexes.map(index => messages.uid(index));
 }
 
 /** @returns the first failure to read a message */
@@ -68,8 +111,7 @@ async function searchRows(
   hits: IndexList,
 ): Promise<MairustError | undefined> {
   const { view } = context.selected;
-  const messages = new SnapshotCursor(view);
-  const uids = undecided.map(index => messages.uid(index));
+  const uids = uidsOf(context, undecided);
   const fields = {
     header: program.needsHeader,
     prefix: program.needsHeader,

@@ -15,13 +15,45 @@ import { ImapSyntaxError } from "./syntax-error.ts";
 export const STAR = 0;
 const MAX_NUMBER = 4_294_967_295;
 
-/** Pairs `from, to` as written; {@link STAR} stands for `*`. Never empty. */
+/** Pairs `from, to` as written; {@link STAR} stands for `*`. Empty in {@link SAVED} only. */
 export interface SequenceSet {
   readonly pairs: readonly number[];
 }
 
 /** Pairs `from, to` inclusive, ascending, not touching each other. */
 export type Ranges = readonly number[];
+
+/** `$`: the messages that a search saved, whatever their numbers (RFC 5182 §2.1). */
+export const SAVED: SequenceSet = { pairs: [] };
+
+export function isSaved(set: SequenceSet): boolean {
+  return set === SAVED;
+}
+
+/** @param uids  ascending; undefined: nothing was saved */
+export function savedRanges(uids: Uint32Array | undefined): Ranges {
+  const ranges: number[] = [];
+  for (const uid of uids ?? []) appendUid(ranges, uid);
+  return ranges;
+}
+
+/** Add a UID or number above those of `ranges`. */
+export function appendUid(ranges: number[], uid: number): void {
+  if (ranges[ranges.length - 1] === uid - 1) ranges[ranges.length - 1] = uid;
+  else ranges.push(uid, uid);
+}
+
+/** @returns index ranges of `view`, half-open; what is gone is passed over */
+export function indexesOfSaved(uids: Uint32Array | undefined, view: MailboxSnapshot): readonly number[] {
+  const indexes: number[] = [];
+  const messages = new SnapshotCursor(view);
+  let index = indexOfUid(view, uids?.[0] ?? 0);
+  for (const uid of uids ?? []) {
+    while (index < view.count && messages.uid(index) < uid) index += 1;
+    if (index < view.count && messages.uid(index) === uid) appendRange(indexes, index, index + 1);
+  }
+  return indexes;
+}
 
 /**
  * Parse a whole sequence set.

@@ -17,6 +17,8 @@ export interface Selected {
   readonly writable: boolean;
   /** The announced state. */
   view: MailboxSnapshot;
+  /** UIDs that the last SEARCH with SAVE found (RFC 5182), ascending; some may be gone. */
+  saved?: Uint32Array;
   /** What the last untagged FLAGS answer said, and of how much of which table. */
   flagsTold: { readonly flags: FlagSets; readonly keywords: number; readonly names: string };
 }

@@ -30,9 +30,9 @@ export function sampleMail(index: number, sizeBytes: number, eol: "\n" | "\r\n")
   const kind = index % 3;
   const lines =
     kind === 0
-      ? [...head, "Content-Type: text/plain; charset=utf-8", "", ...text(random, room)]
+      ? [...head, "Content-Type: text/plain; charset=utf-8", "", ...text(random, room, index)]
       : kind === 1
-        ? [...head, ...alternative(random, room, "=_alternative")]
+        ? [...head, ...alternative(random, room, "=_alternative", index)]
         : [...head, ...withAttachment(random, room, index)];
   return Buffer.from(`${lines.join(eol)}${eol}`, "latin1");
 }
@@ -57,8 +57,11 @@ function header(index: number): string[] {
   ];
 }
 
-function text(random: () => number, octets: number): string[] {
-  const lines: string[] = [];
+/** Something to look for that few have. */
+const orderLine = (index: number) => `Order ${String(index).padStart(6, "0")}`;
+
+function text(random: () => number, octets: number, index: number): string[] {
+  const lines = [orderLine(index)];
   for (let size = 0; size < octets; ) {
     const words = Array.from({ length: LINE_WORDS }, () => WORDS[random() % WORDS.length] ?? "");
     const line = words.join(" ");
@@ -68,15 +71,15 @@ function text(random: () => number, octets: number): string[] {
   return lines;
 }
 
-function alternative(random: () => number, octets: number, boundary: string): string[] {
-  const html = text(random, octets / 2).map(line => `<p>${line}</p>`);
+function alternative(random: () => number, octets: number, boundary: string, index: number): string[] {
+  const html = text(random, octets / 2, index).map(line => `<p>${line}</p>`);
   return [
     `Content-Type: multipart/alternative; boundary="${boundary}"`,
     "",
     `--${boundary}`,
     "Content-Type: text/plain; charset=utf-8",
     "",
-    ...text(random, octets / 2),
+    ...text(random, octets / 2, index),
     `--${boundary}`,
     "Content-Type: text/html; charset=utf-8",
     "Content-Transfer-Encoding: 8bit",
@@ -92,7 +95,7 @@ function withAttachment(random: () => number, octets: number, index: number): st
     `Content-Type: multipart/mixed; boundary="${boundary}"`,
     "",
     `--${boundary}`,
-    ...alternative(random, octets / 4, "=_inner"),
+    ...alternative(random, octets / 4, "=_inner", index),
     `--${boundary}`,
     `Content-Type: application/pdf; name="report-${index}.pdf"`,
     `Content-Disposition: attachment; filename="report-${index}.pdf"`,

@@ -2,7 +2,7 @@
  * Which octets of a blob a text search reads, and how they are encoded: text of parts and headers of messages inside. The
  * root header is not among them (BODY must not find it), nor are MIME headers (or "plain" would find every mail). Pure.
  */
-import { unpackStructure } from "../../core/mime/packed.ts";
+import { unpackStructure } from "../mime/packed.ts";
 
 export interface TextSegment {
   readonly kind: "header" | "text";

@@ -1,6 +1,6 @@
 /**
- * Undoes base64 and quoted-printable of a part that arrives in pieces of any size, for SEARCH. Tolerant: what is no valid
- * encoding is passed over. Pure, holds a few octets. Source: RFC 2045 §6.7, §6.8.
+ * Undoes base64 and quoted-printable of a part that arrives in pieces of any size, for SEARCH: the same octets however they come.
+ * Tolerant: what is no valid encoding is passed over. Pure, holds a few octets. Source: RFC 2045 §6.7, §6.8.
  */
 export interface TransferDecoder {
   /** Octets decoded so far from this piece. */
@@ -23,15 +23,15 @@ class Base64Decoder implements TransferDecoder {
   #carry = "";
 
   add(piece: Buffer): Buffer {
-    const text = this.#carry + piece.toString("latin1").replace(/[^A-Za-z0-9+/]+/gu, "");
-    const whole = text.length - (text.length % 4);
-    this.#carry = text.slice(whole);
-    // The rest of a padded ending is decoded at once: nothing follows it in a sound part.
-    if (piece.includes(0x3d) && this.#carry.length > 1) {
-      this.#carry = "";
-      return Buffer.from(text, "base64");
-    }
-    return Buffer.from(text.slice(0, whole), "base64");
+    const text = this.#carry + piece.toString("latin1").replace(/[^A-Za-z0-9+/=]+/gu, "");
+    // Padding ends what stands before it; a sound part has nothing behind it.
+    const runs = text.split(/=+/u);
+    const open = runs.pop() ?? "";
+    const whole = open.length - (open.length % 4);
+    this.#carry = open.slice(whole);
+    const ended = runs.map(run => Buffer.from(run, "base64"));
+    const going = Buffer.from(open.slice(0, whole), "base64");
+    return ended.length === 0 ? going : Buffer.concat([...ended, going]);
   }
 }
 
@@ -46,7 +46,7 @@ class QuotedPrintableDecoder implements TransferDecoder {
     this.#carry = text.slice(end);
     const decoded = text
       .slice(0, end)
-      .replace(/=(?:([0-9A-Fa-f]{2})|[ \t]*\r?\n)/gu, (_, hex?: string) =>
+      .replace(/=(?:([0-9A-Fa-f]{2})|[ \t]{0,80}\r?\n)/gu, (_, hex?: string) =>
         hex === undefined ? "" : String.fromCharCode(Number.parseInt(hex, 16)),
       );
     return Buffer.from(decoded, "latin1");
