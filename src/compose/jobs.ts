@@ -9,8 +9,9 @@ import type { MessageStore } from "../core/ports/store.ts";
 import type { UndoControl } from "../core/ports/undo.ts";
 import { createLateAnswerHandler, createLateAnswers } from "../jobs/handlers/late-answer.ts";
 import { createPostReceiveHandler } from "../jobs/handlers/post-receive.ts";
-import { createSearchTextHandler, SEARCH_TEXT_JOB } from "../jobs/handlers/search-text.ts";
+import { createSearchTextHandler } from "../jobs/handlers/search-text.ts";
 import { createUndoHandler, enqueueUndo } from "../jobs/handlers/undo.ts";
+import type { StandingJobHandler } from "../jobs/standing-job.ts";
 import { type JobHandler, JobWorker } from "../jobs/worker.ts";
 import { type Component, component } from "../platform/component.ts";
 import { every } from "../platform/deadline.ts";
@@ -54,18 +55,12 @@ export interface Jobs {
 }
 
 export function jobsOf(parts: JobParts): Jobs {
-  const { log, metrics, version, db, blobs, changes, hooks } = parts;
+  const { log, version, db, changes, hooks } = parts;
   const queue = createJobQueue({ db, onEnqueued: () => worker.wake() });
-  const searchText = createSearchTextHandler({
-    store: createSearchTextStore(db),
-    blobs,
-    log,
-    now: Date.now,
-    onMade: outcome => metrics.searchTexts.inc({ outcome }),
-  });
+  const standing = standingJobs(parts);
   const journal = createJournal({ db, changes });
   const handlers = [
-    searchText,
+    ...standing,
     ...resultHandlers(parts),
     createUndoHandler({ journal, log }),
     parts.sendMail,
@@ -80,14 +75,20 @@ export function jobsOf(parts: JobParts): Jobs {
     limits: { concurrency: handlers.reduce((sum, handler) => sum + handler.concurrency, 0) },
   });
   const failed = (error: unknown) => log.warn("jobs not woken", { reason: messageOf(error) });
-  const mailCame = wakeOnMail(
-    searchText.nudge.bind(searchText),
-    async () => {
-      await queue.makeDue(SEARCH_TEXT_JOB);
-      worker.wake();
-    },
-    failed,
+  const makeDue = async (kind: string) => {
+    await queue.makeDue(kind);
+    worker.wake();
+  };
+  const wakers = standing.map(job =>
+    wakeOnMail(
+      () => job.nudge(),
+      () => makeDue(job.kind),
+      failed,
+    ),
   );
+  const mailCame = () => {
+    for (const wake of wakers) wake();
+  };
   // What was stored, here or on another node, may have left jobs; without such hooks it leaves none.
   const followUp = () => {
     if (hooks().has("post_receive")) worker.wake();
@@ -129,6 +130,19 @@ export function jobsOf(parts: JobParts): Jobs {
       },
     }),
   };
+}
+
+/** What is made of every message after its commit. */
+function standingJobs({ db, blobs, log, metrics }: JobParts): readonly StandingJobHandler[] {
+  return [
+    createSearchTextHandler({
+      store: createSearchTextStore(db),
+      blobs,
+      log,
+      now: Date.now,
+      onMade: outcome => metrics.searchTexts.inc({ outcome }),
+    }),
+  ];
 }
 
 /** What brings plugins' answers to stored mail. */

@@ -1,5 +1,5 @@
 /**
- * Which messages have no search text yet, without a list of them: walks the ids of messages and compares.
+ * Which messages lack what a standing job makes, without a list of them: walks the ids of messages and compares.
  *
  *   up      from the newest id that was seen: mail that comes in
  *   again   the last minutes once more: ids are given when mail arrives, not when it is stored, and clocks of nodes differ
@@ -8,7 +8,7 @@
  * New mail goes first. Ids handed out count as done when the next ones are asked for; after a failure a new backlog looks at all again.
  */
 import type { MessageId } from "../core/ids.ts";
-import type { SearchTextStore } from "../core/ports/search-texts.ts";
+import type { MessageWalk } from "../core/ports/message-walk.ts";
 import { uuid7Floor } from "../platform/uuid7.ts";
 
 export interface BacklogLimits {
@@ -34,7 +34,7 @@ interface Again {
 }
 
 export class Backlog {
-  readonly #store: SearchTextStore;
+  readonly #store: MessageWalk;
   readonly #now: () => number;
   readonly #limits: BacklogLimits;
   /** Handed out from the front; never more than one stretch. */
@@ -45,10 +45,10 @@ export class Backlog {
   #againAt: number;
   #down: { at: string; readonly top: string } | undefined;
   #downAt: number;
-  /** All below has its text, but for what comes later than the overlap. */
+  /** All below has it, but for what comes later than the overlap. */
   #whole = false;
 
-  constructor(store: SearchTextStore, now: () => number, limits: Partial<BacklogLimits> = {}) {
+  constructor(store: MessageWalk, now: () => number, limits: Partial<BacklogLimits> = {}) {
     this.#store = store;
     this.#now = now;
     this.#limits = { ...BACKLOG_LIMITS, ...limits };

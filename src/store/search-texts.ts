@@ -1,54 +1,29 @@
 /**
- * The texts that search looks at. What has none yet is found by comparing two primary keys, so that storing a message costs nothing for
- * search: no row, no index, no trigger. Ids are UUIDv7, so walking up them is walking in order of arrival.
+ * The texts that search looks at. What has none yet is found by comparing two primary keys (`message-walk.ts`), so that storing a message
+ * costs nothing for search: no row, no index, no trigger.
  */
 import { blobDigest, type MessageId, messageId } from "../core/ids.ts";
-import type { MadeText, SearchTextStore, Stretch, Untexted } from "../core/ports/search-texts.ts";
+import type { MadeText, SearchTextStore, Untexted } from "../core/ports/search-texts.ts";
 import { SEARCH_TEXT_VERSION } from "../core/search-text/limits.ts";
 import { type Db, jsonText, pgText, sql } from "./db.ts";
+import { walkMessages } from "./message-walk.ts";
 
 /** Of a text that is only a stand-in. */
 const NO_VERSION = 0;
-/** The lowest and highest UUID. */
-const NIL = "00000000-0000-0000-0000-000000000000";
-const MAX = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+/** True for a row `s` of messages whose text is there. */
+const HAS_TEXT = sql`exists (
+  select 1 from search_texts t where t.message_id = s.message_id and t.version = ${SEARCH_TEXT_VERSION}::smallint
+)`;
 
 export function createSearchTextStore(db: Db): SearchTextStore {
   return {
-    walk: (direction, from, limit) => walk(db, direction, from, limit),
+    walk: (direction, from, limit) => walkMessages(db, HAS_TEXT, direction, from, limit),
     load: ids => load(db, ids),
     save: texts => save(db, texts),
     async setCompleteBelow(id) {
       await db.run`
         update search_progress set complete_below = ${id}::uuid where complete_below is null or complete_below < ${id}::uuid`;
     },
-  };
-}
-
-async function walk(
-  db: Db,
-  direction: "up" | "down",
-  from: string | undefined,
-  limit: number,
-): Promise<Stretch> {
-  const stretch =
-    direction === "up"
-      ? sql`select message_id from messages where message_id > ${from ?? NIL}::uuid order by message_id limit ${limit}`
-      : sql`select message_id from messages where message_id < ${from ?? MAX}::uuid order by message_id desc limit ${limit}`;
-  const order = direction === "up" ? sql`` : sql`desc`;
-  const end = direction === "up" ? sql`desc` : sql``;
-  const [row] = await db.query<{ missing: string[]; last: string | null }>`
-    with stretch as materialized (${stretch})
-    select array(
-        select s.message_id from stretch s
-        where not exists (
-          select 1 from search_texts t where t.message_id = s.message_id and t.version = ${SEARCH_TEXT_VERSION}::smallint
-        ) order by s.message_id ${order}
-      ) as missing,
-      (select message_id from stretch order by message_id ${end} limit 1) as last`;
-  return {
-    missing: (row?.missing ?? []).map(messageId),
-    last: row?.last === null || row === undefined ? undefined : messageId(row.last),
   };
 }
 

@@ -1,5 +1,6 @@
 /** Where the texts of messages for search are kept; `store/search-texts.ts` implements it. */
 import type { BlobDigest, MessageId } from "../ids.ts";
+import type { MessageWalk } from "./message-walk.ts";
 
 /** A message whose text is to be made. */
 export interface Untexted {
@@ -24,24 +25,9 @@ export interface MadeText {
   readonly grams: Int32Array;
 }
 
-/** A stretch of message ids that was looked at. */
-export interface Stretch {
-  /** Ids without a text of the current version, in the order of the walk; all of the stretch. */
-  readonly missing: readonly MessageId[];
-  /** The last id that was looked at; undefined: there are none (left). */
-  readonly last: MessageId | undefined;
-}
-
-export interface SearchTextStore {
-  /**
-   * Look at up to `limit` messages after (`up`) or before (`down`) an id for those without a text.
-   * @param from  a UUID, itself not among them; undefined with `down`: from the newest on
-   */
-  walk(direction: "up" | "down", from: string | undefined, limit: number): Promise<Stretch>;
+export interface SearchTextStore extends MessageWalk {
   /** What is needed to make texts; messages that are gone are left out. */
   load(ids: readonly MessageId[]): Promise<readonly Untexted[]>;
   /** Messages that are gone meanwhile are passed over. */
   save(texts: readonly MadeText[]): Promise<void>;
-  /** Every message below this id has its text: search may rely on the index there. Only ever goes up. */
-  setCompleteBelow(id: string): Promise<void>;
 }
