@@ -76,6 +76,15 @@ export function parseSearch(lexer: Lexer, uid: boolean, limits: SearchLimits): S
   return { kind: "SEARCH", uid, request: new SearchParser(lexer, limits).request() };
 }
 
+/**
+ * The same of a command that names its charset first (RFC 5256 §3).
+ * @param lexer  behind the charset
+ */
+export function parseSearchIn(lexer: Lexer, charset: string, limits: SearchLimits): SearchRequest {
+  lexer.space();
+  return new SearchParser(lexer, limits).requestIn(charset);
+}
+
 class SearchParser {
   readonly #lexer: Lexer;
   readonly #depth: number;
@@ -99,8 +108,7 @@ class SearchParser {
       if (word === "CHARSET") {
         lexer.space();
         charset = lexer.astring().toString("latin1").toUpperCase();
-        // A charset that we do not know is refused when all of the command was read: its syntax does not depend on it.
-        this.#decode = CHARSETS.get(charset) ?? utf8;
+        this.#readAs(charset);
         lexer.space();
       } else first = this.#named(word, this.#depth);
     }
@@ -110,6 +118,16 @@ class SearchParser {
       if (!lexer.atEnd) keys.push(this.#key(this.#depth));
     }
     return { charset, key: all(keys) };
+  }
+
+  requestIn(charset: string): SearchRequest {
+    this.#readAs(charset);
+    return { ...this.request(), charset };
+  }
+
+  /** A charset that we do not know is refused when all of the command was read: its syntax does not depend on it. */
+  #readAs(charset: string): void {
+    this.#decode = CHARSETS.get(charset) ?? utf8;
   }
 
   /** A sequence set or a group: neither begins with a letter. */
