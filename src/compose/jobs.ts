@@ -8,6 +8,7 @@ import type { JobAdmin } from "../core/ports/jobs.ts";
 import type { MessageStore } from "../core/ports/store.ts";
 import type { UndoControl } from "../core/ports/undo.ts";
 import { createLateAnswerHandler, createLateAnswers } from "../jobs/handlers/late-answer.ts";
+import { createMessageKeysHandler } from "../jobs/handlers/message-keys.ts";
 import { createPostReceiveHandler } from "../jobs/handlers/post-receive.ts";
 import { createSearchTextHandler } from "../jobs/handlers/search-text.ts";
 import { createUndoHandler, enqueueUndo } from "../jobs/handlers/undo.ts";
@@ -23,6 +24,7 @@ import type { Db } from "../store/db.ts";
 import { createJobQueue } from "../store/jobs.ts";
 import { createJournal } from "../store/journal.ts";
 import { createStoredMessages } from "../store/message-changes.ts";
+import { createMessageKeyStore } from "../store/message-keys.ts";
 import { createSearchTextStore } from "../store/search-texts.ts";
 
 /** How often ended jobs past their retention are deleted, and after how many days; of what was done for one message its timeline tells. */
@@ -117,7 +119,7 @@ export function jobsOf(parts: JobParts): Jobs {
         name: "jobs",
         version,
         description:
-          "works off the job queue: search texts, hooks after the commit, late answers, undoing, the outbox",
+          "works off the job queue: search texts, what mail is sorted by, hooks after the commit, late answers, undoing, the outbox",
         type: "worker",
       },
       start() {
@@ -142,6 +144,7 @@ function standingJobs({ db, blobs, log, metrics }: JobParts): readonly StandingJ
       now: Date.now,
       onMade: outcome => metrics.searchTexts.inc({ outcome }),
     }),
+    createMessageKeysHandler({ store: createMessageKeyStore({ db, blobs, log }), log, now: Date.now }),
   ];
 }
 

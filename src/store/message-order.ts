@@ -9,7 +9,7 @@ import type { MailboxIdentity } from "../core/mailbox-snapshot.ts";
 import { MESSAGE_KEYS_VERSION } from "../core/order/message-keys.ts";
 import type { MessageKeyStore } from "../core/ports/message-keys.ts";
 import type { MessageOrder, SortCriterion, ThreadRow } from "../core/ports/message-order.ts";
-import { Turns } from "../platform/turns.ts";
+import { type TurnLimits, Turns } from "../platform/turns.ts";
 import { type Db, sql } from "./db.ts";
 import { OrderCache } from "./order-cache.ts";
 
@@ -24,9 +24,13 @@ const KEYS_PAGE = 512;
 /** From so many on, and when they are at least a quarter of their range, all messages of the range are sorted, and the order is kept. */
 const RANGE_MESSAGES = 256;
 const RANGE_SHARE = 4;
-/** Sorts of the database at a time, each with a connection, and those that may wait for it. */
-const SORTS_AT_ONCE = 2;
-const SORTS_WAITING = 1000;
+/** Sorts of the database at a time, each with a connection, and threads, each with its memory; and those that may wait for it. */
+const TURNS: TurnLimits = {
+  running: 2,
+  waiting: 1000,
+  refusal: "Cannot sort messages: too many sorts wait",
+  publicText: "too many sorts, try later",
+};
 
 type Fragment = ReturnType<typeof sql>;
 
@@ -38,12 +42,8 @@ class KeyedOrder implements MessageOrder {
   readonly #db: Db;
   readonly #keys: MessageKeyStore;
   readonly #cache: OrderCache;
-  readonly #turns = new Turns({
-    running: SORTS_AT_ONCE,
-    waiting: SORTS_WAITING,
-    refusal: "Cannot sort messages: too many sorts wait",
-    publicText: "too many sorts, try later",
-  });
+  readonly #sortTurns = new Turns(TURNS);
+  readonly #threadTurns = new Turns(TURNS);
 
   constructor(db: Db, keys: MessageKeyStore, cache: OrderCache) {
     this.#db = db;
@@ -69,7 +69,7 @@ class KeyedOrder implements MessageOrder {
 
   /** @returns `isFinal`: all of them have their keys */
   async #sorted(mailbox: MailboxId, which: Fragment, by: readonly SortCriterion[], gone: AbortSignal) {
-    return this.#turns.take(async () => {
+    return this.#sortTurns.take(async () => {
       const order = await readOrder(this.#db, mailbox, which, by);
       if (order.unmade === 0) return { uids: order.uids, isFinal: true };
       await this.#makeKeys(mailbox, which, gone);
@@ -91,8 +91,17 @@ class KeyedOrder implements MessageOrder {
     }
   }
 
-  async *threadRows(
+  threads<T>(
     { mailboxId }: MailboxIdentity,
+    uids: Uint32Array,
+    work: (rows: AsyncIterable<readonly ThreadRow[]>) => Promise<T>,
+    gone: AbortSignal,
+  ): Promise<T> {
+    return this.#threadTurns.take(() => work(this.#threadRows(mailboxId, uids, gone)), gone);
+  }
+
+  async *#threadRows(
+    mailboxId: MailboxId,
     uids: Uint32Array,
     gone: AbortSignal,
   ): AsyncIterable<readonly ThreadRow[]> {

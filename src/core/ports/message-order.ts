@@ -31,10 +31,15 @@ export interface MessageOrder {
     by: readonly SortCriterion[],
     gone: AbortSignal,
   ): Promise<Uint32Array>;
-  /** @param uids  ascending; so are the rows, which come in bounded pages */
-  threadRows(
+  /**
+   * A few at a time, since it takes memory: what `work` made is small.
+   * @param uids  ascending
+   * @param work  gets the rows of `uids` in the same order, in bounded pages
+   */
+  threads<T>(
     mailbox: MailboxIdentity,
     uids: Uint32Array,
+    work: (rows: AsyncIterable<readonly ThreadRow[]>) => Promise<T>,
     gone: AbortSignal,
-  ): AsyncIterable<readonly ThreadRow[]>;
+  ): Promise<T>;
 }

@@ -11,6 +11,8 @@ interface Word {
   readonly when?: "passwords_welcome" | "passwords_refused";
   /** To whom; default: everybody. */
   readonly on?: "client";
+  /** Told where this part stands behind the server; default: always. */
+  readonly with?: "order";
   /** What does not work is not told. */
   readonly built: boolean;
 }
@@ -38,8 +40,8 @@ const WORDS: readonly Word[] = [
   { word: "QRESYNC", built: false },
   { word: "PREVIEW", built: false },
   { word: "OBJECTID", built: false },
-  { word: "SORT", built: false },
-  { word: "THREAD=REFERENCES", built: false },
+  { word: "SORT", with: "order", built: true },
+  { word: "THREAD=REFERENCES", with: "order", built: true },
   { word: "ESEARCH", on: "client", built: false },
   { word: "SEARCHRES", on: "client", built: false },
   { word: "IMAP4rev2", on: "client", built: false },
@@ -48,12 +50,15 @@ const WORDS: readonly Word[] = [
 ];
 
 /** A logged-in session is told nothing of logins; without TLS off this host no password is welcome (RFC 3501 §6.2.3). */
-export function capabilities(session: Pick<SessionContext, "account" | "secure" | "profile">): string {
+export function capabilities(
+  session: Pick<SessionContext, "account" | "secure" | "profile" | "order">,
+): string {
   const { account, secure, profile } = session;
   const login = secure ? "passwords_welcome" : "passwords_refused";
   const told = WORDS.filter(
-    ({ when, on, built }) =>
+    ({ when, on, with: part, built }) =>
       built &&
+      (part === undefined || session[part] !== undefined) &&
       (when === undefined || (account === undefined && when === login)) &&
       (on === undefined || on === profile.kind),
   );

@@ -1,12 +1,17 @@
 /**
  * SORT and UID SORT: what `search-run.ts` finds, in the order that the store makes. Source: RFC 5256 §3 (SORT), RFC 7162 §3.1.6.
  */
+import { setImmediate } from "node:timers/promises";
 import { indexOfUid, SnapshotCursor } from "../../core/mailbox-snapshot.ts";
 import type { MessageOrder } from "../../core/ports/message-order.ts";
 import type { InMailbox } from "./context.ts";
 import type { SortCommand } from "./parse-sort.ts";
 import { type Completion, completionOf, no, ok } from "./reply.ts";
 import { charsetRefusal, runSearch } from "./search-run.ts";
+import { whileThere } from "./slices.ts";
+
+/** Numbers written before others have their turn. */
+const WRITTEN_PER_SLICE = 8192;
 
 export const NO_ORDER = no("Sorting and threading are not there", "CANNOT");
 
@@ -29,12 +34,14 @@ async function writeOrder(
 ): Promise<void> {
   const { view } = selected;
   const messages = new SnapshotCursor(view);
-  const sorted = await order.sort(view, hits.map(index => messages.uid(index)), by, gone);
+  const uids = hits.map(index => messages.uid(index));
+  const sorted = await whileThere(gone, () => order.sort(view, uids, by, gone));
   output.text("* SORT");
-  for (const each of sorted) {
+  for (const [i, each] of sorted.entries()) {
     output.text(` ${uid ? each : indexOfUid(view, each) + 1}`);
     const waiting = output.pressure();
     if (waiting !== undefined) await waiting;
+    else if (i % WRITTEN_PER_SLICE === WRITTEN_PER_SLICE - 1) await setImmediate();
   }
   output.text("\r\n");
 }

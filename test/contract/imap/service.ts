@@ -18,6 +18,8 @@ import { StoreDirectory } from "../../../src/store/directory.ts";
 import { createAuthenticator } from "../../../src/store/login.ts";
 import { MailboxHub } from "../../../src/store/mailbox-hub.ts";
 import { createMailboxReader } from "../../../src/store/mailboxes.ts";
+import { createMessageKeyStore } from "../../../src/store/message-keys.ts";
+import { createMessageOrder } from "../../../src/store/message-order.ts";
 import { createUserPasswords, hashPassword } from "../../../src/store/passwords.ts";
 import { silentLog, startTestDatabase } from "../../lib/database.ts";
 import { ImapTestClient } from "../../lib/imap-client.ts";
@@ -82,11 +84,13 @@ export async function startImapService() {
   const changes = new MailboxChanges(db, silentLog);
   const hub = new MailboxHub(imapDb, changes, silentLog);
   const reader = createMailboxReader(imapDb, hub);
+  const keys = createMessageKeyStore({ db: imapDb, blobs, log: silentLog });
   const server = createImapServer({
     config: { hostname: "mail.test", connections: 100, connectionsPerUser: 100 },
     limits: { loginDelayMs: 1 },
     reader,
     blobs,
+    order: createMessageOrder(imapDb, keys),
     authenticator: createAuthenticator({
       directory: new StoreDirectory(imapDb),
       masterUser: MASTER.user,
@@ -121,6 +125,7 @@ export async function startImapService() {
     db,
     /** The same database; its statements are written down. */
     imapDb,
+    keys,
     changes,
     reader,
     account,
