@@ -140,15 +140,18 @@ export async function startImapService() {
       return client;
     },
     /** The same text `count` times in INBOX. */
-    async deliver(text: string, count = 1): Promise<void> {
+    async deliver(text: string, count = 1, arrival = new Date()): Promise<void> {
       const bytes = Buffer.from(text);
       const stage = blobs.stage();
       await stage.write(bytes);
       const staged = await stage.finish();
       const blob = await staged.persist();
       await staged.discard();
-      const one = () =>
-        store.deliver(plainDelivery({ id: messageId(newId()), account, recipient: USER, blob, bytes }));
+      const one = () => {
+        const delivery = plainDelivery({ id: messageId(newId()), account, recipient: USER, blob, bytes });
+        const targets = delivery.targets.map(target => ({ ...target, internalDate: arrival }));
+        return store.deliver({ ...delivery, targets });
+      };
       await Promise.all(Array.from({ length: count }, one));
     },
     async stop(): Promise<void> {

@@ -17,6 +17,8 @@ interface Mail {
   readonly body?: string;
 }
 
+const LAST_ARRIVAL = Date.parse("2026-01-05T00:00:00Z");
+
 /** UID i + 1. */
 const MAILS: readonly Mail[] = [
   { id: 1, subject: "Banana", from: "zoe@x.test", date: "Fri, 2 Jan 2026 10:00:00 +0900" },
@@ -52,14 +54,13 @@ function textOf({ id, subject, from, date, refs, body = "text" }: Mail): string 
 
 before(async () => {
   service = await startImapService();
-  for (const mail of MAILS) await service.deliver(textOf(mail));
-  await service.db
-    .run`update entries set internal_date = '2026-01-05T00:00:00Z'::timestamptz - uid * interval '1 hour 100 milliseconds'`;
+  for (const mail of MAILS)
+    await service.deliver(textOf(mail), 1, new Date(LAST_ARRIVAL - mail.id * 3_600_100));
   client = await service.client();
   await client.command(`LOGIN ${USER} "${PASSWORD}"`);
   await client.command("SELECT INBOX");
 });
-after(() => service.stop());
+after(() => service?.stop());
 
 const ANSWERS: ReadonlyArray<readonly [command: string, answer: string]> = [
   ["UID SORT (SUBJECT) UTF-8 ALL", "* SORT 5 2 4 3 1 6"],
@@ -92,7 +93,7 @@ async function answersAre(): Promise<void> {
 async function ask(command: string): Promise<{ status: string; lines: readonly string[] }> {
   const response = await client.command(command);
   const lines = response.map(line => line.trimEnd());
-  return { status: lines.at(-1)?.split(" ")[1] ?? "", lines: lines.slice(0, -1) };
+  return { status: lines.at(-1)?.split(" ")[0] ?? "", lines: lines.slice(0, -1) };
 }
 
 async function keysMade(): Promise<number> {
