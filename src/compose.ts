@@ -73,6 +73,8 @@ import { createImportStore } from "./store/import.ts";
 import { createAuthenticator } from "./store/login.ts";
 import { MailboxHub } from "./store/mailbox-hub.ts";
 import { createMailboxReader } from "./store/mailboxes.ts";
+import { createMessageKeyStore } from "./store/message-keys.ts";
+import { createMessageOrder } from "./store/message-order.ts";
 import { createUserPasswords } from "./store/passwords.ts";
 import { StoredPluginKeys } from "./store/plugin-keys.ts";
 import { StoredPluginRegistry } from "./store/plugin-registry.ts";
@@ -331,6 +333,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
         ...(config.imap.writable === "flags" ? { writer: createFlagWriter(db, changes) } : {}),
         tls,
         bodyIndex: createBodyIndex(db, indexVersion(process.versions.unicode ?? "")),
+        order: createMessageOrder(db, createMessageKeyStore({ db, blobs, log })),
       }),
     );
   }

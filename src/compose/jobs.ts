@@ -10,6 +10,7 @@ import type { MessageStore } from "../core/ports/store.ts";
 import type { UndoControl } from "../core/ports/undo.ts";
 import { createImapTextHandler } from "../jobs/handlers/imap-text.ts";
 import { createLateAnswerHandler, createLateAnswers } from "../jobs/handlers/late-answer.ts";
+import { createMessageKeysHandler } from "../jobs/handlers/message-keys.ts";
 import { createPostReceiveHandler } from "../jobs/handlers/post-receive.ts";
 import { createSearchTextHandler } from "../jobs/handlers/search-text.ts";
 import { createUndoHandler, enqueueUndo } from "../jobs/handlers/undo.ts";
@@ -26,6 +27,7 @@ import { createImapTextStore } from "../store/imap-texts.ts";
 import { createJobQueue } from "../store/jobs.ts";
 import { createJournal } from "../store/journal.ts";
 import { createStoredMessages } from "../store/message-changes.ts";
+import { createMessageKeyStore } from "../store/message-keys.ts";
 import { createSearchTextStore } from "../store/search-texts.ts";
 
 /** How often ended jobs past their retention are deleted, and after how many days; of what was done for one message its timeline tells. */
@@ -120,7 +122,7 @@ export function jobsOf(parts: JobParts): Jobs {
         name: "jobs",
         version,
         description:
-          "works off the job queue: texts for search, hooks after the commit, late answers, undoing, the outbox",
+          "works off the job queue: texts for search, what mail is sorted by, hooks after the commit, late answers, undoing, the outbox",
         type: "worker",
       },
       start() {
@@ -152,6 +154,7 @@ function standingJobs({ db, blobs, log, metrics }: JobParts): readonly StandingJ
       now: Date.now,
       onMade: outcome => metrics.imapTexts.inc({ outcome }),
     }),
+    createMessageKeysHandler({ store: createMessageKeyStore({ db, blobs, log }), log, now: Date.now }),
   ];
 }
 

@@ -1,16 +1,16 @@
 /** Messages in an order that a client asks for, and what they are threaded by. Source: RFC 5256. */
-import type { MailboxId } from "../ids.ts";
+import type { MailboxIdentity } from "../mailbox-snapshot.ts";
 
 export interface SortCriterion {
   readonly key: "ARRIVAL" | "CC" | "DATE" | "FROM" | "SIZE" | "SUBJECT" | "TO";
   readonly reverse: boolean;
 }
 
-/** One message; hashes have 53 bits, so that a number holds them exactly. */
+/** One message; hashes are exact as numbers. */
 export interface ThreadRow {
   readonly uid: number;
   /** Hashes of message ids: its own (0: none), then those of what it answers, the oldest first. */
-  readonly ids: Float64Array;
+  readonly ids: readonly number[];
   /** Hash of the base subject; 0: it is empty. */
   readonly subject: number;
   readonly isReply: boolean;
@@ -18,14 +18,28 @@ export interface ThreadRow {
   readonly sentS: number;
 }
 
-/** UIDs that are gone meanwhile are left out. */
+/** What has no keys yet gets them first, so that every answer is exact. UIDs that are gone meanwhile may be left out. */
 export interface MessageOrder {
-  /** @returns `uids` in order; ties by UID */
+  /**
+   * @param uids  ascending
+   * @param by    at least one
+   * @returns `uids` in order; ties by UID
+   */
   sort(
-    mailbox: MailboxId,
+    mailbox: MailboxIdentity,
     uids: Uint32Array,
     by: readonly SortCriterion[],
     gone: AbortSignal,
   ): Promise<Uint32Array>;
-  threadRows(mailbox: MailboxId, uids: Uint32Array, gone: AbortSignal): AsyncIterable<readonly ThreadRow[]>;
+  /**
+   * A few at a time, since it takes memory: what `work` made is small.
+   * @param uids  ascending
+   * @param work  gets the rows of `uids` in the same order, in bounded pages
+   */
+  threads<T>(
+    mailbox: MailboxIdentity,
+    uids: Uint32Array,
+    work: (rows: AsyncIterable<readonly ThreadRow[]>) => Promise<T>,
+    gone: AbortSignal,
+  ): Promise<T>;
 }

@@ -11,6 +11,8 @@ interface Word {
   readonly when?: "passwords_welcome" | "passwords_refused" | "tls_offered";
   /** To whom; default: everybody. */
   readonly on?: "client";
+  /** Told where this part stands behind the server; default: always. */
+  readonly with?: "order";
   /** What does not work is not told. */
   readonly built: boolean;
 }
@@ -39,8 +41,8 @@ const WORDS: readonly Word[] = [
   { word: "QRESYNC", built: true },
   { word: "PREVIEW", built: false },
   { word: "OBJECTID", built: false },
-  { word: "SORT", built: false },
-  { word: "THREAD=REFERENCES", built: false },
+  { word: "SORT", with: "order", built: true },
+  { word: "THREAD=REFERENCES", with: "order", built: true },
   { word: "ESEARCH", on: "client", built: true },
   { word: "SEARCHRES", on: "client", built: true },
   { word: "IMAP4rev2", on: "client", built: false },
@@ -49,18 +51,22 @@ const WORDS: readonly Word[] = [
 ];
 
 type Told = Pick<SessionContext, "account" | "secure" | "profile"> &
-  Partial<Pick<SessionContext, "offersTls">>;
+  Partial<Pick<SessionContext, "offersTls" | "order">>;
 
 /** A logged-in session is told nothing of logins; without TLS off this host no password is welcome (RFC 3501 §6.2.3). */
-export function capabilities({ account, secure, profile, offersTls = false }: Told): string {
+export function capabilities({ account, secure, profile, order, offersTls = false }: Told): string {
   const holds = {
     passwords_welcome: account === undefined && secure,
     passwords_refused: account === undefined && !secure,
     tls_offered: account === undefined && offersTls,
   };
+  const parts = { order };
   const told = WORDS.filter(
-    ({ when, on, built }) =>
-      built && (when === undefined || holds[when]) && (on === undefined || on === profile.kind),
+    ({ when, on, with: part, built }) =>
+      built &&
+      (part === undefined || parts[part] !== undefined) &&
+      (when === undefined || holds[when]) &&
+      (on === undefined || on === profile.kind),
   );
   return told.map(({ word }) => word).join(" ");
 }

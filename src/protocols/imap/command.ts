@@ -1,6 +1,6 @@
 /**
  * The commands of IMAP as data, and the parser from a framed command to them. Pure; second step of every command.
- * Big grammars have files of their own (`parse-*.ts`). Source: RFC 3501 §6 and §9; RFC 2177, 2971, 3691, 4315, 5161.
+ * Big grammars have files of their own (`parse-*.ts`). Source: RFC 3501 §6 and §9; RFC 2177, 2971, 3691, 4315, 5161, 5256.
  */
 import { type EnableCommand, parseEnable } from "./enable.ts";
 import { Lexer } from "./lexer.ts";
@@ -10,6 +10,7 @@ import { type FetchCommand, parseFetch } from "./parse-fetch.ts";
 import { type ListRequest, parseList, parseLsub, parseStatusItems, type StatusItem } from "./parse-list.ts";
 import { parseSearch, type SearchCommand, type SearchLimits } from "./parse-search.ts";
 import { parseSelect, type SelectCommand } from "./parse-select.ts";
+import { parseSort, parseThread, type SortCommand, type ThreadCommand } from "./parse-sort.ts";
 import { parseStore, type StoreCommand } from "./parse-store.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
 
@@ -51,7 +52,9 @@ export type ImapCommand =
   | FetchCommand
   | SearchCommand
   | SelectCommand
-  | StoreCommand;
+  | SortCommand
+  | StoreCommand
+  | ThreadCommand;
 
 export interface TaggedCommand {
   readonly tag: string;
@@ -101,9 +104,11 @@ const GRAMMARS: ReadonlyMap<string, Grammar> = new Map<string, Grammar>([
   ["SEARCH", (lexer, limits, tag) => parseSearch(lexer, false, limits, tag)],
   ["SELECT", lexer => parseSelect(lexer, "SELECT")],
   ["STARTTLS", plain("STARTTLS")],
+  ["SORT", (lexer, limits) => parseSort(lexer, false, limits)],
   ["STATUS", parseStatus],
   ["STORE", lexer => parseStore(lexer, false)],
   ["SUBSCRIBE", lexer => parseSubscribe(lexer, "SUBSCRIBE")],
+  ["THREAD", (lexer, limits) => parseThread(lexer, false, limits)],
   ["UID", parseUid],
   ["UNSELECT", plain("UNSELECT")],
   ["UNSUBSCRIBE", lexer => parseSubscribe(lexer, "UNSUBSCRIBE")],
@@ -116,7 +121,9 @@ const UID_GRAMMARS: ReadonlyMap<string, Grammar> = new Map<string, Grammar>([
   ["FETCH", (lexer, limits) => parseFetch(lexer, true, limits.fetchItems)],
   ["MOVE", write("MOVE")],
   ["SEARCH", (lexer, limits, tag) => parseSearch(lexer, true, limits, tag)],
+  ["SORT", (lexer, limits) => parseSort(lexer, true, limits)],
   ["STORE", lexer => parseStore(lexer, true)],
+  ["THREAD", (lexer, limits) => parseThread(lexer, true, limits)],
 ]);
 
 /** Names in a client's ID list and octets of each that are kept. RFC 2971 §3.3. */

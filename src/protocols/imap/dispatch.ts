@@ -13,7 +13,9 @@ import { NEED_MAILBOX, refuseWrite } from "./read-only.ts";
 import { bad, type Completion, ok, oneLine } from "./reply.ts";
 import { search } from "./search.ts";
 import { select } from "./select.ts";
+import { sort } from "./sort.ts";
 import { store } from "./store.ts";
+import { thread } from "./thread.ts";
 
 type Of<K extends ImapCommand["kind"]> = Extract<ImapCommand, { kind: K }>;
 type Dispatched = Exclude<ImapCommand, Of<"LOGOUT" | "LOGIN" | "AUTHENTICATE" | "IDLE" | "STARTTLS">>;
@@ -57,9 +59,11 @@ const HANDLERS: { readonly [K in Dispatched["kind"]]: AnyHandler<Of<K>> } = {
   NOOP: noop,
   SEARCH: ofMessages((context, command) => search(context, command, Date.now())),
   SELECT: loggedIn(select),
+  SORT: ofMessages((context, command) => sort(context, command, Date.now())),
   STATUS: loggedIn(status),
   STORE: ofMessages(store),
   SUBSCRIBE: loggedIn((context, { mailbox }) => subscribe(context, mailbox, true)),
+  THREAD: ofMessages((context, command) => thread(context, command, Date.now())),
   UNSELECT: inMailbox(leave),
   UNSUBSCRIBE: loggedIn((context, { mailbox }) => subscribe(context, mailbox, false)),
   write: loggedIn(write),

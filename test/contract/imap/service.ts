@@ -21,6 +21,8 @@ import { createFlagWriter } from "../../../src/store/flag-writer.ts";
 import { createAuthenticator } from "../../../src/store/login.ts";
 import { MailboxHub } from "../../../src/store/mailbox-hub.ts";
 import { createMailboxReader } from "../../../src/store/mailboxes.ts";
+import { createMessageKeyStore } from "../../../src/store/message-keys.ts";
+import { createMessageOrder } from "../../../src/store/message-order.ts";
 import { createUserPasswords, hashPassword } from "../../../src/store/passwords.ts";
 import { silentLog, startTestDatabase } from "../../lib/database.ts";
 import { ImapTestClient } from "../../lib/imap-client.ts";
@@ -88,12 +90,14 @@ async function startNode({
   const changes = new MailboxChanges(db, silentLog);
   const hub = new MailboxHub(db, changes, silentLog);
   const reader = createMailboxReader(db, hub);
+  const keys = createMessageKeyStore({ db, blobs, log: silentLog });
   const server = createImapServer({
     ...(writer === undefined ? {} : { writer: writer(createFlagWriter(db, changes)) }),
     config: { hostname: "mail.test", connections: 100, connectionsPerUser: 100 },
     limits: { loginDelayMs: 1 },
     reader,
     blobs,
+    order: createMessageOrder(db, keys),
     authenticator: createAuthenticator({
       directory: new StoreDirectory(db),
       masterUser: MASTER.user,
@@ -113,7 +117,7 @@ async function startNode({
   listener.listen(0, "127.0.0.1");
   await once(listener, "listening");
   return {
-    ...{ changes, hub, reader },
+    ...{ changes, hub, reader, keys },
     port: (listener.address() as AddressInfo).port,
     async stop() {
       await server.close();
@@ -144,7 +148,7 @@ export async function startImapService({ writable = false, writer = own => own }
   const clients: ImapTestClient[] = [];
   const node = await startNode({ db: imapDb, blobs, writer: writable ? writer : undefined });
   const others: ImapNode[] = [];
-  const { changes, reader } = node;
+  const { changes, reader, keys } = node;
   const clientOf = async (port: number) => {
     const client = new ImapTestClient(port);
     clients.push(client);
@@ -165,6 +169,7 @@ export async function startImapService({ writable = false, writer = own => own }
     db,
     /** The same database; its statements are written down. */
     imapDb,
+    keys,
     changes,
     reader,
     account,
@@ -186,15 +191,18 @@ export async function startImapService({ writable = false, writer = own => own }
       return () => clientOf(other.port);
     },
     /** The same text `count` times in INBOX. */
-    async deliver(text: string, count = 1): Promise<void> {
+    async deliver(text: string, count = 1, arrival = new Date()): Promise<void> {
       const bytes = Buffer.from(text);
       const stage = blobs.stage();
       await stage.write(bytes);
       const staged = await stage.finish();
       const blob = await staged.persist();
       await staged.discard();
-      const one = () =>
-        store.deliver(plainDelivery({ id: messageId(newId()), account, recipient: USER, blob, bytes }));
+      const one = () => {
+        const delivery = plainDelivery({ id: messageId(newId()), account, recipient: USER, blob, bytes });
+        const targets = delivery.targets.map(target => ({ ...target, internalDate: arrival }));
+        return store.deliver({ ...delivery, targets });
+      };
       await Promise.all(Array.from({ length: count }, one));
     },
     async stop(): Promise<void> {
