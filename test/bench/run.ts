@@ -1,10 +1,11 @@
 /**
  * Benchmarks: `npm run bench [row …]`. Each row starts the servers that it needs in a folder of its own and prints one JSON line;
- * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p11 p12 p14 stage-hooks slow ledger dlp
- * sender-auth; `p12` stands for p12-idle, p12-large and p12-sessions, `sender-auth` for itself and sender-auth-large.
+ * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p11 p12 p13 p14 stage-hooks slow ledger dlp
+ * sender-auth; `BENCH_SHARE=0.1` makes the read rows small. `p12` stands for p12-idle, p12-large and p12-sessions, `sender-auth` for itself and sender-auth-large.
  */
 import { benchDlp } from "./dlp.ts";
 import { benchEndToEnd } from "./end-to-end.ts";
+import { benchGrowth } from "./growth.ts";
 import { benchHooks } from "./hooks.ts";
 import { benchBodies, benchFirstSync, benchFlags } from "./imap.ts";
 import { benchIngest, INGEST_ROWS } from "./ingest.ts";
@@ -39,6 +40,7 @@ const ROWS: Readonly<Record<string, () => Promise<void>>> = {
   "p12-sessions": reading(benchSessionMemory),
   "p12-idle": benchIdleMemory,
   "p12-large": benchLargeMessages,
+  p13: benchGrowth,
   p14: benchStart,
   "stage-hooks": benchStageHooks,
   slow: benchSlowPlugin,

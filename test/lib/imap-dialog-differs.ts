@@ -1,0 +1,18 @@
+/** Where a server answers a dialog (`test/dialogs/imap-shared`) otherwise than the others, and why. Lines name these by `S@name` and `S!name`. */
+
+/** `direct`: our service. `dovecot`: a Dovecot with a Maildir. `imapc`: our service through a Dovecot. */
+export const DIALOG_WAYS = ["direct", "dovecot", "imapc"] as const;
+export type DialogWay = (typeof DIALOG_WAYS)[number];
+
+export interface DialogDifference {
+  /** Who answers otherwise. */
+  readonly ways: readonly DialogWay[];
+  readonly why: string;
+}
+
+export const DIALOG_DIFFERS: Readonly<Record<string, DialogDifference>> = {
+  "read-only": {
+    ways: ["direct"],
+    why: "our service changes nothing that a client asks it to (RFC 3501 §7.1, READ-ONLY)",
+  },
+};
