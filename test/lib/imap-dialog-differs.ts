@@ -11,8 +11,12 @@ export interface DialogDifference {
 }
 
 export const DIALOG_DIFFERS: Readonly<Record<string, DialogDifference>> = {
-  "read-only": {
-    ways: ["direct"],
-    why: "our service changes nothing that a client asks it to (RFC 3501 §7.1, READ-ONLY)",
+  "read-write": {
+    ways: ["dovecot", "imapc"],
+    why: "our mail is read-only; imapc of Dovecot 2.3 does not pass that on",
+  },
+  "no-date": {
+    ways: ["dovecot", "imapc"],
+    why: "without a Date field there is no day before which a message was sent; Dovecot takes 1970 for it",
   },
 };

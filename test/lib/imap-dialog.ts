@@ -15,6 +15,9 @@
  * Literals are written as quoted strings, with `\r\n` for line breaks.
  */
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { packageRoot } from "../../src/platform/package-root.ts";
 import type { ImapTestClient } from "./imap-client.ts";
 import { DIALOG_DIFFERS, type DialogWay } from "./imap-dialog-differs.ts";
 import { sameAnswer } from "./imap-dialog-match.ts";
@@ -72,6 +75,13 @@ export function namedDifferences(dialogs: readonly ImapDialog[]): ReadonlySet<st
   );
 }
 
+const DIR = join(packageRoot(), "test/dialogs/imap-shared");
+
+/** All of them. */
+export function readDialogs(): readonly ImapDialog[] {
+  return readdirSync(DIR).map(file => readDialog(file, readFileSync(join(DIR, file), "utf8")));
+}
+
 /** Play `dialog` with a client that is logged in. */
 export async function playImapDialog(
   dialog: ImapDialog,
@@ -108,7 +118,7 @@ class Game {
       this.#sending += `${this.#filled(step.text)}\r\n`;
       return;
     }
-    if (this.#sending !== "") this.#client.send(this.#sending);
+    if (this.#sending !== "") this.#client.send(Buffer.from(this.#sending));
     this.#sending = "";
     if (step.kind === "other") await this.#otherHand(step);
     else if (step.kind === "W") await this.#wait(step);
@@ -126,7 +136,7 @@ class Game {
   }
 
   #filled(text: string): string {
-    return text.replace(/\{(\w+)\}(?!\+?$)/gu, (all, name: string) => this.#kept.get(name) ?? all);
+    return text.replace(/\{([a-z]\w*)\}/gu, (all, name: string) => this.#kept.get(name) ?? all);
   }
 
   async #tagged(step: DialogStep): Promise<void> {
