@@ -68,7 +68,7 @@ export async function startDialogSite(accounts: readonly string[]): Promise<Dial
   await makeAccounts(sidecar, accounts);
   for (const account of accounts) {
     for (const mail of DIALOG_MAIL) await addOurs(api, account, mail);
-    await atDovecot(maildir, account, DIALOG_MAIL.map(append));
+    await atDovecot(maildir, account, ["CREATE Elsewhere", ...DIALOG_MAIL.map(append)]);
   }
   return {
     async open(way, account) {
@@ -138,7 +138,7 @@ function otherAtDovecot(maildir: Dovecot, account: string): OtherHand {
   return {
     deliver: () => run([append(LATER)]),
     flag: (uid, flag) => run(["SELECT INBOX", `UID STORE ${uid} +FLAGS (${flag})`]),
-    expunge: uid => run(["SELECT INBOX", `UID STORE ${uid} +FLAGS (\\Deleted)`, `UID EXPUNGE ${uid}`]),
+    expunge: uid => run(["SELECT INBOX", `UID MOVE ${uid} Elsewhere`]),
   };
 }
 

@@ -77,23 +77,22 @@ function words(text: string): readonly string[] {
   return found;
 }
 
-/** `NAME value` each; `…` stands alone. */
+/** Name, tab, value each; `…` stands alone. */
 function pairs(list: readonly string[]): readonly string[] {
   const found: string[] = [];
   for (let i = 0; i < list.length; ) {
     const name = list[i] ?? "";
     if (name === MORE) found.push(MORE);
-    else found.push(`${name} ${list[i + 1] ?? ""}`);
+    else found.push(`${name}\t${list[i + 1] ?? ""}`);
     i += name === MORE ? 1 : 2;
   }
   return found;
 }
 
 function sameItem(expected: string, got: string, kept: Kept): boolean {
-  const [name = "", ...rest] = expected.split(" ");
-  const [other = "", ...value] = got.split(" ");
+  const [name = "", want = ""] = expected.split("\t");
+  const [other = "", have = ""] = got.split("\t");
   if (name.toUpperCase() !== other.toUpperCase()) return false;
-  const [want, have] = [rest.join(" "), value.join(" ")];
   if (name === "FLAGS" && !want.includes("*")) return flagsOf(want) === flagsOf(have);
   return ANY_CASE.test(name)
     ? sameText(want.toLowerCase(), have.toLowerCase(), kept)
