@@ -1,7 +1,9 @@
 /**
  * Benchmarks: `npm run bench [row …]`. Each row starts the servers that it needs in a folder of its own and prints one JSON line;
- * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p11 p12 p13 p14 stage-hooks slow ledger dlp
- * sender-auth; `BENCH_SHARE=0.1` makes the read rows small. `p12` stands for p12-idle, p12-large and p12-sessions, `sender-auth` for itself and sender-auth-large.
+ * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p11 p12 p14 stage-hooks slow ledger dlp
+ * sender-auth; `p12` stands for p12-idle, p12-large and p12-sessions, `sender-auth` for itself and sender-auth-large.
+ *
+ * p13 too: of a million messages. `BENCH_SHARE=0.1` makes the rows that read small, to see that they work.
  */
 import { benchDlp } from "./dlp.ts";
 import { benchEndToEnd } from "./end-to-end.ts";
