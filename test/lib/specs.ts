@@ -97,10 +97,10 @@ function claimedButNotCited(rows: readonly SpecRow[], { sources }: SpecFacts): r
 
 const isClaimed = ({ holds }: SpecRow) => holds === "yes" || holds === "partial";
 
-/** Below the section's folder, in the domain that all share, or where the row says. */
+/** Below the section's folder, in what all protocols share, or where the row says. */
 function isWhere({ place, note }: SpecRow, path: string): boolean {
   const named = [...note.matchAll(/`([\w./*-]+\.ts)`/gu)].map(([, file = ""]) => file);
-  return path.startsWith("core/") || [place, ...named].some(where => matches(where, path));
+  return /^(?:core|platform)\//u.test(path) || [place, ...named].some(where => matches(where, path));
 }
 
 function matches(where: string, path: string): boolean {
