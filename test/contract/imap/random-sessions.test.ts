@@ -169,7 +169,7 @@ class Run {
       isGone: false,
     });
     this.#uidNext += 1;
-    this.#nobodyIsNew();
+    this.#changed();
   }
 
   async #change(step: Extract<Step, { do: "flag" | "expunge" }>): Promise<void> {
@@ -185,10 +185,11 @@ class Run {
       await apply(message.uid, FLAGS[step.flag] ?? {});
       message.flags.push(new Set([...had, step.flag]));
     }
-    this.#nobodyIsNew();
+    this.#changed();
   }
 
-  #nobodyIsNew(): void {
+  #changed(): void {
+    this.mailbox.changed();
     for (const each of this.sessions) each.isNew = false;
   }
 
@@ -207,9 +208,33 @@ class Run {
   async #noop(asked: Session): Promise<void> {
     const answers = await asked.client.command("NOOP");
     assert.match(answers.at(-1) ?? "", /^OK/u);
-    for (const line of answers.slice(0, -1)) if (!asked.view.tell(line, true)) this.#flagsTold(asked, line);
-    asked.view.assertNew();
     asked.isNew = true;
+    this.#told(asked, answers, true);
+    await this.#learn(asked);
+    asked.view.assertNew();
+  }
+
+  /** All untagged lines of an answer, in their order. @returns the messages that were told with items of FETCH */
+  #told(asked: Session, answers: readonly string[], mayExpunge: boolean) {
+    const fetched: { readonly message: ModelMessage; readonly line: string }[] = [];
+    for (const line of answers.slice(0, -1)) {
+      const message = asked.view.tell(line, mayExpunge);
+      if (message !== undefined) {
+        this.#assertFlags(asked, message, line);
+        fetched.push({ message, line });
+      }
+    }
+    return fetched;
+  }
+
+  /** A session that was told of messages asks which they are; by number, so that it is told nothing else. */
+  async #learn(asked: Session): Promise<void> {
+    if (!asked.view.knowsAll) {
+      const answers = await asked.client.command(`FETCH 1:${asked.view.count} (UID)`);
+      for (const line of answers.slice(0, -1)) asked.view.tell(line, false);
+    }
+    assert.ok(asked.view.knowsAll, "a message in the view was not told");
+    asked.view.assertTrue();
   }
 
   async #select(asked: Session): Promise<void> {
@@ -225,46 +250,44 @@ class Run {
     const size = alive.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     const expected = `* STATUS "INBOX" (MESSAGES ${alive.length} UIDNEXT ${this.#uidNext} UNSEEN ${alive.length} SIZE ${size})`;
     assert.ok(answers.includes(expected), `${answers.join("\n")}\n${expected}`);
-    for (const line of answers.slice(0, -1).filter(each => each !== expected))
-      if (!asked.view.tell(line, true)) this.#flagsTold(asked, line);
+    this.#told(
+      asked,
+      answers.filter(line => line !== expected),
+      true,
+    );
+    await this.#learn(asked);
   }
 
   async #fetch(asked: Session, uid: boolean, pairs: Pairs): Promise<void> {
-    const { text, numbers, isBad } = setOf(pairs, uid ? this.#uidNext - 1 : asked.view.uids.length, uid);
+    // What `*` means is certain only for who was told all news.
+    if (uid && !asked.isNew && pairs.some(pair => pair.some(isStar))) await this.#noop(asked);
+    const before = asked.view.uids;
+    const { text, numbers, isBad } = setOf(pairs, uid ? this.#uidNext - 1 : before.length, uid);
     const command = `${uid ? "UID " : ""}FETCH ${text} (UID FLAGS RFC822.SIZE BODY.PEEK[TEXT])`;
     const answers = await asked.client.command(command);
-    const told = answers.slice(0, -1).filter(line => !asked.view.tell(line, uid));
+    const fetched = this.#told(asked, answers, uid).filter(({ line }) => line.includes("BODY[TEXT]"));
+    await this.#learn(asked);
     if (isBad) return assert.match(answers.at(-1) ?? "", /^BAD/u, command);
-    // What was asked for by UID is what the view holds after the news that came first.
-    const largest = asked.view.uids.at(-1) ?? 0;
-    const isMeant = (at: number, own: number) =>
-      uid ? numbers(own, largest) : numbers(at, asked.view.uids.length);
-    const wanted = asked.view.uids.filter((own, i) => isMeant(i + 1, own));
-    const had: number[] = [];
-    for (const line of told) {
-      const items = readFetch(line);
-      const message = asked.view.at(Number(/^\* (\d+) /u.exec(line)?.[1]));
-      if (items.has("BODY[TEXT]")) had.push(this.#assertFetched(message, items, command));
-      this.#flagsTold(asked, line);
-    }
-    assert.deepEqual(had, [...new Set(had)], `${command}: twice`);
-    const gone = (one: number) => this.mailbox.of(one).isGone;
+    const had = fetched.map(({ message, line }) => this.#assertFetched(message, line, command));
+    const isMeant = (own: number) =>
+      uid ? numbers(own, before.at(-1) ?? 0) : numbers(before.indexOf(own) + 1, before.length);
+    const wanted = before.filter(isMeant);
+    const isHere = (own: number) => !this.mailbox.of(own).isGone;
+    assert.deepEqual(had, [...new Set(had)], `${command}: one is told twice`);
     assert.deepEqual(
-      had.filter(one => !gone(one)),
-      wanted.filter(one => !gone(one)),
+      had.filter(own => wanted.includes(own) && isHere(own)),
+      wanted.filter(isHere),
       command,
     );
-    assert.ok(
-      had.every(one => wanted.includes(one)),
-      command,
-    );
-    // Who was told all news is answered in full.
-    if (asked.isNew) assert.match(answers.at(-1) ?? "", /^OK/u, command);
+    assert.ok(had.every(isMeant), `${command}: one is told that was not asked for`);
+    if (!asked.isNew) return;
+    assert.deepEqual(had, wanted, command);
+    assert.match(answers.at(-1) ?? "", /^OK/u, command);
   }
 
-  #assertFetched(message: ModelMessage, items: ReturnType<typeof readFetch>, command: string): number {
+  #assertFetched(message: ModelMessage, line: string, command: string): number {
+    const items = readFetch(line);
     const body = items.get("BODY[TEXT]");
-    assert.deepEqual(items.get("UID"), { text: String(message.uid) }, command);
     assert.deepEqual(items.get("RFC822.SIZE"), { text: String(message.sizeBytes) }, command);
     const octets = body !== null && body !== undefined && "octets" in body ? body.octets.toString() : body;
     assert.equal(octets, `${message.body}\r\n`, command);
@@ -272,10 +295,9 @@ class Run {
   }
 
   /** Flags that are told are the newest, or, where there is news, some that the message had. */
-  #flagsTold(asked: Session, line: string): void {
-    const [, at, flags] = /^\* (\d+) FETCH \(.*FLAGS \(([^)]*)\)/u.exec(line) ?? [];
-    assert.ok(flags !== undefined, `neither news nor an answer: ${line}`);
-    const message = asked.view.at(Number(at));
+  #assertFlags(asked: Session, message: ModelMessage, line: string): void {
+    const [, flags] = / FLAGS \(([^)]*)\)/u.exec(line) ?? [];
+    if (flags === undefined) return;
     const known = asked.isNew ? message.flags.slice(-1) : message.flags;
     assert.ok(
       known.some(each => sameFlags(each, flagsIn(flags))),
@@ -291,10 +313,10 @@ class Run {
     const command = `${uid ? "UID " : ""}SEARCH ${uid ? "UID " : ""}${text} ${key}`;
     const answers = await client.command(command);
     if (isBad) return assert.match(answers.at(-1) ?? "", /^(?:BAD|OK)/u, command);
-    const largest = view.uids.at(-1) ?? 0;
-    const found = view.uids.flatMap((own, i) => {
-      const isMeant = uid ? numbers(own, largest) : numbers(i + 1, view.uids.length);
-      return isMeant && holds(view.at(i + 1), key) ? [uid ? own : i + 1] : [];
+    const { uids } = view;
+    const found = uids.flatMap((own, i) => {
+      const isMeant = uid ? numbers(own, uids.at(-1) ?? 0) : numbers(i + 1, uids.length);
+      return isMeant && holds(this.mailbox.of(own), key) ? [uid ? own : i + 1] : [];
     });
     assert.deepEqual(answers, [["* SEARCH", ...found].join(" "), answers.at(-1)], command);
   }
@@ -309,10 +331,12 @@ function holds(message: ModelMessage, key: string): boolean {
   return name === "ALL" || message.body === word;
 }
 
+const isStar = (n: number | undefined) => n !== undefined && n % 11 === 0;
+
 /** The set as text, and whether it means a number. @param count  numbers there are; of UIDs, those that were ever given */
 function setOf(pairs: Pairs, count: number, uid: boolean) {
   // One in seven lies beyond the end.
-  const real = (n: number) => (n % 11 === 0 ? 0 : 1 + (n % (count + 1 + (uid ? 3 : Math.floor(count / 6)))));
+  const real = (n: number) => (isStar(n) ? 0 : 1 + (n % (count + 1 + (uid ? 3 : Math.floor(count / 6)))));
   const shown = pairs.map(([a, b]) => [real(a), b === undefined ? undefined : real(b)] as const);
   const name = (n: number) => (n === 0 ? "*" : String(n));
   const all = shown.flatMap(([a, b = a]) => [a, b]);
