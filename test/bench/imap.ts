@@ -1,17 +1,18 @@
 /** P8, P9 and P11: reading by IMAP, ours against a Dovecot with Maildir, directly and through Dovecot's imapc. */
 import type { ReadSite, Side, Way } from "./lib/read-site.ts";
 import { interleave, type Measured, ratioOf, report, type Subject, spread } from "./lib/rounds.ts";
+import { shareOf } from "./lib/share.ts";
 
-const ROUNDS = 7;
+const ROUNDS = shareOf(7);
 const SIDES: readonly Side[] = ["mairust", "dovecot"];
 
 /** Who has which mailbox. */
-export const TEN_THOUSAND = { reader: 0, messages: 10_000, sizeBytes: 4096 } as const;
-const HUNDRED_THOUSAND = { reader: 1, messages: 100_000, sizeBytes: 2048, distinct: 1000 } as const;
+export const TEN_THOUSAND = { reader: 0, messages: shareOf(10_000), sizeBytes: 4096 } as const;
+const HUNDRED_THOUSAND = { reader: 1, messages: shareOf(100_000), sizeBytes: 2048, distinct: 1000 } as const;
 const BODIES = [
-  { name: "4 KB", reader: 0, messages: 3000, sizeBytes: 4096 },
-  { name: "50 KB", reader: 2, messages: 600, sizeBytes: 51_200 },
-  { name: "1 MB", reader: 3, messages: 60, sizeBytes: 1_048_576 },
+  { name: "4 KB", reader: 0, messages: shareOf(3000), sizeBytes: 4096 },
+  { name: "50 KB", reader: 2, messages: shareOf(600), sizeBytes: 51_200 },
+  { name: "1 MB", reader: 3, messages: shareOf(60), sizeBytes: 1_048_576 },
 ] as const;
 
 /** P8: a client that sees a mailbox for the first time, through a Dovecot that sees it for the first time. */

@@ -8,9 +8,10 @@ import { lmtpLoad } from "./lib/lmtp-load.ts";
 import { descendants, memoryOf, memoryOfAll, peakOf, resetPeak } from "./lib/process-memory.ts";
 import type { ReadSite, Side } from "./lib/read-site.ts";
 import { interleave, ratioOf, report, spread } from "./lib/rounds.ts";
+import { shareOf } from "./lib/share.ts";
 import { address } from "./lib/targets.ts";
 
-const ROUNDS = 5;
+const ROUNDS = shareOf(5);
 /** Time for the garbage of the start to settle. */
 const SETTLE_MS = 10_000;
 /** Sessions are measured as the growth of many: one alone drowns in the noise of a heap. */

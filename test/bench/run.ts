@@ -1,10 +1,12 @@
 /**
  * Benchmarks: `npm run bench [row …]`. Each row starts the servers that it needs in a folder of its own and prints one JSON line;
- * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p10 p11 p12 p14 imap-crowd stage-hooks slow ledger dlp
- * sender-auth; `p10` stands for itself and p10-small, `p12` for p12-idle, p12-large and p12-sessions, `sender-auth` for itself and sender-auth-large.
+ * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p10 p11 p12 p13 p14 imap-crowd stage-hooks slow ledger dlp
+ * sender-auth; `p10` stands for itself and p10-small, `p12` for p12-idle, p12-large and p12-sessions, `sender-auth` for itself and
+ * sender-auth-large. `BENCH_SHARE=0.1` makes the rows that read small, to see that they work; p13 takes a million messages.
  */
 import { benchDlp } from "./dlp.ts";
 import { benchEndToEnd } from "./end-to-end.ts";
+import { benchGrowth } from "./growth.ts";
 import { benchHooks } from "./hooks.ts";
 import { benchBodies, benchFirstSync, benchFlags } from "./imap.ts";
 import { benchImapCrowd } from "./imap-crowd.ts";
@@ -43,6 +45,7 @@ const ROWS: Readonly<Record<string, () => Promise<void>>> = {
   "p12-sessions": reading(benchSessionMemory),
   "p12-idle": benchIdleMemory,
   "p12-large": benchLargeMessages,
+  p13: benchGrowth,
   p14: benchStart,
   "imap-crowd": benchImapCrowd,
   "stage-hooks": benchStageHooks,

@@ -64,6 +64,7 @@ function shownUse(entry: Entry): string | undefined {
 function listAttributes(entry: Entry, request: ListRequest): readonly string[] {
   const attributes: string[] = [];
   if (entry.info === undefined) attributes.push("\\Noselect", "\\NonExistent");
+  // RFC 3348 §3: told of every name, so that a client need not ask for the level below.
   attributes.push(entry.hasChildren ? "\\HasChildren" : "\\HasNoChildren");
   if (entry.subscribed && (request.select.subscribed || request.returns.subscribed))
     attributes.push("\\Subscribed");

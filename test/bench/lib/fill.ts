@@ -48,6 +48,19 @@ const FIRST_ARRIVAL_S = 1_767_000_000;
 /** Fill the account's INBOX on our side. */
 export async function fillOurs(sidecar: Sidecar, set: DataSet): Promise<void> {
   await expectDone(sidecar, ["account", "add", set.address]);
+  await withStore(sidecar, async (db, blobs) => {
+    await deliverAll(db, blobs, set);
+    // What a mailbox that grew over weeks has.
+    await db.query`analyze`;
+    if (set.messages <= SETTLED_MESSAGES) await settled(db);
+  });
+}
+
+/** Work on the database and the blob folder of the running service, in this process. */
+export async function withStore(
+  sidecar: Sidecar,
+  work: (db: Db, blobs: FsBlobStore) => Promise<void>,
+): Promise<void> {
   const dataDir = join(sidecar.dir, "data");
   const socketDir = chooseSocketDir(join(dataDir, "postgres"), join(sidecar.dir, "run"));
   const db = await openDatabase({
@@ -69,10 +82,7 @@ export async function fillOurs(sidecar: Sidecar, set: DataSet): Promise<void> {
     log: silentLog,
   });
   try {
-    await deliverAll(db, blobs, set);
-    // What a mailbox that grew over weeks has.
-    await db.query`analyze`;
-    if (set.messages <= SETTLED_MESSAGES) await settled(db);
+    await work(db, blobs);
   } finally {
     await blobs.close();
     const end = deadlineAfter(10_000);

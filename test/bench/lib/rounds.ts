@@ -1,4 +1,6 @@
 /** Interleaved rounds and medians: machines are noisy, so each figure is a ratio taken from neighbours in time. */
+import { loadavg } from "node:os";
+import { SHARE } from "./share.ts";
 
 export interface Subject {
   readonly name: string;
@@ -68,10 +70,11 @@ function quantile(sorted: readonly number[], q: number): number {
   return low + (high - low) * (at - Math.floor(at));
 }
 
-/** One JSON line per row. */
+/** One JSON line per row, with the load that the machine had: on a busy one a figure is no verdict, nor is that of a part of the work. */
 export function report(row: string, fields: Readonly<Record<string, unknown>>): void {
+  const facts = { row, ...fields, load: loadavg(), ...(SHARE === 1 ? {} : { share: SHARE }) };
   process.stdout.write(
-    `${JSON.stringify({ row, ...fields }, (_k, v: unknown) => (typeof v === "number" ? round3(v) : v))}\n`,
+    `${JSON.stringify(facts, (_k, v: unknown) => (typeof v === "number" ? round3(v) : v))}\n`,
   );
 }
 
