@@ -33,6 +33,7 @@ import { lifecycleRoutesOf } from "./routes/plugin-lifecycle.ts";
 import { pluginReviewRoutesOf } from "./routes/plugin-review.ts";
 import { pluginSettingsRoutesOf } from "./routes/plugin-settings.ts";
 import { pluginRoutesOf } from "./routes/plugins.ts";
+import { relayRoutesOf } from "./routes/relays.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
 import { sendRoutesOf } from "./routes/send.ts";
 import { stageRoutesOf } from "./routes/stages.ts";
@@ -102,6 +103,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   dkimRoutesOf(app, options.ports);
   accountRoutesOf(app, options.ports);
   stageRoutesOf(app, options.ports);
+  relayRoutesOf(app, options.ports);
   messageRoutesOf(app, options.ports);
   scrubRoutesOf(app, options.ports, options.log);
   lossProofRoutesOf(app, options.ports);

@@ -117,7 +117,8 @@ export class StageMove {
   async #site(): Promise<SiteHalf | undefined> {
     const { options, standalone } = this.#context;
     if (options.has("sidecarOnly")) return undefined;
-    return new SiteHalf(this.#context, this.#loaded, await standalone.site());
+    const connected = { client: this.#client, loaded: this.#loaded };
+    return new SiteHalf(this.#context, connected, await standalone.site());
   }
 
   async #tried({ before, step, plan, against }: Ready): Promise<Moved> {

@@ -61,9 +61,7 @@ export function siteEngines(tools: CheckTools): SiteEngines {
       return joined(target, parts, missing);
     },
     planUndo,
-    apply: (_config, places, plan, backupDir) => applyPlan(places, plan, backupDir),
-    undo: async (config, places, target, backupDir) =>
-      applyPlan(places, await planUndo(config, places, target), backupDir),
+    apply: (_config, places, plan, backupDir, quietly) => applyPlan(places, plan, backupDir, quietly),
     async readFinder(places) {
       const facts = await readDovecot(places.dovecotConfig);
       return facts === undefined ? undefined : account => readThere(facts, account);

@@ -127,6 +127,12 @@ export interface ReadThere {
  */
 export type FindRead = (account: string) => AsyncIterable<ReadThere>;
 
+/**
+ * Run something while the sidecar hands no mail to Dovecot, as far as the sidecar is there to be asked.
+ * @throws what the work throws
+ */
+export type Quietly = <T>(work: () => Promise<T>) => Promise<T>;
+
 export interface SiteEngines {
   inspect(config: Config, places: SitePlaces, service?: SiteService): Promise<SiteReport>;
   /** @throws {MairustError} `invalid_argument` the scope is no domain and no address */
@@ -135,11 +141,16 @@ export interface SiteEngines {
   planUndo(config: Config, places: SitePlaces, target: SiteTarget): Promise<SitePlan>;
   /**
    * Makes the changes after a backup, checks both servers' syntax and reloads them; when one fails, what was done is taken back.
+   * @param quietly  around the reload of Dovecot, which ends LMTP in the midst of a message
    * @throws {MairustError} `invalid_state` an obstacle, a file that changed since the plan was made, or a server that refuses it
    */
-  apply(config: Config, places: SitePlaces, plan: SitePlan, backupDir: string): Promise<AppliedPlan>;
-  /** {@link planUndo} and {@link apply} in one. */
-  undo(config: Config, places: SitePlaces, target: SiteTarget, backupDir: string): Promise<AppliedPlan>;
+  apply(
+    config: Config,
+    places: SitePlaces,
+    plan: SitePlan,
+    backupDir: string,
+    quietly: Quietly,
+  ): Promise<AppliedPlan>;
   /** For accounts whose lines are in place. @returns undefined: Dovecot is not on this host */
   seenMarker(places: SitePlaces): Promise<MarkSeen | undefined>;
   /** For accounts whose lines were in place. @returns undefined: Dovecot is not on this host */

@@ -22,7 +22,6 @@ export function servers(scope: string, stageOf: StageOf) {
   const state = { stage: "", log: [] as string[], read: [] as ReadThere[] };
   const engines: SiteEngines = {
     inspect: () => Promise.reject(new Error("not asked")),
-    undo: () => Promise.reject(new Error("not asked")),
     planUndo: () => Promise.reject(new Error("not asked")),
     async plan(_config, places, target) {
       const line = { server: "postfix" as const, file: "main.cf", why: "it needs it" };
