@@ -11,6 +11,7 @@ import { dovecotArgs } from "./dovecot-read.ts";
 import { reloadDovecot } from "./dovecot-reload.ts";
 import { putText, readText } from "./files.ts";
 import { postfixEnv } from "./postfix-read.ts";
+import { reloadPostfix } from "./postfix-reload.ts";
 import { runCommand, tryCommand } from "./run-command.ts";
 
 /** The backup may hold the password of the sidecar's IMAP listener. */
@@ -105,7 +106,12 @@ async function reload(places: SitePlaces, plan: SitePlan, done: string[], quietl
     await kick(dovecot, plan, done);
   }
   const env = postfixEnv(places.postfixDir);
-  if (touches(plan, "postfix") && (await isPostfixUp(env))) await run("postfix", ["reload"], env);
+  if (!touches(plan, "postfix") || !(await isPostfixUp(env))) return;
+  await reloadPostfix(
+    places.postfixDir,
+    plan.files.find(file => file.server === "postfix" && file.path.endsWith("/master.cf")),
+  );
+  done.push("postfix reload");
 }
 
 /** Sessions that are open keep the mailbox they began with. */
