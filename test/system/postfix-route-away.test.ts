@@ -65,6 +65,8 @@ test("a message that is being handed over when its way is taken away is answered
     await fileOf("master.cf", text => putService(text, "mairust", "unix", SERVICE)),
     await fileOf("main.cf", text => text + route),
   ]);
+  // It comes together with the message's end.
+  here.behaviour.onCommand = line => (line === "QUIT" ? "silent" : undefined);
   const late: (() => void)[] = [];
   here.behaviour.onMessage = () => {
     late.push(() => here.answer("250 2.0.0 saved"));
