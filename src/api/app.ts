@@ -14,7 +14,7 @@ import type { ServicePorts } from "../services/ports.ts";
 import { MAX_PATH_PARAM } from "../wire/api/codes.ts";
 import type { App } from "./app-type.ts";
 import { problemOf } from "./problem.ts";
-import { convertQuery } from "./query.ts";
+import { closeQuery, convertQuery } from "./query.ts";
 import { accountRoutesOf } from "./routes/accounts.ts";
 import { auditRoutesOf } from "./routes/audit.ts";
 import { dkimRoutesOf } from "./routes/dkim.ts";
@@ -91,6 +91,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   app.addContentTypeParser(["message/rfc822", "application/octet-stream"], (_request, payload, done) =>
     done(null, payload),
   );
+  app.addHook("onRoute", closeQuery);
   app.addHook("onRequest", async request => checkAccess(options, request));
   app.addHook("preValidation", async request => convertQuery(request));
   app.addHook("onResponse", async (request, reply) => recordRequest(options, request, reply));

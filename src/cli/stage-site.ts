@@ -5,7 +5,7 @@
 import type { LoadedConfig } from "../platform/config/load.ts";
 import type {
   FindRead,
-  MarkSeen,
+  SeenMarker,
   SiteEngines,
   SiteFinding,
   SitePlaces,
@@ -50,7 +50,7 @@ export class SiteHalf {
   }
 
   /** @returns undefined: Dovecot is not here, or how it is set up cannot be read, which is said */
-  seenMarker(): Promise<MarkSeen | undefined> {
+  seenMarker(): Promise<SeenMarker | undefined> {
     return this.#orSay(() => this.#engines.seenMarker(this.#places));
   }
 

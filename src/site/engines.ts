@@ -27,7 +27,7 @@ import { readText } from "./files.ts";
 import { type PartPlan, planPostfix, planPostfixUndo } from "./postfix-plan.ts";
 import { type PostfixFacts, readPostfix } from "./postfix-read.ts";
 import { readThere } from "./read-there.ts";
-import { markSeen } from "./seen.ts";
+import { forgetMarked, markSeen } from "./seen.ts";
 import { observedOf, routeFor, scopesOf } from "./transport-table.ts";
 
 const NOTHING: PartPlan = { changes: [], undo: [], obstacles: [], files: [] };
@@ -68,7 +68,11 @@ export function siteEngines(tools: CheckTools): SiteEngines {
     },
     async seenMarker(places) {
       const facts = await readDovecot(places.dovecotConfig);
-      return facts === undefined ? undefined : (account, again) => markSeen(facts, account, again);
+      if (facts === undefined) return undefined;
+      return {
+        mark: account => markSeen(facts, account),
+        forget: account => forgetMarked(facts, account),
+      };
     },
   };
 }
