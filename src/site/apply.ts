@@ -13,6 +13,7 @@ import { putText, readText } from "./files.ts";
 import { postfixEnv } from "./postfix-read.ts";
 import { reloadPostfix } from "./postfix-reload.ts";
 import { runCommand, tryCommand } from "./run-command.ts";
+import { bringWaitingMail, scopesThatLeave } from "./waiting-mail.ts";
 
 /** The backup may hold the password of the sidecar's IMAP listener. */
 const BACKUP_MODE = 0o700;
@@ -33,6 +34,9 @@ export async function applyPlan(
   if (plan.files.length === 0) return { backup: "", changed: [], reloaded: [] };
   for (const file of plan.files) await checkUnchanged(file);
   const backup = await backUp(plan, backupDir);
+  const leaving = scopesThatLeave(plan.files);
+  if (leaving.length > 0 && (await isPostfixUp(postfixEnv(places.postfixDir))))
+    await bringWaitingMail(places.postfixDir, leaving);
   const done: SiteFile[] = [];
   const reloaded: string[] = [];
   try {
