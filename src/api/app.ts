@@ -14,7 +14,7 @@ import type { ServicePorts } from "../services/ports.ts";
 import { MAX_PATH_PARAM } from "../wire/api/codes.ts";
 import type { App } from "./app-type.ts";
 import { problemOf } from "./problem.ts";
-import { convertQuery } from "./query.ts";
+import { closeQuery, convertQuery } from "./query.ts";
 import { accountRoutesOf } from "./routes/accounts.ts";
 import { auditRoutesOf } from "./routes/audit.ts";
 import { dkimRoutesOf } from "./routes/dkim.ts";
@@ -33,6 +33,7 @@ import { lifecycleRoutesOf } from "./routes/plugin-lifecycle.ts";
 import { pluginReviewRoutesOf } from "./routes/plugin-review.ts";
 import { pluginSettingsRoutesOf } from "./routes/plugin-settings.ts";
 import { pluginRoutesOf } from "./routes/plugins.ts";
+import { relayRoutesOf } from "./routes/relays.ts";
 import { scrubRoutesOf } from "./routes/scrub.ts";
 import { sendRoutesOf } from "./routes/send.ts";
 import { stageRoutesOf } from "./routes/stages.ts";
@@ -90,6 +91,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   app.addContentTypeParser(["message/rfc822", "application/octet-stream"], (_request, payload, done) =>
     done(null, payload),
   );
+  app.addHook("onRoute", closeQuery);
   app.addHook("onRequest", async request => checkAccess(options, request));
   app.addHook("preValidation", async request => convertQuery(request));
   app.addHook("onResponse", async (request, reply) => recordRequest(options, request, reply));
@@ -102,6 +104,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   dkimRoutesOf(app, options.ports);
   accountRoutesOf(app, options.ports);
   stageRoutesOf(app, options.ports);
+  relayRoutesOf(app, options.ports);
   messageRoutesOf(app, options.ports);
   scrubRoutesOf(app, options.ports, options.log);
   lossProofRoutesOf(app, options.ports);

@@ -1,5 +1,7 @@
 /** Query strings are text; the schema of a route says what is meant. Bodies are never converted. */
-import type { FastifyRequest } from "fastify";
+import type { FastifyRequest, RouteOptions } from "fastify";
+import { Type } from "typebox";
+import { closed } from "../wire/api/common.ts";
 
 interface ObjectSchema {
   readonly properties?: Readonly<Record<string, { readonly type?: unknown }>>;
@@ -28,4 +30,14 @@ function convert(type: unknown, value: unknown): unknown {
   if (type === "integer" && /^\d{1,15}$/u.test(value)) return Number(value);
   if (type === "boolean" && (value === "true" || value === "false")) return value === "true";
   return value;
+}
+
+const READS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
+const NOTHING = Type.Object({}, closed);
+
+/** A change that takes no query refuses one: `dry_run=true` must never be passed over and the change made. */
+export function closeQuery(route: RouteOptions): void {
+  const methods = [route.method].flat();
+  if (methods.every(method => READS.has(method)) || route.schema?.querystring !== undefined) return;
+  route.schema = { ...route.schema, querystring: NOTHING };
 }

@@ -7,7 +7,7 @@ import type { AccountBody } from "../wire/api/accounts.ts";
 import { MAX_PAGE_ITEMS } from "../wire/api/codes.ts";
 import type { PageBody } from "../wire/api/common.ts";
 import type { SetStageBody, StageBody, StageSetBody } from "../wire/api/stages.ts";
-import type { FindRead, SitePlan, StageName } from "../wire/site-calls.ts";
+import type { FindRead, SeenMarker, SitePlan, StageName } from "../wire/site-calls.ts";
 import type { Client } from "./client.ts";
 import type { CommandContext } from "./command.ts";
 import { CommandError, EXIT, type ExitCode, usageError } from "./exit-codes.ts";
@@ -24,7 +24,7 @@ import {
   together,
 } from "./stage-carry.ts";
 import { takeRead } from "./stage-read.ts";
-import { markAccountsSeen } from "./stage-seen.ts";
+import { forgetAccountsSeen, markAccountsSeen } from "./stage-seen.ts";
 import { printPlan, refuseObstacles, SiteHalf } from "./stage-site.ts";
 import { type Step, stepOf } from "./stage-steps.ts";
 import { printable } from "./text.ts";
@@ -117,7 +117,8 @@ export class StageMove {
   async #site(): Promise<SiteHalf | undefined> {
     const { options, standalone } = this.#context;
     if (options.has("sidecarOnly")) return undefined;
-    return new SiteHalf(this.#context, this.#loaded, await standalone.site());
+    const connected = { client: this.#client, loaded: this.#loaded };
+    return new SiteHalf(this.#context, connected, await standalone.site());
   }
 
   async #tried({ before, step, plan, against }: Ready): Promise<Moved> {
@@ -160,21 +161,22 @@ export class StageMove {
       printPlan(this.#context, plan, "changing in Postfix and Dovecot:");
       await site.apply(plan);
     }
-    if (step.to === "store") await this.#markSeen(before, site);
-    return { code: EXIT.ok, record: this.#said(step, await this.#post(current, this.#body(), false)) };
+    const marker = step.to === "store" ? await this.#seenMarker(site) : undefined;
+    if (marker !== undefined) await forgetAccountsSeen(marker, await this.#accounts(before));
+    const record = this.#said(step, await this.#post(current, this.#body(), false));
+    if (step.to === "store") await this.#markSeen(before, marker);
+    return { code: EXIT.ok, record };
   }
 
-  /** While both sides still get each message, and again, for what came later or failed, with each such command. */
-  async #markSeen(before: StageBody, site: SiteHalf | undefined): Promise<void> {
-    const { options, terminal } = this.#context;
-    const say = (text: string) => terminal.err(text);
-    if (options.has("apply") && site !== undefined) {
-      const mark = await site.seenMarker();
-      if (mark !== undefined) {
-        const accounts = await this.#accounts(before);
-        return markAccountsSeen(mark, accounts, before.stage === "store", say);
-      }
-    }
+  /** With --apply, where Dovecot is: its commands run as root. */
+  async #seenMarker(site: SiteHalf | undefined): Promise<SeenMarker | undefined> {
+    return this.#context.options.has("apply") ? site?.seenMarker() : undefined;
+  }
+
+  /** And again, for what came later or failed, with each such command. */
+  async #markSeen(before: StageBody, marker: SeenMarker | undefined): Promise<void> {
+    const say = (text: string) => this.#context.terminal.err(text);
+    if (marker !== undefined) return markAccountsSeen(marker, await this.#accounts(before), say);
     say("what was read before shows as unread in store: only --apply, where Dovecot is, marks it\n");
   }
 
@@ -189,6 +191,7 @@ export class StageMove {
   /** The stage first, with mail back before and after it, then the servers. */
   async #down(ready: Ready): Promise<Moved> {
     const { before, step, site, against } = ready;
+    const marker = step.leavesStore ? await this.#seenMarker(site) : undefined;
     const carrier =
       against === undefined ? undefined : await this.#carrier(against, await this.#findRead(step, site));
     const isFirst = carrier !== undefined && step.leavesStore;
@@ -196,11 +199,12 @@ export class StageMove {
       ? await carrier.run(() => this.#carriedThenSet(before, carrier.carrier))
       : { set: await this.#post(before, this.#body(), false), carried: [] };
     const record = this.#said(step, set);
+    if (marker !== undefined) await forgetAccountsSeen(marker, await this.#accounts(before));
     if (carrier === undefined) {
       const isRepeated = step.from === "store" && step.to === "store" && this.#context.options.has("apply");
       if (isRepeated) await this.#takeRead(before, site);
       await this.#serversDown(ready);
-      if (isRepeated) await this.#markSeen(before, ready.site);
+      if (isRepeated) await this.#markSeen(before, await this.#seenMarker(site));
       return { code: EXIT.ok, record };
     }
     const rest = await carrier.run(() => this.#rest(carrier.carrier, record));

@@ -5,27 +5,35 @@
 import type { LoadedConfig } from "../platform/config/load.ts";
 import type {
   FindRead,
-  MarkSeen,
+  SeenMarker,
   SiteEngines,
   SiteFinding,
   SitePlaces,
   SitePlan,
   SiteTarget,
 } from "../wire/site-calls.ts";
+import type { Client } from "./client.ts";
 import type { CommandContext } from "./command.ts";
 import { CommandError, EXIT } from "./exit-codes.ts";
+import { quietRelays } from "./quiet-relays.ts";
 import { backupOf, placesOf } from "./site-options.ts";
 import { siteShell } from "./site-shell.ts";
 import { printable } from "./text.ts";
 
 export class SiteHalf {
   readonly #context: CommandContext;
+  readonly #client: Client;
   readonly #loaded: LoadedConfig;
   readonly #engines: SiteEngines;
 
-  constructor(context: CommandContext, loaded: LoadedConfig, engines: SiteEngines) {
+  constructor(
+    context: CommandContext,
+    connected: { readonly client: Client; readonly loaded: LoadedConfig },
+    engines: SiteEngines,
+  ) {
     this.#context = context;
-    this.#loaded = loaded;
+    this.#client = connected.client;
+    this.#loaded = connected.loaded;
     this.#engines = engines;
   }
 
@@ -42,7 +50,7 @@ export class SiteHalf {
   }
 
   /** @returns undefined: Dovecot is not here, or how it is set up cannot be read, which is said */
-  seenMarker(): Promise<MarkSeen | undefined> {
+  seenMarker(): Promise<SeenMarker | undefined> {
     return this.#orSay(() => this.#engines.seenMarker(this.#places));
   }
 
@@ -65,7 +73,8 @@ export class SiteHalf {
     const { options, terminal } = this.#context;
     const { config } = this.#loaded;
     const backupDir = backupOf(options);
-    const { backup, changed } = await this.#engines.apply(config, this.#places, plan, backupDir);
+    const quietly = quietRelays(this.#client, terminal.err);
+    const { backup, changed } = await this.#engines.apply(config, this.#places, plan, backupDir, quietly);
     if (changed.length === 0) return;
     terminal.err(`changed ${changed.map(printable).join(", ")}; as they were: ${printable(backup)}\n`);
   }

@@ -6,7 +6,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "../core/errors.ts";
 import type { BlobStore } from "../core/ports/blobs.ts";
-import type { NextHops } from "../core/ports/relay.ts";
+import type { NextHops, RelayPause } from "../core/ports/relay.ts";
 import type { RelayRecords } from "../core/ports/relay-records.ts";
 import { createNextHops } from "../delivery/relay/next-hops.ts";
 import { type Component, component } from "../platform/component.ts";
@@ -37,7 +37,7 @@ export interface RelayParts {
 
 export interface Relay {
   readonly component: Component;
-  readonly hops: NextHops;
+  readonly hops: NextHops & RelayPause;
   readonly records: RelayRecords;
   readonly folderSecret: string;
 }

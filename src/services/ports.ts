@@ -21,7 +21,7 @@ import type { PluginKeys, TrustedKey } from "../core/ports/plugin-keys.ts";
 import type { PluginLifecycle } from "../core/ports/plugin-lifecycle.ts";
 import type { PluginReviews } from "../core/ports/plugin-review.ts";
 import type { PluginSettingsAdmin } from "../core/ports/plugin-settings.ts";
-import type { NextHops } from "../core/ports/relay.ts";
+import type { NextHops, RelayPause } from "../core/ports/relay.ts";
 import type { Scrub } from "../core/ports/scrub.ts";
 import type { MailSender } from "../core/ports/sending.ts";
 import type { StageAdmin } from "../core/ports/stages.ts";
@@ -33,7 +33,7 @@ export interface ServicePorts {
   readonly accounts: AccountAdmin;
   readonly messages: MessageAdmin;
   readonly stages: StageAdmin;
-  readonly nextHops: Pick<NextHops, "probe">;
+  readonly nextHops: Pick<NextHops, "probe"> & RelayPause;
   readonly jobs: JobAdmin;
   readonly holds: HoldAdmin;
   readonly releases: Releases;

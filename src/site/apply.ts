@@ -6,16 +6,25 @@
 import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { MairustError, messageOf } from "../core/errors.ts";
-import type { AppliedPlan, SiteFile, SitePlaces, SitePlan } from "../wire/site-calls.ts";
+import type { AppliedPlan, Quietly, SiteFile, SitePlaces, SitePlan } from "../wire/site-calls.ts";
 import { dovecotArgs } from "./dovecot-read.ts";
+import { reloadDovecot } from "./dovecot-reload.ts";
 import { putText, readText } from "./files.ts";
 import { postfixEnv } from "./postfix-read.ts";
+import { reloadPostfix } from "./postfix-reload.ts";
 import { runCommand, tryCommand } from "./run-command.ts";
+import { bringWaitingMail, scopesThatLeave } from "./waiting-mail.ts";
 
 /** The backup may hold the password of the sidecar's IMAP listener. */
 const BACKUP_MODE = 0o700;
 
-export async function applyPlan(places: SitePlaces, plan: SitePlan, backupDir: string): Promise<AppliedPlan> {
+/** @param quietly  what holds mail for Dovecot while it reloads */
+export async function applyPlan(
+  places: SitePlaces,
+  plan: SitePlan,
+  backupDir: string,
+  quietly: Quietly,
+): Promise<AppliedPlan> {
   const [obstacle] = plan.obstacles;
   if (obstacle !== undefined)
     throw new MairustError(
@@ -25,6 +34,9 @@ export async function applyPlan(places: SitePlaces, plan: SitePlan, backupDir: s
   if (plan.files.length === 0) return { backup: "", changed: [], reloaded: [] };
   for (const file of plan.files) await checkUnchanged(file);
   const backup = await backUp(plan, backupDir);
+  const leaving = scopesThatLeave(plan.files);
+  if (leaving.length > 0 && (await isPostfixUp(postfixEnv(places.postfixDir))))
+    await bringWaitingMail(places.postfixDir, leaving);
   const done: SiteFile[] = [];
   const reloaded: string[] = [];
   try {
@@ -33,9 +45,9 @@ export async function applyPlan(places: SitePlaces, plan: SitePlan, backupDir: s
       await putText(file.path, file.text, file.mode);
     }
     await check(places, plan);
-    await reload(places, plan, reloaded);
+    await reload(places, plan, reloaded, quietly);
   } catch (error) {
-    await takeBack(places, plan, done, reloaded, backup, error);
+    await takeBack({ places, plan, quietly }, done, reloaded, backup, error);
     throw new MairustError(
       "invalid_state",
       `Cannot set up "${plan.target.scope}": ${messageOf(error)}\nNothing is changed: the files are as they were`,
@@ -81,7 +93,7 @@ async function check(places: SitePlaces, plan: SitePlan): Promise<void> {
 }
 
 /** Servers that do not run read their files when they start. */
-async function reload(places: SitePlaces, plan: SitePlan, done: string[]): Promise<void> {
+async function reload(places: SitePlaces, plan: SitePlan, done: string[], quietly: Quietly): Promise<void> {
   const dovecot = dovecotArgs(places.dovecotConfig);
   const run = async (file: string, args: readonly string[], env: Readonly<Record<string, string>>) => {
     await runCommand(file, args, env);
@@ -91,11 +103,19 @@ async function reload(places: SitePlaces, plan: SitePlan, done: string[]): Promi
     // Files of accounts are read at each login, but an answer from before may be remembered.
     const onlyUsers = plan.files.every(file => file.server === "postfix" || file.path.includes("/users/"));
     if (onlyUsers) await run("doveadm", [...dovecot, "auth", "cache", "flush"], {});
-    else await run("doveadm", [...dovecot, "reload"], {});
+    else {
+      await quietly(() => reloadDovecot(dovecot));
+      done.push(`doveadm ${[...dovecot, "reload"].join(" ")}`);
+    }
     await kick(dovecot, plan, done);
   }
   const env = postfixEnv(places.postfixDir);
-  if (touches(plan, "postfix") && (await isPostfixUp(env))) await run("postfix", ["reload"], env);
+  if (!touches(plan, "postfix") || !(await isPostfixUp(env))) return;
+  await reloadPostfix(
+    places.postfixDir,
+    plan.files.find(file => file.server === "postfix" && file.path.endsWith("/master.cf")),
+  );
+  done.push("postfix reload");
 }
 
 /** Sessions that are open keep the mailbox they began with. */
@@ -118,9 +138,14 @@ async function isPostfixUp(env: Readonly<Record<string, string>>): Promise<boole
   return result?.code === 0;
 }
 
+interface Applying {
+  readonly places: SitePlaces;
+  readonly plan: SitePlan;
+  readonly quietly: Quietly;
+}
+
 async function takeBack(
-  places: SitePlaces,
-  plan: SitePlan,
+  { places, plan, quietly }: Applying,
   done: readonly SiteFile[],
   reloaded: readonly string[],
   backup: string,
@@ -128,7 +153,7 @@ async function takeBack(
 ): Promise<void> {
   try {
     for (const file of [...done].reverse()) await putText(file.path, file.was, file.mode);
-    if (reloaded.length > 0) await reload(places, plan, []);
+    if (reloaded.length > 0) await reload(places, plan, [], quietly);
   } catch (error) {
     throw new MairustError(
       "internal",

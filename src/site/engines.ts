@@ -27,7 +27,7 @@ import { readText } from "./files.ts";
 import { type PartPlan, planPostfix, planPostfixUndo } from "./postfix-plan.ts";
 import { type PostfixFacts, readPostfix } from "./postfix-read.ts";
 import { readThere } from "./read-there.ts";
-import { markSeen } from "./seen.ts";
+import { forgetMarked, markSeen } from "./seen.ts";
 import { observedOf, routeFor, scopesOf } from "./transport-table.ts";
 
 const NOTHING: PartPlan = { changes: [], undo: [], obstacles: [], files: [] };
@@ -61,16 +61,18 @@ export function siteEngines(tools: CheckTools): SiteEngines {
       return joined(target, parts, missing);
     },
     planUndo,
-    apply: (_config, places, plan, backupDir) => applyPlan(places, plan, backupDir),
-    undo: async (config, places, target, backupDir) =>
-      applyPlan(places, await planUndo(config, places, target), backupDir),
+    apply: (_config, places, plan, backupDir, quietly) => applyPlan(places, plan, backupDir, quietly),
     async readFinder(places) {
       const facts = await readDovecot(places.dovecotConfig);
       return facts === undefined ? undefined : account => readThere(facts, account);
     },
     async seenMarker(places) {
       const facts = await readDovecot(places.dovecotConfig);
-      return facts === undefined ? undefined : (account, again) => markSeen(facts, account, again);
+      if (facts === undefined) return undefined;
+      return {
+        mark: account => markSeen(facts, account),
+        forget: account => forgetMarked(facts, account),
+      };
     },
   };
 }

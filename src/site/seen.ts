@@ -15,23 +15,24 @@ import { type SeenIn, searchIn, searchSeen, seenPieces, uidSets } from "./seen-s
 import { keepsSeen, mailboxesOf, SIDECAR_FLAGS, type StoreView, storeView } from "./store-view.ts";
 
 /**
- * @param again  the account is in `store` already
  * @returns how many messages are marked as read
  * @throws {MairustError} `invalid_argument`: Dovecot would take the name for many; `invalid_state`: a command failed; `deadline`
  */
-export async function markSeen(facts: DovecotFacts, account: string, again: boolean): Promise<number> {
+export async function markSeen(facts: DovecotFacts, account: string): Promise<number> {
   const view = storeView(facts, account);
   if (!keepsSeen(facts)) return 0;
-  // A record of an earlier time in `store` says nothing of what was read since; it must not be found if this ends half done.
-  if (!again) await writeMarked(view, []);
   const mailboxes = await mailboxesOf(view);
-  const known = again ? await readMarked(view) : new Map<string, number>();
   let messages = 0;
-  for (const piece of seenPieces(mailboxes, known))
+  for (const piece of seenPieces(mailboxes, await readMarked(view)))
     for await (const found of searchSeen(piece, searchIn(view, SIDECAR_FLAGS)))
       for (const one of found) messages += await mark(view, one);
   await writeMarked(view, mailboxes);
   return messages;
+}
+
+/** The next {@link markSeen} is about all that is read. @throws as it */
+export async function forgetMarked(facts: DovecotFacts, account: string): Promise<void> {
+  await writeMarked(storeView(facts, account), []);
 }
 
 async function mark(view: StoreView, { mailbox, uids }: SeenIn): Promise<number> {

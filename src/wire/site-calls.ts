@@ -106,12 +106,18 @@ export interface AppliedPlan {
 }
 
 /**
- * Make Dovecot show as read, in stage `store`, what the sidecar knows as read of an account.
- * @param again  it is in `store` already: what was marked when it came there is left as its user has it now
- * @returns how many messages that are
- * @throws {MairustError} `invalid_argument` Dovecot cannot tell the account's name from others; `invalid_state` it refused; `deadline`
+ * Makes Dovecot show as read, in stage `store`, what the sidecar knows as read of an account. Both throw {MairustError}:
+ * `invalid_argument` Dovecot cannot tell the account's name from others; `invalid_state` it refused; `deadline`.
  */
-export type MarkSeen = (account: string, again: boolean) => Promise<number>;
+export interface SeenMarker {
+  /**
+   * What was marked since {@link forget} is left as its user has it now.
+   * @returns how many messages are marked
+   */
+  mark(account: string): Promise<number>;
+  /** The account is not in `store`, or not yet: what was marked in an earlier time there says nothing of what was read since. */
+  forget(account: string): Promise<void>;
+}
 
 /** Messages of one mailbox that its user has read in stage `store`, and that the sidecar does not know as read. */
 export interface ReadThere {
@@ -123,9 +129,15 @@ export interface ReadThere {
 
 /**
  * What an account has read in stage `store`.
- * @throws {MairustError} as {@link MarkSeen}
+ * @throws {MairustError} as {@link SeenMarker}
  */
 export type FindRead = (account: string) => AsyncIterable<ReadThere>;
+
+/**
+ * Run something while the sidecar hands no mail to Dovecot, as far as the sidecar is there to be asked.
+ * @throws what the work throws
+ */
+export type Quietly = <T>(work: () => Promise<T>) => Promise<T>;
 
 export interface SiteEngines {
   inspect(config: Config, places: SitePlaces, service?: SiteService): Promise<SiteReport>;
@@ -135,13 +147,18 @@ export interface SiteEngines {
   planUndo(config: Config, places: SitePlaces, target: SiteTarget): Promise<SitePlan>;
   /**
    * Makes the changes after a backup, checks both servers' syntax and reloads them; when one fails, what was done is taken back.
+   * @param quietly  around the reload of Dovecot, which ends LMTP in the midst of a message
    * @throws {MairustError} `invalid_state` an obstacle, a file that changed since the plan was made, or a server that refuses it
    */
-  apply(config: Config, places: SitePlaces, plan: SitePlan, backupDir: string): Promise<AppliedPlan>;
-  /** {@link planUndo} and {@link apply} in one. */
-  undo(config: Config, places: SitePlaces, target: SiteTarget, backupDir: string): Promise<AppliedPlan>;
+  apply(
+    config: Config,
+    places: SitePlaces,
+    plan: SitePlan,
+    backupDir: string,
+    quietly: Quietly,
+  ): Promise<AppliedPlan>;
   /** For accounts whose lines are in place. @returns undefined: Dovecot is not on this host */
-  seenMarker(places: SitePlaces): Promise<MarkSeen | undefined>;
+  seenMarker(places: SitePlaces): Promise<SeenMarker | undefined>;
   /** For accounts whose lines were in place. @returns undefined: Dovecot is not on this host */
   readFinder(places: SitePlaces): Promise<FindRead | undefined>;
 }

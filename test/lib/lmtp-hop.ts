@@ -59,6 +59,11 @@ export class LmtpHop {
     return `inet:127.0.0.1:${this.port}`;
   }
 
+  /** Say it on every open connection, where a reply was held back. */
+  answer(text: string): void {
+    for (const socket of this.#sockets) socket.write(`${text}\r\n`);
+  }
+
   /** Close every open connection. */
   hangUp(): void {
     for (const socket of this.#sockets) socket.destroy();

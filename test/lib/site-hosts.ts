@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { systemUser } from "../../src/mailhost/system-user.ts";
 import { loadConfig } from "../../src/platform/config/load.ts";
 import type { Config } from "../../src/wire/config/schema.ts";
-import type { SitePlaces } from "../../src/wire/site-calls.ts";
+import type { Quietly, SitePlaces } from "../../src/wire/site-calls.ts";
 
 export const SECRET = "0123456789abcdef";
 
@@ -113,3 +113,6 @@ export async function listenOn(
   }
   return () => new Promise(resolve => server.close(() => resolve()));
 }
+
+/** Where nothing is relayed: no reload has to wait for anything. */
+export const atOnce: Quietly = work => work();

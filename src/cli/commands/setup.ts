@@ -2,11 +2,20 @@
  * `mairust setup`: what Postfix and Dovecot need for a stage, as commands for people or, with `--apply`, done. Several domains or
  * addresses are done one after the other; the first that cannot be ends it with exit code 1, those before it stay.
  */
-import { loadConfig } from "../../platform/config/load.ts";
-import type { AppliedPlan, SiteFinding, SitePlan, SiteState, StageName } from "../../wire/site-calls.ts";
+import { type LoadOptions, loadConfig } from "../../platform/config/load.ts";
+import type {
+  AppliedPlan,
+  Quietly,
+  SiteFinding,
+  SitePlan,
+  SiteState,
+  StageName,
+} from "../../wire/site-calls.ts";
+import { connect } from "../client.ts";
 import type { CommandContext, Options } from "../command.ts";
 import { CommandError, EXIT, usageError } from "../exit-codes.ts";
 import { type Column, printRows } from "../output.ts";
+import { quietRelays } from "../quiet-relays.ts";
 import { backupOf, placesOf } from "../site-options.ts";
 import { siteShell } from "../site-shell.ts";
 import type { Terminal } from "../standalone.ts";
@@ -49,7 +58,7 @@ export async function setup({
       : await engines.plan(config, places, target);
     const applied =
       applying && plan.obstacles.length === 0
-        ? await engines.apply(config, places, plan, backupOf(options))
+        ? await engines.apply(config, places, plan, backupOf(options), await quietlyOf(load, terminal))
         : undefined;
     results.push(resultOf(plan, undoing, applied));
     if (asText) printPlan(terminal, plan, undoing, applied);
@@ -60,6 +69,16 @@ export async function setup({
   }
   if (!asText) printRows(terminal, format, results, []);
   return EXIT.ok;
+}
+
+/** Without a service, or a socket to it, nothing is relayed by one that could be asked. */
+async function quietlyOf(load: LoadOptions, terminal: Terminal): Promise<Quietly> {
+  try {
+    return quietRelays((await connect(load)).client, terminal.err);
+  } catch (error) {
+    if (error instanceof CommandError) return work => work();
+    throw error;
+  }
 }
 
 function stageOf(options: Options, undoing: boolean): StageName {

@@ -52,3 +52,14 @@ export interface NextHops {
   /** Connect and greet only. @returns the server's greeting. @throws {MairustError} `store_unavailable`, `deadline` */
   probe(server: string, deadline: Deadline): Promise<string>;
 }
+
+/** Holds what goes to all next hops, for who tells one of them to begin anew: Dovecot's reload ends LMTP in the midst of a message. */
+export interface RelayPause {
+  /**
+   * From now on no transaction begins; mail waits within its own deadline. Ends by itself after `forMs`.
+   * @returns true: none is under way any more; false: one still is at the deadline, and others are held all the same
+   */
+  pause(forMs: number, deadline: Deadline): Promise<boolean>;
+  /** Go on. Nothing happens when nothing is held. */
+  resume(): void;
+}

@@ -231,8 +231,9 @@ export class LmtpConnection {
   /** @throws {MairustError} `store_unavailable`: it closes, or it is no reply at all */
   #refusal(reply: ServerReply | undefined, what: string): RelayReply {
     const known = reply === undefined ? undefined : relayReply(reply);
-    // Before the content 421 is about the connection, not about the recipient.
-    const isOver = known?.code === 421 && what !== "data";
+    // 421 is about the connection, not about the recipient: after the content the message may have been taken. Dovecot 2.3 that is
+    // reloaded saves it and says 421.
+    const isOver = known?.code === 421;
     const isPositive = known !== undefined && known.code < 300 && what !== "data";
     if (known !== undefined && !isOver && !isPositive) return known;
     throw this.#unusable(`${what} was answered "${reply === undefined ? "" : lineOf(reply)}"`);

@@ -8,9 +8,10 @@
  */
 import type { Deadline } from "../../core/deadline.ts";
 import { MairustError, messageOf } from "../../core/errors.ts";
-import type { NextHops, RelayMessage, RelayReply } from "../../core/ports/relay.ts";
+import type { NextHops, RelayMessage, RelayPause, RelayReply } from "../../core/ports/relay.ts";
 import { every, within } from "../../platform/deadline.ts";
 import { LmtpConnection } from "./lmtp-connection.ts";
+import { RelayGate } from "./relay-gate.ts";
 
 export interface HopLimits {
   /** Open connections to one server: Postfix's default for one destination, which Dovecot is used to; each costs it a process. Others wait. */
@@ -43,7 +44,7 @@ export interface NextHopOptions {
 }
 
 /** `close`: end the connections that nobody uses, and keep none from now on. */
-export type ClosableHops = NextHops & { close(): void };
+export type ClosableHops = NextHops & RelayPause & { close(): void };
 
 export function createNextHops(options: NextHopOptions): ClosableHops {
   return new Hops(options);
@@ -54,6 +55,7 @@ class Hops implements ClosableHops {
   readonly #limits: HopLimits;
   readonly #now: () => number;
   readonly #hops = new Map<string, Hop>();
+  readonly #gate: RelayGate;
   #endSweep: (() => void) | undefined;
   #isClosed = false;
 
@@ -61,6 +63,7 @@ class Hops implements ClosableHops {
     this.#hostname = hostname;
     this.#limits = limits;
     this.#now = now;
+    this.#gate = new RelayGate(limits.waiting);
   }
 
   async deliver(
@@ -70,7 +73,9 @@ class Hops implements ClosableHops {
   ): Promise<readonly (RelayReply | undefined)[]> {
     const hop = this.#hop(server);
     await this.#turn(server, hop, deadline);
+    let leave: () => void = () => undefined;
     try {
+      leave = await this.#gate.enter(deadline);
       const kept = this.#takeKept(hop);
       if (kept !== undefined) {
         const replies = await this.#byKept(hop, kept, message, deadline);
@@ -80,6 +85,7 @@ class Hops implements ClosableHops {
     } catch (error) {
       throw failure(server, error);
     } finally {
+      leave();
       hop.open -= 1;
       hop.waiting.shift()?.();
     }
@@ -98,9 +104,25 @@ class Hops implements ClosableHops {
     }
   }
 
+  async pause(forMs: number, deadline: Deadline): Promise<boolean> {
+    const isQuiet = await this.#gate.close(forMs, deadline);
+    // A server that begins anew ends them, in the midst of a later message perhaps.
+    this.#endKept();
+    return isQuiet;
+  }
+
+  resume(): void {
+    this.#gate.open();
+  }
+
   close(): void {
     this.#isClosed = true;
     this.#endSweep?.();
+    this.#endKept();
+    this.#gate.open();
+  }
+
+  #endKept(): void {
     for (const { idle } of this.#hops.values()) for (const { connection } of idle.splice(0)) connection.end();
   }
 

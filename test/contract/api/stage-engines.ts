@@ -22,7 +22,6 @@ export function servers(scope: string, stageOf: StageOf) {
   const state = { stage: "", log: [] as string[], read: [] as ReadThere[] };
   const engines: SiteEngines = {
     inspect: () => Promise.reject(new Error("not asked")),
-    undo: () => Promise.reject(new Error("not asked")),
     planUndo: () => Promise.reject(new Error("not asked")),
     async plan(_config, places, target) {
       const line = { server: "postfix" as const, file: "main.cf", why: "it needs it" };
@@ -32,11 +31,17 @@ export function servers(scope: string, stageOf: StageOf) {
       const missing = state.stage === target.stage ? [] : changes;
       return { target, changes: missing, undo, obstacles: [], files: [] };
     },
-    seenMarker: async () => async (account, again) => {
-      state.log.push(`seen ${account}${again ? " again" : ""} while ${await stageOf(scope)}`);
-      if (account.startsWith("bob")) throw new Error("no such user there");
-      return 3;
-    },
+    seenMarker: async () => ({
+      async forget(account) {
+        state.log.push(`forget ${account} while ${await stageOf(scope)}`);
+        if (account.startsWith("bob")) throw new Error("no such user there");
+      },
+      async mark(account) {
+        state.log.push(`seen ${account} while ${await stageOf(scope)}`);
+        if (account.startsWith("bob")) throw new Error("no such user there");
+        return 3;
+      },
+    }),
     readFinder: async () =>
       async function* (account) {
         state.log.push(`read ${account} while ${await stageOf(scope)}`);

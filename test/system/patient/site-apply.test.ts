@@ -7,7 +7,7 @@ import { siteEngines } from "../../../src/compose/site.ts";
 import { runCommand } from "../../../src/mailhost/command.ts";
 import { makeScratch } from "../../../src/mailhost/scratch.ts";
 import type { SitePlan, StageName } from "../../../src/wire/site-calls.ts";
-import { makeSiteHost, type SiteHost } from "../../lib/site-hosts.ts";
+import { atOnce, makeSiteHost, type SiteHost } from "../../lib/site-hosts.ts";
 
 const scratch = await makeScratch();
 after(() => scratch.remove());
@@ -68,10 +68,13 @@ function tools({ config, places, dir }: SiteHost) {
   return {
     set: async (scope: string, stage: StageName): Promise<SitePlan> => {
       const plan = await siteEngines.plan(config, places, { scope, stage, showCopy: true });
-      await siteEngines.apply(config, places, plan, backup);
+      await siteEngines.apply(config, places, plan, backup, atOnce);
       return plan;
     },
-    undo: (scope: string) => siteEngines.undo(config, places, { scope, stage: "observe" }, backup),
+    undo: async (scope: string) => {
+      const plan = await siteEngines.planUndo(config, places, { scope, stage: "observe" });
+      return siteEngines.apply(config, places, plan, backup, atOnce);
+    },
     effective: async (name: string) =>
       (await runCommand("postconf", ["-hx", name], { env: { MAIL_CONFIG: places.postfixDir } })).trim(),
     targets: async () => (await siteEngines.inspect(config, places)).targets,
@@ -237,7 +240,7 @@ test("a server that refuses its new configuration, and a file that changed meanw
       ),
     };
     await assert.rejects(
-      siteEngines.apply(config, places, broken, join(dir, "backup")),
+      siteEngines.apply(config, places, broken, join(dir, "backup"), atOnce),
       /no_such_setting[\s\S]*as they were/u,
     );
     assert.deepEqual(await snapshot(host), before);
@@ -248,10 +251,16 @@ test("a server that refuses its new configuration, and a file that changed meanw
         file.path.endsWith("main.cf") ? { ...file, text: `${file.text}queue_directory = relative\n` } : file,
       ),
     };
-    await assert.rejects(siteEngines.apply(config, places, bad, join(dir, "backup")), /as they were/u);
+    await assert.rejects(
+      siteEngines.apply(config, places, bad, join(dir, "backup"), atOnce),
+      /as they were/u,
+    );
     assert.deepEqual(await snapshot(host), before);
     await writeFile(join(dir, "etc/main.cf"), `${await readFile(join(dir, "etc/main.cf"), "utf8")}# mine\n`);
-    await assert.rejects(siteEngines.apply(config, places, plan, join(dir, "backup")), /changed meanwhile/u);
+    await assert.rejects(
+      siteEngines.apply(config, places, plan, join(dir, "backup"), atOnce),
+      /changed meanwhile/u,
+    );
   } finally {
     await rm(host.dir, { recursive: true, force: true });
   }
@@ -282,7 +291,7 @@ test("what cannot be done is said before anything is touched", async () => {
     ])
       assert.ok(codes.includes(code), `${code} in ${codes.join(" ")}`);
     await assert.rejects(
-      siteEngines.apply(config, host.places, plan, join(host.dir, "backup")),
+      siteEngines.apply(config, host.places, plan, join(host.dir, "backup"), atOnce),
       /Cannot set up/u,
     );
     assert.deepEqual(await snapshot(host), before);

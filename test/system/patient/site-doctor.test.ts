@@ -11,7 +11,7 @@ import { runCommand } from "../../../src/mailhost/command.ts";
 import { freePort, makeScratch } from "../../../src/mailhost/scratch.ts";
 import type { Config } from "../../../src/wire/config/schema.ts";
 import type { SiteService } from "../../../src/wire/site-calls.ts";
-import { listenOn, MASTER_CF, makeSiteHost, SECRET, type SiteHost } from "../../lib/site-hosts.ts";
+import { atOnce, listenOn, MASTER_CF, makeSiteHost, SECRET, type SiteHost } from "../../lib/site-hosts.ts";
 
 const CLEAN = `recipient_delimiter = +
 message_size_limit = 10240000
@@ -42,7 +42,7 @@ before(async () => {
   for (const name of ["milter", "lmtp"])
     closers.push(await listenOn({ path: join(base.dir, "queue/mairust", `${name}.sock`) }));
   const plan = await siteEngines.plan(base.config, base.places, { scope: "a.test", stage: "store" });
-  await siteEngines.apply(base.config, base.places, plan, join(base.dir, "backup"));
+  await siteEngines.apply(base.config, base.places, plan, join(base.dir, "backup"), atOnce);
 });
 
 interface Change {

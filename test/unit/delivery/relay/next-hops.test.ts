@@ -160,7 +160,8 @@ test("a kept connection that says 421, or closes at a command, is replaced; a ne
 test("after the end was sent nothing is tried again: those without a reply are unknown", async t => {
   const { hop, deliver } = await rig(t);
   await deliver();
-  for (const end of ["close", "reset"]) {
+  // 421 is what Dovecot says of a message that it has saved, when it is reloaded meanwhile.
+  for (const end of ["close", "reset", "421 4.3.2 mail.example.test Shutting down"]) {
     const before = hop.messages.length;
     hop.behaviour.onMessage = () => ["250 2.0.0 one", end];
     const steps: string[] = [];
@@ -266,4 +267,29 @@ test("a probe says what the server greets with", async t => {
   const deadline = deadlineAfter(10_000);
   assert.equal(await hops.probe(hop.server, deadline), "220 hop ready");
   deadline.dispose();
+});
+
+test("a pause waits for what is under way, ends kept connections, and holds the rest until it is over", async t => {
+  const { hop, hops, deliver } = await rig(t);
+  const limit = deadlineAfter(20_000);
+  t.after(() => limit.dispose());
+  await deliver();
+  hop.behaviour.onMessage = () => ["silent"];
+  const running = deliver();
+  while (hop.messages.length < 2) await sleep(5);
+  const soon = deadlineAfter(20);
+  assert.equal(await hops.pause(20_000, soon), false, "it is under way still");
+  const quiet = hops.pause(20_000, limit);
+  const held = deliver();
+  hop.hangUp();
+  assert.deepEqual(codes(await running), [undefined]);
+  assert.equal(await quiet, true);
+  hop.behaviour.onMessage = () => undefined;
+  assert.equal(hop.messages.length, 2, "the other one is held");
+  hops.resume();
+  assert.deepEqual(codes(await held), [250]);
+  const before = hop.connections;
+  assert.equal(await hops.pause(1, limit), true);
+  assert.deepEqual(codes(await deliver()), [250], "a pause that nobody ends");
+  assert.equal(hop.connections, before + 1, "by a new connection");
 });
