@@ -1,6 +1,6 @@
 /**
  * STORE and UID STORE. Messages are changed in pages, each in one commit, so that mail comes in between and a client that leaves ends
- * it; after each page the session takes over the new flags and answers. Without a writer flags are read-only.
+ * it: an answer that cannot be sent, be it empty, is the last. After each page the session takes over the new flags. Without a writer flags are read-only.
  *
  * What fails on the way is a NO that says how far it came. Source: RFC 3501 §6.4.6, §7.4.1; RFC 7162 §3.1.3; RFC 5530 (EXPUNGEISSUED).
  */
@@ -62,7 +62,6 @@ class Store {
   async run(indexes: readonly number[]): Promise<Completion> {
     let done = 0;
     for (const page of pagesOf(indexes)) {
-      if (this.#context.gone.aborted) throw new ConnectionGone();
       try {
         await this.#change(page);
       } catch (error) {
