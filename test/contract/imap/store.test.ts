@@ -251,6 +251,25 @@ test("thousands of messages are changed page by page, mail comes in between, and
   assert.match(first ?? "", /FLAGS \(\\Flagged\)/u);
 });
 
+test("mail is delivered while a client changes a large mailbox, and no delivery waits for all of it", async () => {
+  const uid = await filled(1);
+  await service.db.query`
+    insert into entries (mailbox_id, uid, modseq, message_id, internal_date, size_bytes)
+    select e.mailbox_id, e.uid + n, m.highest_modseq + n, e.message_id, e.internal_date, e.size_bytes
+    from entries e join mailboxes m on m.id = e.mailbox_id, generate_series(1, 19999) n where e.uid = ${uid}`;
+  const client = await selected();
+  let isDone = false;
+  const storing = client.command("STORE 1:* +FLAGS.SILENT (\\Seen)").finally(() => {
+    isDone = true;
+  });
+  // A delivery that gets no turn is refused after a few seconds.
+  let delivered = 0;
+  for (; !isDone; delivered += 1) await service.deliver(MESSAGE, 1);
+  assert.match(last(await storing), /^OK/u);
+  assert.ok(delivered >= 10, `${delivered} in the time of 20 pages`);
+  assert.equal(await unseen(), delivered);
+});
+
 test("a mailbox that was replaced, and one that somebody holds, are left as they are", async () => {
   const uid = await filled(1);
   const client = await selected();
