@@ -10,6 +10,7 @@ import { KeywordRoom } from "../../core/keyword-room.ts";
 import { SnapshotCursor } from "../../core/mailbox-snapshot.ts";
 import { type FlagWriter, STORE_PAGE } from "../../core/ports/flag-writer.ts";
 import type { FlagSet } from "../../core/ports/store.ts";
+import { sleep } from "../../platform/deadline.ts";
 import { inSlices } from "../../platform/slices.ts";
 import { enableCondstore } from "./condstore.ts";
 import type { InMailbox } from "./context.ts";
@@ -40,6 +41,9 @@ export async function store(context: InMailbox, command: StoreCommand): Promise<
   }
 }
 
+/** Longest time that a mailbox is left to others between two pages; else as long as a page took. */
+const MAX_REST_MS = 200;
+
 class Store {
   readonly #context: InMailbox;
   readonly #command: StoreCommand;
@@ -61,16 +65,26 @@ class Store {
   /** @param indexes  index ranges of the view; they mean the same to the end: nothing is announced but flags */
   async run(indexes: readonly number[]): Promise<Completion> {
     let done = 0;
+    let tookMs = 0;
     for (const page of pagesOf(indexes)) {
-      if (this.#context.gone.aborted) throw new ConnectionGone();
+      if (done > 0) await this.#rest(tookMs);
+      const startedAt = performance.now();
       try {
         await this.#change(page);
       } catch (error) {
         throw error instanceof ConnectionGone || done === 0 ? error : this.#halfDone(error, page[0] ?? 0);
       }
       done += page.length;
+      tookMs = performance.now() - startedAt;
     }
     return this.#completion();
+  }
+
+  /** Who waits for the mailbox is woken when a page is done, and would find it taken by the next one again and again. */
+  async #rest(tookMs: number): Promise<void> {
+    const { gone } = this.#context;
+    await sleep(Math.min(tookMs, MAX_REST_MS), gone).catch(() => undefined);
+    if (gone.aborted) throw new ConnectionGone();
   }
 
   async #change(indexes: Uint32Array): Promise<void> {

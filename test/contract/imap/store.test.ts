@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { MairustError } from "../../../src/core/errors.ts";
-import { messageId } from "../../../src/core/ids.ts";
-import type { FlagWriter } from "../../../src/core/ports/flag-writer.ts";
+import { mailboxId, messageId } from "../../../src/core/ids.ts";
+import type { FlagChange, FlagWriter } from "../../../src/core/ports/flag-writer.ts";
 import type { MessageChanges } from "../../../src/core/ports/hooks.ts";
 import { createMessageAdmin } from "../../../src/store/admin.ts";
+import { createFlagWriter } from "../../../src/store/flag-writer.ts";
 import { deleteExpired } from "../../../src/store/housekeeping.ts";
 import { createStoredMessages } from "../../../src/store/message-changes.ts";
 import type { ImapTestClient } from "../../lib/imap-client.ts";
@@ -248,6 +249,48 @@ test("thousands of messages are changed page by page, mail comes in between, and
   assert.deepEqual(await client.command("NOOP"), ["OK NOOP completed"]);
   const [first] = await client.command("FETCH 1 (FLAGS)");
   assert.match(first ?? "", /FLAGS \(\\Flagged\)/u);
+});
+
+test("mail is delivered while a client changes a large mailbox, and no delivery waits for all of it", async () => {
+  const uid = await filled(1);
+  await service.db.query`
+    insert into entries (mailbox_id, uid, modseq, message_id, internal_date, size_bytes)
+    select e.mailbox_id, e.uid + n, m.highest_modseq + n, e.message_id, e.internal_date, e.size_bytes
+    from entries e join mailboxes m on m.id = e.mailbox_id, generate_series(1, 19999) n where e.uid = ${uid}`;
+  const client = await selected();
+  let isDone = false;
+  const storing = client.command("STORE 1:* +FLAGS.SILENT (\\Seen)").finally(() => {
+    isDone = true;
+  });
+  // A delivery that gets no turn is refused after a few seconds.
+  let delivered = 0;
+  for (; !isDone; delivered += 1) await service.deliver(MESSAGE, 1);
+  assert.match(last(await storing), /^OK/u);
+  assert.ok(delivered >= 10, `${delivered} in the time of 20 pages`);
+  assert.equal(await unseen(), delivered);
+});
+
+test("a mailbox that was replaced, and one that somebody holds, are left as they are", async () => {
+  const uid = await filled(1);
+  const client = await selected();
+  const [box] = await service.db.query<{ id: number; v: number }>`
+    select id, uidvalidity as v from mailboxes where name = 'INBOX'`;
+  const change: FlagChange = {
+    ...{
+      mailbox: mailboxId(box?.id ?? 0),
+      uidValidity: (box?.v ?? 0) + 1,
+      uids: Uint32Array.of(uid),
+      op: "add",
+    },
+    ...{ flags: { system: 1, keywords: [] }, unchangedSince: undefined, by: { peer: "x", user: "y" } },
+  };
+  await assert.rejects(createFlagWriter(service.db, service.changes).change(change), { code: "not_found" });
+  await service.db.begin(async tx => {
+    await tx.query`select 1 as one from mailboxes where id = ${box?.id ?? 0} for no key update`;
+    assert.match(last(await client.command("STORE 1 +FLAGS (\\Seen)")), /^NO \[UNAVAILABLE\].*busy/u);
+  });
+  assert.deepEqual(await stored(), ["0"]);
+  assert.match(last(await client.command("STORE 1 +FLAGS (\\Seen)")), /^OK/u);
 });
 
 test("a change is one event of all its messages: their timelines tell it, and it goes with them", async () => {
