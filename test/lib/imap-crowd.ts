@@ -80,13 +80,15 @@ export async function imapCrowd(options: CrowdOptions): Promise<CrowdReport> {
 async function deliver({ lmtpPort, address, deliveries, pauseMs }: CrowdOptions): Promise<readonly number[]> {
   const dialog = await MailDialog.open(lmtpPort, "lmtp");
   const replied: number[] = [];
+  // Another run's queue ids would be deliveries that are there already.
+  const run = Date.now().toString(36).toUpperCase();
   for (let i = 0; i < deliveries; i++) {
     const message = Buffer.from(`Subject: crowd ${i}\r\n\r\n${"text ".repeat(200)}\r\n`);
     const [reply] = await dialog.submit({
       from: "crowd@example.org",
       to: [address],
       message,
-      queueId: `CR${i}`,
+      queueId: `CR${run}${i}`,
     });
     if (reply?.startsWith("250") !== true) throw new Error(`not delivered: ${reply}`);
     replied.push(performance.now());
