@@ -166,6 +166,13 @@ const ORDERS: Readonly<Record<SortCriterion["key"], readonly [up: Fragment, down
   TO: [sql`coalesce(k.to_key, '')`, sql`coalesce(k.to_key, '') desc`],
 };
 
+/** Of these the message's place in the mailbox tells all. */
+const WITHOUT_KEYS: ReadonlySet<SortCriterion["key"]> = new Set(["ARRIVAL", "SIZE"]);
+
+function needKeys(by: readonly SortCriterion[]): boolean {
+  return by.some(({ key }) => !WITHOUT_KEYS.has(key));
+}
+
 function orderBy(by: readonly SortCriterion[]): Fragment {
   const terms = by.map(({ key, reverse }) => ORDERS[key][reverse ? 1 : 0]);
   return terms.reduceRight((rest, term) => sql`${term}, ${rest}`, sql`e.uid`);
@@ -179,8 +186,9 @@ async function readOrder(db: Db, mailbox: MailboxId, which: Fragment, by: readon
   const rows = await db.query<{ uids: string; unmade: number }>`
     select string_agg(uid::text, ',' order by n) as uids, count(*) filter (where unmade) as unmade
     from (
-      select e.uid, k.message_id is null as unmade, row_number() over (order by ${orderBy(by)}) as n
-      from entries e ${JOIN_KEYS}
+      select e.uid, ${needKeys(by) ? sql`k.message_id is null` : sql`false`} as unmade,
+             row_number() over (order by ${orderBy(by)}) as n
+      from entries e ${needKeys(by) ? JOIN_KEYS : sql``}
       where e.mailbox_id = ${mailbox} and ${which}
     ) sorted group by (n - 1) / ${PAGE_UIDS}::bigint order by min(n)`;
   const order: number[][] = [];
