@@ -1,7 +1,7 @@
 /**
  * Benchmarks: `npm run bench [row …]`. Each row starts the servers that it needs in a folder of its own and prints one JSON line;
- * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p11 p12 p14 stage-hooks slow ledger dlp
- * sender-auth; `p12` stands for p12-idle, p12-large and p12-sessions, `sender-auth` for itself and sender-auth-large.
+ * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p11 p12 p14 stage-hooks slow sort sort-large
+ * ledger dlp sender-auth; `p12` stands for p12-idle, p12-large and p12-sessions, `sender-auth` for itself and sender-auth-large.
  */
 import { benchDlp } from "./dlp.ts";
 import { benchEndToEnd } from "./end-to-end.ts";
@@ -15,6 +15,7 @@ import { benchMilter, MILTER_ROWS } from "./milter.ts";
 import { benchStart } from "./process.ts";
 import { benchLargeSenders, benchSenderAuth } from "./sender-auth.ts";
 import { benchSlowPlugin } from "./slow-plugin.ts";
+import { benchSort } from "./sort.ts";
 import { benchStageHooks } from "./stage-hooks.ts";
 
 const ingest = (prefix: string) => () => benchIngest(INGEST_ROWS.filter(row => row.row.startsWith(prefix)));
@@ -42,6 +43,8 @@ const ROWS: Readonly<Record<string, () => Promise<void>>> = {
   p14: benchStart,
   "stage-hooks": benchStageHooks,
   slow: benchSlowPlugin,
+  sort: reading(site => benchSort(site, "sort")),
+  "sort-large": reading(site => benchSort(site, "sort-large")),
   ledger: benchLedger,
   dlp: benchDlp,
   "sender-auth": benchSenderAuth,

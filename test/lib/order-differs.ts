@@ -48,4 +48,9 @@ export const ORDER_REASONS: readonly OrderReason[] = [
     why: "what is no address gives none; Dovecot tells MISSING_MAILBOX for it",
     covers: ({ name }) => name.endsWith("error_emails__weird_to_header.eml"),
   },
+  {
+    key: "TO",
+    why: "a colon in a local part: all of it counts; of Dovecot's what stands before the colon",
+    covers: message => fieldsOf(message, "to").some(field => field.includes("<C:`")),
+  },
 ];
