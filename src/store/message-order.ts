@@ -18,9 +18,9 @@ const PAGE_UIDS = 4096;
 /** Pages of UIDs that are taken apart before others have their turn. */
 const PAGES_PER_SLICE = 8;
 /** Messages whose thread rows are in memory at a time. */
-const THREAD_PAGE = 512;
-/** Messages whose keys are made between two looks at whether the client is still there. */
-const KEYS_PAGE = 512;
+const THREAD_PAGE = 1024;
+/** Messages that are looked at for missing keys in one statement. */
+const KEYS_PAGE = 2048;
 /** From so many on, and when they are at least a quarter of their range, all messages of the range are sorted, and the order is kept. */
 const RANGE_MESSAGES = 256;
 const RANGE_SHARE = 4;
@@ -79,15 +79,10 @@ class KeyedOrder implements MessageOrder {
   }
 
   async #makeKeys(mailbox: MailboxId, which: Fragment, gone: AbortSignal): Promise<void> {
-    for (let uid = 0; ; ) {
-      const page = await readUnmade(this.#db, mailbox, which, uid);
-      const last = page.at(-1);
-      if (last === undefined) return;
-      await this.#keys.make(
-        page.map(row => messageId(row.message_id)),
-        gone,
-      );
-      uid = last.uid;
+    let stretch = await readUnmade(this.#db, mailbox, which, 0);
+    while (stretch !== undefined) {
+      await this.#keys.make(stretch.ids, gone);
+      stretch = await readUnmade(this.#db, mailbox, which, stretch.last);
     }
   }
 
@@ -171,6 +166,13 @@ const ORDERS: Readonly<Record<SortCriterion["key"], readonly [up: Fragment, down
   TO: [sql`coalesce(k.to_key, '')`, sql`coalesce(k.to_key, '') desc`],
 };
 
+/** Of these the message's place in the mailbox tells all. */
+const WITHOUT_KEYS: ReadonlySet<SortCriterion["key"]> = new Set(["ARRIVAL", "SIZE"]);
+
+function needKeys(by: readonly SortCriterion[]): boolean {
+  return by.some(({ key }) => !WITHOUT_KEYS.has(key));
+}
+
 function orderBy(by: readonly SortCriterion[]): Fragment {
   const terms = by.map(({ key, reverse }) => ORDERS[key][reverse ? 1 : 0]);
   return terms.reduceRight((rest, term) => sql`${term}, ${rest}`, sql`e.uid`);
@@ -184,8 +186,9 @@ async function readOrder(db: Db, mailbox: MailboxId, which: Fragment, by: readon
   const rows = await db.query<{ uids: string; unmade: number }>`
     select string_agg(uid::text, ',' order by n) as uids, count(*) filter (where unmade) as unmade
     from (
-      select e.uid, k.message_id is null as unmade, row_number() over (order by ${orderBy(by)}) as n
-      from entries e ${JOIN_KEYS}
+      select e.uid, ${needKeys(by) ? sql`k.message_id is null` : sql`false`} as unmade,
+             row_number() over (order by ${orderBy(by)}) as n
+      from entries e ${needKeys(by) ? JOIN_KEYS : sql``}
       where e.mailbox_id = ${mailbox} and ${which}
     ) sorted group by (n - 1) / ${PAGE_UIDS}::bigint order by min(n)`;
   const order: number[][] = [];
@@ -206,12 +209,20 @@ function joined(pages: readonly (readonly number[])[]): Uint32Array {
   return all;
 }
 
-function readUnmade(db: Db, mailbox: MailboxId, which: Fragment, above: number) {
-  return db.query<{ uid: number; message_id: string }>`
-    select e.uid, e.message_id from entries e
-    where e.mailbox_id = ${mailbox} and ${which} and e.uid > ${above}::bigint and not exists (
-      select 1 from message_keys k where k.message_id = e.message_id and k.version = ${MESSAGE_KEYS_VERSION}::smallint
-    ) order by e.uid limit ${KEYS_PAGE}`;
+/** A stretch of messages is looked at as a whole: else the database might compare all keys for each page. */
+async function readUnmade(db: Db, mailbox: MailboxId, which: Fragment, above: number) {
+  const [row] = await db.query<{ ids: string[]; last: number | null }>`
+    with stretch as materialized (
+      select e.uid, e.message_id from entries e
+      where e.mailbox_id = ${mailbox} and ${which} and e.uid > ${above}::bigint order by e.uid limit ${KEYS_PAGE}
+    )
+    select max(uid) as last, array(
+      select s.message_id from stretch s where not exists (
+        select 1 from message_keys k where k.message_id = s.message_id and k.version = ${MESSAGE_KEYS_VERSION}::smallint
+      ) order by s.uid
+    ) as ids from stretch`;
+  if (row === undefined || row.last === null) return undefined;
+  return { ids: row.ids.map(messageId), last: row.last };
 }
 
 async function readThreadPage(db: Db, mailbox: MailboxId, which: Fragment) {

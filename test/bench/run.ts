@@ -1,8 +1,8 @@
 /**
  * Benchmarks: `npm run bench [row …]`. Each row starts the servers that it needs in a folder of its own and prints one JSON line;
- * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p10 p11 p12 p13 p14 imap-crowd stage-hooks slow ledger dlp
- * sender-auth; `p10` stands for itself and p10-small, `p12` for p12-idle, p12-large and p12-sessions, `sender-auth` for itself and
- * sender-auth-large. `BENCH_SHARE=0.1` makes the rows that read small, to see that they work; p13 takes a million messages.
+ * none of them passes or fails. Rows: p1 p2 p3 p4 p5 p6 p7 p8 p9 p10 p11 p12 p13 p14 imap-crowd stage-hooks slow sort sort-large
+ * ledger dlp sender-auth; `p10` stands for itself and p10-small, `p12` for p12-idle, p12-large and p12-sessions, `sender-auth` for
+ * itself and sender-auth-large. `BENCH_SHARE=0.1` makes the rows that read small, to see that they work; p13 takes a million messages.
  */
 import { benchDlp } from "./dlp.ts";
 import { benchEndToEnd } from "./end-to-end.ts";
@@ -19,6 +19,7 @@ import { benchStart } from "./process.ts";
 import { benchSearch } from "./search.ts";
 import { benchLargeSenders, benchSenderAuth } from "./sender-auth.ts";
 import { benchSlowPlugin } from "./slow-plugin.ts";
+import { benchSort } from "./sort.ts";
 import { benchStageHooks } from "./stage-hooks.ts";
 
 const ingest = (prefix: string) => () => benchIngest(INGEST_ROWS.filter(row => row.row.startsWith(prefix)));
@@ -50,6 +51,8 @@ const ROWS: Readonly<Record<string, () => Promise<void>>> = {
   "imap-crowd": benchImapCrowd,
   "stage-hooks": benchStageHooks,
   slow: benchSlowPlugin,
+  sort: reading(site => benchSort(site, "sort")),
+  "sort-large": reading(site => benchSort(site, "sort-large")),
   ledger: benchLedger,
   dlp: benchDlp,
   "sender-auth": benchSenderAuth,

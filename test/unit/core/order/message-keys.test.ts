@@ -51,10 +51,11 @@ const IDS: ReadonlyArray<readonly [value: string, ids: readonly string[]]> = [
   ["<@b> <a@> <>", []],
   ['<"never closed@b>', []],
   ["a@b", []],
+  [`<${"a".repeat(2000)}@b> <c@d>`, ["c@d"]],
 ];
 
 for (const [value, ids] of IDS) {
-  test(`messageIds() of ${value}`, () => assert.deepEqual(messageIds(value, 100), ids));
+  test(`messageIds() of ${value.slice(0, 60)}`, () => assert.deepEqual(messageIds(value, 100), ids));
 }
 
 test("messageIds() of a hostile field takes no more than a moment", () => {
