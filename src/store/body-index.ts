@@ -25,22 +25,30 @@ interface Page {
   /** Of what is made now by whoever makes it; another version may have taken rows out of ours. */
   readonly newest: number;
   readonly uidvalidity: number;
-  readonly what: "hit" | "open" | null;
+  readonly what: "hit" | "open" | "odd" | null;
   readonly uids: string | null;
 }
 
 /** @param version  of what the index is made of now: `core/mail-text/limits.ts` */
 export function createBodyIndex(db: Db, version: number): BodyIndex {
   const known = new IndexedMailboxes();
-  const read = async (mailbox: MailboxId, upTo: number, query: IndexQuery, grams: Fragment) => {
-    const from = known.of(mailbox);
-    const options = { statementTimeoutMs: STATEMENT_MS };
-    const readFrom = (known: IndexedUpTo) =>
-      db.begin(tx => readPages(tx, { version, mailbox, upTo, query, grams, known }), options);
-    const pages = await readFrom(from);
-    const [first] = pages;
-    const stale = first === undefined || first.newest > version || first.uidvalidity !== from.uidValidity;
-    if (!stale || from.upTo === 0) return pages;
+  const read = async (
+    mailbox: MailboxId,
+    upTo: number,
+    query: IndexQuery,
+    grams: Fragment,
+  ): Promise<Read> => {
+    const readFrom = async (from: IndexedUpTo) => {
+      const asked = { version, mailbox, upTo, query, grams, known: from };
+      return {
+        from,
+        pages: await db.begin(tx => readPages(tx, asked), { statementTimeoutMs: STATEMENT_MS }),
+      };
+    };
+    const quick = await readFrom(known.of(mailbox));
+    const [first] = quick.pages;
+    if (quick.from.upTo === 0 || first === undefined) return quick;
+    if (first.newest <= version && first.uidvalidity === quick.from.uidValidity) return quick;
     known.forget(mailbox);
     return readFrom(known.of(mailbox));
   };
@@ -50,18 +58,26 @@ export function createBodyIndex(db: Db, version: number): BodyIndex {
       const upTo = uids.at(-1);
       if (grams === undefined || upTo === undefined || gone.aborted) return undefined;
       try {
-        const pages = await read(mailbox, upTo, query, grams);
-        const [hits, open] = [await uidsOf(pages, "hit"), await uidsOf(pages, "open")];
+        const { from, pages } = await read(mailbox, upTo, query, grams);
+        const hits = await uidsOf(pages, "hit");
+        const open = await uidsOf(pages, "open");
+        const odd = joined(from.odd, await uidsOf(pages, "odd"));
         const [first] = pages;
         if (first !== undefined && first.newest <= version)
-          known.learn(mailbox, first.uidvalidity, upTo, open);
-        return among(uids, hits, open);
+          known.learn(mailbox, { uidValidity: first.uidvalidity, upTo, open, odd });
+        return among(uids, hits, query.where === "body" ? open : joined(open, odd));
       } catch (error) {
         if (error instanceof MairustError && error.code === "deadline") return undefined;
         throw error;
       }
     },
   };
+}
+
+/** What was read, and what was known before. */
+interface Read {
+  readonly from: IndexedUpTo;
+  readonly pages: readonly Page[];
 }
 
 /** A condition on the index `t`; undefined: the text is too short for one. */
@@ -75,18 +91,22 @@ function matchingGrams({ folded, where }: IndexQuery): Fragment | undefined {
   return grams.length === 0 ? undefined : sql`t.grams @> ${[...grams]}::integer[]`;
 }
 
-/**
- * True of an entry `e` whose prefix may hold the text. Prefixes are lines of ASCII of the form `Name: value`
- * (`delivery/prefix.ts`): whatever is encoded there, or spaced in another way, may hold anything.
- */
+/** The prefix of an entry `e`: read so, octets beyond ASCII become two. A NUL is not there. */
+const PREFIX = sql`convert_from(e.prefix, 'LATIN1')`;
+
+/** Not lines of ASCII of the form `Name: value` (`delivery/prefix.ts`): encoded, or spaced in another way. It may hold anything. */
+const IS_ODD = sql`(
+  octet_length(${PREFIX}) <> octet_length(e.prefix) or strpos(${PREFIX}, '=?') > 0
+  or strpos(${PREFIX}, ':  ') > 0 or strpos(${PREFIX}, ':' || chr(9)) > 0 or strpos(${PREFIX}, ': ' || chr(9)) > 0
+)`;
+
+/** True of an entry `e` whose prefix, when it is not odd, may hold the text. */
 function inPrefix({ folded, where, field }: IndexQuery): Fragment {
   if (where === "body") return sql`false`;
-  const text = sql`lower(encode(e.prefix, 'escape') collate "C")`;
-  const joined = sql`replace(replace(${text}, chr(13), ''), chr(10), '')`;
-  const holds = sql`(
-    strpos(${joined}, ${pgText(folded)}) > 0 or strpos(${text}, '=?') > 0 or strpos(${text}, chr(92)) > 0
-    or strpos(${text}, ':  ') > 0 or strpos(${text}, ':' || chr(9)) > 0 or strpos(${text}, ': ' || chr(9)) > 0
-  )`;
+  const text = sql`lower(${PREFIX} collate "C")`;
+  // Only white space can stand where a line was folded.
+  const whole = /.[ \t]/su.test(folded) ? sql`replace(replace(${text}, chr(13), ''), chr(10), '')` : text;
+  const holds = sql`strpos(${whole}, ${pgText(folded)}) > 0`;
   return field === undefined
     ? holds
     : sql`(strpos(chr(10) || ${text}, ${pgText(`\n${field}`)}) > 0 and ${holds})`;
@@ -111,9 +131,9 @@ function readPages(q: Queryable, asked: Asked): Promise<readonly Page[]> {
     with hit as materialized (
       select t.message_id from imap_texts t where ${grams} and t.version = ${version}::smallint and t.complete
     ), fresh as (
-      select e.uid, e.message_id from entries e where ${entriesUpTo} and e.uid > ${known.upTo}::bigint
+      select e.uid, e.message_id, ${IS_ODD} as odd from entries e where ${entriesUpTo} and e.uid > ${known.upTo}::bigint
       union all
-      select e.uid, e.message_id from entries e
+      select e.uid, e.message_id, false from entries e
       where ${entriesUpTo} and e.uid <= ${known.upTo}::bigint and e.uid = any(${`{${known.open.join(",")}}`}::text::bigint[])
     ), named as (
       select 'hit' as what, e.uid from hit join entries e on e.message_id = hit.message_id where ${entriesUpTo}
@@ -124,6 +144,8 @@ function readPages(q: Queryable, asked: Asked): Promise<readonly Page[]> {
       left join imap_texts made on made.message_id = fresh.message_id and made.version = ${version}::smallint
       left join imap_texts open on open.message_id = fresh.message_id and not open.complete
       where made.message_id is null or open.message_id is not null
+      union all
+      select 'odd', fresh.uid from fresh where fresh.odd
     )
     select m.uidvalidity, p.version as newest, pages.what, pages.uids
     from mailboxes m cross join imap_text_progress p left join (
@@ -133,7 +155,7 @@ function readPages(q: Queryable, asked: Asked): Promise<readonly Page[]> {
 }
 
 /** @returns ascending, some maybe twice */
-async function uidsOf(pages: readonly Page[], what: "hit" | "open"): Promise<Uint32Array> {
+async function uidsOf(pages: readonly Page[], what: "hit" | "open" | "odd"): Promise<Uint32Array> {
   const found: number[] = [];
   for (const [i, page] of pages.entries()) {
     if (i % PAGES_PER_SLICE === PAGES_PER_SLICE - 1) await setImmediate();
@@ -141,6 +163,15 @@ async function uidsOf(pages: readonly Page[], what: "hit" | "open"): Promise<Uin
     for (const uid of page.uids?.split(",") ?? []) found.push(Number(uid));
   }
   return Uint32Array.from(found).sort();
+}
+
+/** @returns ascending */
+function joined(a: Uint32Array, b: Uint32Array): Uint32Array {
+  if (b.length === 0) return a;
+  const both = new Uint32Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both.sort();
 }
 
 /** Those of `uids` that are in one of the others. All ascend. */
