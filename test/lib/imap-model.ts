@@ -58,6 +58,8 @@ export const sameFlags = (a: ReadonlySet<string>, b: ReadonlySet<string>): boole
 export class ModelView {
   readonly #mailbox: ModelMailbox;
   readonly #uids: (number | undefined)[];
+  /** By UID, as they were last told. */
+  readonly flags = new Map<number, ReadonlySet<string>>();
 
   constructor(mailbox: ModelMailbox) {
     this.#mailbox = mailbox;

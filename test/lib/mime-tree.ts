@@ -25,6 +25,8 @@ type Tree =
     }
   | {
       readonly kind: "multipart";
+      readonly subtype: string;
+      readonly boundary: Boundary;
       readonly fields: readonly string[];
       readonly children: readonly Tree[];
       readonly preamble: string;
@@ -57,9 +59,38 @@ const line = fc.constantFrom(
 );
 const body = fc.array(line, { maxLength: 5 }).map(lines => lines.join("\r\n"));
 
+/** A delimiter's text and how its parameter is written; RFC 2046 §5.1.1: up to 70 of these, no space at the end. */
+interface Boundary {
+  readonly text: string;
+  readonly written: (value: string) => string;
+}
+
+/** Made unlike any other by a number behind it. */
+const boundary: fc.Arbitrary<Boundary> = fc.record({
+  text: fc.constantFrom(
+    "=_",
+    "b",
+    "a b",
+    "--",
+    "'()+_,-./:=?",
+    "0",
+    "x".repeat(60),
+    "----=_Part",
+    "B:",
+    "--not-it",
+  ),
+  written: fc.constantFrom(
+    (value: string) => `boundary="${value}"`,
+    (value: string) => `BOUNDARY="${value}"`,
+    (value: string) => `charset=x;\r\n boundary="${value}"`,
+    (value: string) => `\r\n\tboundary="${value}"; type="text/html"`,
+    (value: string) => `boundary="${value.replaceAll("b", "\\b")}"`,
+  ),
+});
+
 const { tree } = fc.letrec<{ tree: Tree }>(tie => ({
   tree: fc.oneof(
-    { maxDepth: 4, withCrossShrink: true },
+    { maxDepth: 7, withCrossShrink: true },
     fc.record({
       kind: fc.constant("leaf" as const),
       type: fc.constantFrom("text/plain", "text/html", "image/png", "application/octet-stream"),
@@ -68,6 +99,8 @@ const { tree } = fc.letrec<{ tree: Tree }>(tie => ({
     }),
     fc.record({
       kind: fc.constant("multipart" as const),
+      subtype: fc.constantFrom("mixed", "alternative", "related", "signed", "x-unknown"),
+      boundary,
       fields,
       children: fc.array(tie("tree"), { minLength: 1, maxLength: 4 }),
       preamble: fc.constantFrom("", "preamble\r\n", "two\r\nlines\r\n"),
@@ -102,12 +135,14 @@ class Maker {
     this.parts[at] = { path: own, type: "", header: "", body: "" };
     if (node.kind === "leaf") return { type: node.type, body: node.body };
     if (node.kind === "message") return { type: "message/rfc822", body: this.write(node.inner, path, true) };
-    const boundary = `=_${this.#boundaries++}_=`;
+    const { text, written } = node.boundary;
+    // What follows the number keeps one from being the beginning of another.
+    const boundary = `${text}.${this.#boundaries++}_`;
     const children = node.children.map(
       (child, i) => `--${boundary}\r\n${this.write(child, [...path, i + 1], false)}\r\n`,
     );
     return {
-      type: `multipart/mixed; boundary="${boundary}"`,
+      type: `multipart/${node.subtype}; ${written(boundary)}`,
       body: `${node.preamble}${children.join("")}--${boundary}--\r\n${node.epilogue}`,
     };
   }

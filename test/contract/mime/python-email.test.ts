@@ -16,6 +16,8 @@ import { type PythonPart, pythonParts, pythonThere } from "../../lib/python-emai
 
 const skip = pythonThere() ? false : "python3 is not installed";
 const TREES = 400;
+/** `"\\b"` is `b` (RFC 5322 §3.2.4); Python takes the backslash away before quotes and backslashes alone, and then finds no delimiter. */
+const pythonReads = (text: string) => !text.includes("\\b");
 
 function scanned(bytes: Buffer): readonly PackedPart[] {
   const scanner = new MessageScanner();
@@ -61,6 +63,7 @@ function difference(bytes: Buffer, theirs: readonly PythonPart[]): string | unde
 test("random trees are read as Python's email package reads them", { skip }, async () => {
   const made = fc
     .sample(madeMessage, { numRuns: TREES, seed: 11 })
+    .filter(({ text }) => pythonReads(text))
     .map(({ text }) => Buffer.from(text, "latin1"));
   const theirs = await pythonParts(made);
   assert.equal(theirs.length, made.length);

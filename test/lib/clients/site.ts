@@ -9,7 +9,8 @@ import { type Dovecot, startDovecot } from "../../../src/mailhost/dovecot.ts";
 import { makeScratch } from "../../../src/mailhost/scratch.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { packageRoot } from "../../../src/platform/package-root.ts";
-import { type Sidecar, startSidecar } from "../sidecar.ts";
+import { HAS_CLIENT_LISTEN, startClientSidecar } from "../client-listen.ts";
+import type { Sidecar } from "../sidecar.ts";
 import { Api } from "./api.ts";
 import { startWireProxy, type WireProxy } from "./wire-proxy.ts";
 
@@ -22,8 +23,11 @@ export const PASSWORD = "secret";
  */
 export const FILED = "日本/2026";
 
-export type Way = "direct" | "dovecot";
-export const WAYS: readonly Way[] = ["direct", "dovecot"];
+/** `direct`: at the listener for Dovecot. `client`: at the one for ordinary clients, where everything that works is announced. */
+export type Way = "direct" | "client" | "dovecot";
+export const WAYS: readonly Way[] = HAS_CLIENT_LISTEN
+  ? ["direct", "client", "dovecot"]
+  : ["direct", "dovecot"];
 
 /** A Dovecot in front of the service, and what it asks there. */
 export interface Front {
@@ -96,10 +100,15 @@ export async function startClientSite(): Promise<ClientSite> {
     await mkdir(dir, { recursive: true });
     return dir;
   };
-  const sidecar = await startSidecar({ dir: await folder("s"), toml: FILING, logLevel: "warn" });
+  const { sidecar, clientPort } = await startClientSidecar({
+    dir: await folder("s"),
+    toml: FILING,
+    logLevel: "warn",
+  });
   const front = await startFront(sidecar, await folder("d"));
   const proxies = {
     direct: await startWireProxy(sidecar.imapPort),
+    client: await startWireProxy(clientPort),
     dovecot: await startWireProxy(front.dovecot.imapPort),
   };
   const api = new Api(sidecar.apiSocket);
@@ -114,7 +123,7 @@ export async function startClientSite(): Promise<ClientSite> {
     async stop() {
       api.close();
       await front.stop();
-      for (const proxy of [proxies.direct, proxies.dovecot]) await proxy.stop();
+      for (const proxy of Object.values(proxies)) await proxy.stop();
       await sidecar.stop();
       await scratch.remove();
     },

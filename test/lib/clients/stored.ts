@@ -97,7 +97,7 @@ async function deliver(
  * and `Local/` is there and empty.
  */
 export function seenBy(stored: Stored, way: Way): Stored {
-  if (way === "direct") return stored;
+  if (way !== "dovecot") return stored;
   const through = [...stored].map(([name, messages]): [string, readonly StoredMessage[]] => [
     name,
     messages.map(one => ({

@@ -73,23 +73,25 @@ export function testSync(suites: readonly Suite[]): void {
     job.deadline.dispose();
   };
 
-  // Both ways of one client at a time: most clients wait for answers more than they work.
-  const both = (suite: Suite, name: string, fresh: () => number) =>
+  // All ways of one client at a time: most clients wait for answers more than they work.
+  const everyWay = (suite: Suite, name: string, fresh: () => number) =>
     describe(suite.client.name, { concurrency: WAYS.length }, () => {
       for (const way of WAYS) {
-        test(`${suite.client.name} ${name} ${textOf(way)}`, t => run(t, suite, way, fresh()));
+        test(`${suite.client.name} ${name} ${WAY_TEXT[way]}`, t => run(t, suite, way, fresh()));
       }
     });
 
-  for (const suite of suites) both(suite, "copies everything, byte for byte,", () => countOf(stored));
+  for (const suite of suites) everyWay(suite, "copies everything, byte for byte,", () => countOf(stored));
   describe("after 50 messages and one mailbox more", () => {
     before(async () => {
       stored = await fillMore(site, stored);
     });
-    for (const suite of suites) both(suite, "fetches only what is new", () => MORE_COUNT);
+    for (const suite of suites) everyWay(suite, "fetches only what is new", () => MORE_COUNT);
   });
 }
 
-function textOf(way: Way): string {
-  return way === "direct" ? "directly" : "through Dovecot";
-}
+const WAY_TEXT: Readonly<Record<Way, string>> = {
+  direct: "directly",
+  client: "at the listener for clients",
+  dovecot: "through Dovecot",
+};

@@ -44,7 +44,7 @@ test("BODYSTRUCTURE of any well-formed tree names the same parts with the same s
       const walk = (value: unknown): void => {
         if (!Array.isArray(value)) return;
         if (Array.isArray(value[0])) {
-          said.push("multipart/mixed");
+          said.push(`multipart/${value.find(each => typeof each === "string")}`);
           for (const child of value)
             if (Array.isArray(child) && (Array.isArray(child[0]) || typeof child[6] === "number"))
               walk(child);
