@@ -36,15 +36,15 @@ const WORDS: readonly Word[] = [
   { word: "CONDSTORE", built: false },
   { word: "ENABLE", built: false },
   { word: "QRESYNC", built: false },
-  { word: "PREVIEW", built: false },
-  { word: "OBJECTID", built: false },
+  { word: "PREVIEW", built: true },
+  { word: "OBJECTID", built: true },
   { word: "SORT", built: false },
   { word: "THREAD=REFERENCES", built: false },
   { word: "ESEARCH", on: "client", built: false },
   { word: "SEARCHRES", on: "client", built: false },
-  { word: "IMAP4rev2", on: "client", built: false },
-  { word: "BINARY", on: "client", built: false },
-  { word: "MOVE", on: "client", built: false },
+  { word: "IMAP4rev2", on: "client", built: true },
+  { word: "BINARY", on: "client", built: true },
+  { word: "MOVE", on: "client", built: true },
 ];
 
 /** A logged-in session is told nothing of logins; without TLS off this host no password is welcome (RFC 3501 §6.2.3). */

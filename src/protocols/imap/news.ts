@@ -21,7 +21,7 @@ export function holdsNewsBack(command: ImapCommand): boolean {
  * Announce what changed in the selected mailbox, if there is one, and adopt its newest state. Call only where EXPUNGE may be sent.
  * @throws {InvalidState} the mailbox was replaced (other UIDVALIDITY); {ConnectionGone}
  */
-export async function announce({ selected, output }: SessionContext): Promise<void> {
+export async function announce({ selected, output, enabled }: SessionContext): Promise<void> {
   if (selected === undefined) return;
   const next = selected.mailbox.snapshot();
   const old = selected.view;
@@ -35,7 +35,9 @@ export async function announce({ selected, output }: SessionContext): Promise<vo
     output.text(`* ${number} EXPUNGE\r\n`);
     await output.pressure();
   }
-  if (change.added > 0) output.text(`* ${next.count} EXISTS\r\n* 0 RECENT\r\n`);
+  // IMAP4rev2 has no RECENT (RFC 9051 Appendix E).
+  const recent = enabled.rev2 ? "" : "* 0 RECENT\r\n";
+  if (change.added > 0) output.text(`* ${next.count} EXISTS\r\n${recent}`);
   announceFlagNames({ selected, output });
   await announceFlags(output, next, change.flagged);
 }

@@ -6,6 +6,7 @@ import { FLAG_ANSWERED, FLAG_DELETED, FLAG_DRAFT, FLAG_FLAGGED, FLAG_SEEN } from
 import { fold } from "./fold.ts";
 import type { Lexer } from "./lexer.ts";
 import type { ImapLimits } from "./limits.ts";
+import { type ObjectIdKey, parseObjectId } from "./search-object-id.ts";
 import type { SequenceSet } from "./sequence-set.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
 
@@ -16,6 +17,7 @@ export type SearchKey =
   | { readonly kind: "keyword"; readonly word: string; readonly on: boolean }
   | { readonly kind: "sequence"; readonly set: SequenceSet }
   | { readonly kind: "uid"; readonly set: SequenceSet }
+  | ObjectIdKey
   | ({ readonly kind: "received" } & DayRule)
   | ({ readonly kind: "sent" } & DayRule)
   | { readonly kind: "size"; readonly larger: boolean; readonly bytes: number }
@@ -168,6 +170,9 @@ class SearchParser {
         return { kind: "keyword", word: lexer.atom().toLowerCase(), on: word === "KEYWORD" };
       case "UID":
         return { kind: "uid", set: lexer.sequenceSet() };
+      case "EMAILID":
+      case "THREADID":
+        return { kind: "objectId", of: word, id: parseObjectId(this.#lexer) };
       case "LARGER":
       case "SMALLER":
         return { kind: "size", larger: word === "LARGER", bytes: lexer.number() };

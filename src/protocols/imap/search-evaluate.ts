@@ -6,6 +6,7 @@ import { lastUid, type MailboxSnapshot, SnapshotCursor } from "../../core/mailbo
 import type { MessageRow } from "../../core/ports/mailboxes.ts";
 import type { HeaderText } from "./header-text.ts";
 import type { SearchKey } from "./parse-search.ts";
+import { hasObjectId } from "./search-object-id.ts";
 import { type Ranges, rangesHave, resolveSet } from "./sequence-set.ts";
 
 const DAY_MS = 86_400_000;
@@ -27,6 +28,7 @@ export class SearchProgram {
   readonly key: SearchKey;
   readonly contentKeys: readonly ContentKey[];
   readonly needsHeader: boolean;
+  readonly needsObjectIds: boolean;
   /** Keys in the tree. */
   readonly size: number;
   readonly #messages: SnapshotCursor;
@@ -41,6 +43,7 @@ export class SearchProgram {
     const keys = [...flatten(key)];
     this.size = keys.length;
     this.contentKeys = keys.filter(each => each.kind === "content");
+    this.needsObjectIds = keys.some(each => each.kind === "objectId");
     this.needsHeader = keys.some(
       each => each.kind === "header" || each.kind === "sent" || (each.kind === "content" && each.withHeader),
     );
@@ -75,6 +78,7 @@ export class SearchProgram {
       case "received":
       case "size":
       case "age":
+      case "objectId":
         return facts.row === undefined ? undefined : this.#inRow(key, facts.row);
       case "sent":
       case "header":
@@ -113,8 +117,13 @@ export class SearchProgram {
     }
   }
 
-  #inRow(key: Extract<SearchKey, { kind: "received" | "size" | "age" }>, row: MessageRow): boolean {
+  #inRow(
+    key: Extract<SearchKey, { kind: "received" | "size" | "age" | "objectId" }>,
+    row: MessageRow,
+  ): boolean {
     switch (key.kind) {
+      case "objectId":
+        return hasObjectId(key, row);
       case "received":
         return compareDay(Math.floor(row.internalDate.getTime() / DAY_MS), key.when, key.day);
       case "size":

@@ -95,7 +95,11 @@ test("parseCommand() refuses broken FETCH items", () => {
     "(FLAGS",
     "FLAGS)",
     "(FLAGS  ",
-    "BINARY[1]",
+    "BINARY[1.HEADER]",
+    "BINARY[0]",
+    "BINARY.SIZE[1]<0.5>",
+    "BINARY[1]<0.0>",
+    "PREVIEW (EAGER)",
     "MODSEQ",
   ]) {
     refused(`FETCH 1 ${item}`);
