@@ -1,6 +1,6 @@
 /**
  * Undoing a Content-Transfer-Encoding leniently (RFC 2045 §6): broken octets are passed over, never an error. For plugin
- * payloads only; what is stored and served by IMAP stays as it came.
+ * payloads and FETCH BINARY; what is stored and served else by IMAP stays as it came.
  */
 
 const CR = 0x0d;
@@ -44,7 +44,10 @@ export function decodeTransfer(encoded: Uint8Array, encoding: string | undefined
   }
 }
 
-/** Undoes the encoding of a part that comes in pieces of any size; holds one line at most. What nobody knows stays as it is. */
+/**
+ * Undoes the encoding of a part that comes in pieces of any size; the octets are the same however it is cut into pieces. Holds one line
+ * at most. What nobody knows stays as it is.
+ */
 export class TransferDecoder {
   readonly #encoding: Encoding;
   readonly #base64 = new Base64();
@@ -59,12 +62,14 @@ export class TransferDecoder {
     if (this.#encoding === "identity") return piece;
     if (this.#encoding === "base64") return this.#base64.decode(piece);
     const text = Buffer.concat([this.#line, piece]);
-    const end = text.lastIndexOf(LF) + 1;
-    // RFC 2045 §6.7: 76 characters a line. One without end is cut where nothing is told apart wrongly but white space at its end.
-    const whole = text.length - end > MAX_LINE_BYTES ? text.lastIndexOf(EQUALS) : end;
-    const ready = text.length - whole > MAX_LINE_BYTES ? text.length : whole;
-    this.#line = Buffer.from(text.subarray(ready));
-    return decodeQuotedPrintable(text.subarray(0, ready));
+    const decoded: Uint8Array[] = [];
+    let from = 0;
+    for (const to of cuts(text)) {
+      decoded.push(decodeQuotedPrintable(text.subarray(from, to)));
+      from = to;
+    }
+    this.#line = Buffer.from(text.subarray(from));
+    return Buffer.concat(decoded);
   }
 
   /** @returns what was held back */
@@ -73,7 +78,36 @@ export class TransferDecoder {
   }
 }
 
+/** Longest line of quoted-printable that is decoded in one piece; RFC 2045 §6.7 allows 76 characters. */
 const MAX_LINE_BYTES = 64 * 1024;
+/** Longest padding after the `=` of a soft line break that is looked over. */
+const MAX_SOFT_PADDING = 80;
+/** From an `=` on: the padding and a line break. */
+const SOFT_BREAK_BYTES = MAX_SOFT_PADDING + 3;
+
+/**
+ * Where text that begins a line is cut: behind line ends, and in a line that is too long at a place that depends on the line alone and
+ * not within what an `=` begins. Only white space at its end is told apart wrongly there.
+ */
+function* cuts(text: Buffer): Iterable<number> {
+  let from = 0;
+  let line = 0;
+  for (;;) {
+    const end = text.indexOf(LF, line) + 1;
+    if (end > 0 && end - line <= MAX_LINE_BYTES) {
+      line = end;
+      continue;
+    }
+    if (line > from) yield line;
+    from = line;
+    if (text.length - line <= MAX_LINE_BYTES) return;
+    const most = line + MAX_LINE_BYTES;
+    const equals = text.subarray(most - SOFT_BREAK_BYTES, most).indexOf(EQUALS);
+    line = equals < 0 ? most : most - SOFT_BREAK_BYTES + equals;
+    yield line;
+    from = line;
+  }
+}
 
 /** Value of each base64 octet; -1 for all others (RFC 4648 §4, and the URL alphabet that some writers mix in). */
 const BASE64_VALUES = ((): Int8Array => {
@@ -145,9 +179,6 @@ function decodeQuotedPrintable(encoded: Uint8Array): Uint8Array {
   }
   return out.subarray(0, length);
 }
-
-/** Longest padding after the `=` of a soft line break that is looked over. */
-const MAX_SOFT_PADDING = 80;
 
 /** @returns where the next line begins when only padding and a line break follow, else undefined */
 function softBreakEnd(encoded: Uint8Array, start: number): number | undefined {

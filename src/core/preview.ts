@@ -12,6 +12,9 @@ const WORD = /[^\s\p{Cc}]+/gu;
 /** What senders fill the start of their mail with so that lists show nothing more: soft hyphens, joiners, zero-width spaces. */
 const UNSEEN = /^(?:\p{Cf}|\u034f|\u115f|\u2800)+$/u;
 
+/** Begins what nobody can read (RFC 9580 §6.2); such words preview nothing. */
+const ENCRYPTED = "-----BEGIN PGP MESSAGE-----";
+
 /**
  * @param text  decoded; of HTML what is left without its tags
  * @returns     one line; "" when there are no words
@@ -27,5 +30,6 @@ export function makePreview(text: string): string {
     preview += preview === "" ? shown.join("") : ` ${shown.join("")}`;
     left -= shown.length + 1;
   }
-  return preview;
+  const secret = preview.indexOf(ENCRYPTED);
+  return secret < 0 ? preview : preview.slice(0, secret).trimEnd();
 }

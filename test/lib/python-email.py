@@ -33,6 +33,8 @@ def describe(part, path, out):
     elif not isinstance(payload, list):
         # Python enters every message/*; a delivery status (RFC 3464) is not a message (RFC 2046 5.2).
         entry["body"] = text(payload or "")
+        if str(part.get("Content-Transfer-Encoding", "")).strip().lower() in ("base64", "quoted-printable"):
+            entry["decoded"] = base64.b64encode(part.get_payload(decode=True) or b"").decode()
 
 
 def main():

@@ -15,6 +15,8 @@ export interface PythonPart {
   readonly message?: boolean;
   /** Octets of a leaf, one character each. */
   readonly body?: string;
+  /** The same without base64 or quoted-printable; undefined for what has neither. */
+  readonly decoded?: string;
 }
 
 /** False where there is no Python; in CI that is a failure. */
@@ -51,5 +53,6 @@ function decoded(part: PythonPart): PythonPart {
     ...part,
     fields: part.fields.map(([name, value]) => [name, plain(value)] as const),
     ...(part.body === undefined ? {} : { body: plain(part.body) }),
+    ...(part.decoded === undefined ? {} : { decoded: plain(part.decoded) }),
   };
 }

@@ -67,6 +67,8 @@ interface Row {
   readonly headerStart: number;
   readonly bodyStart: number;
   readonly bodyEnd: number;
+  /** Where its texts begin. */
+  readonly textsAt: number;
 }
 
 function writeRows(writer: PackedWriter, part: MimePart): void {
@@ -158,7 +160,7 @@ function readRow(reader: PackedReader): Row {
   const headerStart = reader.number();
   const bodyStart = headerStart + reader.number();
   const bodyEnd = bodyStart + reader.number();
-  return { flags, children, headerStart, bodyStart, bodyEnd };
+  return { flags, children, headerStart, bodyStart, bodyEnd, textsAt: reader.position };
 }
 
 function skipTexts(reader: PackedReader): void {
@@ -222,6 +224,25 @@ export function findPart(
   return section === "header"
     ? { start: message.headerStart, end: message.bodyStart }
     : { start: message.bodyStart, end: message.bodyEnd };
+}
+
+/** The body of a part and how to decode it. */
+export interface EncodedPart {
+  readonly range: OctetRange;
+  /** Content-Transfer-Encoding in lower case, "" for none and for what has parts of its own (RFC 2045 §6.4). */
+  readonly encoding: string;
+}
+
+/** @param path  not empty @returns undefined when there is no such part @throws {MairustError} `data_invalid` */
+export function findEncodedPart(packed: Uint8Array, path: readonly number[]): EncodedPart | undefined {
+  const { table } = readDirectory(packed);
+  const row = findRow(new PackedReader(packed, table.start, table.end), path);
+  if (row === undefined) return undefined;
+  const range = { start: row.bodyStart, end: row.bodyEnd };
+  if ((row.flags & (FLAG_MULTIPART | FLAG_MESSAGE)) !== 0) return { range, encoding: "" };
+  const texts = new PackedReader(packed, row.textsAt, table.end);
+  texts.text();
+  return { range, encoding: texts.text() };
 }
 
 /** Read one subtree into `out`. `path` is the number of the node, or of the message when the node is its body. */

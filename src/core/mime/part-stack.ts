@@ -93,11 +93,12 @@ export class PartStack {
    * A delimiter of the multipart at `owner` begins at `lineStart`: everything inside that multipart ends before the line
    * break in front of it (RFC 2046 §5.1.1: that line break belongs to the delimiter).
    *
-   * @param lf  LFs before `lineStart`
+   * @param lineBreak  octets of that line break; 0 when it ends a header: then it stays with that
+   * @param lf         LFs before `lineStart`
    */
   closeAbove(owner: number, lineStart: number, lineBreak: number, lf: number, closes: boolean): void {
-    // The line break before the delimiter is not the body's: one LF less, unless the body is empty.
-    this.#close(owner + 1, lineStart - lineBreak, lf - 1);
+    // The line break before the delimiter is not the body's: one LF less.
+    this.#close(owner + 1, lineStart - lineBreak, lineBreak === 0 ? lf : lf - 1);
     const multipart = this.#top;
     if (closes) this.#silence(multipart);
   }

@@ -39,15 +39,15 @@ const WORDS: readonly Word[] = [
   { word: "CONDSTORE", built: true },
   { word: "ENABLE", built: true },
   { word: "QRESYNC", built: true },
-  { word: "PREVIEW", built: false },
-  { word: "OBJECTID", built: false },
+  { word: "PREVIEW", built: true },
+  { word: "OBJECTID", built: true },
   { word: "SORT", with: "order", built: true },
   { word: "THREAD=REFERENCES", with: "order", built: true },
   { word: "ESEARCH", on: "client", built: true },
   { word: "SEARCHRES", on: "client", built: true },
-  { word: "IMAP4rev2", on: "client", built: false },
-  { word: "BINARY", on: "client", built: false },
-  { word: "MOVE", on: "client", built: false },
+  { word: "IMAP4rev2", on: "client", built: true },
+  { word: "BINARY", on: "client", built: true },
+  { word: "MOVE", on: "client", built: true },
 ];
 
 type Told = Pick<SessionContext, "account" | "secure" | "profile"> &

@@ -13,6 +13,7 @@ import { parseSelect, type SelectCommand } from "./parse-select.ts";
 import { parseSort, parseThread, type SortCommand, type ThreadCommand } from "./parse-sort.ts";
 import { parseStore, type StoreCommand } from "./parse-store.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
+import type { NameEncoding } from "./utf7.ts";
 
 /** Commands without arguments. */
 export type PlainName =
@@ -147,8 +148,12 @@ export function tagOf(bytes: Buffer): string {
  * @param bytes  one command as the framer gives it
  * @throws {ImapSyntaxError} unknown command, wrong arguments, or more than a limit allows
  */
-export function parseCommand(bytes: Buffer, limits: ParseLimits): TaggedCommand {
-  const lexer = new Lexer(bytes);
+export function parseCommand(
+  bytes: Buffer,
+  limits: ParseLimits,
+  names: NameEncoding = "utf7",
+): TaggedCommand {
+  const lexer = new Lexer(bytes, names);
   const tag = lexer.tag();
   lexer.space();
   const grammar = GRAMMARS.get(lexer.keyword());

@@ -3,6 +3,7 @@
  */
 import { systemFlagNames } from "../../core/flag-names.ts";
 import type { FlagSets } from "../../core/flag-table.ts";
+import type { MailboxInfo } from "../../core/ports/mailboxes.ts";
 import type { FlagSet } from "../../core/ports/store.ts";
 import { isAtom } from "./lexer.ts";
 import { encodeUtf7 } from "./utf7.ts";
@@ -18,9 +19,19 @@ export function quoted(text: string): string {
   return `"${text.replace(/[^\x20-\x7e]/gu, "?").replace(/["\\]/gu, "\\$&")}"`;
 }
 
-/** A mailbox name: always quoted, in modified UTF-7. */
-export function wireMailbox(name: string): string {
-  return quoted(encodeUtf7(name));
+/**
+ * A mailbox name: always quoted, in modified UTF-7, or once IMAP4rev2 is enabled in UTF-8 (RFC 9051 §5.1), then one character for
+ * each octet.
+ */
+export function wireMailbox(name: string, isRev2: boolean): string {
+  if (!isRev2) return quoted(encodeUtf7(name));
+  const octets = Buffer.from(name.replace(/\p{Cc}/gu, "?")).toString("latin1");
+  return `"${octets.replace(/["\\]/gu, "\\$&")}"`;
+}
+
+/** RFC 8474 §4: the row's number, which is never used again; a name that is made anew has another one. */
+export function mailboxObjectId({ id }: Pick<MailboxInfo, "id">): string {
+  return `F${id}`;
 }
 
 /** Flags separated by spaces, without parentheses. Keywords that are no atoms cannot be shown and are left out. */

@@ -6,15 +6,19 @@ import { selectHeaderFields } from "../../core/mime/header.ts";
 import { findPart, packedBody, packedBodyStructure, packedEnvelope } from "../../core/mime/packed.ts";
 import type { ByteRange } from "../../core/ports/blobs.ts";
 import type { MessageRow, RowFields } from "../../core/ports/mailboxes.ts";
-import { dateTime } from "./encode.ts";
+import { dateTime, quoted } from "./encode.ts";
+import { countDecoded, type Decoded, decodedOf, type ReadChunks, type Room } from "./fetch-binary.ts";
 import type { FlagItems } from "./fetch-flags.ts";
+import { previewText } from "./fetch-preview.ts";
+import type { BinaryItem } from "./parse-binary.ts";
 import type { FetchItem, SectionItem } from "./parse-fetch.ts";
 
 /** A piece of an answer. */
 export type Piece =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
-  | { readonly kind: "blob"; readonly range: ByteRange };
+  | { readonly kind: "blob"; readonly range: ByteRange }
+  | { readonly kind: "decoded"; readonly decoded: Decoded; readonly size: number };
 
 export interface FetchPlan extends FlagItems {
   readonly items: readonly FetchItem[];
@@ -22,8 +26,15 @@ export interface FetchPlan extends FlagItems {
   readonly fields: RowFields | undefined;
 }
 
-/** Bytes of the blob that must be in memory to select header fields of a part or of a big header. */
-export type ReadBlob = (range: ByteRange) => Promise<Uint8Array>;
+/** How the blob of one message is read before the answer begins. */
+export interface BlobReads {
+  /** Bytes that must be in memory to select header fields of a part or of a big header; bounded by the caller. */
+  readonly bytes: (range: ByteRange) => Promise<Uint8Array>;
+  /** What is decoded, a chunk at a time. */
+  readonly chunks: ReadChunks;
+  /** Of what was decoded. */
+  readonly room: Room;
+}
 
 /** What no row is needed for. */
 const SNAPSHOT_ITEMS: ReadonlySet<FetchItem["kind"]> = new Set<FetchItem["kind"]>(["UID", "FLAGS", "MODSEQ"]);
@@ -33,41 +44,94 @@ export function planFetch(items: readonly FetchItem[], uid: boolean): FetchPlan 
   const wants = (kind: FetchItem["kind"]) => items.some(item => item.kind === kind);
   const sections = items.filter(item => item.kind === "section");
   const rest = items.filter(item => !SNAPSHOT_ITEMS.has(item.kind));
-  const nested = sections.some(section => section.path.length > 0);
-  const structure = nested || wants("ENVELOPE") || wants("BODY") || wants("BODYSTRUCTURE");
+  const binaries = items.filter(item => item.kind === "binary");
+  const nested = [...sections, ...binaries].some(section => section.path.length > 0);
+  const made = items.some(item => item.kind === "PREVIEW" && !item.lazy);
+  const structure = nested || made || wants("ENVELOPE") || wants("BODY") || wants("BODYSTRUCTURE");
   const header = sections.some(section => section.path.length === 0 && section.part === "header");
-  const prefix = sections.some(section =>
-    section.path.length === 0 ? section.part !== "text" : section.part === "mime",
-  );
+  const prefix =
+    binaries.some(({ path }) => path.length === 0) ||
+    sections.some(section => (section.path.length === 0 ? section.part !== "text" : section.part === "mime"));
+  const objectIds = wants("EMAILID") || wants("THREADID");
   return {
     items: rest,
     uid: uid || wants("UID"),
     flags: wants("FLAGS"),
     modseq: wants("MODSEQ"),
-    fields: rest.length === 0 ? undefined : { structure, header, prefix },
+    fields:
+      rest.length === 0 ? undefined : { structure, header, prefix, objectIds, preview: wants("PREVIEW") },
   };
 }
 
 /**
  * The answer's items of one message, UID, FLAGS and MODSEQ excepted.
  * @param row   with the fields the plan asked for
- * @param read  used only for header fields that are not at hand; bounded by the caller
+ * @param reads  used only for what is not at hand
+ * @throws {UnknownEncoding} and what reading the blob throws
  */
 export async function messagePieces(
   plan: FetchPlan,
   row: MessageRow,
-  read: ReadBlob,
+  reads: BlobReads,
 ): Promise<readonly Piece[]> {
   const pieces: Piece[] = [];
   for (const item of plan.items) {
     if (pieces.length > 0) pieces.push({ kind: "text", text: " " });
-    if (item.kind === "section") pieces.push(...sectionPieces(item, await sectionSource(item, row, read)));
-    else pieces.push(...attributePieces(item.kind, row));
+    pieces.push(...(await itemPieces(item, row, reads)));
   }
   return pieces;
 }
 
-function attributePieces(kind: Exclude<FetchItem["kind"], "section">, row: MessageRow): readonly Piece[] {
+async function itemPieces(item: FetchItem, row: MessageRow, reads: BlobReads): Promise<readonly Piece[]> {
+  switch (item.kind) {
+    case "section":
+      return sectionPieces(item, await sectionSource(item, row, reads.bytes));
+    case "binary":
+      return binaryPieces(item, row, reads);
+    case "PREVIEW":
+      return previewPieces(await previewText(row, item.lazy, reads.chunks));
+    default:
+      return attributePieces(item.kind, row);
+  }
+}
+
+/** Told as they are, or as literal: no quoted string holds what is not ASCII (RFC 8970 §3.2 wants UTF-8). */
+function previewPieces(text: string | undefined): readonly Piece[] {
+  if (text === undefined) return [{ kind: "text", text: "PREVIEW NIL" }];
+  const bytes = Buffer.from(text);
+  if (bytes.length === text.length) return [{ kind: "text", text: `PREVIEW ${quoted(text)}` }];
+  return [
+    { kind: "text", text: `PREVIEW {${bytes.length}}\r\n` },
+    { kind: "bytes", bytes },
+  ];
+}
+
+async function binaryPieces(
+  item: BinaryItem,
+  row: MessageRow,
+  { chunks, room }: BlobReads,
+): Promise<readonly Piece[]> {
+  if (item.sizeOnly && item.path.length === 0) return sizePiece(item, row.sizeBytes);
+  const decoded = decodedOf(item, row);
+  if (decoded === undefined)
+    return item.sizeOnly ? sizePiece(item, 0) : [{ kind: "text", text: `${item.label} NIL` }];
+  const { size, hasNul, kept } = await countDecoded(decoded, chunks, item.sizeOnly ? { bytes: 0 } : room);
+  if (item.sizeOnly) return sizePiece(item, size);
+  return [
+    // RFC 3516 §4.2.1: only a literal8 holds NUL.
+    { kind: "text", text: `${item.label} ${hasNul ? "~" : ""}{${size}}\r\n` },
+    kept === undefined ? { kind: "decoded", decoded, size } : { kind: "bytes", bytes: kept },
+  ];
+}
+
+const sizePiece = ({ label }: BinaryItem, size: number): readonly Piece[] => [
+  { kind: "text", text: `${label} ${size}` },
+];
+
+function attributePieces(
+  kind: Exclude<FetchItem["kind"], "section" | "binary" | "PREVIEW">,
+  row: MessageRow,
+): readonly Piece[] {
   const structure = row.structure ?? new Uint8Array(0);
   switch (kind) {
     case "INTERNALDATE":
@@ -80,6 +144,10 @@ function attributePieces(kind: Exclude<FetchItem["kind"], "section">, row: Messa
       return named("BODY ", packedBody(structure));
     case "BODYSTRUCTURE":
       return named("BODYSTRUCTURE ", packedBodyStructure(structure));
+    case "EMAILID":
+      return [{ kind: "text", text: `EMAILID (${row.emailId ?? ""})` }];
+    case "THREADID":
+      return [{ kind: "text", text: `THREADID ${row.threadId == null ? "NIL" : `(${row.threadId})`}` }];
     case "UID":
     case "FLAGS":
     case "MODSEQ":
@@ -95,12 +163,12 @@ function named(name: string, bytes: Uint8Array): readonly Piece[] {
 }
 
 /** The octets of a section in order, or undefined when there is no such part. */
-type Source = ReadonlyArray<Exclude<Piece, { kind: "text" }>>;
+type Source = ReadonlyArray<Extract<Piece, { kind: "bytes" | "blob" }>>;
 
 async function sectionSource(
   item: SectionItem,
   row: MessageRow,
-  read: ReadBlob,
+  read: BlobReads["bytes"],
 ): Promise<Source | undefined> {
   if (item.path.length > 0) return nestedSource(item, row, read);
   const prefix: Source = [{ kind: "bytes", bytes: row.prefix ?? new Uint8Array(0) }];
@@ -121,7 +189,11 @@ async function sectionSource(
   }
 }
 
-async function nestedSource(item: SectionItem, row: MessageRow, read: ReadBlob): Promise<Source | undefined> {
+async function nestedSource(
+  item: SectionItem,
+  row: MessageRow,
+  read: BlobReads["bytes"],
+): Promise<Source | undefined> {
   const section = item.part === "all" ? "body" : item.part;
   const range = findPart(row.structure ?? new Uint8Array(0), item.path, section);
   if (range === undefined) return undefined;
@@ -169,5 +241,7 @@ export function pieceBytes(piece: Piece): number {
       return piece.bytes.length;
     case "blob":
       return piece.range.end - piece.range.start;
+    case "decoded":
+      return piece.size;
   }
 }

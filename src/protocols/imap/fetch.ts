@@ -12,6 +12,7 @@ import { readRange, type StartedRead, startRead } from "./blob-reader.ts";
 import { changedSince } from "./changed-since.ts";
 import { enableCondstore } from "./condstore.ts";
 import type { InMailbox } from "./context.ts";
+import { decodedChunks, type ReadChunks, UnknownEncoding } from "./fetch-binary.ts";
 import { flagItems, writeFlags } from "./fetch-flags.ts";
 import { type FetchPlan, messagePieces, type Piece, planFetch } from "./fetch-plan.ts";
 import { announceFlagNames } from "./news.ts";
@@ -88,11 +89,15 @@ async function fetchRows(
   )) {
     if (message.kind === "unreadable") {
       failure ??= message.error;
-      unreadable += 1;
-      reportUnreadable(context, message.row, message.error, unreadable <= LOGGED_PER_COMMAND);
+      // The message is whole; only this cannot be had of it.
+      if (!(message.error instanceof UnknownEncoding)) {
+        unreadable += 1;
+        reportUnreadable(context, message.row, message.error, unreadable <= LOGGED_PER_COMMAND);
+      }
     } else await send(context, plan, message);
     sent += 1;
   }
+  if (failure instanceof UnknownEncoding) return no(failure.publicText, "UNKNOWN-CTE");
   if (failure !== undefined) return completionOf(failure);
   if (sent === countIndexes(indexes)) return ok("FETCH completed");
   // Somebody expunged while we read. UID FETCH may pass over them, their EXPUNGE follows; RFC 5530 has a word for the other.
@@ -112,15 +117,27 @@ async function* prepareAll(
 
 async function prepare(context: InMailbox, plan: FetchPlan, row: MessageRow): Promise<Prepared> {
   try {
-    const pieces = await messagePieces(plan, row, range =>
-      readRange(context.blobs, row.blob, range, context.limits.headerBytes),
-    );
+    const pieces = await messagePieces(plan, row, {
+      bytes: range => readRange(context.blobs, row.blob, range, context.limits.headerBytes),
+      chunks: chunksOf(context, row),
+      room: { bytes: context.limits.decodedBytes },
+    });
     const first = pieces.find(piece => piece.kind === "blob");
     const read = first === undefined ? undefined : await startRead(context.blobs, row.blob, first.range);
     return { kind: "ready", row, pieces, read };
   } catch (error) {
     return { kind: "unreadable", row, error: toMairustError(error, `read message of UID ${row.uid}`) };
   }
+}
+
+/** Ends early when the client is gone: its answer, which would be wrong, is never sent. */
+function chunksOf({ blobs, gone }: InMailbox, { blob }: MessageRow): ReadChunks {
+  return async function* (range) {
+    for await (const chunk of (await startRead(blobs, blob, range)).chunks()) {
+      if (gone.aborted) return;
+      yield chunk;
+    }
+  };
 }
 
 async function dropPrepared(message: Prepared): Promise<void> {
@@ -139,6 +156,7 @@ async function send(
     for (const piece of message.pieces) {
       if (piece.kind === "text") output.text(piece.text);
       else if (piece.kind === "bytes") output.bytes(piece.bytes);
+      else if (piece.kind === "decoded") await streamDecoded(context, message.row, piece);
       else {
         const source = read ?? piece;
         read = undefined;
@@ -160,15 +178,43 @@ function head({ selected: { view } }: InMailbox, plan: FetchPlan, uid: number): 
   return `* ${index + 1} FETCH (${known}${known === "" ? "" : " "}`;
 }
 
-/** Octets of an announced literal: from here on a failure can only end the connection. */
 async function stream(
   context: InMailbox,
   row: MessageRow,
   source: StartedRead | Extract<Piece, { kind: "blob" }>,
 ): Promise<void> {
-  try {
+  await sendLiteral(context, row, async function* () {
     const read = "kind" in source ? await startRead(context.blobs, row.blob, source.range) : source;
-    for await (const chunk of read.chunks()) {
+    yield* read.chunks();
+  });
+}
+
+/** The second pass: it must find as many octets as the first one did. */
+async function streamDecoded(
+  context: InMailbox,
+  row: MessageRow,
+  { decoded, size }: Extract<Piece, { kind: "decoded" }>,
+): Promise<void> {
+  await sendLiteral(context, row, async function* () {
+    let left = size;
+    for await (const chunk of decodedChunks(decoded, chunksOf(context, row))) {
+      left -= chunk.length;
+      if (left < 0) break;
+      yield chunk;
+    }
+    if (context.gone.aborted) throw new ConnectionGone();
+    if (left !== 0) throw new MairustError("blob_damaged", "Cannot decode a part twice: its size differs");
+  });
+}
+
+/** Octets of an announced literal: from here on a failure can only end the connection. */
+async function sendLiteral(
+  context: InMailbox,
+  row: MessageRow,
+  chunks: () => AsyncIterable<Uint8Array>,
+): Promise<void> {
+  try {
+    for await (const chunk of chunks()) {
       context.output.bytes(chunk);
       const waiting = context.output.pressure();
       if (waiting !== undefined) await waiting;

@@ -4,6 +4,7 @@
  */
 import { parseSequenceSet, SAVED, type SequenceSet } from "./sequence-set.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
+import type { NameEncoding } from "./utf7.ts";
 
 const ATOM = 1;
 const ASTRING = 2;
@@ -38,11 +39,14 @@ const BRACE = 0x7b;
 const LF = 10;
 
 export class Lexer {
+  /** How names of mailboxes are written. */
+  readonly names: NameEncoding;
   readonly #bytes: Buffer;
   #at = 0;
 
-  constructor(bytes: Buffer) {
+  constructor(bytes: Buffer, names: NameEncoding = "utf7") {
     this.#bytes = bytes;
+    this.names = names;
   }
 
   get atEnd(): boolean {
@@ -63,6 +67,14 @@ export class Lexer {
   skip(char: string): boolean {
     if (!this.sees(char)) return false;
     this.#at += 1;
+    return true;
+  }
+
+  /** Take `text` (ASCII, upper case) when all of it is next, in any case. */
+  skipText(text: string): boolean {
+    const next = this.#bytes.toString("latin1", this.#at, this.#at + text.length);
+    if (next.toUpperCase() !== text) return false;
+    this.#at += text.length;
     return true;
   }
 

@@ -1,64 +1,68 @@
 /**
  * LIST, LSUB, STATUS, SUBSCRIBE, UNSUBSCRIBE, NAMESPACE: everything about mailboxes by name. Subscriptions are stored even
- * though mail is read-only: imapc passes them on. Source: RFC 3501 §6.3.6–6.3.10, RFC 5258, RFC 5819, RFC 6154, RFC 2342.
+ * though mail is read-only: imapc passes them on. Source: RFC 3501 §6.3.6–6.3.10, RFC 5258, RFC 5819, RFC 6154, RFC 8474, RFC 2342.
  */
-import type { MailboxInfo, MailboxListing } from "../../core/ports/mailboxes.ts";
+import { setImmediate } from "node:timers/promises";
+import type { MailboxInfo } from "../../core/ports/mailboxes.ts";
 import { enableCondstore } from "./condstore.ts";
 import type { LoggedIn } from "./context.ts";
-import { wireMailbox } from "./encode.ts";
+import { mailboxObjectId, wireMailbox } from "./encode.ts";
+import { type Entry, entriesOf, selectEntries, shownUse } from "./list-entries.ts";
 import { matchesPattern } from "./mailbox-pattern.ts";
+import { ConnectionGone } from "./output.ts";
 import type { ListRequest, StatusItem } from "./parse-list.ts";
 import { type Completion, ok } from "./reply.ts";
 
-/** One name of the hierarchy; `info` is absent for a name that only has children, or is only subscribed. */
-interface Entry {
-  readonly name: string;
-  readonly info: MailboxInfo | undefined;
-  readonly subscribed: boolean;
-  readonly hasChildren: boolean;
-  readonly hasSubscribedChildren: boolean;
-}
+/** Characters of patterns times characters of names that are compared before others have their turn. */
+const COMPARED_PER_SLICE = 2_000_000;
 
 export async function list(context: LoggedIn, request: ListRequest): Promise<Completion> {
   if (request.patterns.length === 0) return separator(context, "LIST");
-  const listing = await context.reader.list(context.account.id);
-  for (const entry of entriesOf(listing)) {
-    if (!request.patterns.some(pattern => matchesPattern(pattern, entry.name))) continue;
-    const selection = select(entry, request);
-    if (selection === "no") continue;
-    const childInfo = selection === "for_children" ? ' ("CHILDINFO" ("SUBSCRIBED"))' : "";
+  const { status } = request.returns;
+  if (status?.includes("HIGHESTMODSEQ")) enableCondstore(context);
+  const listing = await context.reader.list(context.account.id, wishOf(status ?? []));
+  const turns = new Turns(context);
+  for (const { entry, forChildren } of selectEntries(entriesOf(listing), request.select)) {
+    if (!(await turns.matchesOne(request.patterns, entry.name))) continue;
     const attributes = listAttributes(entry, request).join(" ");
-    context.output.text(`* LIST (${attributes}) "/" ${wireMailbox(entry.name)}${childInfo}\r\n`);
-    if (request.returns.status !== undefined && entry.info !== undefined) {
-      writeStatus(context, entry.info, request.returns.status);
-    }
+    const childInfo = forChildren ? ` ("CHILDINFO" (${criteria(request)}))` : "";
+    context.output.text(`* LIST (${attributes}) "/" ${wire(context, entry.name)}${childInfo}\r\n`);
+    if (status !== undefined && entry.info !== undefined) writeStatus(context, entry.info, status);
     const waiting = context.output.pressure();
     if (waiting !== undefined) await waiting;
   }
   return ok("LIST completed");
 }
 
-function select(entry: Entry, request: ListRequest): "yes" | "no" | "for_children" {
-  const { subscribed, specialUse, recursive } = request.select;
-  if (specialUse && shownUse(entry) === undefined) return "no";
-  if (!subscribed) {
-    // A name that is only subscribed is no mailbox; a parent without mailbox is shown so that the tree is whole.
-    return entry.info !== undefined || entry.hasChildren ? "yes" : "no";
-  }
-  if (entry.subscribed) return "yes";
-  return recursive && entry.hasSubscribedChildren ? "for_children" : "no";
+/** What the children were selected for (RFC 5258 §3.5). */
+function criteria({ select: { subscribed, specialUse } }: ListRequest): string {
+  return [...(subscribed ? ['"SUBSCRIBED"'] : []), ...(specialUse ? ['"SPECIAL-USE"'] : [])].join(" ");
 }
 
-/** Special uses whose mailbox a client writes to. */
-const WRITTEN_BY_CLIENTS: readonly string[] = ["\\Sent", "\\Drafts", "\\Trash"];
+const wire = (context: LoggedIn, name: string) => wireMailbox(name, context.enabled.rev2);
 
-/**
- * A mailbox that a client would save to is not announced as such while everything is read-only: Dovecot passes the attribute on,
- * whatever its own configuration says, and clients would choose it before the writable one in `Local/`.
- */
-function shownUse(entry: Entry): string | undefined {
-  const use = entry.info?.specialUse;
-  return use === undefined || WRITTEN_BY_CLIENTS.includes(use) ? undefined : use;
+/** Compares names and patterns; who else waits on this event loop has its turn meanwhile. */
+class Turns {
+  readonly #context: LoggedIn;
+  #compared = 0;
+
+  constructor(context: LoggedIn) {
+    this.#context = context;
+  }
+
+  /** @throws {ConnectionGone} */
+  async matchesOne(patterns: readonly string[], name: string): Promise<boolean> {
+    for (const pattern of patterns) {
+      this.#compared += (pattern.length + 1) * (name.length + 1);
+      if (this.#compared > COMPARED_PER_SLICE) {
+        this.#compared = 0;
+        await setImmediate();
+        if (this.#context.gone.aborted) throw new ConnectionGone();
+      }
+      if (matchesPattern(pattern, name)) return true;
+    }
+    return false;
+  }
 }
 
 function listAttributes(entry: Entry, request: ListRequest): readonly string[] {
@@ -83,7 +87,7 @@ export async function lsub(context: LoggedIn, request: ListRequest): Promise<Com
     // RFC 3501 §6.3.9: with "%" a parent of something subscribed is shown, as \Noselect.
     const asParent = !entry.subscribed && pattern.endsWith("%") && entry.hasSubscribedChildren;
     if (!entry.subscribed && !asParent) continue;
-    context.output.text(`* LSUB (${asParent ? "\\Noselect" : ""}) "/" ${wireMailbox(entry.name)}\r\n`);
+    context.output.text(`* LSUB (${asParent ? "\\Noselect" : ""}) "/" ${wire(context, entry.name)}\r\n`);
     const waiting = context.output.pressure();
     if (waiting !== undefined) await waiting;
   }
@@ -95,46 +99,19 @@ function separator(context: LoggedIn, name: "LIST" | "LSUB"): Completion {
   return ok(`${name} completed`);
 }
 
-/** All names, parents before children, INBOX first. */
-function entriesOf({ mailboxes, subscriptions }: MailboxListing): readonly Entry[] {
-  const infos = new Map(mailboxes.map(info => [info.name, info]));
-  const subscribed = new Set(subscriptions);
-  const withChildren = parentsOf(infos.keys());
-  const withSubscribed = parentsOf(subscribed);
-  const names = new Set([...infos.keys(), ...subscribed, ...withChildren, ...withSubscribed]);
-  return [...names].sort(byName).map(name => ({
-    name,
-    info: infos.get(name),
-    subscribed: subscribed.has(name),
-    hasChildren: withChildren.has(name),
-    hasSubscribedChildren: withSubscribed.has(name),
-  }));
-}
-
-function parentsOf(names: Iterable<string>): ReadonlySet<string> {
-  const parents = new Set<string>();
-  for (const name of names) {
-    for (let at = name.lastIndexOf("/"); at > 0; at = name.lastIndexOf("/", at - 1))
-      parents.add(name.slice(0, at));
-  }
-  return parents;
-}
-
-function byName(a: string, b: string): number {
-  if (a === "INBOX" || b === "INBOX") return a === b ? 0 : a === "INBOX" ? -1 : 1;
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
 export async function status(
   context: LoggedIn,
-  command: { readonly mailbox: string; readonly items: readonly StatusItem[] },
+  { mailbox, items }: { readonly mailbox: string; readonly items: readonly StatusItem[] },
 ): Promise<Completion> {
-  writeStatus(context, await context.reader.status(context.account.id, command.mailbox), command.items);
+  if (items.includes("HIGHESTMODSEQ")) enableCondstore(context);
+  writeStatus(context, await context.reader.status(context.account.id, mailbox, wishOf(items)), items);
   return ok("STATUS completed");
 }
 
+const wishOf = (items: readonly StatusItem[]) => ({ deleted: items.includes("DELETED") });
+
 function writeStatus(context: LoggedIn, info: MailboxInfo, items: readonly StatusItem[]): void {
-  const values: Record<StatusItem, number> = {
+  const values: Record<StatusItem, number | string> = {
     MESSAGES: info.messages,
     RECENT: 0,
     UIDNEXT: info.uidNext,
@@ -142,9 +119,11 @@ function writeStatus(context: LoggedIn, info: MailboxInfo, items: readonly Statu
     UNSEEN: info.unseen,
     HIGHESTMODSEQ: announcedModseq(context, info),
     SIZE: info.sizeBytes,
+    DELETED: info.deleted ?? 0,
+    MAILBOXID: `(${mailboxObjectId(info)})`,
   };
   const told = items.map(item => `${item} ${values[item]}`).join(" ");
-  context.output.text(`* STATUS ${wireMailbox(info.name)} (${told})\r\n`);
+  context.output.text(`* STATUS ${wire(context, info.name)} (${told})\r\n`);
   if (items.includes("HIGHESTMODSEQ")) enableCondstore(context);
 }
 

@@ -57,7 +57,9 @@ export async function announce({ selected, output, enabled }: SessionContext): P
   // First of all: a client that takes MODSEQs from what follows has seen every expunge below them.
   if (enabled.qresync) await tellVanished(old, change.expunged, output);
   else await tellExpunged(change.expunged, output);
-  if (change.added > 0) output.text(`* ${next.count} EXISTS\r\n* 0 RECENT\r\n`);
+  // IMAP4rev2 has no RECENT (RFC 9051 Appendix E).
+  const recent = enabled.rev2 ? "" : "* 0 RECENT\r\n";
+  if (change.added > 0) output.text(`* ${next.count} EXISTS\r\n${recent}`);
   announceFlagNames({ selected, output });
   const items = { uid: true, flags: true, modseq: enabled.condstore };
   await writeFlags(next, change.flagged, items, output);

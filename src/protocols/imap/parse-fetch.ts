@@ -1,9 +1,12 @@
 /**
- * What a FETCH asks for, as data, and its parser. Pure. Source: RFC 3501 §6.4.5 and §9 (fetch-att, section).
+ * What a FETCH asks for, as data, and its parser. Pure. Source: RFC 3501 §6.4.5 and §9 (fetch-att, section); RFC 8474 §5,
+ * RFC 8970 §6.
  */
 import { isAtom, type Lexer } from "./lexer.ts";
 import { type NumberSet, parseNumberSet } from "./number-set.ts";
+import { type BinaryItem, parseBinary } from "./parse-binary.ts";
 import { parseModseq } from "./parse-modseq.ts";
+import { type Partial, parsePartial } from "./parse-partial.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
 
 export interface FetchCommand {
@@ -33,6 +36,10 @@ export type FetchItem =
         | "BODY"
         | "BODYSTRUCTURE";
     }
+  | { readonly kind: "EMAILID" | "THREADID" }
+  /** `lazy`: only when it is at hand (RFC 8970 §3.1). */
+  | { readonly kind: "PREVIEW"; readonly lazy: boolean }
+  | BinaryItem
   | SectionItem;
 
 /** Octets of the message or of a part. */
@@ -45,7 +52,7 @@ export interface SectionItem {
   readonly part: "all" | "header" | "text" | "mime";
   /** Set for HEADER.FIELDS and HEADER.FIELDS.NOT. */
   readonly fields: { readonly names: readonly string[]; readonly not: boolean } | undefined;
-  readonly partial: { readonly offset: number; readonly length: number } | undefined;
+  readonly partial: Partial | undefined;
 }
 
 const FAST: readonly FetchItem[] = [{ kind: "FLAGS" }, { kind: "INTERNALDATE" }, { kind: "RFC822.SIZE" }];
@@ -123,11 +130,20 @@ function parseItem(lexer: Lexer, name: string): FetchItem {
     case "RFC822.SIZE":
     case "ENVELOPE":
     case "BODYSTRUCTURE":
+    case "EMAILID":
+    case "THREADID":
       return { kind: name };
     case "BODY":
       return lexer.sees("[") ? parseSection(lexer) : { kind: "BODY" };
     case "BODY.PEEK":
       return parseSection(lexer);
+    case "BINARY":
+    case "BINARY.PEEK":
+    case "BINARY.SIZE":
+      return parseBinary(lexer, name === "BINARY.SIZE");
+    case "PREVIEW":
+      // What else stands in parentheses here belongs to the command (RFC 4466 §2.4).
+      return { kind: "PREVIEW", lazy: lexer.skipText(" (LAZY)") };
     default: {
       const part = RFC822.get(name);
       if (part === undefined) throw new ImapSyntaxError("Unknown FETCH item");
@@ -186,19 +202,6 @@ function parseFields(lexer: Lexer, not: boolean): { names: readonly string[]; no
   }
   if (names.length === 0) throw new ImapSyntaxError("HEADER.FIELDS needs a field name");
   return { names, not };
-}
-
-function parsePartial(lexer: Lexer): { offset: number; length: number } {
-  const [offset, length, ...more] = lexer.fetchName().split(".");
-  lexer.expect(">");
-  if (more.length > 0 || !isNumber(offset) || !isNumber(length) || Number(length) === 0) {
-    throw new ImapSyntaxError("Invalid partial range");
-  }
-  return { offset: Number(offset), length: Number(length) };
-}
-
-function isNumber(text: string | undefined): boolean {
-  return text !== undefined && /^\d{1,10}$/u.test(text);
 }
 
 function fieldName(name: string): string {

@@ -1,10 +1,10 @@
 /**
  * Arguments of LIST, LSUB and STATUS. Pure. Source: RFC 3501 §6.3.8–6.3.10, RFC 5258 (extended LIST),
- * RFC 5819 (LIST-STATUS), RFC 6154 (SPECIAL-USE), RFC 8438 (STATUS=SIZE).
+ * RFC 5819 (LIST-STATUS), RFC 6154 (SPECIAL-USE), RFC 8438 (STATUS=SIZE), RFC 8474 (MAILBOXID), RFC 9051 §6.3.11 (DELETED).
  */
 import type { Lexer } from "./lexer.ts";
+import { nameText } from "./mailbox-name.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
-import { decodeUtf7 } from "./utf7.ts";
 
 const STATUS_ITEMS = [
   "MESSAGES",
@@ -14,6 +14,8 @@ const STATUS_ITEMS = [
   "UNSEEN",
   "HIGHESTMODSEQ",
   "SIZE",
+  "DELETED",
+  "MAILBOXID",
 ] as const;
 export type StatusItem = (typeof STATUS_ITEMS)[number];
 
@@ -49,17 +51,17 @@ function joinPattern(reference: string, pattern: string): string {
 export function parseList(lexer: Lexer, limit: number): ListRequest {
   lexer.space();
   const select = lexer.sees("(") ? parseSelectOptions(lexer) : NO_SELECTION;
-  const reference = decodeUtf7(lexer.astring());
+  const reference = nameText(lexer, lexer.astring());
   lexer.space();
   const patterns: string[] = [];
   if (lexer.skip("(")) {
     while (!lexer.skip(")")) {
-      patterns.push(joinPattern(reference, decodeUtf7(lexer.listMailbox())));
+      patterns.push(joinPattern(reference, nameText(lexer, lexer.listMailbox())));
       if (patterns.length > limit) throw new ImapSyntaxError("Too many LIST patterns");
       if (!lexer.sees(")")) lexer.space();
     }
   } else {
-    const pattern = decodeUtf7(lexer.listMailbox());
+    const pattern = nameText(lexer, lexer.listMailbox());
     if (pattern !== "") patterns.push(joinPattern(reference, pattern));
   }
   if (lexer.atEnd) return { patterns, select, returns: NO_RETURNS };
@@ -72,9 +74,9 @@ export function parseList(lexer: Lexer, limit: number): ListRequest {
 /** @param lexer  behind the name of the command */
 export function parseLsub(lexer: Lexer): ListRequest {
   lexer.space();
-  const reference = decodeUtf7(lexer.astring());
+  const reference = nameText(lexer, lexer.astring());
   lexer.space();
-  const pattern = joinPattern(reference, decodeUtf7(lexer.listMailbox()));
+  const pattern = joinPattern(reference, nameText(lexer, lexer.listMailbox()));
   return {
     patterns: pattern === "" ? [] : [pattern],
     select: NO_SELECTION,

@@ -9,6 +9,7 @@ import type { Lexer } from "./lexer.ts";
 import type { ImapLimits } from "./limits.ts";
 import { parseModseq } from "./parse-modseq.ts";
 import { parseReturn, type SearchReturn } from "./parse-search-return.ts";
+import { type ObjectIdKey, parseObjectId } from "./search-object-id.ts";
 import { SAVED, type SequenceSet } from "./sequence-set.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
 
@@ -21,6 +22,7 @@ export type SearchKey =
   | { readonly kind: "uid"; readonly set: SequenceSet }
   /** Changed at `from` or later. */
   | { readonly kind: "modseq"; readonly from: number }
+  | ObjectIdKey
   | ({ readonly kind: "received" } & DayRule)
   | ({ readonly kind: "sent" } & DayRule)
   | { readonly kind: "size"; readonly larger: boolean; readonly bytes: number }
@@ -214,6 +216,9 @@ class SearchParser {
         return { kind: "uid", set: lexer.sequenceSet() };
       case "MODSEQ":
         return { kind: "modseq", from: this.#modseq() };
+      case "EMAILID":
+      case "THREADID":
+        return { kind: "objectId", of: word, id: parseObjectId(this.#lexer) };
       case "LARGER":
       case "SMALLER":
         return { kind: "size", larger: word === "LARGER", bytes: lexer.number() };

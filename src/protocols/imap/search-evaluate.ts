@@ -7,6 +7,7 @@ import { lastUid, SnapshotCursor } from "../../core/mailbox-snapshot.ts";
 import type { MessageRow } from "../../core/ports/mailboxes.ts";
 import type { HeaderText } from "./header-text.ts";
 import type { SearchKey } from "./parse-search.ts";
+import { hasObjectId } from "./search-object-id.ts";
 import { isSaved, type Ranges, rangesHave, resolveSet, savedRanges } from "./sequence-set.ts";
 import type { Selected } from "./view.ts";
 
@@ -37,6 +38,7 @@ export class SearchProgram {
   readonly textKeys: readonly TextKey[];
   readonly asksModseq: boolean;
   readonly needsHeader: boolean;
+  readonly needsObjectIds: boolean;
   /** Keys in the tree. */
   readonly size: number;
   readonly #messages: SnapshotCursor;
@@ -57,6 +59,7 @@ export class SearchProgram {
       (each): each is TextKey => (each.kind === "content" || each.kind === "header") && each.text !== "",
     );
     this.asksModseq = keys.some(each => each.kind === "modseq");
+    this.needsObjectIds = keys.some(each => each.kind === "objectId");
     this.needsHeader = keys.some(
       each => each.kind === "header" || each.kind === "sent" || (each.kind === "content" && each.withHeader),
     );
@@ -95,6 +98,7 @@ export class SearchProgram {
       case "received":
       case "size":
       case "age":
+      case "objectId":
         return facts.row === undefined ? undefined : this.#inRow(key, facts.row);
       case "sent":
         return facts.header === undefined ? undefined : sentMatches(key, facts.header);
@@ -143,8 +147,13 @@ export class SearchProgram {
     return words;
   }
 
-  #inRow(key: Extract<SearchKey, { kind: "received" | "size" | "age" }>, row: MessageRow): boolean {
+  #inRow(
+    key: Extract<SearchKey, { kind: "received" | "size" | "age" | "objectId" }>,
+    row: MessageRow,
+  ): boolean {
     switch (key.kind) {
+      case "objectId":
+        return hasObjectId(key, row);
       case "received":
         return compareDay(Math.floor(row.internalDate.getTime() / DAY_MS), key.when, key.day);
       case "size":

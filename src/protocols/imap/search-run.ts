@@ -116,6 +116,7 @@ async function searchRows(
     header: program.needsHeader,
     prefix: program.needsHeader,
     structure: program.contentKeys.length > 0,
+    objectIds: program.needsObjectIds,
   };
   let failure: MairustError | undefined;
   let unreadable = 0;

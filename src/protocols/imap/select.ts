@@ -1,12 +1,12 @@
 /**
  * SELECT and EXAMINE. Without a writer of flags both open read-only and say so. A client that comes back is told what it missed.
- * Source: RFC 3501 §6.3.1–6.3.2; RFC 7162 §3.1.2.1, §3.2.5, §3.2.11.
+ * Source: RFC 3501 §6.3.1–6.3.2; RFC 7162 §3.1.2.1, §3.2.5, §3.2.11; RFC 8474 §4.2; RFC 9051 §6.3.2.
  */
 import { firstUnseen, type MailboxSnapshot } from "../../core/mailbox-snapshot.ts";
 import type { ImapCommand } from "./command.ts";
 import { enableCondstore } from "./condstore.ts";
 import type { LoggedIn } from "./context.ts";
-import { permanentFlags } from "./encode.ts";
+import { mailboxObjectId, permanentFlags, wireMailbox } from "./encode.ts";
 import { firstFlagsTold } from "./news.ts";
 import { bad, type Completion, ok } from "./reply.ts";
 import { resync } from "./resync.ts";
@@ -32,14 +32,17 @@ export async function select(context: LoggedIn, command: SelectCommand): Promise
   const lines = [
     `FLAGS (${flagsTold.names})`,
     `${view.count} EXISTS`,
-    "0 RECENT",
-    ...unseen(view),
+    // RFC 9051 Appendix E: neither \\Recent nor UNSEEN once IMAP4rev2 is enabled; its SELECT tells the name (§6.3.2).
+    ...(enabled.rev2
+      ? [`LIST () "/" ${wireMailbox(mailbox.info.name, true)}`]
+      : ["0 RECENT", ...unseen(view)]),
     writable
       ? `OK [PERMANENTFLAGS (${permanentFlags(view.flags)})] Flags that can be changed`
       : "OK [PERMANENTFLAGS ()] Read-only mailbox",
     `OK [UIDVALIDITY ${view.uidValidity}] UIDs valid`,
     `OK [UIDNEXT ${view.uidNext}] Predicted next UID`,
     `OK [HIGHESTMODSEQ ${view.highestModseq}] Highest`,
+    `OK [MAILBOXID (${mailboxObjectId(mailbox.info)})] Of this mailbox`,
   ];
   for (const line of lines) output.text(`* ${line}\r\n`);
   if (command.qresync?.uidValidity === view.uidValidity) {

@@ -196,9 +196,10 @@ export class Session {
 
   async #command(bytes: Buffer): Promise<void> {
     const startedAt = performance.now();
+    const { limits, enabled } = this.#context;
     let parsed: TaggedCommand;
     try {
-      parsed = parseCommand(bytes, this.#context.limits);
+      parsed = parseCommand(bytes, limits, enabled.rev2 ? "utf8" : "utf7");
     } catch (error) {
       if (!(error instanceof ImapSyntaxError)) throw error;
       return this.#unparsable(bytes, error, startedAt);

@@ -1,7 +1,10 @@
 /**
- * Modified UTF-7: how mailbox names outside ASCII travel in IMAP4rev1. Pure. Source: RFC 3501 §5.1.3.
+ * Modified UTF-7: how mailbox names outside ASCII travel in IMAP4rev1. Pure. Source: RFC 3501 §5.1.3, RFC 9051 §5.1.
  */
 import { ImapSyntaxError } from "./syntax-error.ts";
+
+/** How names of mailboxes travel: `utf8` once IMAP4rev2 is enabled, where `&` means itself. */
+export type NameEncoding = "utf7" | "utf8";
 
 const SHIFTED = /[^\x20-\x7e]+|&/gu;
 
@@ -27,11 +30,12 @@ export function decodeUtf7(wire: Buffer): string {
   return text.includes("&") ? text.replace(/&([^-]*)(-?)/gu, decodeShift) : text;
 }
 
-function decodeUtf8(wire: Buffer): string {
+/** How names travel once IMAP4rev2 is enabled. @throws {ImapSyntaxError} */
+export function decodeUtf8(wire: Buffer): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(wire);
   } catch {
-    throw new ImapSyntaxError("Mailbox name is neither modified UTF-7 nor UTF-8");
+    throw new ImapSyntaxError("Mailbox name is not valid UTF-8");
   }
 }
 

@@ -123,6 +123,35 @@ test("a transfer encoding is undone the same in one piece and in pieces", () => 
   }
 });
 
+test("long lines of quoted-printable are decoded the same however they are cut into pieces", () => {
+  const random = new SeededRandom(5);
+  const units = [
+    "=41",
+    "a",
+    " ",
+    "\t",
+    "=\r\n",
+    "= \t\r\n",
+    "=",
+    "\r\n",
+    "  ".repeat(500),
+    "x".repeat(40_000),
+  ];
+  for (let n = 0; n < 40; n++) {
+    const text = Array.from({ length: 60 }, () => units[random.whole(0, units.length - 1)]).join("");
+    const octets = Buffer.from(text.repeat(2));
+    const decodedBy = (pieceBytes: number) => {
+      const decoder = new TransferDecoder("quoted-printable");
+      const out: Uint8Array[] = [];
+      for (let at = 0; at < octets.length; at += pieceBytes)
+        out.push(Buffer.from(decoder.write(octets.subarray(at, at + pieceBytes))));
+      return Buffer.concat([...out, decoder.end()]);
+    };
+    const whole = decodedBy(octets.length);
+    for (const pieceBytes of [4099, 65_536, 70_001]) assert.ok(decodedBy(pieceBytes).equals(whole), `${n}`);
+  }
+});
+
 test("a line of quoted-printable without end is decoded in bounded memory and linear time", () => {
   for (const unit of ["=41", "a", " ", "="]) {
     const decoder = new TransferDecoder("quoted-printable");

@@ -27,6 +27,11 @@ test("words that nobody sees are left out, joiners within words stay", () => {
   assert.equal(makePreview("👩‍💻 می‌خواهم"), "👩‍💻 می‌خواهم");
 });
 
+test("what is encrypted in the text is no preview", () => {
+  assert.equal(makePreview("-----BEGIN PGP MESSAGE-----\r\n\r\nhQEMA"), "");
+  assert.equal(makePreview("Hi,\r\n-----BEGIN PGP MESSAGE-----\r\n\r\nhQEMA"), "Hi,");
+});
+
 test("a preview of a large text takes no longer than that of a small one", () => {
   const startedAt = performance.now();
   for (const text of ["x".repeat(8_000_000), "x ".repeat(4_000_000)])

@@ -33,7 +33,7 @@ test("decodeUtf7() takes UTF-8 and refuses what is neither", () => {
 test("values look as RFC 3501 wants them", () => {
   assert.equal(dateTime(new Date("2026-02-01T09:05:07Z")), '" 1-Feb-2026 09:05:07 +0000"');
   assert.equal(quoted('a"\\\r\n\0é'), '"a\\"\\\\????"');
-  assert.equal(wireMailbox('"日'), '"\\"&ZeU-"');
+  assert.equal(wireMailbox('"日', false), '"\\"&ZeU-"');
   assert.equal(
     flagNames({ system: 31, keywords: ["ok", "no good", "x]", "é"] }),
     "\\Seen \\Answered \\Flagged \\Deleted \\Draft ok",

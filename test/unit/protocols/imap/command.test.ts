@@ -96,8 +96,12 @@ test("parseCommand() refuses broken FETCH items", () => {
     "(FLAGS",
     "FLAGS)",
     "(FLAGS  ",
-    "BINARY[1]",
     "MODSEQS",
+    "BINARY[1.HEADER]",
+    "BINARY[0]",
+    "BINARY.SIZE[1]<0.5>",
+    "BINARY[1]<0.0>",
+    "PREVIEW (EAGER)",
   ]) {
     refused(`FETCH 1 ${item}`);
   }

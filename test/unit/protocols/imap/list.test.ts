@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { FLAG_DELETED } from "../../../../src/core/ports/store.ts";
 import { startTestServer, type TestServer } from "./harness.ts";
 
 const servers: TestServer[] = [];
@@ -108,4 +109,45 @@ test("LIST does not announce a read-only mailbox as the one for sent mail, draft
   for (const use of ["Sent", "Drafts", "Trash"]) {
     assert.match(lines, new RegExp(`\\(\\\\HasNoChildren\\) "/" "${use}"`, "u"));
   }
+});
+
+test("RECURSIVEMATCH shows parents of what is selected, by subscription and by special use", async () => {
+  const { user, store } = await started();
+  store.add("Work/Spam", "\\Junk");
+  store.subscribed.add("Work");
+  const client = await user();
+  const list = async (rest: string) => (await client.command(`LIST ${rest}`)).slice(0, -1);
+  assert.deepEqual(await list('(SPECIAL-USE RECURSIVEMATCH) "" (%)'), [
+    '* LIST (\\HasNoChildren \\Junk) "/" "Junk"',
+    '* LIST (\\Noselect \\NonExistent \\HasChildren) "/" "Work" ("CHILDINFO" ("SPECIAL-USE"))',
+  ]);
+  assert.deepEqual(await list('(SUBSCRIBED RECURSIVEMATCH) "" Work'), [
+    '* LIST (\\Noselect \\NonExistent \\HasChildren \\Subscribed) "/" "Work" ("CHILDINFO" ("SUBSCRIBED"))',
+  ]);
+});
+
+test("STATUS tells DELETED, and counts it only when it is asked for", async () => {
+  const { user, store } = await started();
+  store.inbox.deliver("a: b\r\n\r\n", { flags: { system: FLAG_DELETED, keywords: [] } });
+  const client = await user();
+  assert.equal((await client.command("STATUS INBOX (DELETED)"))[0], '* STATUS "INBOX" (DELETED 1)');
+  assert.equal(
+    (await client.command('LIST "" INBOX RETURN (STATUS (DELETED MESSAGES))'))[1],
+    '* STATUS "INBOX" (DELETED 1 MESSAGES 1)',
+  );
+});
+
+test("LIST of many names and long patterns lets others have their turn", async () => {
+  const { user, store } = await started();
+  for (let i = 0; i < 1000; i += 1) store.add(`${"a".repeat(200)}${i}`);
+  const client = await user();
+  const startedAt = performance.now();
+  let turns = 0;
+  const count = setInterval(() => {
+    turns += 1;
+  }, 1);
+  await client.command(`LIST "" (${Array.from({ length: 20 }, () => "*a".repeat(300)).join(" ")})`);
+  clearInterval(count);
+  const ms = performance.now() - startedAt;
+  assert.ok(turns > ms / 60, `${turns} turns in ${ms} ms`);
 });

@@ -94,6 +94,7 @@ test("SELECT and EXAMINE are read-only, and a failed one leaves nothing selected
     "* OK [UIDVALIDITY 1700000000] UIDs valid",
     "* OK [UIDNEXT 3] Predicted next UID",
     "* OK [HIGHESTMODSEQ 3] Highest",
+    "* OK [MAILBOXID (F1)] Of this mailbox",
     "OK [READ-ONLY] SELECT completed",
   ]);
   assert.equal((await client.command("EXAMINE inbox")).at(-1), "OK [READ-ONLY] EXAMINE completed");
