@@ -65,7 +65,7 @@ test("where our lines are not in Dovecot's configuration its own mail is neither
 
 test("where the sidecar keeps flags nothing is marked in Dovecot, and nothing is looked for there", async () => {
   const conf = dovecot("namespace mairust_inbox {\nlocation = imapc:~/mairust\n}\n");
-  assert.equal(await markSeen(conf, "taro@a.test", false), 0);
+  assert.equal(await markSeen(conf, "taro@a.test"), 0);
   assert.equal((await readThere(conf, "taro@a.test").next()).done, true);
 });
 
