@@ -158,11 +158,10 @@ const literal = (text: string) => {
 
 const PREFIXES = [
   "Return-Path: <sender@example.net>\r\nDelivered-To: taro@example.test\r\nReceived: from mx.example.net (192.0.2.1)\r\n\tby mail.example.test with LMTP id 0198;\r\n\tSat, 21 Nov 2026 01:02:03 +0000\r\n",
-  headerFieldLines([
-    ["X-Odd", "会議のお知らせ 第3回"],
-    ["X-Odd", "The quarterly figures"],
-    ["X-Spaced", "  two  spaces \\ backslash"],
-  ]),
+  // Each alone: one odd field makes the whole prefix odd.
+  headerFieldLines([["X-Odd", "会議のお知らせ 第3回"]]),
+  headerFieldLines([["X-Odd", "The quarterly figures"]]),
+  headerFieldLines([["X-Spaced", "  two  spaces \\ backslash"]]),
   "",
 ];
 const PREFIX_NEEDLES = [
