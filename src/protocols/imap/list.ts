@@ -19,7 +19,6 @@ const COMPARED_PER_SLICE = 2_000_000;
 export async function list(context: LoggedIn, request: ListRequest): Promise<Completion> {
   if (request.patterns.length === 0) return separator(context, "LIST");
   const { status } = request.returns;
-  if (status?.includes("HIGHESTMODSEQ")) enableCondstore(context);
   const listing = await context.reader.list(context.account.id, wishOf(status ?? []));
   const turns = new Turns(context);
   for (const { entry, forChildren } of selectEntries(entriesOf(listing), request.select)) {
@@ -103,7 +102,6 @@ export async function status(
   context: LoggedIn,
   { mailbox, items }: { readonly mailbox: string; readonly items: readonly StatusItem[] },
 ): Promise<Completion> {
-  if (items.includes("HIGHESTMODSEQ")) enableCondstore(context);
   writeStatus(context, await context.reader.status(context.account.id, mailbox, wishOf(items)), items);
   return ok("STATUS completed");
 }

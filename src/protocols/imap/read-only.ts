@@ -1,5 +1,5 @@
 /**
- * What a command that would change mail is told, all of them or all but STORE. Source: RFC 5530 (NOPERM); `store-imap` spec §5.
+ * What a command that would change mail is told, all of them or all but STORE. Source: RFC 5530 (NOPERM), RFC 6851 (MOVE); `store-imap` spec §5.
  */
 import type { WriteName } from "./command.ts";
 import type { ImapParts } from "./context.ts";
