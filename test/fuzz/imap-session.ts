@@ -5,7 +5,6 @@
  * each framed command has one tagged answer, nothing is taken over into TLS, the server closes when its peer did, and nothing
  * is logged as an error.
  */
-import { MairustError } from "../../src/core/errors.ts";
 
 import { CommandFramer } from "../../src/protocols/imap/framer.ts";
 import { DEFAULT_LIMITS } from "../../src/protocols/imap/limits.ts";
@@ -130,7 +129,8 @@ const servers = [
         // The same octets, taken for protected from here on.
         upgrade: async socket => Object.defineProperty(socket, "encrypted", { value: true }),
       },
-      writer: { change: () => Promise.reject(new MairustError("store_unavailable", "no changes here")) },
+      // Each run is on the same mail: what is changed is found as it was, as by a STORE that changes nothing.
+      writer: { change: async () => ({ conflicts: [], missing: [] }) },
     }),
   },
 ];

@@ -7,7 +7,8 @@ import type { MessageOrder } from "../../core/ports/message-order.ts";
 import type { InMailbox } from "./context.ts";
 import type { SortCommand } from "./parse-sort.ts";
 import { type Completion, completionOf, no, ok } from "./reply.ts";
-import { charsetRefusal, runSearch } from "./search-run.ts";
+import { highestModseq } from "./search-extended.ts";
+import { charsetRefusal, type Matches, runSearch } from "./search-run.ts";
 import { whileThere } from "./slices.ts";
 
 /** Numbers written before others have their turn. */
@@ -21,20 +22,20 @@ export async function sort(context: InMailbox, command: SortCommand, nowMs: numb
   if (order === undefined) return NO_ORDER;
   const refusal = charsetRefusal(command.request);
   if (refusal !== undefined) return refusal;
-  const { indexes, failure } = await runSearch(context, command.request, nowMs);
-  await writeOrder(context, order, command, indexes);
-  return failure === undefined ? ok("SORT completed") : completionOf(failure);
+  const matches = await runSearch(context, command.request, nowMs);
+  await writeOrder(context, order, command, matches);
+  return matches.failure === undefined ? ok("SORT completed") : completionOf(matches.failure);
 }
 
 async function writeOrder(
   { output, selected, gone }: InMailbox,
   order: MessageOrder,
   { by, uid }: SortCommand,
-  hits: Uint32Array,
+  { indexes, asksModseq }: Matches,
 ): Promise<void> {
   const { view } = selected;
   const messages = new SnapshotCursor(view);
-  const uids = hits.map(index => messages.uid(index));
+  const uids = indexes.map(index => messages.uid(index));
   const sorted = await whileThere(gone, () => order.sort(view, uids, by, gone));
   output.text("* SORT");
   for (const [i, each] of sorted.entries()) {
@@ -43,5 +44,7 @@ async function writeOrder(
     if (waiting !== undefined) await waiting;
     else if (i % WRITTEN_PER_SLICE === WRITTEN_PER_SLICE - 1) await setImmediate();
   }
+  // RFC 7162 §3.1.6
+  if (asksModseq && sorted.length > 0) output.text(` (MODSEQ ${await highestModseq(view, indexes)})`);
   output.text("\r\n");
 }
