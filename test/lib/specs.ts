@@ -43,13 +43,17 @@ const ROW = /^\| (?!document |---)(.+?) \| (.+?) \| (.*)\|$/u;
 const CITED = /\bRFC (\d{3,5}(?:(?:, | and |, and )\d{4,5}\b(?!\.\d))*)/gu;
 const HOLDS: ReadonlySet<string> = new Set(["yes", "partial", "no"]);
 
+/** Rows of the tables of documents; what other tables say is part of a row's note. */
 export function readSpecs(text: string): readonly SpecRow[] {
   let place = "";
+  let isOfDocuments = false;
   return text.split("\n").flatMap((line, i) => {
     const heading = HEADING.exec(line)?.[1];
     if (heading !== undefined) place = normalize(join("protocols", heading));
+    if (line.startsWith("#")) isOfDocuments = false;
+    if (line.startsWith("| document |")) isOfDocuments = true;
     const [, document, holds, note] = ROW.exec(line) ?? [];
-    return document === undefined || holds === undefined
+    return !isOfDocuments || document === undefined || holds === undefined
       ? []
       : [{ line: i + 1, place, document, holds, note: note ?? "" }];
   });

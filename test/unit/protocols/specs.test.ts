@@ -103,6 +103,11 @@ test("checkSpecs() sees every kind of untruth", () => {
   }
 });
 
+test("checkSpecs() passes over tables of other things", () => {
+  const items = "\n### Items\n\n| what | holds | note |\n|---|---|---|\n| NOTIFY | yes | |\n";
+  assert.deepEqual(checkSpecs({ ...kept, specs: TABLE + IDLE + items }), []);
+});
+
 test("checkSpecs() looks where a row says, and in the domain", () => {
   const elsewhere = (note: string, path: string) =>
     checkSpecs({
