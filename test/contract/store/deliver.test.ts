@@ -374,6 +374,7 @@ test("deleteExpired() removes old events and keys and nothing else", async () =>
     deliveries: 1,
     verdicts: 0,
     journal: 0,
+    flagChanges: 0,
     diffs: 0,
     tallies: 0,
     expunged: 0,
