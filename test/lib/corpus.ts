@@ -1,10 +1,14 @@
-/** The mail corpus, which stays outside the repository: MAIRUST_CORPUS, or `../shared/corpus` beside it. */
+/**
+ * The mail corpus, which stays outside the repository: MAIRUST_CORPUS, or `../shared/corpus` beside it. `test/run` hands it on as
+ * TEST_CORPUS: the service takes every variable named MAIRUST_… for a key of its configuration.
+ */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { packageRoot } from "../../src/platform/package-root.ts";
 import { notHere } from "./not-here.ts";
 
-export const CORPUS = process.env.MAIRUST_CORPUS ?? join(packageRoot(), "../shared/corpus");
+export const CORPUS =
+  process.env.TEST_CORPUS ?? process.env.MAIRUST_CORPUS ?? join(packageRoot(), "../shared/corpus");
 
 /** False where there is none; in CI that is a failure. */
 export function corpusThere(): boolean {

@@ -130,6 +130,7 @@ const answeredBy = (ours: "NO" | "BAD", why: string, text: string): readonly Bro
 export const BROKEN: readonly BrokenCommand[] = [
   ...alike(`
     FOO
+    UID STORE
     FETCH
     FETCH 1
     FETCH x FLAGS
@@ -269,10 +270,9 @@ export const BROKEN: readonly BrokenCommand[] = [
     "NO",
     "what would change mail is refused before its arguments are looked at",
     `
-    UID STORE
     UID EXPUNGE x`,
   ),
-  ...answeredBy("BAD", "not announced", "ENABLE"),
+  ...answeredBy("BAD", "one word at least is to be named (RFC 5161 §3.1)", "ENABLE"),
   ...answeredBy(
     "BAD",
     "a name that is no modified UTF-7 is none (RFC 3501 §5.1.3)",
