@@ -13,6 +13,8 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   mairust_held_messages: "nothing is held",
   mairust_scrub_findings_total: "a stored message has to be damaged and scrub to run",
   mairust_milter_protocol_errors_total: "an MTA has to break the protocol",
+  mairust_imap_handshakes_total: "there is no listener with TLS",
+  mairust_imap_refused_connections_total: "nobody comes too often",
   mairust_imap_unreadable_total: "counts damaged or missing blobs",
   mairust_admin_alerts_total: "something has to be wrong",
   mairust_outbox_queued: "nothing is sent",

@@ -278,7 +278,7 @@ test("answers of the API hold nothing of the mail, and a plugin's words only whe
 });
 
 /** Where the mail itself is. */
-const CONTENT = new Set(["blobs", "messages", "search_texts", "entries"]);
+const CONTENT = new Set(["blobs", "messages", "search_texts", "imap_texts", "message_keys", "entries"]);
 /** What is about one message or account says whose. */
 const OF_ACCOUNTS = new Set([
   "accounts",
