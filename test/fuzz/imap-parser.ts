@@ -85,7 +85,7 @@ function parse(bytes: Buffer): void {
       const indexes = indexesOfUids(command.set, VIEW);
       ok(countIndexes(indexes) === uidsAt(indexes, VIEW).length);
       for (const item of planFetch(command.items, command.uid).items) {
-        if (item.kind === "section")
+        if (item.kind === "section" || item.kind === "binary")
           ok(!/[^\x20-\x7e]/u.test(item.label), "a label that breaks the answer line");
       }
     } else if (command.kind === "SEARCH") {
