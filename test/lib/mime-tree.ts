@@ -153,3 +153,6 @@ export const madeMessage: fc.Arbitrary<MadeMessage> = tree.map(node => {
   const text = maker.write(node, [], true);
   return { text, parts: maker.parts };
 });
+
+/** `"\\b"` is `b` (RFC 5322 §3.2.4); Python takes the backslash away before quotes and backslashes alone, and then finds no delimiter. */
+export const pythonReads = (text: string) => !text.includes("\\b");

@@ -11,13 +11,11 @@ import { type PackedPart, packStructure, unpackStructure } from "../../../src/co
 import { MessageScanner } from "../../../src/core/mime/scanner.ts";
 import { corpusThere, readCorpus } from "../../lib/corpus.ts";
 import { madeMail } from "../../lib/made-mail.ts";
-import { madeMessage } from "../../lib/mime-tree.ts";
+import { madeMessage, pythonReads } from "../../lib/mime-tree.ts";
 import { type PythonPart, pythonParts, pythonThere } from "../../lib/python-email.ts";
 
 const skip = pythonThere() ? false : "python3 is not installed";
 const TREES = 400;
-/** `"\\b"` is `b` (RFC 5322 §3.2.4); Python takes the backslash away before quotes and backslashes alone, and then finds no delimiter. */
-const pythonReads = (text: string) => !text.includes("\\b");
 
 function scanned(bytes: Buffer): readonly PackedPart[] {
   const scanner = new MessageScanner();
