@@ -210,7 +210,7 @@ export class Session {
     try {
       const completion = await this.#execute(command);
       if (completion === undefined) return;
-      if (holdsNewsBack(command)) tellHowFar(this.#context, command);
+      if (holdsNewsBack(command)) tellHowFar(this.#context);
       else await announce(this.#context);
       this.#complete(tag, name, completion, startedAt);
     } catch (error) {
