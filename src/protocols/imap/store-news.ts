@@ -57,24 +57,31 @@ function withAll(page: StorePage, before: MailboxSnapshot, changed: readonly num
   return [...new Set([...named, ...changed])].sort((a, b) => a - b);
 }
 
-/** Those of `changed` whose flags are not what the client takes for granted. */
+/**
+ * Those whose flags are not what the client takes for granted. What others took back again is no change, and is not what it takes for
+ * granted.
+ * @param changed  indexes
+ */
 function unexpected(
   page: StorePage,
   before: MailboxSnapshot,
   state: MailboxSnapshot,
   changed: readonly number[],
 ): readonly number[] {
-  const named = new Set(page.indexes);
   const conflicts = new Set(page.conflicts);
   const [old, now] = [new SnapshotCursor(before), new SnapshotCursor(state)];
+  const isTaken = (index: number) => !conflicts.has(old.uid(index));
+  const named = new Set([...page.indexes].filter(isTaken));
   const known = new Map<FlagSet, FlagSet>();
-  return changed.filter(index => {
-    if (!named.has(index) || conflicts.has(old.uid(index))) return true;
+  const differs = (index: number) => {
     const had = old.flagSet(index);
     const expected = known.get(had) ?? changeFlags(had, page.op, page.flags);
     known.set(had, expected);
     return !sameFlags(expected, now.flagSet(index));
-  });
+  };
+  const others = changed.filter(index => !named.has(index));
+  const own = numbered(page, before, state).filter(index => named.has(index) && differs(index));
+  return [...others, ...own].sort((a, b) => a - b);
 }
 
 /** Named messages that have another MODSEQ. */
