@@ -38,6 +38,8 @@ interface Store {
   readonly isConditional: boolean;
   readonly before: readonly Change[];
   readonly after: readonly Change[];
+  /** Somebody else takes it back at once. */
+  readonly isUndone: boolean;
 }
 
 type Step =
@@ -56,6 +58,7 @@ const change: fc.Arbitrary<Change> = fc.oneof(
 const store: fc.Arbitrary<Store> = fc.record({
   ...{ do: fc.constant("store" as const), who, byUid: fc.boolean(), silent: fc.boolean() },
   ...{ picks: fc.array(pick, { minLength: 1, maxLength: 3 }), isConditional: fc.boolean() },
+  isUndone: fc.boolean(),
   op: fc.constantFrom("add" as const, "remove" as const, "replace" as const),
   flags: fc.uniqueArray(fc.constantFrom(...FLAGS), { maxLength: 2 }),
   before: fc.array(change, { maxLength: 2 }),
@@ -136,9 +139,14 @@ async function apply(one: Change): Promise<void> {
   if (row === undefined) return;
   if (one.do === "expunge") return void (await service.db.run`delete from entries where uid = ${row.uid}`);
   const { keywords } = changeFlags(row, one.on ? "add" : "remove", { system: 0, keywords: [one.word] });
+  await put({ ...row, keywords });
+}
+
+/** As somebody else would. */
+async function put({ uid, system, keywords }: Row): Promise<void> {
   await service.db.run`
-    update entries e set keywords = ${[...keywords]}, modseq = m.highest_modseq + 1 from mailboxes m
-    where m.id = e.mailbox_id and e.uid = ${row.uid}`;
+    update entries e set flags = ${system}, keywords = ${[...keywords]}, modseq = m.highest_modseq + 1 from mailboxes m
+    where m.id = e.mailbox_id and e.uid = ${uid}`;
 }
 
 async function applyAll(all: readonly Change[]): Promise<void> {
@@ -231,7 +239,10 @@ class Client {
         await applyAll(how.before);
         old = await stored();
       },
-      after: () => applyAll(how.after),
+      after: async () => {
+        if (how.isUndone) for (const row of old) if (uids.includes(row.uid)) await put(row);
+        await applyAll(how.after);
+      },
     };
     const named = byUid ? uids : picked.map(index => index + 1);
     const condition = isConditional ? ` (UNCHANGEDSINCE ${since})` : "";
@@ -255,7 +266,11 @@ class Client {
       assumed(left);
     });
     const isWhole = uids.every(uid => old.some(row => row.uid === uid));
-    assert.match(answers.at(-1) ?? "", isWhole || byUid ? /^OK/u : /^NO \[(?:EXPUNGEISSUED|MODIFIED)/u, command);
+    assert.match(
+      answers.at(-1) ?? "",
+      isWhole || byUid ? /^OK/u : /^NO \[(?:EXPUNGEISSUED|MODIFIED)/u,
+      command,
+    );
   }
 
   /** @param first  looks at the answers before they are taken in */

@@ -107,6 +107,18 @@ test("a mailbox with too many different keywords takes no more, and says so; the
   assert.match((await client.command("STORE 1 +FLAGS (one-more)")).at(-1) ?? "", /^OK/u);
 });
 
+test("PERMANENTFLAGS names no more keywords than FLAGS, which has a bound", async () => {
+  const { client } = await started(
+    700,
+    async () => undefined,
+    i => [`k${i}`],
+  );
+  const opened = await client.command("SELECT INBOX");
+  const keywords = (kind: RegExp) => opened.find(line => kind.test(line))?.match(/\bk\d+/gu) ?? [];
+  assert.equal(keywords(/^\* FLAGS/u).length, 500);
+  assert.deepEqual(keywords(/PERMANENTFLAGS/u), keywords(/^\* FLAGS/u));
+});
+
 test("without a writer nothing is changed, whatever is asked", async () => {
   const server = await startTestServer();
   servers.push(server);
