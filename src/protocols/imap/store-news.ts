@@ -58,9 +58,8 @@ function withAll(page: StorePage, before: MailboxSnapshot, changed: readonly num
 }
 
 /**
- * Those whose flags are not what the client takes for granted. What others took back again is no change, and is not what it takes for
- * granted.
- * @param changed  indexes
+ * Those whose flags are not what the client takes for granted, those that it may not change among them: it can try again at once. What
+ * others took back again is no change, and is not what it takes for granted.
  */
 function unexpected(
   page: StorePage,
@@ -69,9 +68,9 @@ function unexpected(
   changed: readonly number[],
 ): readonly number[] {
   const conflicts = new Set(page.conflicts);
+  const named = new Set(page.indexes);
   const [old, now] = [new SnapshotCursor(before), new SnapshotCursor(state)];
-  const isTaken = (index: number) => !conflicts.has(old.uid(index));
-  const named = new Set([...page.indexes].filter(isTaken));
+  const isLeft = (index: number) => conflicts.has(old.uid(index));
   const known = new Map<FlagSet, FlagSet>();
   const differs = (index: number) => {
     const had = old.flagSet(index);
@@ -79,9 +78,9 @@ function unexpected(
     known.set(had, expected);
     return !sameFlags(expected, now.flagSet(index));
   };
-  const others = changed.filter(index => !named.has(index));
-  const own = numbered(page, before, state).filter(index => named.has(index) && differs(index));
-  return [...others, ...own].sort((a, b) => a - b);
+  const own = numbered(page, before, state).filter(index => !isLeft(index) && differs(index));
+  const left = [...page.indexes].filter(isLeft);
+  return [...changed.filter(index => !named.has(index)), ...left, ...own].sort((a, b) => a - b);
 }
 
 /** Named messages that have another MODSEQ. */

@@ -95,6 +95,17 @@ test("a silent client is told when its change was taken back before it was answe
   }
 });
 
+test("a silent client whose condition did not hold is told why, also when it was told of no change", async () => {
+  const [client, other] = [await selected(), await selected()];
+  const known = told(await client.command("FETCH 2 (FLAGS MODSEQ)"))[0]?.split(" ")[1];
+  await other.command("STORE 2 +FLAGS.SILENT (brief)");
+  await other.command("STORE 2 -FLAGS.SILENT (brief)");
+  await client.command("NOOP");
+  const lost = await client.command(`STORE 2 (UNCHANGEDSINCE ${known}) +FLAGS.SILENT (\\Draft)`);
+  assert.match(lost.at(-1) ?? "", /^OK \[MODIFIED 2\]/u);
+  assert.deepEqual(told(lost), [`2 ${(await modseqs())[1]}`]);
+});
+
 test("while an expunge is held back, no answer lets a client pass over it", async () => {
   const client = await selected();
   const opened = await client.command("SELECT INBOX (CONDSTORE)");
