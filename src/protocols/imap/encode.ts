@@ -41,11 +41,16 @@ export function flagNames(flags: FlagSet): string {
   return names.join(" ");
 }
 
-/**
- * The flags a mailbox knows, for the untagged FLAGS answer. A line for each new keyword with all others in it would have no bound:
- * when there are very many, those that came last are told with their messages alone.
- */
+/** The flags a mailbox knows, for the untagged FLAGS answer. */
 export function knownFlags(flags: FlagSets): string {
+  return ["\\Answered \\Flagged \\Deleted \\Seen \\Draft", ...toldKeywords(flags)].join(" ");
+}
+
+/**
+ * A line for each new keyword with all others in it would have no bound: when there are very many, those that came last are told with
+ * their messages alone.
+ */
+function toldKeywords(flags: FlagSets): readonly string[] {
   const told: string[] = [];
   let chars = 0;
   for (const keyword of flags.keywords) {
@@ -54,12 +59,12 @@ export function knownFlags(flags: FlagSets): string {
     if (told.length >= TOLD_KEYWORDS || chars > TOLD_KEYWORD_CHARS) break;
     told.push(keyword);
   }
-  return ["\\Answered \\Flagged \\Deleted \\Seen \\Draft", ...told.sort()].join(" ");
+  return told.sort();
 }
 
-/** What a client may change where flags are writable, new keywords too (RFC 3501 §7.1, PERMANENTFLAGS). Messages are not deleted. */
+/** PERMANENTFLAGS where flags are writable (RFC 3501 §7.1): what FLAGS tells, and new keywords. Messages are not deleted. */
 export function permanentFlags(flags: FlagSets): string {
-  return ["\\Answered \\Flagged \\Seen \\Draft", ...flags.keywords.filter(isAtom).sort(), "\\*"].join(" ");
+  return ["\\Answered \\Flagged \\Seen \\Draft", ...toldKeywords(flags), "\\*"].join(" ");
 }
 
 /** RFC 3501 date-time in UTC: `" 1-Feb-2026 09:05:00 +0000"`. */

@@ -80,15 +80,15 @@ async function tellExpunged(expunged: readonly number[], output: Output): Promis
 }
 
 /**
- * In place of {@link announce} behind a command that holds news back. A client that takes MODSEQs from its FETCH answers would pass
- * over expunges that it was not told of: it is told how far all is known to it.
+ * In place of {@link announce} behind a command that holds news back. A STORE has the session take over flags whose MODSEQs are above
+ * those of expunges that it was not told of. A client that takes MODSEQs from its FETCH answers, of this command or a later one, would
+ * pass over them: it is told how far all is known to it.
  */
-export function tellHowFar({ selected, output, enabled }: SessionContext, command: ImapCommand): void {
-  // FETCH and SEARCH tell of the announced state alone; STORE changes it.
-  if (command.kind !== "STORE" || !enabled.condstore || selected === undefined) return;
-  const { mailbox, view } = selected;
-  if (mailbox.snapshot() !== view)
-    output.text(`* OK [HIGHESTMODSEQ ${view.highestModseq}] News are waiting\r\n`);
+export function tellHowFar({ selected, output, enabled }: SessionContext): void {
+  if (!enabled.condstore || selected === undefined) return;
+  const { chunks, highestModseq } = selected.view;
+  if (chunks.some(({ maxModseq }) => maxModseq > highestModseq))
+    output.text(`* OK [HIGHESTMODSEQ ${highestModseq}] News are waiting\r\n`);
 }
 
 /** Tell new keywords before they are used (RFC 3501 §7.2.6). */

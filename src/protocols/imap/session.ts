@@ -49,12 +49,13 @@ export interface SessionOptions {
  * | SELECT EXAMINE           | BAD                      | → selected               | → selected (another)           |
  * | FETCH SEARCH CLOSE …     | BAD                      | BAD                      | answered                       |
  * | IDLE                     | BAD                      | waits                    | waits, announces news at once  |
- * | changes                  | BAD                      | NO [NOPERM]              | NO [NOPERM]                    |
+ * | STORE                    | BAD                      | BAD                      | answered; read-only: NO        |
+ * | other changes            | BAD                      | NO [NOPERM]              | NO [NOPERM]                    |
  * | drain                    | BYE between commands     | BYE between commands     | BYE; in IDLE last of all       |
  * | no input, time is over   | BYE                      | BYE                      | BYE                            |
  *
- * News (EXPUNGE, EXISTS, flags) are announced before the tagged answer of every command but FETCH and SEARCH by sequence
- * number, and during IDLE (RFC 3501 §7.4.1).
+ * News (EXPUNGE, EXISTS, flags) are announced before the tagged answer of every command but STORE and those that answer by sequence
+ * number (FETCH, SEARCH, SORT, THREAD), and during IDLE (RFC 3501 §7.4.1).
  */
 export class Session {
   readonly #context: SessionContext;
@@ -210,7 +211,7 @@ export class Session {
     try {
       const completion = await this.#execute(command);
       if (completion === undefined) return;
-      if (holdsNewsBack(command)) tellHowFar(this.#context, command);
+      if (holdsNewsBack(command)) tellHowFar(this.#context);
       else await announce(this.#context);
       this.#complete(tag, name, completion, startedAt);
     } catch (error) {
@@ -218,6 +219,7 @@ export class Session {
         this.#context.metrics.command(name.toLowerCase(), "gone", seconds(startedAt));
         throw error;
       }
+      if (holdsNewsBack(command)) tellHowFar(this.#context);
       this.#complete(tag, name, this.#failed(name, toMairustError(error, `run ${name}`)), startedAt);
     }
   }

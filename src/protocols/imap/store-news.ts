@@ -57,24 +57,30 @@ function withAll(page: StorePage, before: MailboxSnapshot, changed: readonly num
   return [...new Set([...named, ...changed])].sort((a, b) => a - b);
 }
 
-/** Those of `changed` whose flags are not what the client takes for granted. */
+/**
+ * Those whose flags are not what the client takes for granted, those that it may not change among them: it can try again at once. What
+ * others took back again is no change, and is not what it takes for granted.
+ */
 function unexpected(
   page: StorePage,
   before: MailboxSnapshot,
   state: MailboxSnapshot,
   changed: readonly number[],
 ): readonly number[] {
-  const named = new Set(page.indexes);
   const conflicts = new Set(page.conflicts);
+  const named = new Set(page.indexes);
   const [old, now] = [new SnapshotCursor(before), new SnapshotCursor(state)];
+  const isLeft = (index: number) => conflicts.has(old.uid(index));
   const known = new Map<FlagSet, FlagSet>();
-  return changed.filter(index => {
-    if (!named.has(index) || conflicts.has(old.uid(index))) return true;
+  const differs = (index: number) => {
     const had = old.flagSet(index);
     const expected = known.get(had) ?? changeFlags(had, page.op, page.flags);
     known.set(had, expected);
     return !sameFlags(expected, now.flagSet(index));
-  });
+  };
+  const own = numbered(page, before, state).filter(index => !isLeft(index) && differs(index));
+  const left = [...page.indexes].filter(isLeft);
+  return [...changed.filter(index => !named.has(index)), ...left, ...own].sort((a, b) => a - b);
 }
 
 /** Named messages that have another MODSEQ. */

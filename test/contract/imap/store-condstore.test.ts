@@ -5,8 +5,22 @@ import type { ImapTestClient } from "../../lib/imap-client.ts";
 import { type ImapService, PASSWORD, startImapService, USER } from "./service.ts";
 
 let service: ImapService;
+/** Runs once, when a change of flags is stored and its client not yet answered. */
+let afterwards: (() => Promise<void>) | undefined;
+
 before(async () => {
-  service = await startImapService({ writable: true });
+  service = await startImapService({
+    writable: true,
+    writer: own => ({
+      async change(change) {
+        const result = await own.change(change);
+        const work = afterwards;
+        afterwards = undefined;
+        await work?.();
+        return result;
+      },
+    }),
+  });
   await service.deliver("Subject: x\r\n\r\n", 4);
 });
 after(() => service?.stop());
@@ -64,4 +78,48 @@ test("a conditional STORE by the MODSEQ that was told holds, by an older one it 
     `STORE 4 (UNCHANGEDSINCE ${seen?.split(" ")[1]}) FLAGS.SILENT (\\Draft)`,
   );
   assert.match(again.at(-1) ?? "", /^OK STORE/u);
+});
+
+test("a silent client is told when its change was taken back before it was answered", async () => {
+  const [client, other] = [await selected(), await selected()];
+  for (const enabled of [false, true]) {
+    if (enabled) await client.command("ENABLE CONDSTORE");
+    await client.command("STORE 1:2 FLAGS.SILENT (\\Flagged)");
+    afterwards = async () => {
+      await other.command("STORE 1 +FLAGS.SILENT (\\Flagged)");
+    };
+    const answers = await client.command("STORE 1:2 -FLAGS.SILENT (\\Flagged)");
+    assert.match(answers[0] ?? "", /^\* 1 FETCH \(.*FLAGS \(\\Flagged\)/u);
+    assert.deepEqual(told(answers).length, enabled ? 2 : 0);
+    assert.equal(answers.length, enabled ? 3 : 2);
+  }
+});
+
+test("a silent client whose condition did not hold is told why, also when it was told of no change", async () => {
+  const [client, other] = [await selected(), await selected()];
+  const known = told(await client.command("FETCH 2 (FLAGS MODSEQ)"))[0]?.split(" ")[1];
+  await other.command("STORE 2 +FLAGS.SILENT (brief)");
+  await other.command("STORE 2 -FLAGS.SILENT (brief)");
+  await client.command("NOOP");
+  const lost = await client.command(`STORE 2 (UNCHANGEDSINCE ${known}) +FLAGS.SILENT (\\Draft)`);
+  assert.match(lost.at(-1) ?? "", /^OK \[MODIFIED 2\]/u);
+  assert.deepEqual(told(lost), [`2 ${(await modseqs())[1]}`]);
+});
+
+test("while an expunge is held back, no answer lets a client pass over it", async () => {
+  const client = await selected();
+  const opened = await client.command("SELECT INBOX (CONDSTORE)");
+  const highest = opened.find(line => line.includes("HIGHESTMODSEQ"))?.split("] ")[0];
+  assert.ok(highest);
+  await service.db.run`delete from entries where uid = (select max(uid) from entries)`;
+  for (const command of ["STORE 1 +FLAGS.SILENT (later)", "FETCH 1 (FLAGS)", "SEARCH MODSEQ 1"]) {
+    const answers = await client.command(command);
+    assert.ok(
+      answers.slice(0, -2).some(line => line.includes("MODSEQ")),
+      command,
+    );
+    assert.equal(answers.at(-2)?.split("] ")[0], highest, command);
+  }
+  assert.match((await client.command("NOOP"))[0] ?? "", /EXPUNGE$/u);
+  assert.ok(!(await client.command("FETCH 1 (FLAGS)")).some(line => line.includes("HIGHESTMODSEQ")));
 });

@@ -1,6 +1,7 @@
 /** The grammar of STORE, and what it does over a writer that a test steers. Over the real store: `test/contract/imap/store*.test.ts`. */
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
+import { MairustError } from "../../../../src/core/errors.ts";
 import { changeFlags } from "../../../../src/core/flag-change.ts";
 import type { FlagChange, FlagWriter } from "../../../../src/core/ports/flag-writer.ts";
 import { parseCommand } from "../../../../src/protocols/imap/command.ts";
@@ -94,6 +95,19 @@ test("a client that leaves ends its STORE: no further page is begun", async () =
   assert.deepEqual(pages, [1000]);
 });
 
+test("a STORE that fails half way tells how far all is known, as one that does not", async () => {
+  let pages = 0;
+  const { server, client } = await started(1001, async () => {
+    pages += 1;
+    if (pages > 1) throw new MairustError("store_unavailable", "Cannot reach it");
+    server.store.inbox.expunge(7);
+  });
+  await client.command("ENABLE CONDSTORE");
+  const answers = await client.command("STORE 1:* +FLAGS.SILENT (\\Seen)");
+  assert.match(answers.at(-1) ?? "", /^NO \[UNAVAILABLE\] What comes before message 1001 is changed/u);
+  assert.match(answers.at(-2) ?? "", /^\* OK \[HIGHESTMODSEQ 1002\]/u);
+});
+
 test("a mailbox with too many different keywords takes no more, and says so; they can be taken away", async () => {
   const { client, server } = await started(
     1000,
@@ -105,6 +119,18 @@ test("a mailbox with too many different keywords takes no more, and says so; the
   assert.match((await client.command("STORE 1 +FLAGS (k1)")).at(-1) ?? "", /^OK/u);
   assert.match((await client.command("STORE 2:* FLAGS.SILENT (\\Seen)")).at(-1) ?? "", /^OK/u);
   assert.match((await client.command("STORE 1 +FLAGS (one-more)")).at(-1) ?? "", /^OK/u);
+});
+
+test("PERMANENTFLAGS names no more keywords than FLAGS, which has a bound", async () => {
+  const { client } = await started(
+    700,
+    async () => undefined,
+    i => [`k${i}`],
+  );
+  const opened = await client.command("SELECT INBOX");
+  const keywords = (kind: RegExp) => opened.find(line => kind.test(line))?.match(/\bk\d+/gu) ?? [];
+  assert.equal(keywords(/^\* FLAGS/u).length, 500);
+  assert.deepEqual(keywords(/PERMANENTFLAGS/u), keywords(/^\* FLAGS/u));
 });
 
 test("without a writer nothing is changed, whatever is asked", async () => {
