@@ -78,3 +78,11 @@ test("sequence sets name the same UIDs as a plain model", () => {
     }),
   );
 });
+
+test("a line of numbers in any order is put in order without comparing pairs one by one", () => {
+  // 200 003 is a prime: each number comes once, and its neighbours are far away.
+  const count = 200_003;
+  const numbers = Array.from({ length: count }, (_, i) => ((i * 7919) % count) + 4_294_767_292);
+  const far = resolveSet(parseSequenceSet(`${numbers.join(",")},5:3,*`), 17);
+  assert.deepEqual(far, [3, 5, 17, 17, 4_294_767_292, 4_294_967_294]);
+});
