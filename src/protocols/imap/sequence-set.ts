@@ -3,10 +3,10 @@
  * Lists of a hundred thousand single numbers (imapc sends no ranges) stay flat arrays. Source: RFC 3501 §9 (sequence-set).
  */
 import {
-  indexOfUid,
   lastUid,
   type MailboxSnapshot,
   SnapshotCursor,
+  UidSeeker,
   uidsBetween,
 } from "../../core/mailbox-snapshot.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
@@ -47,10 +47,10 @@ export function appendUid(ranges: number[], uid: number): void {
 export function indexesOfSaved(uids: Uint32Array | undefined, view: MailboxSnapshot): readonly number[] {
   const indexes: number[] = [];
   const messages = new SnapshotCursor(view);
-  let index = indexOfUid(view, uids?.[0] ?? 0);
+  const seeker = new UidSeeker(view);
   for (const uid of uids ?? []) {
-    while (index < view.count && messages.uid(index) < uid) index += 1;
-    if (index < view.count && messages.uid(index) === uid) appendRange(indexes, index, index + 1);
+    const index = seeker.index(uid);
+    if (messages.uid(index) === uid) appendRange(indexes, index, index + 1);
   }
   return indexes;
 }
@@ -156,8 +156,10 @@ export function rangesHave(ranges: Ranges, value: number): boolean {
 export function indexesOfUids(set: SequenceSet, view: MailboxSnapshot): readonly number[] {
   const ranges = resolveSet(set, lastUid(view));
   const indexes: number[] = [];
+  const seeker = new UidSeeker(view);
   for (let i = 0; i < ranges.length; i += 2) {
-    appendRange(indexes, indexOfUid(view, ranges[i] ?? 0), indexOfUid(view, (ranges[i + 1] ?? 0) + 1));
+    const start = seeker.index(ranges[i] ?? 0);
+    appendRange(indexes, start, seeker.index((ranges[i + 1] ?? 0) + 1));
   }
   return indexes;
 }
