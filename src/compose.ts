@@ -63,6 +63,7 @@ import type { FsBlobStore } from "./store/blobs-fs.ts";
 import { createBodyIndex } from "./store/body-index.ts";
 import { MailboxChanges } from "./store/changes.ts";
 import type { Db } from "./store/db.ts";
+import { imapShare, shareOf } from "./store/db-share.ts";
 import { createMessageStore } from "./store/deliver.ts";
 import { StoreDirectory } from "./store/directory.ts";
 import { DirectoryChanges } from "./store/directory-changes.ts";
@@ -140,7 +141,8 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const blobs = lateBlobs(blobCell);
   const audit = createAudit(db, log);
   const changes = new MailboxChanges(db, log);
-  const hub = new MailboxHub(db, changes, log);
+  const imapDb = shareOf(db, imapShare(config.database.pool));
+  const hub = new MailboxHub(imapDb, changes, log);
   const reader = createMailboxReader(db, hub);
   const directory = new StoreDirectory(db);
   const directoryChanges = new DirectoryChanges(db, log, directory);
@@ -319,7 +321,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const listeners: ListenerComponent[] = [];
   if (config.roles.includes("imap")) {
     const authenticator = createAuthenticator({
-      users: createUserPasswords(db, Date.now),
+      users: createUserPasswords(imapDb, Date.now),
       directory,
       masterUser: config.imap.master_user,
       masterPassword: loadOrMakeSecret("imap.master_password_file", config.imap.master_password_file).secret,
@@ -327,13 +329,13 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
     });
     listeners.push(
       imapComponent(common, {
-        reader,
+        reader: createMailboxReader(imapDb, hub),
         blobs,
         authenticator,
-        ...(config.imap.writable === "flags" ? { writer: createFlagWriter(db, changes) } : {}),
+        ...(config.imap.writable === "flags" ? { writer: createFlagWriter(imapDb, changes) } : {}),
         tls,
-        bodyIndex: createBodyIndex(db, indexVersion(process.versions.unicode ?? "")),
-        order: createMessageOrder(db, createMessageKeyStore({ db, blobs, log })),
+        bodyIndex: createBodyIndex(imapDb, indexVersion(process.versions.unicode ?? "")),
+        order: createMessageOrder(imapDb, createMessageKeyStore({ db: imapDb, blobs, log })),
       }),
     );
   }

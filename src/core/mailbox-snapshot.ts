@@ -132,6 +132,33 @@ export function firstUnseen(snapshot: MailboxSnapshot): number | undefined {
   return chunk === undefined ? undefined : (snapshot.starts[number] ?? 0) + chunk.firstUnseen;
 }
 
+/** As {@link indexOfUid} for UIDs that ascend, of which a client may name hundreds of thousands: it goes on from where it is. */
+export class UidSeeker {
+  readonly #snapshot: MailboxSnapshot;
+  #number = 0;
+  /** In the chunk. */
+  #at = 0;
+
+  constructor(snapshot: MailboxSnapshot) {
+    this.#snapshot = snapshot;
+  }
+
+  /** @param uid  not below the one before */
+  index(uid: number): number {
+    const { chunks, starts } = this.#snapshot;
+    let uids = chunks[this.#number]?.uids ?? NO_CHUNK.uids;
+    while (this.#number < chunks.length && (uids[uids.length - 1] ?? 0) < uid) {
+      this.#number += 1;
+      this.#at = 0;
+      uids = chunks[this.#number]?.uids ?? NO_CHUNK.uids;
+    }
+    // Most often it is one of the next two.
+    if ((uids[this.#at] ?? uid) < uid) this.#at += 1;
+    if ((uids[this.#at] ?? uid) < uid) this.#at = lowerBound(uids, uid, this.#at);
+    return (starts[this.#number] ?? 0) + this.#at;
+  }
+}
+
 /** The UIDs at [start, end); of one chunk without copying. */
 export function uidsBetween(snapshot: MailboxSnapshot, start: number, end: number): Uint32Array {
   const { chunks, starts } = snapshot;

@@ -10,6 +10,7 @@ import { MairustError } from "../core/errors.ts";
 import type { MailboxId } from "../core/ids.ts";
 import { gramsOfNeedle } from "../core/mail-text/grams.ts";
 import type { BodyIndex, IndexQuery } from "../core/ports/body-index.ts";
+import { type TurnLimits, Turns } from "../platform/turns.ts";
 import { type Db, pgText, type Queryable, sql } from "./db.ts";
 import type { Fragment } from "./db-values.ts";
 import { IndexedMailboxes, type IndexedUpTo } from "./indexed-mailboxes.ts";
@@ -20,6 +21,14 @@ const STATEMENT_MS = 15_000;
 const PAGE_UIDS = 4096;
 /** Pieces that are taken apart before others have their turn. */
 const PAGES_PER_SLICE = 8;
+
+/** Questions at a time, each with a connection for up to {@link STATEMENT_MS}; and those that may wait. */
+const TURNS: TurnLimits = {
+  running: 2,
+  waiting: 1000,
+  refusal: "Cannot search messages: too many searches wait",
+  publicText: "too many searches, try later",
+};
 
 interface Page {
   /** Of what is made now by whoever makes it; another version may have taken rows out of ours. */
@@ -32,6 +41,7 @@ interface Page {
 /** @param version  of what the index is made of now: `core/mail-text/limits.ts` */
 export function createBodyIndex(db: Db, version: number): BodyIndex {
   const known = new IndexedMailboxes();
+  const turns = new Turns(TURNS);
   const read = async (
     mailbox: MailboxId,
     upTo: number,
@@ -58,7 +68,7 @@ export function createBodyIndex(db: Db, version: number): BodyIndex {
       const upTo = uids.at(-1);
       if (grams === undefined || upTo === undefined || gone.aborted) return undefined;
       try {
-        const { from, pages } = await read(mailbox, upTo, query, grams);
+        const { from, pages } = await turns.take(() => read(mailbox, upTo, query, grams), gone);
         const hits = await uidsOf(pages, "hit");
         const open = await uidsOf(pages, "open");
         const odd = joined(from.odd, await uidsOf(pages, "odd"));

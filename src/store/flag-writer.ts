@@ -11,21 +11,43 @@ import { systemFlagNames } from "../core/flag-names.ts";
 import type { MailboxId } from "../core/ids.ts";
 import type { FlagChange, FlagChangeResult, FlagWriter } from "../core/ports/flag-writer.ts";
 import type { FlagSet } from "../core/ports/store.ts";
+import { type TurnLimits, Turns } from "../platform/turns.ts";
 import type { MailboxChanges } from "./changes.ts";
 import { type Db, isSerializationFailure, jsonText, type Tx } from "./db.ts";
 
 /** How long a change waits for a mailbox that somebody holds: the client waits as long, and holds a connection. */
 const LOCK_MS = 2_000;
 
+/** Changes of one mailbox that wait for each other here: as many as there are connections, and more. */
+const MAX_WAITING = 100_000;
+
 export function createFlagWriter(db: Db, changes: MailboxChanges): FlagWriter {
+  // One at a time on this node: those that wait for the lock of the mailbox would hold a connection each.
+  const lines = new Map<MailboxId, Turns>();
+  const inLine = async <T>(mailbox: MailboxId, work: () => Promise<T>): Promise<T> => {
+    const line = lines.get(mailbox) ?? new Turns(ONE_BY_ONE);
+    lines.set(mailbox, line);
+    try {
+      return await line.take(work);
+    } finally {
+      if (line.load.running === 0) lines.delete(mailbox);
+    }
+  };
   return {
     async change(change) {
-      const { changed, ...result } = await inTransaction(db, change);
+      const { changed, ...result } = await inLine(change.mailbox, () => inTransaction(db, change));
       if (changed) changes.publish([change.mailbox]);
       return result;
     },
   };
 }
+
+const ONE_BY_ONE: TurnLimits = {
+  running: 1,
+  waiting: MAX_WAITING,
+  refusal: "Cannot change flags: too many changes of the mailbox wait",
+  publicText: "too many changes of the mailbox, try later",
+};
 
 interface Outcome extends FlagChangeResult {
   readonly changed: boolean;

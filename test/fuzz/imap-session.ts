@@ -1,11 +1,13 @@
 /**
  * Fuzz target: the whole IMAP server on a connection in memory, over a small mailbox with a multipart, a nested message
  * and broken ones. The input is what a client sends, to a listener for Dovecot and to one for other clients, with STARTTLS and
- * changes of flags. Whatever it is, in whatever chunks: the answers are the same, they are well formed with exact literals,
+ * changes of flags, which are undone before the next run. Whatever it is, in whatever chunks: the answers are the same, they are well formed with exact literals,
  * each framed command has one tagged answer, nothing is taken over into TLS, the server closes when its peer did, and nothing
  * is logged as an error.
  */
 
+import { changeFlags } from "../../src/core/flag-change.ts";
+import type { FlagChange } from "../../src/core/ports/flag-writer.ts";
 import { CommandFramer } from "../../src/protocols/imap/framer.ts";
 import { DEFAULT_LIMITS } from "../../src/protocols/imap/limits.ts";
 import { DOVECOT, type ListenerProfile } from "../../src/protocols/imap/profile.ts";
@@ -64,6 +66,7 @@ export const seeds = [
   "a CAPABILITY\r\nb STARTTLS\r\n",
   `a STARTTLS\r\n${START}`,
   `${START}c UID STORE 1:* (UNCHANGEDSINCE 3) +FLAGS.SILENT ($a \\Seen)\r\n`,
+  `${START}c STORE 1:3 -FLAGS (\\Seen $A)\r\nd UID STORE 1:9 FLAGS.SILENT ()\r\ne FETCH 1:* (FLAGS MODSEQ)\r\nf SEARCH KEYWORD $a\r\n`,
   `a LOGIN ann@a.test secret\r\nb ENABLE QRESYNC\r\nc SELECT INBOX (QRESYNC (1 2 1:9 (1,3 1,5)))\r\nd FETCH 1:* (FLAGS MODSEQ) (CHANGEDSINCE 2)\r\n`,
   `${START}c UID SEARCH RETURN (SAVE COUNT) MODSEQ 2\r\nd UID SORT RETURN (ALL) (REVERSE SIZE DATE) UTF-8 $\r\ne THREAD REFERENCES UTF-8 ALL\r\n`,
 ].map(octets);
@@ -118,6 +121,33 @@ const parts = {
   log: log.log,
   metrics: { command() {}, connection() {}, unreadable() {}, loginFailed() {} },
 };
+const asDelivered = {
+  modseq: store.inbox.modseq,
+  flags: store.inbox.stored.map(({ flags, modseq }) => ({ flags, modseq })),
+};
+
+/** Each run is on the same mail: what the one before changed is undone. */
+function undoChanges(): void {
+  if (store.inbox.modseq === asDelivered.modseq) return;
+  for (const [index, stored] of store.inbox.stored.entries()) Object.assign(stored, asDelivered.flags[index]);
+  store.inbox.rewind(asDelivered.modseq);
+}
+
+/** As the store's writer does it: messages that change get the same MODSEQ. */
+function changeInbox({ uids, op, flags, unchangedSince = Number.POSITIVE_INFINITY }: FlagChange) {
+  const named = store.inbox.stored.filter(({ row }) => uids.includes(row.uid));
+  const modseq = store.inbox.modseq + 1;
+  const conflicts = named.filter(each => each.modseq > unchangedSince);
+  for (const each of named) {
+    const after = changeFlags(each.flags, op, flags);
+    if (conflicts.includes(each) || after === each.flags) continue;
+    Object.assign(each, { flags: after, modseq });
+    store.inbox.modseq = modseq;
+  }
+  if (store.inbox.modseq === modseq) store.inbox.changed();
+  return { conflicts: conflicts.map(({ row }) => row.uid), missing: [] };
+}
+
 const servers = [
   { profile: DOVECOT, server: createImapServer(parts) },
   {
@@ -129,8 +159,7 @@ const servers = [
         // The same octets, taken for protected from here on.
         upgrade: async socket => Object.defineProperty(socket, "encrypted", { value: true }),
       },
-      // Each run is on the same mail: what is changed is found as it was, as by a STORE that changes nothing.
-      writer: { change: async () => ({ conflicts: [], missing: [] }) },
+      writer: { change: async change => changeInbox(change) },
     }),
   },
 ];
@@ -164,6 +193,7 @@ async function serve(
   input: Uint8Array,
   sizes: readonly number[],
 ): Promise<string> {
+  undoChanges();
   for (const mailbox of store.mailboxes.keys()) store.subscribed.add(mailbox);
   for (const mailbox of store.subscribed) if (!store.mailboxes.has(mailbox)) store.subscribed.delete(mailbox);
   store.logins.length = store.rowRequests.length = 0;

@@ -7,6 +7,7 @@ import type { IndexQuery } from "../../core/ports/body-index.ts";
 import type { InMailbox } from "./context.ts";
 import { ConnectionGone } from "./output.ts";
 import type { TextKey } from "./search-evaluate.ts";
+import { whileThere } from "./slices.ts";
 
 /** Fewer messages than that are read in the time that the index takes. */
 const MESSAGES_MIN = 16;
@@ -59,7 +60,9 @@ export async function askIndex(
   if (bodyIndex === undefined || uids.length < MESSAGES_MIN) return undefined;
   const candidates = new Map<TextKey, Positions>();
   for (const key of keys.slice(0, TEXTS_MAX)) {
-    const found = await bodyIndex.candidates(selected.view.mailboxId, uids, queryOf(key), gone);
+    const found = await whileThere(gone, () =>
+      bodyIndex.candidates(selected.view.mailboxId, uids, queryOf(key), gone),
+    );
     if (gone.aborted) throw new ConnectionGone();
     if (found !== undefined) candidates.set(key, await positionsOf(found, uids));
   }

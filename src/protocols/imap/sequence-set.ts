@@ -3,10 +3,10 @@
  * Lists of a hundred thousand single numbers (imapc sends no ranges) stay flat arrays. Source: RFC 3501 §9 (sequence-set).
  */
 import {
-  indexOfUid,
   lastUid,
   type MailboxSnapshot,
   SnapshotCursor,
+  UidSeeker,
   uidsBetween,
 } from "../../core/mailbox-snapshot.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
@@ -47,10 +47,10 @@ export function appendUid(ranges: number[], uid: number): void {
 export function indexesOfSaved(uids: Uint32Array | undefined, view: MailboxSnapshot): readonly number[] {
   const indexes: number[] = [];
   const messages = new SnapshotCursor(view);
-  let index = indexOfUid(view, uids?.[0] ?? 0);
+  const seeker = new UidSeeker(view);
   for (const uid of uids ?? []) {
-    while (index < view.count && messages.uid(index) < uid) index += 1;
-    if (index < view.count && messages.uid(index) === uid) appendRange(indexes, index, index + 1);
+    const index = seeker.index(uid);
+    if (messages.uid(index) === uid) appendRange(indexes, index, index + 1);
   }
   return indexes;
 }
@@ -108,27 +108,36 @@ export function resolveSet(set: SequenceSet, max: number): Ranges {
     if (from < (ordered[ordered.length - 2] ?? 0)) ascending = false;
     ordered.push(from, Math.max(a, b));
   }
-  return merge(ascending ? ordered : sortPairs(ordered));
+  return ascending ? merge(ordered) : mergeSorted(ordered);
 }
 
-function sortPairs(flat: readonly number[]): number[] {
-  const starts: Array<readonly [from: number, to: number]> = [];
-  for (let i = 0; i < flat.length; i += 2) starts.push([flat[i] ?? 0, flat[i + 1] ?? 0]);
-  starts.sort((a, b) => a[0] - b[0]);
-  return starts.flat();
-}
-
-function merge(sorted: readonly number[]): Ranges {
+function merge(ordered: readonly number[]): Ranges {
   const merged: number[] = [];
-  for (let i = 0; i < sorted.length; i += 2) {
-    const from = sorted[i] ?? 0;
-    const to = sorted[i + 1] ?? 0;
-    const last = merged.length - 1;
-    const lastTo = merged[last];
-    if (lastTo !== undefined && from <= lastTo + 1) merged[last] = Math.max(lastTo, to);
-    else merged.push(from, to);
+  for (let i = 0; i < ordered.length; i += 2) mergeRange(merged, ordered[i] ?? 0, ordered[i + 1] ?? 0);
+  return merged;
+}
+
+/** Above the index of any pair; times a number of a set it is still exact. */
+const INDEX_SPAN = 2_097_152;
+
+/** A line holds half a million pairs in any order: as plain numbers, index and all, they are sorted fast enough not to hold others up. */
+function mergeSorted(pairs: readonly number[]): Ranges {
+  const keys = new Float64Array(pairs.length / 2);
+  for (let i = 0; i < keys.length; i += 1) keys[i] = (pairs[2 * i] ?? 0) * INDEX_SPAN + i;
+  keys.sort();
+  const merged: number[] = [];
+  for (const key of keys) {
+    const at = 2 * (key % INDEX_SPAN);
+    mergeRange(merged, pairs[at] ?? 0, pairs[at + 1] ?? 0);
   }
   return merged;
+}
+
+function mergeRange(merged: number[], from: number, to: number): void {
+  const last = merged.length - 1;
+  const lastTo = merged[last];
+  if (lastTo !== undefined && from <= lastTo + 1) merged[last] = Math.max(lastTo, to);
+  else merged.push(from, to);
 }
 
 /** True when `value` lies in one of the ranges. */
@@ -147,8 +156,10 @@ export function rangesHave(ranges: Ranges, value: number): boolean {
 export function indexesOfUids(set: SequenceSet, view: MailboxSnapshot): readonly number[] {
   const ranges = resolveSet(set, lastUid(view));
   const indexes: number[] = [];
+  const seeker = new UidSeeker(view);
   for (let i = 0; i < ranges.length; i += 2) {
-    appendRange(indexes, indexOfUid(view, ranges[i] ?? 0), indexOfUid(view, (ranges[i + 1] ?? 0) + 1));
+    const start = seeker.index(ranges[i] ?? 0);
+    appendRange(indexes, start, seeker.index((ranges[i + 1] ?? 0) + 1));
   }
   return indexes;
 }

@@ -15,6 +15,7 @@ import { createAccount } from "../../../src/store/accounts.ts";
 import { openFsBlobs } from "../../../src/store/blobs-fs.ts";
 import { MailboxChanges } from "../../../src/store/changes.ts";
 import type { Db, Queryable } from "../../../src/store/db.ts";
+import { imapShare, shareOf } from "../../../src/store/db-share.ts";
 import { createMessageStore } from "../../../src/store/deliver.ts";
 import { StoreDirectory } from "../../../src/store/directory.ts";
 import { createFlagWriter } from "../../../src/store/flag-writer.ts";
@@ -30,6 +31,8 @@ import { plainDelivery } from "../../lib/plain-delivery.ts";
 
 export const USER = "user@example.test";
 export const PASSWORD = "pass word";
+/** Connections of the test database. */
+const POOL = 10;
 export const MASTER = { user: "dovecot", password: "master" };
 
 export type ImapService = Awaited<ReturnType<typeof startImapService>>;
@@ -146,7 +149,11 @@ export async function startImapService({ writable = false, writer = own => own }
   const under = { way: 0 };
   const imapDb = written(db, statements, under);
   const clients: ImapTestClient[] = [];
-  const node = await startNode({ db: imapDb, blobs, writer: writable ? writer : undefined });
+  const node = await startNode({
+    db: shareOf(imapDb, imapShare(POOL)),
+    blobs,
+    writer: writable ? writer : undefined,
+  });
   const others: ImapNode[] = [];
   const { changes, reader, keys } = node;
   const clientOf = async (port: number) => {
@@ -167,6 +174,8 @@ export async function startImapService({ writable = false, writer = own => own }
   const newId = uuid7Generator();
   return {
     db,
+    /** Another node's connections to the database. */
+    openDb: () => database.open(),
     /** The same database; its statements are written down. */
     imapDb,
     keys,

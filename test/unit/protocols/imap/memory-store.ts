@@ -133,6 +133,12 @@ export class MemoryMailbox {
     this.changed();
   }
 
+  /** Go on from here as if nothing had been there before: keywords of before are not known, and MODSEQs begin at `modseq` again. */
+  rewind(modseq: number): void {
+    this.modseq = modseq;
+    this.#snapshot = undefined;
+  }
+
   changed(): void {
     this.#byUid = undefined;
     for (const listener of this.listeners) listener();

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import {
   countIndexes,
   indexesOfNumbers,
+  indexesOfSaved,
   indexesOfUids,
   parseSequenceSet,
   rangesHave,
@@ -77,4 +78,24 @@ test("sequence sets name the same UIDs as a plain model", () => {
       for (let uid = 1; uid <= 61; uid += 1) assert.equal(rangesHave(ranges, uid), named.has(uid));
     }),
   );
+});
+
+test("a line of numbers in any order is put in order without comparing pairs one by one", () => {
+  // 200 003 is a prime: each number comes once, and its neighbours are far away.
+  const count = 200_003;
+  const numbers = Array.from({ length: count }, (_, i) => ((i * 7919) % count) + 4_294_767_292);
+  const far = resolveSet(parseSequenceSet(`${numbers.join(",")},5:3,*`), 17);
+  assert.deepEqual(far, [3, 5, 17, 17, 4_294_767_292, 4_294_967_294]);
+});
+
+test("UID sets over many chunks name what each UID alone does", () => {
+  const view = snapshotOf(Array.from({ length: 12_000 }, (_, i) => ({ uid: 3 * i + 1 })));
+  for (const step of [1, 2, 3, 7, 1000, 13_000]) {
+    const wanted = Array.from({ length: 300 }, (_, i) => 1 + i * step).concat(35_998, 40_000);
+    const expected = wanted.filter(uid => uid % 3 === 1 && uid <= 35_998).sort((a, b) => a - b);
+    const indexes = indexesOfUids(parseSequenceSet(wanted.join(",")), view);
+    assert.deepEqual([...uidsAt(indexes, view)], [...new Set(expected)], `every ${step}`);
+    const saved = Uint32Array.from(new Set(wanted)).sort();
+    assert.deepEqual(indexesOfSaved(saved, view), indexes, `saved, every ${step}`);
+  }
 });
