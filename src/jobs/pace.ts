@@ -26,7 +26,7 @@ export class Pace {
     this.#now = now;
   }
 
-  /** Mail was stored: once for each commit. */
+  /** Mail was stored: once for each commit here, less often for those of other nodes (`store/changes.ts`). */
   mailCame(): void {
     this.#level = Math.min(LONGEST_BURST, this.#drained() + 1);
     this.#levelAt = this.#now();
