@@ -14,6 +14,7 @@ import { createMessageKeysHandler } from "../jobs/handlers/message-keys.ts";
 import { createPostReceiveHandler } from "../jobs/handlers/post-receive.ts";
 import { createSearchTextHandler } from "../jobs/handlers/search-text.ts";
 import { createUndoHandler, enqueueUndo } from "../jobs/handlers/undo.ts";
+import { Pace } from "../jobs/pace.ts";
 import type { StandingJobHandler } from "../jobs/standing-job.ts";
 import { type JobHandler, JobWorker } from "../jobs/worker.ts";
 import { type Component, component } from "../platform/component.ts";
@@ -62,7 +63,8 @@ export interface Jobs {
 export function jobsOf(parts: JobParts): Jobs {
   const { log, version, db, changes, hooks } = parts;
   const queue = createJobQueue({ db, onEnqueued: () => worker.wake() });
-  const standing = standingJobs(parts);
+  const pace = new Pace();
+  const standing = standingJobs(parts, pace);
   const journal = createJournal({ db, changes });
   const handlers = [
     ...standing,
@@ -92,6 +94,7 @@ export function jobsOf(parts: JobParts): Jobs {
     ),
   );
   const mailCame = () => {
+    pace.mailCame();
     for (const wake of wakers) wake();
   };
   // What was stored, here or on another node, may have left jobs; without such hooks it leaves none.
@@ -138,13 +141,14 @@ export function jobsOf(parts: JobParts): Jobs {
 }
 
 /** What is made of every message after its commit. */
-function standingJobs({ db, blobs, log, metrics }: JobParts): readonly StandingJobHandler[] {
+function standingJobs({ db, blobs, log, metrics }: JobParts, pace: Pace): readonly StandingJobHandler[] {
   return [
     createSearchTextHandler({
       store: createSearchTextStore(db),
       blobs,
       log,
       now: Date.now,
+      pace,
       onMade: outcome => metrics.searchTexts.inc({ outcome }),
     }),
     createImapTextHandler({
@@ -152,9 +156,10 @@ function standingJobs({ db, blobs, log, metrics }: JobParts): readonly StandingJ
       blobs,
       log,
       now: Date.now,
+      pace,
       onMade: outcome => metrics.imapTexts.inc({ outcome }),
     }),
-    createMessageKeysHandler({ store: createMessageKeyStore({ db, blobs, log }), log, now: Date.now }),
+    createMessageKeysHandler({ store: createMessageKeyStore({ db, blobs, log }), log, now: Date.now, pace }),
   ];
 }
 

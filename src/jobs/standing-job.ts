@@ -1,6 +1,6 @@
 /**
  * A standing job that makes something of every message after its commit: walks what lacks it (`backlog.ts`), hands it in batches to its
- * maker, lingers for new mail, rests while mail comes in. One node works at a time; new mail goes before old.
+ * maker, lingers for new mail, goes slowly while mail comes in (`pace.ts`). One node works at a time; new mail goes before old.
  *
  * A message that takes the whole process with it is found by the checkpoint: after a crash the messages of that batch are tried alone,
  * and given up when it happens again.
@@ -13,6 +13,7 @@ import type { Log } from "../core/ports/log.ts";
 import type { MessageWalk } from "../core/ports/message-walk.ts";
 import { sleep } from "../platform/deadline.ts";
 import { Backlog, type BacklogLimits } from "./backlog.ts";
+import { Pace } from "./pace.ts";
 import type { JobHandler, JobRun } from "./worker.ts";
 
 export interface StandingLimits {
@@ -20,9 +21,6 @@ export interface StandingLimits {
   readonly batch: number;
   /** How long the job waits for new mail before it ends, to be due again later. */
   readonly lingerMs: number;
-  /** While mail comes in, the job rests this many times as long as it worked: storing mail goes first. */
-  readonly restShare: number;
-  readonly maxRestMs: number;
   /** Times that a message may be at work when its process ends. */
   readonly crashes: number;
 }
@@ -30,8 +28,6 @@ export interface StandingLimits {
 export const STANDING_LIMITS: StandingLimits = {
   batch: 64,
   lingerMs: 10_000,
-  restShare: 9,
-  maxRestMs: 20_000,
   crashes: 2,
 };
 
@@ -52,6 +48,8 @@ export interface StandingJobOptions {
   readonly openMaker: () => Maker;
   readonly log: Log;
   readonly now: () => number;
+  /** Shared with the other jobs of the node; default: its own, of one that is never told of mail. */
+  readonly pace?: Pace | undefined;
   readonly limits?: Partial<StandingLimits & BacklogLimits>;
 }
 
@@ -69,6 +67,7 @@ class StandingJob implements StandingJobHandler {
   readonly concurrency = 1;
   readonly #options: StandingJobOptions;
   readonly #limits: StandingLimits;
+  readonly #pace: Pace;
   #backlog: Backlog;
   #running = false;
   #nudged = false;
@@ -80,6 +79,7 @@ class StandingJob implements StandingJobHandler {
     this.kind = options.kind;
     this.#options = options;
     this.#limits = { ...STANDING_LIMITS, ...options.limits };
+    this.#pace = options.pace ?? new Pace();
     this.#backlog = this.#newBacklog();
   }
 
@@ -95,19 +95,13 @@ class StandingJob implements StandingJobHandler {
     try {
       await this.#retrySuspects(run, maker);
       for (;;) {
-        const startedAt = performance.now();
-        this.#nudged = false;
-        const ids = await this.#backlog.next(this.#limits.batch, run.signal);
+        const ids = await this.#turn(run, maker);
         if (ids.length === 0) {
           if ((await this.#linger(run.signal)) || this.#nudged) continue;
           // From here on a nudge makes the job due again in the queue.
           this.#running = false;
           return;
         }
-        await run.saveCheckpoint({ batch: ids });
-        this.#kept = true;
-        await maker.make(ids, run.signal);
-        if (this.#nudged) await this.#rest(performance.now() - startedAt, run.signal);
       }
     } catch (error) {
       // What was handed out may not be done.
@@ -120,10 +114,20 @@ class StandingJob implements StandingJobHandler {
     }
   }
 
-  /** A tenth of one core, as long as mail comes in and a batch takes its usual second: what waits gets its turn when it is quiet. */
-  #rest(workedMs: number, signal: AbortSignal): Promise<void> {
-    const { restShare, maxRestMs } = this.#limits;
-    return sleep(Math.min(maxRestMs, workedMs * restShare), signal);
+  /** @returns the messages of its batch; none: there is nothing to do now */
+  async #turn(run: JobRun, maker: Maker): Promise<readonly MessageId[]> {
+    await this.#pace.turn(run.signal);
+    const startedAt = performance.now();
+    this.#nudged = false;
+    const ids = await this.#backlog.next(this.#limits.batch, run.signal);
+    if (ids.length > 0) {
+      await run.saveCheckpoint({ batch: ids });
+      this.#kept = true;
+      await maker.make(ids, run.signal);
+    }
+    // Looking for nothing is work as well, when it is done after each commit.
+    this.#pace.worked(performance.now() - startedAt);
+    return ids;
   }
 
   #newBacklog(): Backlog {

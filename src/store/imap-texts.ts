@@ -55,7 +55,8 @@ async function save(db: Db, version: number, texts: readonly MadeIndex[]): Promi
     p: text.preview === undefined ? null : pgText(text.preview),
     g: `{${text.grams.join(",")}}`,
   }));
-  // The lock keeps a message from going between the look and the foreign key. What is there already is never worse: a row that says
+  // The lock keeps a message from going between the look and the foreign key. Who has one locked removes it, and others in any order:
+  // waiting for it could be a deadlock. What is there already is never worse: a row that says
   // "indexed" is relied on from then on (`body-index.ts`).
   await db.run`
     with newer as (
@@ -65,7 +66,7 @@ async function save(db: Db, version: number, texts: readonly MadeIndex[]): Promi
     select m.message_id, w.v, w.c, w.p, w.g::integer[]
     from json_to_recordset(${jsonText(rows)}::text::json) as w(m uuid, v smallint, c boolean, p text, g text)
     join messages m on m.message_id = w.m
-    order by m.message_id for key share of m
+    order by m.message_id for key share of m skip locked
     on conflict (message_id) do update set version = excluded.version, complete = excluded.complete,
       preview = excluded.preview, grams = excluded.grams
     where imap_texts.version < excluded.version`;

@@ -105,6 +105,7 @@ async function* readRows(
   }
 }
 
+/** The list of UIDs is read once: as a list alone it may be, for each message of a mailbox that grew since its table was looked at. */
 function readPage(
   db: Db,
   mailbox: MailboxId,
@@ -134,7 +135,7 @@ function readPage(
              + case when ${wantStructure} then octet_length(g.structure) else 0 end
              + case when ${wantHeader} then coalesce(octet_length(g.header), 0) else 0 end as octets
       ) o
-      where e.mailbox_id = ${mailbox} and e.uid = any(${`{${uids.join(",")}}`}::text::bigint[])
+      where e.mailbox_id = ${mailbox} and e.uid = any(array(select unnest(${`{${uids.join(",")}}`}::text::bigint[])))
     ) p where so_far - octets < ${FETCH_PAGE_BYTES}::bigint order by uid`;
 }
 

@@ -129,14 +129,15 @@ async function save(db: Db, made: readonly Made[]): Promise<void> {
     h: keys.subjectHash,
     i: `{${keys.ids.join(",")}}`,
   }));
-  // The lock keeps a message from going between the look and the foreign key.
+  // The lock keeps a message from going between the look and the foreign key. Who has one locked removes it, and others in any order:
+  // waiting for it could be a deadlock.
   await db.run`
     insert into message_keys (message_id, version, sent_s, subject, from_key, to_key, cc_key, is_reply, subject_hash, ids)
     select m.message_id, w.v, w.d, w.s, w.f, w.t, w.c, w.r, w.h, w.i::bigint[]
     from json_to_recordset(${jsonText(rows)}::text::json)
       as w(m uuid, v smallint, d bigint, s text, f text, t text, c text, r boolean, h bigint, i text)
     join messages m on m.message_id = w.m
-    order by m.message_id for key share of m
+    order by m.message_id for key share of m skip locked
     on conflict (message_id) do update set version = excluded.version, sent_s = excluded.sent_s, subject = excluded.subject,
       from_key = excluded.from_key, to_key = excluded.to_key, cc_key = excluded.cc_key, is_reply = excluded.is_reply,
       subject_hash = excluded.subject_hash, ids = excluded.ids`;

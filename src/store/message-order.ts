@@ -128,7 +128,9 @@ function isDense(uids: Uint32Array, { first, last }: Span): boolean {
 
 const uidsWithin = ({ first, last }: Span) => sql`e.uid between ${first}::bigint and ${last}::bigint`;
 
-const uidsAre = (uids: Uint32Array) => sql`e.uid = any(${`{${uids.join(",")}}`}::text::bigint[])`;
+/** The list is read once: as a list alone it may be, for each message of a mailbox that grew since its table was looked at. */
+const uidsAre = (uids: Uint32Array) =>
+  sql`e.uid = any(array(select unnest(${`{${uids.join(",")}}`}::text::bigint[])))`;
 
 /** @returns those of `order` that are wanted, which ascend, as they stand in it */
 function pick(order: Uint32Array, wanted: Uint32Array): Uint32Array {

@@ -58,13 +58,14 @@ async function save(db: Db, texts: readonly MadeText[]): Promise<void> {
     f: text.folded,
     g: `{${text.grams.join(",")}}`,
   }));
-  // The lock keeps a message from going between the look and the foreign key.
+  // The lock keeps a message from going between the look and the foreign key. Who has one locked removes it, and others in any order:
+  // waiting for it could be a deadlock.
   await db.run`
     insert into search_texts (message_id, version, outcome, reason, folded, grams)
     select m.message_id, w.v, w.o, w.r, w.f, w.g::integer[]
     from json_to_recordset(${jsonText(rows)}::text::json) as w(m uuid, v smallint, o text, r text, f text, g text)
     join messages m on m.message_id = w.m
-    order by m.message_id for key share of m
+    order by m.message_id for key share of m skip locked
     on conflict (message_id) do update set version = excluded.version, outcome = excluded.outcome, reason = excluded.reason,
       folded = excluded.folded, grams = excluded.grams`;
 }

@@ -12,6 +12,7 @@ import type { Log } from "../../core/ports/log.ts";
 import { deadlineAfter } from "../../platform/deadline.ts";
 import type { BacklogLimits } from "../backlog.ts";
 import { Extractor, type ExtractorLimits, processEntry } from "../extractor.ts";
+import type { Pace } from "../pace.ts";
 import { readPieces } from "../read-pieces.ts";
 import {
   createStandingJob,
@@ -36,6 +37,7 @@ export interface ImapTextOptions {
   readonly blobs: BlobStore;
   readonly log: Log;
   readonly now: () => number;
+  readonly pace?: Pace;
   readonly onMade: (outcome: IndexOutcome) => void;
   readonly limits?: Partial<ImapTextLimits & StandingLimits & BacklogLimits & ExtractorLimits>;
   /** Of its process; only tests have another. */

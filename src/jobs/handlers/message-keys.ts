@@ -2,6 +2,7 @@
 import type { Log } from "../../core/ports/log.ts";
 import type { MessageKeyStore } from "../../core/ports/message-keys.ts";
 import type { BacklogLimits } from "../backlog.ts";
+import type { Pace } from "../pace.ts";
 import { createStandingJob, type StandingJobHandler, type StandingLimits } from "../standing-job.ts";
 
 export const MESSAGE_KEYS_JOB = "message_keys";
@@ -10,6 +11,7 @@ export interface MessageKeysOptions {
   readonly store: MessageKeyStore;
   readonly log: Log;
   readonly now: () => number;
+  readonly pace?: Pace;
   readonly limits?: Partial<StandingLimits & BacklogLimits>;
 }
 

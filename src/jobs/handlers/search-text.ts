@@ -14,6 +14,7 @@ import { type Piece, planSearchText } from "../../core/search-text/plan.ts";
 import { deadlineAfter } from "../../platform/deadline.ts";
 import type { BacklogLimits } from "../backlog.ts";
 import { Extractor, type ExtractorLimits, processEntry } from "../extractor.ts";
+import type { Pace } from "../pace.ts";
 import { readPieces } from "../read-pieces.ts";
 import {
   createStandingJob,
@@ -41,6 +42,7 @@ export interface SearchTextOptions {
   readonly blobs: BlobStore;
   readonly log: Log;
   readonly now: () => number;
+  readonly pace?: Pace;
   readonly onMade: (outcome: TextOutcome) => void;
   readonly limits?: Partial<SearchTextLimits & StandingLimits & BacklogLimits & ExtractorLimits>;
   /** Of its process; only tests have another. */
