@@ -108,7 +108,7 @@ test("a way that cannot be taken away is there again, in master.cf too, and mail
   const applying = assert.rejects(apply(AWAY), { code: "invalid_state" });
   await until(async () => (await postfix.log()).filter(line => line.includes("reload --")).length === 2);
   // The second reload fails.
-  await appendFile(join(postfix.configDir, "main.cf"), "inet_protocols = none of them\n");
+  await appendFile(join(postfix.configDir, "main.cf"), "daemon_directory = /nonexistent\n");
   here.behaviour.onCommand = () => undefined;
   here.behaviour.onMessage = () => undefined;
   here.answer("250 2.0.0 saved\r\n221 2.0.0 bye");
