@@ -15,6 +15,7 @@ import { createHolds } from "../../../src/store/holds.ts";
 import { silentLog } from "../../lib/database.ts";
 import { atMilter, BY } from "../holds/held-mail.ts";
 import { command } from "./command.ts";
+import { fingerprint } from "./fingerprint.ts";
 import { type RunningService, startService } from "./service.ts";
 
 const ADDRESS = "taro@example.test";
@@ -96,6 +97,19 @@ async function hold(isAtMilter = false, change: Partial<NewHold> = {}, bytes = t
 }
 
 const run = (...args: readonly string[]) => command(running.site.configFile, args, { columns: 160 });
+
+test("a dry run of what becomes of held mail answers as it does, and the mail is held on", async () => {
+  const id = await hold();
+  const was = await fingerprint(db);
+  for (const what of ["release", "reject", "delete"]) {
+    const { status, body } = await running.ask("POST", `/api/v1/held/${id}/${what}?dry_run=true`);
+    // Inbound mail is not rejected once it was accepted.
+    assert.equal(status, what === "reject" ? 409 : 200, `${what}: ${JSON.stringify(body)}`);
+    assert.equal(await fingerprint(db), was, what);
+  }
+  assert.equal((await running.ask("POST", `/api/v1/held/${id}/delete`)).status, 200);
+  assert.notEqual(await fingerprint(db), was);
+});
 
 test("held mail is listed and shown, decoded and without anything that a browser would run", async () => {
   const id = await hold();
