@@ -10,15 +10,24 @@ import { printable } from "./text.ts";
 
 /** Until it is quiet, and for the reload itself; the pause ends by itself when this command is killed. */
 const PAUSE_MS = 15_000;
+const TWICE = "what it took meanwhile may be in its mailboxes twice";
 
-/** @param say  takes lines for people */
-export function quietRelays(client: Client, say: (text: string) => void): Quietly {
+/** @param say  takes lines for people. @param now  milliseconds of a clock that is never set */
+export function quietRelays(
+  client: Client,
+  say: (text: string) => void,
+  now: () => number = () => performance.now(),
+): Quietly {
   return async work => {
+    const began = now();
     const isPaused = await pause(client, say);
     try {
       return await work();
     } finally {
-      if (isPaused) await resume(client, say);
+      if (isPaused) {
+        if (now() - began > PAUSE_MS) say(`Dovecot's reload took longer than relays are held: ${TWICE}\n`);
+        await resume(client, say);
+      }
     }
   };
 }

@@ -159,8 +159,9 @@ export class StageMove {
       if (options.text("relayLmtp") !== undefined && before.kind === "domain")
         current = await this.#post(current, { ...this.#body(), stage: before.stage }, false);
       printPlan(this.#context, plan, "changing in Postfix and Dovecot:");
-      await site.apply(plan);
     }
+    // Also without a change: one that was killed may have left a reload to be made.
+    if (site !== undefined && plan !== undefined && options.has("apply")) await site.apply(plan);
     const marker = step.to === "store" ? await this.#seenMarker(site) : undefined;
     if (marker !== undefined) await forgetAccountsSeen(marker, await this.#accounts(before));
     const record = this.#said(step, await this.#post(current, this.#body(), false));
@@ -232,8 +233,8 @@ export class StageMove {
   /** Looked at anew: carrying mail back may have taken hours. */
   async #serversDown({ before, step, site }: Ready): Promise<void> {
     const plan = await site?.plan({ scope: before.scope, stage: step.to }, this.#asked.stage === "domain");
-    if (site === undefined || plan === undefined || plan.changes.length === 0) return;
     const isApplied = this.#context.options.has("apply");
+    if (site === undefined || plan === undefined || (plan.changes.length === 0 && !isApplied)) return;
     const heading = isApplied
       ? "changing in Postfix and Dovecot:"
       : `now ${step.to} needs of Postfix and Dovecot:`;

@@ -74,7 +74,9 @@ export class SiteHalf {
     const { config } = this.#loaded;
     const backupDir = backupOf(options);
     const quietly = quietRelays(this.#client, terminal.err);
-    const { backup, changed } = await this.#engines.apply(config, this.#places, plan, backupDir, quietly);
+    const applied = await this.#engines.apply(config, this.#places, plan, backupDir, quietly);
+    const { backup, changed, notes } = applied;
+    for (const note of notes) terminal.err(`${printable(note)}\n`);
     if (changed.length === 0) return;
     terminal.err(`changed ${changed.map(printable).join(", ")}; as they were: ${printable(backup)}\n`);
   }

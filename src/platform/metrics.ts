@@ -69,7 +69,7 @@ function mailMetrics(register: Registrar) {
     lmtpMessages: register.counter("lmtp_messages_total", "recipients answered after DATA", ["result"]),
     relayMaybeTwice: register.counter(
       "relay_maybe_twice_total",
-      "recipients for whom mail was relayed again because nobody knew of the first time",
+      "relays of which nobody knows the end, by recipients, whose mail was relayed again: so many copies may be too many",
       [],
     ),
     lmtpDuration: register.histogram("lmtp_duration_seconds", "from DATA to the replies", []),

@@ -1,7 +1,8 @@
 /**
  * Makes the changes of a plan on the running servers: all or nothing. First everything that will be touched is copied into a new backup
  * folder; then each file is replaced as a whole; then both servers check what they read (`postfix check`, `doveconf -n`) and reload.
- * When any of it fails the files are put back as they were, and a server that had reloaded reads them again.
+ * When any of it fails the files are put back as they were, and a server that had reloaded reads them again. A run that is killed between
+ * the files and the reload is mended by the next one (`reload-due.ts`).
  */
 import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -12,6 +13,7 @@ import { reloadDovecot } from "./dovecot-reload.ts";
 import { putText, readText } from "./files.ts";
 import { postfixEnv } from "./postfix-read.ts";
 import { reloadPostfix } from "./postfix-reload.ts";
+import { dueReloads, setDueReloads } from "./reload-due.ts";
 import { runCommand, tryCommand } from "./run-command.ts";
 import { bringWaitingMail, scopesThatLeave } from "./waiting-mail.ts";
 
@@ -31,12 +33,19 @@ export async function applyPlan(
       "invalid_state",
       `Cannot set up "${plan.target.scope}": ${obstacle.what}; ${obstacle.fix}`,
     );
-  if (plan.files.length === 0) return { backup: "", changed: [], reloaded: [] };
+  const due = await dueReloads(backupDir);
+  if (plan.files.length === 0 && due.length === 0)
+    return { backup: "", changed: [], reloaded: [], notes: [] };
   for (const file of plan.files) await checkUnchanged(file);
-  const backup = await backUp(plan, backupDir);
+  const applying: Applying = {
+    ...{ places, plan, quietly, notes: [] },
+    servers: [...new Set([...due, ...plan.files.map(({ server }) => server)])],
+  };
+  const backup = plan.files.length === 0 ? "" : await backUp(plan, backupDir);
   const leaving = scopesThatLeave(plan.files);
   if (leaving.length > 0 && (await isPostfixUp(postfixEnv(places.postfixDir))))
-    await bringWaitingMail(places.postfixDir, leaving);
+    applying.notes.push(...(await bringWaitingMail(places.postfixDir, leaving)));
+  await setDueReloads(backupDir, applying.servers);
   const done: SiteFile[] = [];
   const reloaded: string[] = [];
   try {
@@ -44,17 +53,19 @@ export async function applyPlan(
       done.push(file);
       await putText(file.path, file.text, file.mode);
     }
-    await check(places, plan);
-    await reload(places, plan, reloaded, quietly);
+    await check(applying);
+    await reload(applying, reloaded);
   } catch (error) {
-    await takeBack({ places, plan, quietly }, done, reloaded, backup, error);
+    await takeBack(applying, done, reloaded, backup, error);
+    await setDueReloads(backupDir, due);
     throw new MairustError(
       "invalid_state",
       `Cannot set up "${plan.target.scope}": ${messageOf(error)}\nNothing is changed: the files are as they were`,
       { cause: error },
     );
   }
-  return { backup, changed: plan.files.map(file => file.path), reloaded };
+  await setDueReloads(backupDir, []);
+  return { backup, changed: plan.files.map(file => file.path), reloaded, notes: applying.notes };
 }
 
 async function checkUnchanged(file: SiteFile): Promise<void> {
@@ -79,12 +90,9 @@ async function backUp(plan: SitePlan, backupDir: string): Promise<string> {
   return dir;
 }
 
-const touches = (plan: SitePlan, server: SiteFile["server"]) =>
-  plan.files.some(file => file.server === server);
-
-async function check(places: SitePlaces, plan: SitePlan): Promise<void> {
-  if (touches(plan, "dovecot")) await runCommand("doveconf", [...dovecotArgs(places.dovecotConfig), "-n"]);
-  if (!touches(plan, "postfix")) return;
+async function check({ places, servers }: Applying): Promise<void> {
+  if (servers.includes("dovecot")) await runCommand("doveconf", [...dovecotArgs(places.dovecotConfig), "-n"]);
+  if (!servers.includes("postfix")) return;
   const env = postfixEnv(places.postfixDir);
   // `postfix check` passes over what only the daemons read: a parameter that cannot be expanded, a service that is none.
   await runCommand("postconf", ["-x"], env);
@@ -93,15 +101,16 @@ async function check(places: SitePlaces, plan: SitePlan): Promise<void> {
 }
 
 /** Servers that do not run read their files when they start. */
-async function reload(places: SitePlaces, plan: SitePlan, done: string[], quietly: Quietly): Promise<void> {
+async function reload({ places, plan, quietly, servers, notes }: Applying, done: string[]): Promise<void> {
   const dovecot = dovecotArgs(places.dovecotConfig);
   const run = async (file: string, args: readonly string[], env: Readonly<Record<string, string>>) => {
     await runCommand(file, args, env);
     done.push(`${file} ${args.join(" ")}`);
   };
-  if (touches(plan, "dovecot") && (await isDovecotUp(dovecot))) {
+  if (servers.includes("dovecot") && (await isDovecotUp(dovecot))) {
     // Files of accounts are read at each login, but an answer from before may be remembered.
-    const onlyUsers = plan.files.every(file => file.server === "postfix" || file.path.includes("/users/"));
+    const own = plan.files.filter(file => file.server === "dovecot");
+    const onlyUsers = own.length > 0 && own.every(file => file.path.includes("/users/"));
     if (onlyUsers) await run("doveadm", [...dovecot, "auth", "cache", "flush"], {});
     else {
       await quietly(() => reloadDovecot(dovecot));
@@ -110,12 +119,9 @@ async function reload(places: SitePlaces, plan: SitePlan, done: string[], quietl
     await kick(dovecot, plan, done);
   }
   const env = postfixEnv(places.postfixDir);
-  if (!touches(plan, "postfix") || !(await isPostfixUp(env))) return;
-  await reloadPostfix(
-    places.postfixDir,
-    plan.files.find(file => file.server === "postfix" && file.path.endsWith("/master.cf")),
-  );
-  done.push("postfix reload");
+  if (!servers.includes("postfix") || !(await isPostfixUp(env))) return;
+  const masterCf = plan.files.find(file => file.server === "postfix" && file.path.endsWith("/master.cf"));
+  notes.push(...(await reloadPostfix(places.postfixDir, masterCf, () => done.push("postfix reload"))));
 }
 
 /** Sessions that are open keep the mailbox they began with. */
@@ -142,18 +148,26 @@ interface Applying {
   readonly places: SitePlaces;
   readonly plan: SitePlan;
   readonly quietly: Quietly;
+  /** That are to read their files anew. */
+  readonly servers: readonly SiteFile["server"][];
+  /** For people; grows. */
+  readonly notes: string[];
 }
 
+/** Before and after in each other's place: what came with the change goes as gently as what it took away would have. */
+const turned = (file: SiteFile): SiteFile => ({ ...file, was: file.text, text: file.was });
+
 async function takeBack(
-  { places, plan, quietly }: Applying,
+  applying: Applying,
   done: readonly SiteFile[],
   reloaded: readonly string[],
   backup: string,
   cause: unknown,
 ): Promise<void> {
+  const { plan } = applying;
   try {
     for (const file of [...done].reverse()) await putText(file.path, file.was, file.mode);
-    if (reloaded.length > 0) await reload(places, plan, [], quietly);
+    if (reloaded.length > 0) await reload({ ...applying, plan: { ...plan, files: done.map(turned) } }, []);
   } catch (error) {
     throw new MairustError(
       "internal",

@@ -27,35 +27,50 @@ export function textBetween({ was, text }: SiteFile): string | undefined {
   return putService(text, ...SERVICE, raw);
 }
 
-/** @throws {MairustError} as `runCommand`; what the system says of a file */
+/**
+ * @param onReload  after each: from then on it has read files that were changed
+ * @returns what was not waited for, for people
+ * @throws {MairustError} as `runCommand`; what the system says of a file
+ */
 export async function reloadPostfix(
   postfixDir: string | undefined,
   masterCf: SiteFile | undefined,
-): Promise<void> {
+  onReload: () => void,
+): Promise<readonly string[]> {
   const env = postfixEnv(postfixDir);
-  const reload = () => runCommand("postfix", ["reload"], env);
+  const reload = async () => {
+    await runCommand("postfix", ["reload"], env);
+    onReload();
+  };
   const between = masterCf === undefined ? undefined : textBetween(masterCf);
   if (masterCf === undefined || between === undefined) {
     await reload();
-    return;
+    return [];
   }
   const queueDir = (await runCommand("postconf", ["-h", "queue_directory"], env)).trim();
   await putText(masterCf.path, between, masterCf.mode);
   const before = await agentsOf(queueDir);
   await reload();
-  await ended(queueDir, before);
+  const left = await ended(queueDir, before);
   await putText(masterCf.path, masterCf.text, masterCf.mode);
   await reload();
+  if (left === 0) return [];
+  return [
+    `${left} processes of Postfix were still at the sidecar after ${AGENTS_MS / 1000} s: what they were handing over may be there twice`,
+  ];
 }
 
-async function ended(queueDir: string, pids: readonly number[]): Promise<void> {
+/** @returns how many are still there when the time is over */
+async function ended(queueDir: string, pids: readonly number[]): Promise<number> {
   const end = deadlineAfter(AGENTS_MS);
   try {
-    for (let left = pids; left.length > 0 && end.remainingMs() > 0; ) {
+    let left = pids;
+    while (left.length > 0 && end.remainingMs() > 0) {
       await sleep(LOOK_MS);
       const now = await agentsOf(queueDir);
       left = left.filter(pid => now.includes(pid));
     }
+    return left.length;
   } finally {
     end.dispose();
   }

@@ -5,6 +5,7 @@
  *
  * What is deferred again then is nobody's, and goes the new way. Source: postqueue(1) (-i, -j).
  */
+import { messageOf } from "../core/errors.ts";
 import { deadlineAfter, sleep } from "../platform/deadline.ts";
 import type { SiteFile } from "../wire/site-calls.ts";
 import { postfixEnv, TABLE } from "./postfix-read.ts";
@@ -29,26 +30,56 @@ export function scopesThatLeave(files: readonly SiteFile[]): readonly string[] {
   return routesOf(table?.was ?? "").flatMap(({ key }) => (after.has(key) ? [] : [key]));
 }
 
-/** @throws {MairustError} as `runCommand`; Postfix runs */
+/**
+ * Postfix runs. Never rejects: a queue that cannot be read, or is too long, keeps nobody from a step back.
+ * @returns what was not done, for people
+ */
 export async function bringWaitingMail(
   postfixDir: string | undefined,
   scopes: readonly string[],
-): Promise<void> {
-  if (scopes.length === 0) return;
+): Promise<readonly string[]> {
+  if (scopes.length === 0) return [];
   const env = postfixEnv(postfixDir);
   const waiting = async () => waitingIn(await runCommand("postqueue", ["-j"], env), new Set(scopes));
-  const asked = (await waiting()).slice(0, MAX_MESSAGES);
-  // One that has gone meanwhile is no fault.
-  for (const { id, isDeferred } of asked) if (isDeferred) await tryCommand("postqueue", ["-i", id], env);
+  try {
+    const all = await waiting();
+    const asked = all.slice(0, MAX_MESSAGES);
+    // One that has gone meanwhile is no fault.
+    for (const { id, isDeferred } of asked) if (isDeferred) await tryCommand("postqueue", ["-i", id], env);
+    const unanswered = await answered(asked, waiting);
+    return [
+      ...(all.length > asked.length
+        ? [
+            notBrought(
+              `${all.length - asked.length} messages more than ${MAX_MESSAGES} wait in Postfix's queue`,
+            ),
+          ]
+        : []),
+      ...(unanswered > 0
+        ? [notBrought(`${unanswered} messages got no answer from the sidecar in ${ANSWERS_MS / 1000} s`)]
+        : []),
+    ];
+  } catch (error) {
+    return [notBrought(`Postfix's queue cannot be read: ${messageOf(error)}`)];
+  }
+}
+
+const notBrought = (what: string) => `${what}: what the sidecar has of them may be there twice`;
+
+/** @returns how many are on their way still when the time is over */
+async function answered(
+  asked: readonly Waiting[],
+  waiting: () => Promise<readonly Waiting[]>,
+): Promise<number> {
+  const ids = new Set(asked.map(({ id }) => id));
   const end = deadlineAfter(ANSWERS_MS);
   try {
-    const ids = new Set(asked.map(({ id }) => id));
-    while (
-      end.remainingMs() > 0 &&
-      ids.size > 0 &&
-      (await waiting()).some(({ id, isDeferred }) => ids.has(id) && !isDeferred)
-    )
+    while (ids.size > 0) {
+      const underWay = (await waiting()).filter(({ id, isDeferred }) => ids.has(id) && !isDeferred);
+      if (underWay.length === 0 || end.remainingMs() === 0) return underWay.length;
       await sleep(LOOK_MS);
+    }
+    return 0;
   } finally {
     end.dispose();
   }

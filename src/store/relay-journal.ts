@@ -130,13 +130,21 @@ export class RelayJournal {
     if (one !== undefined) open.set(id, { ...one, isRunning: false });
   }
 
-  /** The recipients of a delivery are known again: what was open of them is not any more. */
-  settled(delivery: RelayDelivery, recipients: readonly string[]): void {
+  /**
+   * The recipients of a delivery are known again: what was open of them is not any more.
+   * @returns the recipients of each relay that was open: one that was sent three times may be there three times
+   */
+  settled(delivery: RelayDelivery, recipients: readonly string[]): readonly string[] {
+    const again: string[] = [];
+    if (delivery.queueId === "") return again;
     for (const [id, open] of this.#state.open.of(delivery)) {
       if (open.isRunning) continue;
       const left = open.recipients.filter(raw => !recipients.includes(raw));
-      if (left.length < open.recipients.length) this.over(id, left);
+      if (left.length === open.recipients.length) continue;
+      again.push(...open.recipients.filter(raw => recipients.includes(raw)));
+      this.over(id, left);
     }
+    return again;
   }
 
   /** Durable when it resolves. */

@@ -123,6 +123,21 @@ class StoredRelayRecords implements KeptRelayRecords {
     this.#options.journal.over(relay, recipients);
   }
 
+  takenAgain(delivery: RelayDelivery, recipients: readonly string[]): readonly string[] {
+    const { journal, log } = this.#options;
+    try {
+      return journal.settled(delivery, recipients);
+    } catch (error) {
+      // They stay open, and are told when the mail comes once more.
+      log.warn("what was open of relayed mail stays so", {
+        queue_id: delivery.queueId,
+        id: delivery.messageId,
+        error: toMairustError(error, "write the journal of relayed mail"),
+      });
+      return [];
+    }
+  }
+
   async drop({ messageId }: RelayDelivery, addresses: readonly string[]): Promise<void> {
     await this.#options.db.run`
       delete from relay_copies where message_id = ${messageId}::uuid and state = 'pending'
@@ -144,7 +159,6 @@ class StoredRelayRecords implements KeptRelayRecords {
       });
     }
     const taken = result.taken.map(({ raw }) => raw);
-    journal.settled(result, taken);
     journal.over(result.relay, result.unknown, taken);
     return places;
   }

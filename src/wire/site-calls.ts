@@ -103,6 +103,8 @@ export interface AppliedPlan {
   readonly changed: readonly string[];
   /** Commands that were run afterwards. */
   readonly reloaded: readonly string[];
+  /** What was not waited for, and what may come of it. */
+  readonly notes: readonly string[];
 }
 
 /**

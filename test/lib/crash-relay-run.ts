@@ -47,9 +47,10 @@ export interface RelayCrashReport {
 }
 
 export function relayKept(report: RelayCrashReport): boolean {
-  const { dovecot, mirror, violations, unreached, failedStarts, twice, windows } = report;
+  const { dovecot, mirror, violations, unreached, failedStarts, twice, windows, counted } = report;
   const lists = [dovecot.lost, dovecot.problems, mirror.lost, mirror.duplicates, mirror.problems];
-  return [...lists, violations, unreached, failedStarts].every(list => list.length === 0) && twice <= windows;
+  const isExplained = twice <= windows && twice <= counted;
+  return isExplained && [...lists, violations, unreached, failedStarts].every(list => list.length === 0);
 }
 
 export async function relayCrashRun(options: CrashOptions): Promise<RelayCrashReport> {

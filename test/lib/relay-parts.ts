@@ -23,6 +23,7 @@ const NO_RECORDS: RelayRecords = {
   sending: () => "",
   notSent: () => undefined,
   unknown: () => undefined,
+  takenAgain: () => [],
   drop: never,
   record: never,
 };
@@ -91,6 +92,7 @@ export function changeableRecords({ records }: RealRelay): RelayRecords {
     sending: (...a) => records.sending(...a),
     notSent: (...a) => records.notSent(...a),
     unknown: (...a) => records.unknown(...a),
+    takenAgain: (...a) => records.takenAgain(...a),
     drop: () => Promise.resolve(),
     record: (...a) => records.record(...a),
   };

@@ -4,7 +4,7 @@
  * too. What waits in the queue is brought there before.
  */
 import assert from "node:assert/strict";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { startPostfix } from "../../src/mailhost/postfix.ts";
@@ -43,6 +43,7 @@ async function rig(t: TestContext) {
     end.dispose();
     await scratch.remove();
   });
+  const backupDir = join(scratch.dir, "backup");
   const apply = async (changes: Readonly<Record<string, (text: string) => string>>) => {
     const files: SiteFile[] = [];
     for (const [name, change] of Object.entries(changes)) {
@@ -52,7 +53,7 @@ async function rig(t: TestContext) {
     }
     const target = { scope: "a.test", stage: "observe" } as const;
     const plan: SitePlan = { target, changes: [], undo: [], obstacles: [], files };
-    await applyPlan({ postfixDir: postfix.configDir }, plan, join(scratch.dir, "backup"), atOnce);
+    return applyPlan({ postfixDir: postfix.configDir }, plan, backupDir, atOnce);
   };
   await writeFile(join(postfix.configDir, TABLE), "");
   await apply({
@@ -70,7 +71,7 @@ async function rig(t: TestContext) {
   const until = async (what: () => boolean | Promise<boolean>) => {
     while (!(await what())) await sleep(10, end.signal);
   };
-  return { postfix, here, there, apply, send, until, end };
+  return { postfix, here, there, apply, send, until, end, backupDir };
 }
 
 const AWAY = {
@@ -93,6 +94,38 @@ test("a message that is being handed over when its way is taken away is answered
   await postfix.waitQueueEmpty(end);
   assert.deepEqual([here.messages.length, there.messages.length], [1, 0]);
   assert.doesNotMatch(await readFile(join(postfix.configDir, "master.cf"), "utf8"), /^mairust/mu);
+});
+
+test("a way that cannot be taken away is there again, in master.cf too, and mail goes on by it", async t => {
+  const { postfix, here, there, apply, send, until, end } = await rig(t);
+  here.behaviour.onCommand = line => (line === "QUIT" ? "silent" : undefined);
+  here.behaviour.onMessage = () => ["silent"];
+  await send();
+  await until(() => here.messages.length === 1);
+  const names = Object.keys(AWAY).map(name => join(postfix.configDir, name));
+  const texts = () => Promise.all(names.map(name => readFile(name, "utf8")));
+  const before = await texts();
+  const applying = assert.rejects(apply(AWAY), { code: "invalid_state" });
+  await until(async () => (await postfix.log()).filter(line => line.includes("reload --")).length === 2);
+  // The second reload fails.
+  await appendFile(join(postfix.configDir, "main.cf"), "daemon_directory = /nonexistent\n");
+  here.behaviour.onCommand = () => undefined;
+  here.behaviour.onMessage = () => undefined;
+  here.answer("250 2.0.0 saved\r\n221 2.0.0 bye");
+  await applying;
+  assert.deepEqual(await texts(), before);
+  await send();
+  await postfix.waitQueueEmpty(end);
+  assert.deepEqual([here.messages.length, there.messages.length], [2, 0]);
+});
+
+test("a run that was killed before the reload is mended by the next one, which finds nothing to change", async t => {
+  const { postfix, apply, backupDir } = await rig(t);
+  const reloads = async () => (await postfix.log()).filter(line => line.includes("reload --")).length;
+  await writeFile(join(backupDir, "reload-due"), "postfix\n");
+  const [was, again] = [await reloads(), await apply({})];
+  assert.deepEqual([await reloads(), again.reloaded, again.backup], [was + 1, ["postfix reload"], ""]);
+  assert.deepEqual((await apply({})).reloaded, []);
 });
 
 test("mail that waits in the queue is brought there once more before its way is taken away; what waits on goes the other", async t => {

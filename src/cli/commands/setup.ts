@@ -60,6 +60,7 @@ export async function setup({
       applying && plan.obstacles.length === 0
         ? await engines.apply(config, places, plan, backupOf(options), await quietlyOf(load, terminal))
         : undefined;
+    for (const note of applied?.notes ?? []) terminal.err(`${printable(note)}\n`);
     results.push(resultOf(plan, undoing, applied));
     if (asText) printPlan(terminal, plan, undoing, applied);
     if (plan.obstacles.length > 0) {
@@ -117,12 +118,12 @@ function printPlan(
     return;
   }
   if (applied !== undefined) {
-    if (applied.changed.length === 0) terminal.out(`${name}: nothing to change\n`);
+    if (applied.changed.length + applied.reloaded.length === 0) terminal.out(`${name}: nothing to change\n`);
     else {
       terminal.out(`${name}: done\n`);
       for (const file of applied.changed) terminal.out(`  changed ${printable(file)}\n`);
       for (const command of applied.reloaded) terminal.out(`  ran ${printable(command)}\n`);
-      terminal.out(`  the files as they were: ${printable(applied.backup)}\n`);
+      if (applied.backup !== "") terminal.out(`  the files as they were: ${printable(applied.backup)}\n`);
     }
     return;
   }

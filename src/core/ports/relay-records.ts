@@ -79,6 +79,12 @@ export interface RelayRecords {
   notSent(relay: string): void;
   /** It was sent, and of these nobody knows. */
   unknown(relay: string, recipients: readonly string[]): void;
+  /**
+   * The next hop took it for these: earlier relays of which nobody knew the end are over. Before `record`: a process that ends between the
+   * two leaves this relay open, so that each one is told once.
+   * @returns those of each such relay, as often as there are relays: so many copies may be there too many
+   */
+  takenAgain(delivery: RelayDelivery, recipients: readonly string[]): readonly string[];
   /** The next hop did not take it for these accounts: their copies go. @throws {MairustError} `store_unavailable` */
   drop(delivery: RelayDelivery, addresses: readonly string[]): Promise<void>;
   /**

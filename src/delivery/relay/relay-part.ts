@@ -255,9 +255,13 @@ export class RelayPart {
     return taken.length === 0 ? [] : [{ delivery: only(delivery, taken), id: this.#delivery.messageId }];
   }
 
-  /** The window between the next hop's answer and its record: an earlier process, or connection, ended in it. */
+  /** The window between the next hop's answer and its record: an earlier process, or connection, ended in it; perhaps several did. */
   #countTwice(taken: readonly RelayRecipient[]): void {
-    for (const { raw } of taken.filter(one => this.#maybe.has(one.raw))) {
+    const again = this.#options.records.takenAgain(
+      this.#delivery,
+      taken.map(one => one.raw),
+    );
+    for (const raw of again) {
       this.#options.onMaybeTwice();
       this.#options.log.warn("relayed perhaps a second time", {
         queue_id: this.#delivery.queueId,

@@ -15,6 +15,7 @@ import { createHolds } from "../../../src/store/holds.ts";
 import { silentLog } from "../../lib/database.ts";
 import { atMilter, BY } from "../holds/held-mail.ts";
 import { command } from "./command.ts";
+import { fingerprint } from "./fingerprint.ts";
 import { type RunningService, startService } from "./service.ts";
 
 const ADDRESS = "taro@example.test";
@@ -181,4 +182,16 @@ test("held list, show, release, reject, delete: what they print, their exit code
   assert.match((await run("held", "list", "--state", "rejected")).out, new RegExp(d, "u"));
   assert.equal((await run("held", "release")).code, 64);
   assert.equal((await run("held", "show", newId())).code, 66);
+});
+
+test("a dry run of what becomes of held mail answers as it does, and the mail is held on", async () => {
+  const id = await hold();
+  const was = await fingerprint(db);
+  for (const what of ["release", "reject", "delete"]) {
+    const { status, body } = await running.ask("POST", `/api/v1/held/${id}/${what}?dry_run=true`);
+    assert.equal(status, 200, `${what}: ${JSON.stringify(body)}`);
+    assert.equal(await fingerprint(db), was, what);
+  }
+  assert.equal((await running.ask("POST", `/api/v1/held/${id}/delete`)).status, 200);
+  assert.notEqual(await fingerprint(db), was);
 });

@@ -51,7 +51,7 @@ export function servers(scope: string, stageOf: StageOf) {
     async apply(_config, _places, plan, backupDir) {
       state.stage = plan.target.stage;
       state.log.push(`apply ${plan.target.stage} while ${await stageOf(scope)}`);
-      return { backup: backupDir, changed: ["main.cf"], reloaded: [] };
+      return { backup: backupDir, changed: ["main.cf"], reloaded: [], notes: [] };
     },
   };
   return { state, standalone: { site: async () => engines } };

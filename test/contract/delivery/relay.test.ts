@@ -375,6 +375,37 @@ test("what a killed process had sent and not recorded is counted when it comes a
   next.close();
 });
 
+test("of mail that two processes left open two copies may be too many, and both are counted, each once", async () => {
+  const { db, dir } = rig.database;
+  const part = { db, changes: new MailboxChanges(db, silentLog), blobs: rig.blobs, dir: join(dir, "twice") };
+  const sent = { to: ["a@h.test", "m3@m.test"], text: TEXT, queueId: "Q17" };
+  // The first two end before they count, the third one between counting and the record.
+  const killed = () => Promise.reject(new Error("killed"));
+  const endings = [
+    { takenAgain: () => [], record: killed },
+    { takenAgain: () => [], record: killed },
+    { record: killed },
+  ];
+  for (const [i, ending] of endings.entries()) {
+    const process = realRelay(part);
+    rig.relay = {
+      ...rig.relay,
+      hops: process.hops,
+      records: { ...changeableRecords(process), ...ending },
+    };
+    assert.deepEqual(said(await rig.deliver(sent)), ["internal", "internal"]);
+    assert.equal(twice, i < 2 ? 0 : 4);
+    process.close();
+  }
+  const last = realRelay(part);
+  rig.relay = { ...rig.relay, hops: last.hops, records: last.records };
+  assert.deepEqual(said(await rig.deliver(sent)), ["250", "250"]);
+  assert.equal(hop.messages.length, 4);
+  assert.equal(twice, 6);
+  rig.relay = { ...rig.relay, hops: relay.hops, records: relay.records };
+  last.close();
+});
+
 test("the timeline tells of the relay with the next hop's reply", async () => {
   rig.hooks.decisions = { pre_delivery: { "*": { ...DELIVER, tags: ["invoice"] } } };
   const [outcome] = await rig.deliver({ to: ["t@h.test"], text: TEXT });

@@ -30,12 +30,20 @@ async function rig(t: TestContext, answers: Answers | undefined) {
     await new Promise(resolve => server.close(resolve));
     await scratch.remove();
   });
-  const quietly = quietRelays(new Client(socket), text => said.push(text));
+  let clock = 0;
+  const quietly = quietRelays(
+    new Client(socket),
+    text => said.push(text),
+    () => clock,
+  );
+  const pass = (ms: number) => {
+    clock += ms;
+  };
   const work = () => {
     done.push("work");
     return Promise.resolve("its result");
   };
-  return { done, said, quietly, work };
+  return { done, said, quietly, work, pass };
 }
 
 test("what is done quietly is done between a pause and its end, also when it fails", async t => {
@@ -67,4 +75,13 @@ test("what cannot be paused, or does not become quiet, is told, and the work is 
     assert.deepEqual(done, steps);
     assert.match(said.join(""), /twice/u);
   }
+});
+
+test("a reload that took longer than the pause is told", async t => {
+  const answers = { pause: { status: 200, body: { quiet: true } }, resume: GOES_ON };
+  const { said, quietly, pass } = await rig(t, answers);
+  await quietly(async () => pass(14_000));
+  assert.deepEqual(said, []);
+  await quietly(async () => pass(16_000));
+  assert.match(said.join(""), /longer than relays are held/u);
 });
