@@ -1,6 +1,6 @@
 /**
- * Which messages of a mailbox may hold a text: those whose grams have all of the text's, those that are not indexed (yet), and, for
- * texts in headers, those whose delivery put something like it in front. One statement; what it names is read by whoever asks.
+ * Which messages of a mailbox may hold a text: those whose grams have all of the text's, and those that are not indexed (yet) or got
+ * something else in front later. One statement; what it names is read by whoever asks.
  *
  * What was indexed stays so, and UIDs keep their messages: up to which UID all of a mailbox is indexed, and what is not, is remembered
  * (`indexed-mailboxes.ts`), so that a search looks at new messages and at what the index names, and not at the whole mailbox.
@@ -10,8 +10,9 @@ import { MairustError } from "../core/errors.ts";
 import type { MailboxId } from "../core/ids.ts";
 import { gramsOfNeedle } from "../core/mail-text/grams.ts";
 import type { BodyIndex, IndexQuery } from "../core/ports/body-index.ts";
-import { type Db, pgText, type Queryable, sql } from "./db.ts";
+import { type Db, type Queryable, sql } from "./db.ts";
 import type { Fragment } from "./db-values.ts";
+import { prefixKey } from "./imap-texts.ts";
 import { IndexedMailboxes, type IndexedUpTo } from "./indexed-mailboxes.ts";
 
 /** A statement that takes longer is worth less than reading the messages. */
@@ -25,30 +26,23 @@ interface Page {
   /** Of what is made now by whoever makes it; another version may have taken rows out of ours. */
   readonly newest: number;
   readonly uidvalidity: number;
-  readonly what: "hit" | "open" | "odd" | null;
+  readonly what: "hit" | "open" | null;
   readonly uids: string | null;
 }
 
 /** @param version  of what the index is made of now: `core/mail-text/limits.ts` */
 export function createBodyIndex(db: Db, version: number): BodyIndex {
   const known = new IndexedMailboxes();
-  const read = async (
-    mailbox: MailboxId,
-    upTo: number,
-    query: IndexQuery,
-    grams: Fragment,
-  ): Promise<Read> => {
-    const readFrom = async (from: IndexedUpTo) => {
-      const asked = { version, mailbox, upTo, query, grams, known: from };
-      return {
-        from,
-        pages: await db.begin(tx => readPages(tx, asked), { statementTimeoutMs: STATEMENT_MS }),
-      };
-    };
-    const quick = await readFrom(known.of(mailbox));
-    const [first] = quick.pages;
-    if (quick.from.upTo === 0 || first === undefined) return quick;
-    if (first.newest <= version && first.uidvalidity === quick.from.uidValidity) return quick;
+  const read = async (mailbox: MailboxId, upTo: number, grams: Fragment): Promise<readonly Page[]> => {
+    const readFrom = (from: IndexedUpTo) =>
+      db.begin(tx => readPages(tx, { version, mailbox, upTo, grams, known: from }), {
+        statementTimeoutMs: STATEMENT_MS,
+      });
+    const from = known.of(mailbox);
+    const quick = await readFrom(from);
+    const [first] = quick;
+    if (from.upTo === 0 || first === undefined) return quick;
+    if (first.newest <= version && first.uidvalidity === from.uidValidity) return quick;
     known.forget(mailbox);
     return readFrom(known.of(mailbox));
   };
@@ -58,26 +52,19 @@ export function createBodyIndex(db: Db, version: number): BodyIndex {
       const upTo = uids.at(-1);
       if (grams === undefined || upTo === undefined || gone.aborted) return undefined;
       try {
-        const { from, pages } = await read(mailbox, upTo, query, grams);
+        const pages = await read(mailbox, upTo, grams);
         const hits = await uidsOf(pages, "hit");
         const open = await uidsOf(pages, "open");
-        const odd = joined(from.odd, await uidsOf(pages, "odd"));
         const [first] = pages;
         if (first !== undefined && first.newest <= version)
-          known.learn(mailbox, { uidValidity: first.uidvalidity, upTo, open, odd });
-        return among(uids, hits, query.where === "body" ? open : joined(open, odd));
+          known.learn(mailbox, { uidValidity: first.uidvalidity, upTo, open });
+        return among(uids, hits, open);
       } catch (error) {
         if (error instanceof MairustError && error.code === "deadline") return undefined;
         throw error;
       }
     },
   };
-}
-
-/** What was read, and what was known before. */
-interface Read {
-  readonly from: IndexedUpTo;
-  readonly pages: readonly Page[];
 }
 
 /** A condition on the index `t`; undefined: the text is too short for one. */
@@ -91,61 +78,34 @@ function matchingGrams({ folded, where }: IndexQuery): Fragment | undefined {
   return grams.length === 0 ? undefined : sql`t.grams @> ${[...grams]}::integer[]`;
 }
 
-/** The prefix of an entry `e`: read so, octets beyond ASCII become two. A NUL is not there. */
-const PREFIX = sql`convert_from(e.prefix, 'LATIN1')`;
-
-/** Not lines of ASCII of the form `Name: value` (`delivery/prefix.ts`): encoded, or spaced in another way. It may hold anything. */
-const IS_ODD = sql`(
-  octet_length(${PREFIX}) <> octet_length(e.prefix) or strpos(${PREFIX}, '=?') > 0
-  or strpos(${PREFIX}, ':  ') > 0 or strpos(${PREFIX}, ':' || chr(9)) > 0 or strpos(${PREFIX}, ': ' || chr(9)) > 0
-)`;
-
-/** True of an entry `e` whose prefix, when it is not odd, may hold the text. */
-function inPrefix({ folded, where, field }: IndexQuery): Fragment {
-  if (where === "body") return sql`false`;
-  const text = sql`lower(${PREFIX} collate "C")`;
-  // Only white space can stand where a line was folded.
-  const whole = /.[ \t]/su.test(folded) ? sql`replace(replace(${text}, chr(13), ''), chr(10), '')` : text;
-  const holds = sql`strpos(${whole}, ${pgText(folded)}) > 0`;
-  return field === undefined
-    ? holds
-    : sql`(strpos(chr(10) || ${text}, ${pgText(`\n${field}`)}) > 0 and ${holds})`;
-}
-
 interface Asked {
   readonly version: number;
   readonly mailbox: MailboxId;
   /** UIDs above do not matter. */
   readonly upTo: number;
-  readonly query: IndexQuery;
   readonly grams: Fragment;
   readonly known: IndexedUpTo;
 }
 
 /** At least one row for a mailbox that is there. */
 function readPages(q: Queryable, asked: Asked): Promise<readonly Page[]> {
-  const { version, mailbox, upTo, query, grams, known } = asked;
+  const { version, mailbox, upTo, grams, known } = asked;
   const entriesUpTo = sql`e.mailbox_id = ${mailbox} and e.uid <= ${upTo}::bigint`;
   // Hits whole and apart: with the mailbox in view the planner would read every message's grams instead of the index.
   return q.query<Page>`
     with hit as materialized (
       select t.message_id from imap_texts t where ${grams} and t.version = ${version}::smallint and t.complete
     ), fresh as (
-      select e.uid, e.message_id, ${IS_ODD} as odd from entries e where ${entriesUpTo} and e.uid > ${known.upTo}::bigint
+      select e.uid, e.message_id, e.prefix from entries e where ${entriesUpTo} and e.uid > ${known.upTo}::bigint
       union all
-      select e.uid, e.message_id, false from entries e
+      select e.uid, e.message_id, e.prefix from entries e
       where ${entriesUpTo} and e.uid <= ${known.upTo}::bigint and e.uid = any(${`{${known.open.join(",")}}`}::text::bigint[])
     ), named as (
       select 'hit' as what, e.uid from hit join entries e on e.message_id = hit.message_id where ${entriesUpTo}
       union all
-      select 'hit', e.uid from entries e where ${entriesUpTo} and ${inPrefix(query)}
-      union all
       select 'open', fresh.uid from fresh
-      left join imap_texts made on made.message_id = fresh.message_id and made.version = ${version}::smallint
-      left join imap_texts open on open.message_id = fresh.message_id and not open.complete
-      where made.message_id is null or open.message_id is not null
-      union all
-      select 'odd', fresh.uid from fresh where fresh.odd
+      left join imap_texts t on t.message_id = fresh.message_id and t.version = ${version}::smallint and t.complete
+      where t.message_id is null or position(${prefixKey(sql`fresh.prefix`)} in t.prefixes) = 0
     )
     select m.uidvalidity, p.version as newest, pages.what, pages.uids
     from mailboxes m cross join imap_text_progress p left join (
@@ -155,7 +115,7 @@ function readPages(q: Queryable, asked: Asked): Promise<readonly Page[]> {
 }
 
 /** @returns ascending, some maybe twice */
-async function uidsOf(pages: readonly Page[], what: "hit" | "open" | "odd"): Promise<Uint32Array> {
+async function uidsOf(pages: readonly Page[], what: "hit" | "open"): Promise<Uint32Array> {
   const found: number[] = [];
   for (const [i, page] of pages.entries()) {
     if (i % PAGES_PER_SLICE === PAGES_PER_SLICE - 1) await setImmediate();
@@ -163,15 +123,6 @@ async function uidsOf(pages: readonly Page[], what: "hit" | "open" | "odd"): Pro
     for (const uid of page.uids?.split(",") ?? []) found.push(Number(uid));
   }
   return Uint32Array.from(found).sort();
-}
-
-/** @returns ascending */
-function joined(a: Uint32Array, b: Uint32Array): Uint32Array {
-  if (b.length === 0) return a;
-  const both = new Uint32Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both.sort();
 }
 
 /** Those of `uids` that are in one of the others. All ascend. */
