@@ -17,6 +17,8 @@ import { IndexedMailboxes, type IndexedUpTo } from "./indexed-mailboxes.ts";
 
 /** A statement that takes longer is worth less than reading the messages. */
 const STATEMENT_MS = 15_000;
+/** Messages of all mailboxes together that the index may name; or as many as are asked about, when that is more. */
+const HITS_MAX = 10_000;
 /** UIDs that come in one piece: a millisecond to take apart. */
 const PAGE_UIDS = 4096;
 /** Pieces that are taken apart before others have their turn. */
@@ -26,18 +28,20 @@ interface Page {
   /** Of what is made now by whoever makes it; another version may have taken rows out of ours. */
   readonly newest: number;
   readonly uidvalidity: number;
+  /** Messages that the index names, of all mailboxes; one too many is as good as all. */
+  readonly hits: number;
   readonly what: "hit" | "open" | null;
   readonly uids: string | null;
 }
 
-/** @param version  of what the index is made of now: `core/mail-text/limits.ts` */
-export function createBodyIndex(db: Db, version: number): BodyIndex {
+/** @param version  of what the index is made of now: `core/mail-text/limits.ts` @param hitsMax  only tests have another */
+export function createBodyIndex(db: Db, version: number, hitsMax = HITS_MAX): BodyIndex {
   const known = new IndexedMailboxes();
-  const read = async (mailbox: MailboxId, upTo: number, grams: Fragment): Promise<readonly Page[]> => {
-    const readFrom = (from: IndexedUpTo) =>
-      db.begin(tx => readPages(tx, { version, mailbox, upTo, grams, known: from }), {
-        statementTimeoutMs: STATEMENT_MS,
-      });
+  const inTime = <T>(work: (tx: Queryable) => Promise<T>) =>
+    db.begin(work, { statementTimeoutMs: STATEMENT_MS });
+  const read = async (asked: Asked): Promise<readonly Page[]> => {
+    const { mailbox } = asked;
+    const readFrom = (from: IndexedUpTo) => inTime(tx => readPages(tx, asked, from));
     const from = known.of(mailbox);
     const quick = await readFrom(from);
     const [first] = quick;
@@ -52,10 +56,15 @@ export function createBodyIndex(db: Db, version: number): BodyIndex {
       const upTo = uids.at(-1);
       if (grams === undefined || upTo === undefined || gone.aborted) return undefined;
       try {
-        const pages = await read(mailbox, upTo, grams);
-        const hits = await uidsOf(pages, "hit");
-        const open = await uidsOf(pages, "open");
+        const asked = { version, mailbox, upTo, grams, hitsMax: Math.max(hitsMax, uids.length) };
+        const pages = await read(asked);
         const [first] = pages;
+        const hitPages =
+          first === undefined || first.hits <= asked.hitsMax
+            ? pages
+            : await inTime(tx => readEach(tx, asked));
+        const hits = await uidsOf(hitPages, "hit");
+        const open = await uidsOf(pages, "open");
         if (first !== undefined && first.newest <= version)
           known.learn(mailbox, { uidValidity: first.uidvalidity, upTo, open });
         return among(uids, hits, open);
@@ -84,38 +93,54 @@ interface Asked {
   /** UIDs above do not matter. */
   readonly upTo: number;
   readonly grams: Fragment;
-  readonly known: IndexedUpTo;
+  readonly hitsMax: number;
 }
 
+const entriesUpTo = ({ mailbox, upTo }: Asked): Fragment =>
+  sql`e.mailbox_id = ${mailbox} and e.uid <= ${upTo}::bigint`;
+
 /** At least one row for a mailbox that is there. */
-function readPages(q: Queryable, asked: Asked): Promise<readonly Page[]> {
-  const { version, mailbox, upTo, grams, known } = asked;
-  const entriesUpTo = sql`e.mailbox_id = ${mailbox} and e.uid <= ${upTo}::bigint`;
+function readPages(q: Queryable, asked: Asked, known: IndexedUpTo): Promise<readonly Page[]> {
+  const { version, mailbox, grams, hitsMax } = asked;
   // Hits whole and apart: with the mailbox in view the planner would read every message's grams instead of the index.
   return q.query<Page>`
     with hit as materialized (
       select t.message_id from imap_texts t where ${grams} and t.version = ${version}::smallint and t.complete
+      limit ${hitsMax + 1}::bigint
     ), fresh as (
-      select e.uid, e.message_id, e.prefix from entries e where ${entriesUpTo} and e.uid > ${known.upTo}::bigint
+      select e.uid, e.message_id, e.prefix from entries e where ${entriesUpTo(asked)} and e.uid > ${known.upTo}::bigint
       union all
       select e.uid, e.message_id, e.prefix from entries e
-      where ${entriesUpTo} and e.uid <= ${known.upTo}::bigint and e.uid = any(${`{${known.open.join(",")}}`}::text::bigint[])
+      where ${entriesUpTo(asked)} and e.uid <= ${known.upTo}::bigint and e.uid = any(${`{${known.open.join(",")}}`}::text::bigint[])
     ), named as (
-      select 'hit' as what, e.uid from hit join entries e on e.message_id = hit.message_id where ${entriesUpTo}
+      select 'hit' as what, e.uid from hit join entries e on e.message_id = hit.message_id where ${entriesUpTo(asked)}
       union all
       select 'open', fresh.uid from fresh
       left join imap_texts t on t.message_id = fresh.message_id and t.version = ${version}::smallint and t.complete
       where t.message_id is null or position(${prefixKey(sql`fresh.prefix`)} in t.prefixes) = 0
     )
-    select m.uidvalidity, p.version as newest, pages.what, pages.uids
+    select m.uidvalidity, p.version as newest, (select count(*)::int from hit) as hits, pages.what, pages.uids
     from mailboxes m cross join imap_text_progress p left join (
       select what, string_agg(uid::text, ',') as uids from named group by what, uid / ${PAGE_UIDS}::bigint
     ) pages on true
     where m.id = ${mailbox}`;
 }
 
+/** The hits, when the index names more than the mailbox can have: each of its own messages is compared, without the index. */
+function readEach(q: Queryable, asked: Asked): Promise<readonly Pick<Page, "what" | "uids">[]> {
+  return q.query<Pick<Page, "what" | "uids">>`
+    select 'hit' as what, string_agg(e.uid::text, ',') as uids
+    from entries e join imap_texts t on t.message_id = e.message_id
+    where ${entriesUpTo(asked)} and t.version = ${asked.version}::smallint and t.complete
+      and coalesce(${asked.grams}, true) -- not what an index is looked up by
+    group by e.uid / ${PAGE_UIDS}::bigint`;
+}
+
 /** @returns ascending, some maybe twice */
-async function uidsOf(pages: readonly Page[], what: "hit" | "open"): Promise<Uint32Array> {
+async function uidsOf(
+  pages: readonly Pick<Page, "what" | "uids">[],
+  what: "hit" | "open",
+): Promise<Uint32Array> {
   const found: number[] = [];
   for (const [i, page] of pages.entries()) {
     if (i % PAGES_PER_SLICE === PAGES_PER_SLICE - 1) await setImmediate();

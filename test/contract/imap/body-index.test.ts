@@ -222,10 +222,10 @@ test("no answer differs from reading every message, with the index absent, half 
 });
 
 /** Asks one index about the UIDs up to `count` of an account's INBOX. */
-async function asking(box: Awaited<ReturnType<typeof inbox>>) {
+async function asking(box: Awaited<ReturnType<typeof inbox>>, hitsMax?: number) {
   const [row] = await room.db.query<{ id: number }>`
     select id from mailboxes where account_id = ${box.account} and name = 'INBOX'`;
-  const bodyIndex = createBodyIndex(room.db, VERSION);
+  const bodyIndex = createBodyIndex(room.db, VERSION, hitsMax);
   const { signal } = new AbortController();
   return async (folded: string, where: "body" | "text" | "header", count: number, from = 1) => {
     const uids = Uint32Array.from({ length: count - from + 1 }, (_, i) => i + from);
@@ -255,6 +255,17 @@ test("the index names few of many messages, and only of the mailbox that is aske
   assert.equal((await ask("sender@example.net", "text", 40))?.length, 40, "put in front of each");
   assert.equal(await ask("会", "body", 40), undefined);
   assert.equal(await ask("a w", "body", 40), undefined);
+});
+
+test("a word of many messages elsewhere finds all of a small mailbox", async () => {
+  const [box, other] = [await inbox("nao"), await inbox("mei")];
+  for (let i = 1; i <= 30; i += 1) await other.deliver(mail(i));
+  for (let i = 28; i <= 31; i += 1) await box.deliver(mail(i));
+  await index();
+  const ask = await asking(box, 6);
+  assert.deepEqual(await ask("wombat", "body", 4), [1, 2, 4]);
+  assert.deepEqual(await ask("platypus", "body", 4), [3], "few by the index");
+  assert.deepEqual(await ask("number 10", "text", 3), [1, 2, 3]);
 });
 
 test("what deliveries put in front is in the index; an entry that got something else later may hold any text", async () => {
