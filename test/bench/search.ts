@@ -21,12 +21,14 @@ const SETS = {
   "p10-small": { reader: 0, messages: 10_000, sizeBytes: 4096 },
 } as const;
 
-/** What a client looks for, and how much of the mail has it. */
+/** P10 is about texts. */
+const TARGET = { must: 0.05, aim: 0.005 };
+/** What a client looks for, and how much of the mail has it. Subjects and senders Dovecot keeps in a cache of its own. */
 const SEARCHES = [
-  { name: "BODY, in none", key: 'BODY "xylophone"' },
-  { name: "BODY, in few", key: 'BODY "order 000777"' },
-  { name: "TEXT, in few", key: 'TEXT "4XyZ777"' },
-  { name: "TEXT, in none", key: 'TEXT "xylophone"' },
+  { name: "BODY, in none", key: 'BODY "xylophone"', ...TARGET },
+  { name: "BODY, in few", key: 'BODY "order 000777"', ...TARGET },
+  { name: "TEXT, in few", key: 'TEXT "4XyZ777"', ...TARGET },
+  { name: "TEXT, in none", key: 'TEXT "xylophone"', ...TARGET },
   { name: "SUBJECT, in few", key: 'SUBJECT " 777"' },
   { name: "FROM, in none", key: 'FROM "xylophone"' },
 ] as const;
@@ -46,7 +48,7 @@ export async function benchSearch(site: ReadSite, row: keyof typeof SETS): Promi
     processor_ms_per_message: (cost.processorMs - costBefore.processorMs) / set.messages,
     fill_and_index_s: (performance.now() - startedAt) / 1000,
   });
-  for (const { name, key } of SEARCHES) {
+  for (const { name, key, ...target } of SEARCHES) {
     const [ours, dovecot] = await interleave(
       (["mairust", "dovecot"] as const).map(side => ({
         name: side,
@@ -60,8 +62,7 @@ export async function benchSearch(site: ReadSite, row: keyof typeof SETS): Promi
       mairust: ours,
       dovecot,
       ...ratioOf(ours, dovecot),
-      must: 0.05,
-      aim: 0.005,
+      ...target,
     });
   }
 }
