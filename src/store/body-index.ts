@@ -1,6 +1,6 @@
 /**
- * Which messages of a mailbox may hold a text: those whose grams have all of the text's, those that are not indexed (yet), and, for
- * texts in headers, those whose delivery put something like it in front. One statement; what it names is read by whoever asks.
+ * Which messages of a mailbox may hold a text: those whose grams have all of the text's, and those that are not indexed (yet) or got
+ * something else in front later. One statement; what it names is read by whoever asks.
  *
  * What was indexed stays so, and UIDs keep their messages: up to which UID all of a mailbox is indexed, and what is not, is remembered
  * (`indexed-mailboxes.ts`), so that a search looks at new messages and at what the index names, and not at the whole mailbox.
@@ -11,12 +11,15 @@ import type { MailboxId } from "../core/ids.ts";
 import { gramsOfNeedle } from "../core/mail-text/grams.ts";
 import type { BodyIndex, IndexQuery } from "../core/ports/body-index.ts";
 import { type TurnLimits, Turns } from "../platform/turns.ts";
-import { type Db, pgText, type Queryable, sql } from "./db.ts";
+import { type Db, type Queryable, sql } from "./db.ts";
 import type { Fragment } from "./db-values.ts";
+import { prefixKey } from "./imap-texts.ts";
 import { IndexedMailboxes, type IndexedUpTo } from "./indexed-mailboxes.ts";
 
 /** A statement that takes longer is worth less than reading the messages. */
 const STATEMENT_MS = 15_000;
+/** Messages of all mailboxes together that the index may name; or as many as are asked about, when that is more. */
+const HITS_MAX = 10_000;
 /** UIDs that come in one piece: a millisecond to take apart. */
 const PAGE_UIDS = 4096;
 /** Pieces that are taken apart before others have their turn. */
@@ -34,33 +37,34 @@ interface Page {
   /** Of what is made now by whoever makes it; another version may have taken rows out of ours. */
   readonly newest: number;
   readonly uidvalidity: number;
-  readonly what: "hit" | "open" | "odd" | null;
+  /** Messages that the index names, of all mailboxes; one too many is as good as all. */
+  readonly hits: number;
+  readonly what: "hit" | "open" | null;
   readonly uids: string | null;
 }
 
-/** @param version  of what the index is made of now: `core/mail-text/limits.ts` */
-export function createBodyIndex(db: Db, version: number): BodyIndex {
+/** @param version  of what the index is made of now: `core/mail-text/limits.ts` @param hitsMax  only tests have another */
+export function createBodyIndex(db: Db, version: number, hitsMax = HITS_MAX): BodyIndex {
   const known = new IndexedMailboxes();
   const turns = new Turns(TURNS);
-  const read = async (
-    mailbox: MailboxId,
-    upTo: number,
-    query: IndexQuery,
-    grams: Fragment,
-  ): Promise<Read> => {
-    const readFrom = async (from: IndexedUpTo) => {
-      const asked = { version, mailbox, upTo, query, grams, known: from };
-      return {
-        from,
-        pages: await db.begin(tx => readPages(tx, asked), { statementTimeoutMs: STATEMENT_MS }),
-      };
-    };
-    const quick = await readFrom(known.of(mailbox));
-    const [first] = quick.pages;
-    if (quick.from.upTo === 0 || first === undefined) return quick;
-    if (first.newest <= version && first.uidvalidity === quick.from.uidValidity) return quick;
+  const inTime = <T>(work: (tx: Queryable) => Promise<T>) =>
+    db.begin(work, { statementTimeoutMs: STATEMENT_MS });
+  const read = async (asked: Asked): Promise<readonly Page[]> => {
+    const { mailbox } = asked;
+    const readFrom = (from: IndexedUpTo) => inTime(tx => readPages(tx, asked, from));
+    const from = known.of(mailbox);
+    const quick = await readFrom(from);
+    const [first] = quick;
+    if (from.upTo === 0 || first === undefined) return quick;
+    if (first.newest <= version && first.uidvalidity === from.uidValidity) return quick;
     known.forget(mailbox);
     return readFrom(known.of(mailbox));
+  };
+  const readAll = async (asked: Asked) => {
+    const pages = await read(asked);
+    const [first] = pages;
+    const isWhole = first === undefined || first.hits <= asked.hitsMax;
+    return { first, pages, hitPages: isWhole ? pages : await inTime(tx => readEach(tx, asked)) };
   };
   return {
     async candidates(mailbox, uids, query, gone) {
@@ -68,26 +72,19 @@ export function createBodyIndex(db: Db, version: number): BodyIndex {
       const upTo = uids.at(-1);
       if (grams === undefined || upTo === undefined || gone.aborted) return undefined;
       try {
-        const { from, pages } = await turns.take(() => read(mailbox, upTo, query, grams), gone);
-        const hits = await uidsOf(pages, "hit");
+        const asked = { version, mailbox, upTo, grams, hitsMax: Math.max(hitsMax, uids.length) };
+        const { first, pages, hitPages } = await turns.take(() => readAll(asked), gone);
+        const hits = await uidsOf(hitPages, "hit");
         const open = await uidsOf(pages, "open");
-        const odd = joined(from.odd, await uidsOf(pages, "odd"));
-        const [first] = pages;
         if (first !== undefined && first.newest <= version)
-          known.learn(mailbox, { uidValidity: first.uidvalidity, upTo, open, odd });
-        return among(uids, hits, query.where === "body" ? open : joined(open, odd));
+          known.learn(mailbox, { uidValidity: first.uidvalidity, upTo, open });
+        return among(uids, hits, open);
       } catch (error) {
         if (error instanceof MairustError && error.code === "deadline") return undefined;
         throw error;
       }
     },
   };
-}
-
-/** What was read, and what was known before. */
-interface Read {
-  readonly from: IndexedUpTo;
-  readonly pages: readonly Page[];
 }
 
 /** A condition on the index `t`; undefined: the text is too short for one. */
@@ -101,71 +98,60 @@ function matchingGrams({ folded, where }: IndexQuery): Fragment | undefined {
   return grams.length === 0 ? undefined : sql`t.grams @> ${[...grams]}::integer[]`;
 }
 
-/** The prefix of an entry `e`: read so, octets beyond ASCII become two. A NUL is not there. */
-const PREFIX = sql`convert_from(e.prefix, 'LATIN1')`;
-
-/** Not lines of ASCII of the form `Name: value` (`delivery/prefix.ts`): encoded, or spaced in another way. It may hold anything. */
-const IS_ODD = sql`(
-  octet_length(${PREFIX}) <> octet_length(e.prefix) or strpos(${PREFIX}, '=?') > 0
-  or strpos(${PREFIX}, ':  ') > 0 or strpos(${PREFIX}, ':' || chr(9)) > 0 or strpos(${PREFIX}, ': ' || chr(9)) > 0
-)`;
-
-/** True of an entry `e` whose prefix, when it is not odd, may hold the text. */
-function inPrefix({ folded, where, field }: IndexQuery): Fragment {
-  if (where === "body") return sql`false`;
-  const text = sql`lower(${PREFIX} collate "C")`;
-  // Only white space can stand where a line was folded.
-  const whole = /.[ \t]/su.test(folded) ? sql`replace(replace(${text}, chr(13), ''), chr(10), '')` : text;
-  const holds = sql`strpos(${whole}, ${pgText(folded)}) > 0`;
-  return field === undefined
-    ? holds
-    : sql`(strpos(chr(10) || ${text}, ${pgText(`\n${field}`)}) > 0 and ${holds})`;
-}
-
 interface Asked {
   readonly version: number;
   readonly mailbox: MailboxId;
   /** UIDs above do not matter. */
   readonly upTo: number;
-  readonly query: IndexQuery;
   readonly grams: Fragment;
-  readonly known: IndexedUpTo;
+  readonly hitsMax: number;
 }
 
+const entriesUpTo = ({ mailbox, upTo }: Asked): Fragment =>
+  sql`e.mailbox_id = ${mailbox} and e.uid <= ${upTo}::bigint`;
+
 /** At least one row for a mailbox that is there. */
-function readPages(q: Queryable, asked: Asked): Promise<readonly Page[]> {
-  const { version, mailbox, upTo, query, grams, known } = asked;
-  const entriesUpTo = sql`e.mailbox_id = ${mailbox} and e.uid <= ${upTo}::bigint`;
+function readPages(q: Queryable, asked: Asked, known: IndexedUpTo): Promise<readonly Page[]> {
+  const { version, mailbox, grams, hitsMax } = asked;
   // Hits whole and apart: with the mailbox in view the planner would read every message's grams instead of the index.
   return q.query<Page>`
     with hit as materialized (
       select t.message_id from imap_texts t where ${grams} and t.version = ${version}::smallint and t.complete
+      limit ${hitsMax + 1}::bigint
     ), fresh as (
-      select e.uid, e.message_id, ${IS_ODD} as odd from entries e where ${entriesUpTo} and e.uid > ${known.upTo}::bigint
+      select e.uid, e.message_id, e.prefix from entries e where ${entriesUpTo(asked)} and e.uid > ${known.upTo}::bigint
       union all
-      select e.uid, e.message_id, false from entries e
-      where ${entriesUpTo} and e.uid <= ${known.upTo}::bigint and e.uid = any(${`{${known.open.join(",")}}`}::text::bigint[])
+      select e.uid, e.message_id, e.prefix from entries e
+      where ${entriesUpTo(asked)} and e.uid <= ${known.upTo}::bigint and e.uid = any(${`{${known.open.join(",")}}`}::text::bigint[])
     ), named as (
-      select 'hit' as what, e.uid from hit join entries e on e.message_id = hit.message_id where ${entriesUpTo}
-      union all
-      select 'hit', e.uid from entries e where ${entriesUpTo} and ${inPrefix(query)}
+      select 'hit' as what, e.uid from hit join entries e on e.message_id = hit.message_id where ${entriesUpTo(asked)}
       union all
       select 'open', fresh.uid from fresh
-      left join imap_texts made on made.message_id = fresh.message_id and made.version = ${version}::smallint
-      left join imap_texts open on open.message_id = fresh.message_id and not open.complete
-      where made.message_id is null or open.message_id is not null
-      union all
-      select 'odd', fresh.uid from fresh where fresh.odd
+      left join imap_texts t on t.message_id = fresh.message_id and t.version = ${version}::smallint and t.complete
+      where t.message_id is null or position(${prefixKey(sql`fresh.prefix`)} in t.prefixes) = 0
     )
-    select m.uidvalidity, p.version as newest, pages.what, pages.uids
+    select m.uidvalidity, p.version as newest, (select count(*)::int from hit) as hits, pages.what, pages.uids
     from mailboxes m cross join imap_text_progress p left join (
       select what, string_agg(uid::text, ',') as uids from named group by what, uid / ${PAGE_UIDS}::bigint
     ) pages on true
     where m.id = ${mailbox}`;
 }
 
+/** The hits, when the index names more than the mailbox can have: each of its own messages is compared, without the index. */
+function readEach(q: Queryable, asked: Asked): Promise<readonly Pick<Page, "what" | "uids">[]> {
+  return q.query<Pick<Page, "what" | "uids">>`
+    select 'hit' as what, string_agg(e.uid::text, ',') as uids
+    from entries e join imap_texts t on t.message_id = e.message_id
+    where ${entriesUpTo(asked)} and t.version = ${asked.version}::smallint and t.complete
+      and coalesce(${asked.grams}, true) -- not what an index is looked up by
+    group by e.uid / ${PAGE_UIDS}::bigint`;
+}
+
 /** @returns ascending, some maybe twice */
-async function uidsOf(pages: readonly Page[], what: "hit" | "open" | "odd"): Promise<Uint32Array> {
+async function uidsOf(
+  pages: readonly Pick<Page, "what" | "uids">[],
+  what: "hit" | "open",
+): Promise<Uint32Array> {
   const found: number[] = [];
   for (const [i, page] of pages.entries()) {
     if (i % PAGES_PER_SLICE === PAGES_PER_SLICE - 1) await setImmediate();
@@ -173,15 +159,6 @@ async function uidsOf(pages: readonly Page[], what: "hit" | "open" | "odd"): Pro
     for (const uid of page.uids?.split(",") ?? []) found.push(Number(uid));
   }
   return Uint32Array.from(found).sort();
-}
-
-/** @returns ascending */
-function joined(a: Uint32Array, b: Uint32Array): Uint32Array {
-  if (b.length === 0) return a;
-  const both = new Uint32Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both.sort();
 }
 
 /** Those of `uids` that are in one of the others. All ascend. */

@@ -6,8 +6,8 @@ import type { MailboxId } from "../core/ids.ts";
 
 /** Mailboxes that are remembered, the last ones asked about. */
 const MAILBOXES_MAX = 1000;
-/** Messages of one mailbox that are not as the others; with more of them nothing is remembered. */
-const OTHERS_MAX = 2000;
+/** Messages of one mailbox that are not indexed; with more of them nothing is remembered. */
+const OPEN_MAX = 2000;
 
 export interface IndexedUpTo {
   readonly uidValidity: number;
@@ -15,11 +15,9 @@ export interface IndexedUpTo {
   readonly upTo: number;
   /** but for these. */
   readonly open: Uint32Array;
-  /** What its delivery put in front of these may hold any text. */
-  readonly odd: Uint32Array;
 }
 
-const NOTHING: IndexedUpTo = { uidValidity: 0, upTo: 0, open: new Uint32Array(0), odd: new Uint32Array(0) };
+const NOTHING: IndexedUpTo = { uidValidity: 0, upTo: 0, open: new Uint32Array(0) };
 
 export class IndexedMailboxes {
   /** The one asked about last is the last. */
@@ -38,7 +36,7 @@ export class IndexedMailboxes {
     // Another search may have looked further meanwhile.
     if (before.uidValidity === learnt.uidValidity && before.upTo > learnt.upTo) return;
     this.forget(mailbox);
-    if (learnt.open.length + learnt.odd.length > OTHERS_MAX) return;
+    if (learnt.open.length > OPEN_MAX) return;
     this.#known.set(mailbox, learnt);
     for (const oldest of this.#known.keys()) {
       if (this.#known.size <= MAILBOXES_MAX) return;

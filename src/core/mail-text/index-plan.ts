@@ -6,9 +6,9 @@ import { type PackedPart, unpackStructure } from "../mime/packed.ts";
 import { INPUT_BYTES_MAX, PREVIEW_BYTES_MAX, ROOT_HEADER_BYTES_MAX, SEGMENTS_MAX } from "./limits.ts";
 import { type TextSegment, textSegments } from "./segments.ts";
 
-/** Octets `[start, end)` of the blob and what they are; `root`: the message's own header. */
+/** Octets `[start, end)` of the blob and what they are; `root`: the message's own header; `prefix`: not in the blob, but in front of it. */
 export interface IndexPiece extends Omit<TextSegment, "kind"> {
-  readonly kind: TextSegment["kind"] | "root";
+  readonly kind: TextSegment["kind"] | "root" | "prefix";
   /** The preview is made of it. */
   readonly preview?: "plain" | "html";
 }

@@ -34,8 +34,10 @@ export function indexText(pieces: readonly ReadIndexPiece[]): IndexText {
   const body = new GramSink(found, "body");
   let complete = true;
   for (const piece of pieces) {
-    if (piece.kind === "root") {
-      // It goes on where the fields end that its delivery put in front, and those are not known here.
+    if (piece.kind === "prefix") {
+      feedHeader(piece.bytes, header);
+    } else if (piece.kind === "root") {
+      // It goes on where the fields end that its delivery put in front.
       complete &&= piece.bytes[0] !== SPACE && piece.bytes[0] !== TAB;
       feedHeader(piece.bytes, header);
     } else {

@@ -9,6 +9,9 @@ export const INPUT_BYTES_MAX = 8 * 1024 * 1024;
 /** Octets of the root header; SEARCH reads at least as many. */
 export const ROOT_HEADER_BYTES_MAX = 256 * 1024;
 
+/** Octets that its deliveries put in front of one message, to some hundred recipients. */
+export const PREFIX_BYTES_MAX = 256 * 1024;
+
 /** Headers inside and text parts of one message. */
 export const SEGMENTS_MAX = 3000;
 

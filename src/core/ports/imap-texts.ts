@@ -8,6 +8,10 @@ export interface Unindexed {
   readonly digest: BlobDigest;
   readonly structure: Uint8Array;
   readonly headerBytes: number;
+  /** What its deliveries put in front of it, one after the other: whole header fields. */
+  readonly prefixes: Uint8Array;
+  /** Which those are, for the store. */
+  readonly prefixKeys: string;
 }
 
 export interface MadeIndex {
@@ -19,6 +23,8 @@ export interface MadeIndex {
   readonly preview: string | undefined;
   /** Ascending, each once; none when it is not complete. */
   readonly grams: Int32Array;
+  /** Of which prefixes the grams are there too. */
+  readonly prefixKeys: string;
 }
 
 export type IndexOutcome = "complete" | "incomplete" | "failed";

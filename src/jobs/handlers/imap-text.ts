@@ -11,6 +11,7 @@ import type { ImapTextStore, IndexOutcome, MadeIndex, Unindexed } from "../../co
 import type { Log } from "../../core/ports/log.ts";
 import { deadlineAfter } from "../../platform/deadline.ts";
 import type { BacklogLimits } from "../backlog.ts";
+import type { ExtractRequest } from "../extract-protocol.ts";
 import { Extractor, type ExtractorLimits, processEntry } from "../extractor.ts";
 import type { Pace } from "../pace.ts";
 import { readPieces } from "../read-pieces.ts";
@@ -101,14 +102,17 @@ class IndexMaker implements Maker {
       again: false,
       preview: result.preview,
       grams: complete ? result.grams : new Int32Array(0),
+      prefixKeys: complete ? message.prefixKeys : "",
     };
   }
 
-  async #read({ messageId, digest, structure, headerBytes }: Unindexed, signal: AbortSignal) {
+  async #read(message: Unindexed, signal: AbortSignal) {
+    const { messageId, digest, structure, headerBytes, prefixes } = message;
     const deadline = deadlineAfter(this.#limits.readMs, signal);
     try {
       const { pieces, complete } = planIndex(structure, headerBytes);
-      return { request: await readPieces(this.#options.blobs, digest, pieces, deadline), complete };
+      const read = await readPieces(this.#options.blobs, digest, pieces, deadline);
+      return { request: withPrefixes(read, prefixes), complete };
     } catch (error) {
       const code = error instanceof MairustError ? error.code : "internal";
       // A structure stays as it is; a blob may be readable later.
@@ -120,7 +124,14 @@ class IndexMaker implements Maker {
 
   #failed(messageId: MessageId, reason: string, again: boolean): MadeIndex {
     this.#options.log[again ? "info" : "warn"]("message is not indexed for IMAP", { id: messageId, reason });
-    return { messageId, complete: false, again, preview: undefined, grams: new Int32Array(0) };
+    return {
+      messageId,
+      complete: false,
+      again,
+      preview: undefined,
+      grams: new Int32Array(0),
+      prefixKeys: "",
+    };
   }
 
   async #save(made: readonly MadeIndex[]): Promise<void> {
@@ -129,4 +140,16 @@ class IndexMaker implements Maker {
     for (const { complete, preview } of made)
       onMade(complete ? "complete" : preview === undefined ? "failed" : "incomplete");
   }
+}
+
+function withPrefixes(
+  { octets, pieces }: ExtractRequest<IndexPiece>,
+  prefixes: Uint8Array,
+): ExtractRequest<IndexPiece> {
+  if (prefixes.length === 0) return { octets, pieces };
+  const piece = { kind: "prefix", start: 0, end: 0, encoding: "", charset: "" } as const;
+  return {
+    octets: Buffer.concat([octets, prefixes]),
+    pieces: [...pieces, { ...piece, at: octets.length, length: prefixes.length }],
+  };
 }

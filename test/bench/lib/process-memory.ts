@@ -1,5 +1,8 @@
-/** What processes hold in memory, from /proc (proc(5)). Linux only. */
+/** What processes hold in memory and what time they took, from /proc (proc(5)). Linux only. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+
+/** USER_HZ is 100 wherever Node.js runs. */
+const MS_PER_TICK = 10;
 
 /** MiB. */
 export interface Memory {
@@ -39,13 +42,28 @@ export function peakOf(pid: number): number {
   return kib(readFileSync(`/proc/${pid}/status`, "utf8"), "VmHWM") / 1024;
 }
 
+/** Processor time so far, in ms. */
+export function processorMsOf(pid: number): number {
+  const fields = statOf(String(pid));
+  return (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
+}
+
+export function commandOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+}
+
+/** The fields of /proc/PID/stat from the state on. */
+function statOf(entry: string): readonly string[] {
+  const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+}
+
 /** All processes below `pid`; the server's session of its own does not hide it. */
 export function descendants(pid: number): readonly number[] {
   const parents = new Map<number, number>();
   for (const entry of readdirSync("/proc").filter(name => /^\d+$/u.test(name))) {
     try {
-      const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
-      parents.set(Number(entry), Number(stat.slice(stat.lastIndexOf(")") + 4).split(" ")[0]));
+      parents.set(Number(entry), Number(statOf(entry)[1]));
     } catch {
       // It ended while we looked.
     }

@@ -222,10 +222,10 @@ test("no answer differs from reading every message, with the index absent, half 
 });
 
 /** Asks one index about the UIDs up to `count` of an account's INBOX. */
-async function asking(box: Awaited<ReturnType<typeof inbox>>) {
+async function asking(box: Awaited<ReturnType<typeof inbox>>, hitsMax?: number) {
   const [row] = await room.db.query<{ id: number }>`
     select id from mailboxes where account_id = ${box.account} and name = 'INBOX'`;
-  const bodyIndex = createBodyIndex(room.db, VERSION);
+  const bodyIndex = createBodyIndex(room.db, VERSION, hitsMax);
   const { signal } = new AbortController();
   return async (folded: string, where: "body" | "text" | "header", count: number, from = 1) => {
     const uids = Uint32Array.from({ length: count - from + 1 }, (_, i) => i + from);
@@ -255,6 +255,40 @@ test("the index names few of many messages, and only of the mailbox that is aske
   assert.equal((await ask("sender@example.net", "text", 40))?.length, 40, "put in front of each");
   assert.equal(await ask("会", "body", 40), undefined);
   assert.equal(await ask("a w", "body", 40), undefined);
+});
+
+test("a word of many messages elsewhere finds all of a small mailbox", async () => {
+  const [box, other] = [await inbox("nao"), await inbox("mei")];
+  for (let i = 1; i <= 30; i += 1) await other.deliver(mail(i));
+  for (let i = 28; i <= 31; i += 1) await box.deliver(mail(i));
+  await index();
+  const ask = await asking(box, 6);
+  assert.deepEqual(await ask("wombat", "body", 4), [1, 2, 4]);
+  assert.deepEqual(await ask("platypus", "body", 4), [3], "few by the index");
+  assert.deepEqual(await ask("number 10", "text", 3), [1, 2, 3]);
+});
+
+test("what deliveries put in front is in the index; an entry that got something else later may hold any text", async () => {
+  const box = await inbox("nanako");
+  const first = await box.deliver(mail(1), "X-Odd: none\r\n");
+  for (let i = 2; i <= 20; i += 1)
+    await box.deliver(mail(i), i === 7 ? "X-Odd: =?UTF-8?B?5Lya6K2w?=\r\n" : "");
+  const late = Buffer.from("Delivered-To: quokka@example.test\r\n");
+  await room.db.run`
+    insert into relay_copies (message_id, kind, account_id, address, domain, mailbox, flags, keywords, internal_date, prefix, metadata, wishes)
+    values (${first}::uuid, 'mirror', ${box.account}, 'nanako@example.test', 'example.test', 'INBOX', 0, '{}', now(), ${late}, '{}', '[]')`;
+  await index();
+  const become = (prefix: Buffer) => room.db.run`
+    insert into entries (mailbox_id, uid, modseq, message_id, internal_date, prefix, size_bytes)
+    select m.id, m.uidnext, m.highest_modseq + 1, ${first}::uuid, now(), ${prefix}, 1000
+    from mailboxes m where m.account_id = ${box.account} and m.name = 'INBOX'`;
+  await become(late);
+  await become(Buffer.from("Delivered-To: numbat@example.test\r\n"));
+  const ask = await asking(box);
+  assert.deepEqual(await ask("会議", "header", 22), [7, 22]);
+  assert.deepEqual(await ask("quokka", "text", 22), [1, 21, 22]);
+  assert.deepEqual(await ask("numbat", "text", 22), [22]);
+  assert.deepEqual(await ask("quokka", "header", 22), [1, 21, 22], "with what is remembered");
 });
 
 test("what came since the last search may hold any text until it is indexed; so may all once another version is made", async () => {
