@@ -9,6 +9,7 @@ import {
   SnapshotCursor,
   uidsBetween,
 } from "../../core/mailbox-snapshot.ts";
+import { UidWalk } from "../../core/uid-walk.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
 
 /** `*`: the largest number in use. No message can have this number, it is below none. */
@@ -167,8 +168,9 @@ export function rangesHave(ranges: Ranges, value: number): boolean {
 export function indexesOfUids(set: SequenceSet, view: MailboxSnapshot): readonly number[] {
   const ranges = resolveSet(set, lastUid(view));
   const indexes: number[] = [];
+  const walk = new UidWalk(view);
   for (let i = 0; i < ranges.length; i += 2) {
-    appendRange(indexes, indexOfUid(view, ranges[i] ?? 0), indexOfUid(view, (ranges[i + 1] ?? 0) + 1));
+    appendRange(indexes, walk.indexOf(ranges[i] ?? 0), walk.indexOf((ranges[i + 1] ?? 0) + 1));
   }
   return indexes;
 }
