@@ -1,16 +1,25 @@
-/** Long work in small steps, so that everything else on this event loop has its turn. Whose work it is: `core` says its steps. */
+/** Long work in small steps, so that everything else on this event loop has its turn: a generator yields where others may go on. */
 import { setImmediate } from "node:timers/promises";
-import type { Steps } from "../core/mailbox-delta.ts";
 
 /** Work stops for others after this time. */
 const SLICE_MS = 5;
 
-/** Take steps, and let others have their turn now and then. */
-export async function inSlices<Result>(steps: Steps<Result>): Promise<Result> {
+/** Simple operations between two yields, for work that has no steps of its own: well below a millisecond. */
+export const SLICE_STEPS = 32_768;
+
+/**
+ * Take steps, and let others have their turn now and then.
+ * @param gone  nobody waits for the result any more: it throws the signal's reason
+ */
+export async function inSlices<Result>(
+  steps: Generator<unknown, Result>,
+  gone?: AbortSignal,
+): Promise<Result> {
   let endMs = performance.now() + SLICE_MS;
   for (;;) {
     const step = steps.next();
     if (step.done === true) return step.value;
+    gone?.throwIfAborted();
     if (performance.now() < endMs) continue;
     await setImmediate();
     endMs = performance.now() + SLICE_MS;

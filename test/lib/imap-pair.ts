@@ -5,10 +5,10 @@
 import { mkdir } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
+import { encodeModifiedUtf7 } from "../../src/core/modified-utf7.ts";
 import { startDovecot } from "../../src/mailhost/dovecot.ts";
 import { makeScratch } from "../../src/mailhost/scratch.ts";
 import { deadlineAfter } from "../../src/platform/deadline.ts";
-import { encodeUtf7 } from "../../src/protocols/imap/utf7.ts";
 import { ImapTestClient } from "./imap-client.ts";
 import { type Sidecar, startSidecar } from "./sidecar.ts";
 import type { NamedMessage } from "./torture.ts";
@@ -84,7 +84,7 @@ export async function startImapPair(messages: readonly NamedMessage[], extraConf
     both,
     async createMailbox(name, content) {
       await createOurs(sidecar, name);
-      await clients.dovecot.command(`CREATE "${encodeUtf7(name)}"`);
+      await clients.dovecot.command(`CREATE "${encodeModifiedUtf7(name)}"`);
       await fillOurs(sidecar, name, content);
       await fillDovecot(await open("dovecot"), name, content);
     },
@@ -151,7 +151,7 @@ async function fillDovecot(
   for (const [i, { name, bytes }] of messages.entries()) {
     const [, day = "", month = "", year = "", time = ""] = arrival(i).toUTCString().split(" ");
     const date = `${day}-${month}-${year} ${time} +0000`;
-    const command = `APPEND "${encodeUtf7(mailbox)}" (${flagsOf(i)}) "${date}" {${bytes.length}+}\r\n${bytes.toString("latin1")}`;
+    const command = `APPEND "${encodeModifiedUtf7(mailbox)}" (${flagsOf(i)}) "${date}" {${bytes.length}+}\r\n${bytes.toString("latin1")}`;
     const answer = (await client.command(command)).at(-1) ?? "";
     if (!answer.startsWith("OK")) throw new Error(`${name}: ${answer}`);
   }

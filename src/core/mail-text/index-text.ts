@@ -2,15 +2,11 @@
  * What the index keeps of one message. Runs in a process of its own (`jobs/index-process.ts`), because only that can be ended. The
  * grams are those of exactly what SEARCH would read: the same code shows it to both. Pure, linear in its input, fails never.
  */
-import { textOfHtml } from "../permissions-html.ts";
-import { makePreview } from "../preview.ts";
-import { decodeUnsure } from "../search-text/guess-charset.ts";
 import { GramSink, sortedGrams } from "./grams.ts";
 import { feedHeader } from "./header-fields.ts";
 import type { IndexPiece } from "./index-plan.ts";
-import { PREVIEW_BYTES_MAX } from "./limits.ts";
+import { previewOfPart } from "./part-preview.ts";
 import { PartText } from "./part-text.ts";
-import { transferDecoder } from "./transfer-decoder.ts";
 
 export interface IndexText {
   /** False: it may hold any text, and there are no grams. */
@@ -54,9 +50,5 @@ export function indexText(pieces: readonly ReadIndexPiece[]): IndexText {
 /** @returns "" when there is no text */
 function previewOf(pieces: readonly ReadIndexPiece[]): string {
   const piece = pieces.find(({ preview }) => preview !== undefined);
-  if (piece === undefined) return "";
-  const octets = transferDecoder(piece.encoding).add(piece.bytes.subarray(0, PREVIEW_BYTES_MAX));
-  const isHtml = piece.preview === "html";
-  const text = decodeUnsure(octets, piece.charset, isHtml);
-  return makePreview(isHtml ? textOfHtml(text.replaceAll("\u0000", " ")) : text);
+  return piece?.preview === undefined ? "" : previewOfPart(piece.bytes, piece.preview);
 }

@@ -3,10 +3,10 @@
  */
 import { systemFlagNames } from "../../core/flag-names.ts";
 import type { FlagSets } from "../../core/flag-table.ts";
+import { encodeModifiedUtf7 } from "../../core/modified-utf7.ts";
 import type { MailboxInfo } from "../../core/ports/mailboxes.ts";
 import type { FlagSet } from "../../core/ports/store.ts";
 import { isAtom } from "./lexer.ts";
-import { encodeUtf7 } from "./utf7.ts";
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -24,7 +24,7 @@ export function quoted(text: string): string {
  * each octet.
  */
 export function wireMailbox(name: string, isRev2: boolean): string {
-  if (!isRev2) return quoted(encodeUtf7(name));
+  if (!isRev2) return quoted(encodeModifiedUtf7(name));
   const octets = Buffer.from(name.replace(/\p{Cc}/gu, "?")).toString("latin1");
   return `"${octets.replace(/["\\]/gu, "\\$&")}"`;
 }

@@ -2,13 +2,9 @@
  * FETCH PREVIEW: the stored one, or one that is made now from the start of the first text. A message without a text that can be shown,
  * such as an encrypted one, has the empty preview. Source: RFC 8970 §3, §4.
  */
+import { previewOfPart, previewSource } from "../../core/mail-text/part-preview.ts";
 import { unpackStructure } from "../../core/mime/packed.ts";
-import { textOfHtml } from "../../core/permissions-html.ts";
-import { planPreview, previewBytes } from "../../core/permissions-preview.ts";
-import { decodeTextPart } from "../../core/permissions-text.ts";
 import type { MessageRow } from "../../core/ports/mailboxes.ts";
-import { makePreview } from "../../core/preview.ts";
-import { readDecoded } from "../../core/read-decoded.ts";
 import type { ReadChunks } from "./fetch-binary.ts";
 
 /**
@@ -26,8 +22,9 @@ export async function previewText(
 }
 
 async function makeNow(row: MessageRow, read: ReadChunks): Promise<string> {
-  const { source } = planPreview(unpackStructure(row.structure ?? new Uint8Array(0)).parts);
-  if (source === undefined) return "";
-  const { text } = decodeTextPart(await readDecoded({ read }, source, previewBytes(source)), source);
-  return makePreview(source.kind === "html" ? textOfHtml(text) : text);
+  const source = previewSource(unpackStructure(row.structure ?? new Uint8Array(0)).parts);
+  if (source === undefined || source.range.end <= source.range.start) return "";
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of read(source.range)) chunks.push(chunk);
+  return previewOfPart(Buffer.concat(chunks), source);
 }

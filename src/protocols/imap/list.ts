@@ -81,8 +81,9 @@ export async function lsub(context: LoggedIn, request: ListRequest): Promise<Com
   if (pattern === undefined) return separator(context, "LSUB");
   // What is subscribed is told whether there is such a mailbox or not.
   const subscriptions = await context.reader.subscriptions(context.account.id);
+  const turns = new Turns(context);
   for (const entry of entriesOf({ mailboxes: [], subscriptions })) {
-    if (!matchesPattern(pattern, entry.name)) continue;
+    if (!(await turns.matchesOne(request.patterns, entry.name))) continue;
     // RFC 3501 §6.3.9: with "%" a parent of something subscribed is shown, as \Noselect.
     const asParent = !entry.subscribed && pattern.endsWith("%") && entry.hasSubscribedChildren;
     if (!entry.subscribed && !asParent) continue;

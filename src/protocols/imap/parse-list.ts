@@ -60,6 +60,7 @@ export function parseList(lexer: Lexer, limit: number): ListRequest {
       if (patterns.length > limit) throw new ImapSyntaxError("Too many LIST patterns");
       if (!lexer.sees(")")) lexer.space();
     }
+    if (patterns.length === 0) throw new ImapSyntaxError("LIST needs a pattern");
   } else {
     const pattern = nameText(lexer, lexer.listMailbox());
     if (pattern !== "") patterns.push(joinPattern(reference, pattern));

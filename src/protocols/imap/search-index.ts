@@ -7,7 +7,7 @@ import type { IndexQuery } from "../../core/ports/body-index.ts";
 import type { InMailbox } from "./context.ts";
 import { ConnectionGone } from "./output.ts";
 import type { TextKey } from "./search-evaluate.ts";
-import { whileThere } from "./slices.ts";
+import { whileThere } from "./while-there.ts";
 
 /** Fewer messages than that are read in the time that the index takes. */
 const MESSAGES_MIN = 16;

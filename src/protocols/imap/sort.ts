@@ -9,7 +9,7 @@ import type { SortCommand } from "./parse-sort.ts";
 import { type Completion, completionOf, no, ok } from "./reply.ts";
 import { highestModseq } from "./search-extended.ts";
 import { charsetRefusal, type Matches, runSearch } from "./search-run.ts";
-import { whileThere } from "./slices.ts";
+import { whileThere } from "./while-there.ts";
 
 /** Numbers written before others have their turn. */
 const WRITTEN_PER_SLICE = 8192;

@@ -1,5 +1,5 @@
 /** Sorts a large list in slices: the sort of the language holds up everybody until it is done. Pure. */
-import { SLICE_STEPS } from "./slices.ts";
+import { SLICE_STEPS } from "../../platform/slices.ts";
 
 /**
  * Stable merge sort, from the bottom up; linear for what is in order already.

@@ -5,7 +5,7 @@
  * A node is the number of a message, or one from `count` on: what stands for messages that are not there, always at the top.
  * Source: RFC 5256 §3, REFERENCES.
  */
-import { SLICE_STEPS } from "./slices.ts";
+import { SLICE_STEPS } from "../../platform/slices.ts";
 import { sortedIndexes } from "./sorted-indexes.ts";
 import type { LinkedMessages, ThreadLinks } from "./thread-links.ts";
 

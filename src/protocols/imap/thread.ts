@@ -5,15 +5,16 @@
 import { setImmediate } from "node:timers/promises";
 import { indexOfUid, SnapshotCursor } from "../../core/mailbox-snapshot.ts";
 import type { ThreadRow } from "../../core/ports/message-order.ts";
+import { inSlices, SLICE_STEPS } from "../../platform/slices.ts";
 import type { InMailbox } from "./context.ts";
 import { ConnectionGone, type Output } from "./output.ts";
 import type { ThreadCommand } from "./parse-sort.ts";
 import { type Completion, completionOf, ok } from "./reply.ts";
 import { charsetRefusal, runSearch } from "./search-run.ts";
-import { inSlices, SLICE_STEPS, whileThere } from "./slices.ts";
 import { NO_ORDER } from "./sort.ts";
 import { ThreadLinks } from "./thread-links.ts";
 import { type ThreadTree, threadTree } from "./thread-tree.ts";
+import { whileThere } from "./while-there.ts";
 
 /** Texts written before others have their turn. */
 const WRITTEN_PER_SLICE = 8192;

@@ -1,23 +1,11 @@
 /**
- * Modified UTF-7: how mailbox names outside ASCII travel in IMAP4rev1. Pure. Source: RFC 3501 §5.1.3, RFC 9051 §5.1.
+ * Names of mailboxes as clients write them: modified UTF-7, or UTF-8. `core/modified-utf7.ts` writes them. Pure.
+ * Source: RFC 3501 §5.1.3, RFC 9051 §5.1.
  */
 import { ImapSyntaxError } from "./syntax-error.ts";
 
 /** How names of mailboxes travel: `utf8` once IMAP4rev2 is enabled, where `&` means itself. */
 export type NameEncoding = "utf7" | "utf8";
-
-const SHIFTED = /[^\x20-\x7e]+|&/gu;
-
-/** @param name  Unicode  @returns printable ASCII */
-export function encodeUtf7(name: string): string {
-  return name.replace(SHIFTED, run => (run === "&" ? "&-" : `&${encodeRun(run)}-`));
-}
-
-function encodeRun(run: string): string {
-  const utf16 = Buffer.alloc(run.length * 2);
-  for (let i = 0; i < run.length; i += 1) utf16.writeUInt16BE(run.charCodeAt(i), i * 2);
-  return utf16.toString("base64").replace(/=+$/u, "").replaceAll("/", ",");
-}
 
 /**
  * @param wire  a mailbox name as received; text that is no modified UTF-7 but valid UTF-8 is taken as UTF-8,

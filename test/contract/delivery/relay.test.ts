@@ -12,7 +12,7 @@ import type { Db } from "../../../src/store/db.ts";
 import { StoreDirectory } from "../../../src/store/directory.ts";
 import { silentLog } from "../../lib/database.ts";
 import { LmtpHop, PIPELINED } from "../../lib/lmtp-hop.ts";
-import { changeableRecords, type RealRelay, realRelay } from "../../lib/relay-parts.ts";
+import { type RealRelay, realRelay } from "../../lib/relay-parts.ts";
 import { HOLD, REJECT, Rig, TEMPFAIL } from "./rig.ts";
 
 const TEXT = "Received: by mx\r\nSubject: x\r\n\r\nline\n.\r\nbare\rend";
@@ -350,61 +350,6 @@ async function closed(db: Db): Promise<void> {
   await db.close(end);
   end.dispose();
 }
-
-test("what a killed process had sent and not recorded is counted when it comes again", async () => {
-  const { db, dir } = rig.database;
-  const part = { db, changes: new MailboxChanges(db, silentLog), blobs: rig.blobs, dir: join(dir, "killed") };
-  const killed = realRelay(part);
-  // It ends between the next hop's answer and the record.
-  rig.relay = {
-    ...rig.relay,
-    hops: killed.hops,
-    records: { ...changeableRecords(killed), record: () => Promise.reject(new Error("killed")) },
-  };
-  const sent = { to: ["a@h.test", "m2@m.test"], text: TEXT, queueId: "Q7" };
-  assert.deepEqual(said(await rig.deliver(sent)), ["internal", "internal"]);
-  killed.close();
-  const next = realRelay(part);
-  rig.relay = { ...rig.relay, hops: next.hops, records: next.records };
-  assert.deepEqual(said(await rig.deliver(sent)), ["250", "250"]);
-  assert.equal(twice, 2);
-  assert.equal(hop.messages.length, 2);
-  assert.equal((await rows("m2@m.test")).length, 1);
-  assert.equal(await copies(), 0);
-  rig.relay = { ...rig.relay, hops: relay.hops, records: relay.records };
-  next.close();
-});
-
-test("of mail that two processes left open two copies may be too many, and both are counted, each once", async () => {
-  const { db, dir } = rig.database;
-  const part = { db, changes: new MailboxChanges(db, silentLog), blobs: rig.blobs, dir: join(dir, "twice") };
-  const sent = { to: ["a@h.test", "m3@m.test"], text: TEXT, queueId: "Q17" };
-  // The first two end before they count, the third one between counting and the record.
-  const killed = () => Promise.reject(new Error("killed"));
-  const endings = [
-    { takenAgain: () => [], record: killed },
-    { takenAgain: () => [], record: killed },
-    { record: killed },
-  ];
-  for (const [i, ending] of endings.entries()) {
-    const process = realRelay(part);
-    rig.relay = {
-      ...rig.relay,
-      hops: process.hops,
-      records: { ...changeableRecords(process), ...ending },
-    };
-    assert.deepEqual(said(await rig.deliver(sent)), ["internal", "internal"]);
-    assert.equal(twice, i < 2 ? 0 : 4);
-    process.close();
-  }
-  const last = realRelay(part);
-  rig.relay = { ...rig.relay, hops: last.hops, records: last.records };
-  assert.deepEqual(said(await rig.deliver(sent)), ["250", "250"]);
-  assert.equal(hop.messages.length, 4);
-  assert.equal(twice, 6);
-  rig.relay = { ...rig.relay, hops: relay.hops, records: relay.records };
-  last.close();
-});
 
 test("the timeline tells of the relay with the next hop's reply", async () => {
   rig.hooks.decisions = { pre_delivery: { "*": { ...DELIVER, tags: ["invoice"] } } };

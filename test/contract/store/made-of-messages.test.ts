@@ -34,7 +34,14 @@ const WRITERS: Readonly<Record<string, (ids: readonly MessageId[]) => Promise<vo
     createMessageKeyStore({ db: mail.db, blobs: mail.blobs, log: silentLog }).make(ids, never),
   imap_texts: ids =>
     createImapTextStore(mail.db, 1).save(
-      ids.map(id => ({ messageId: id, complete: true, again: false, preview: "", grams: new Int32Array(0) })),
+      ids.map(id => ({
+        messageId: id,
+        complete: true,
+        again: false,
+        preview: "",
+        prefixKeys: "",
+        grams: new Int32Array(0),
+      })),
     ),
   search_texts: ids =>
     createSearchTextStore(mail.db).save(

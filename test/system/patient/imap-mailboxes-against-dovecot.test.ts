@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { encodeUtf7 } from "../../../src/protocols/imap/utf7.ts";
+import { encodeModifiedUtf7 } from "../../../src/core/modified-utf7.ts";
 import { mailboxAnswers, selectAnswers } from "../../lib/imap-answers.ts";
 import type { ImapTestClient } from "../../lib/imap-client.ts";
 import { type ImapPair, PASSWORD, SIDES, startImapPair, USER } from "../../lib/imap-pair.ts";
@@ -39,7 +39,7 @@ before(async () => {
   pair = await startImapPair(MAIL, SPECIAL_USE);
   for (const name of DEFAULTS) await pair.createMailbox(name, []);
   for (const name of MADE) await pair.createMailbox(name, name.startsWith("work") ? MAIL.slice(0, 4) : []);
-  for (const name of ["INBOX", ...SUBSCRIBED]) await pair.both(`SUBSCRIBE "${encodeUtf7(name)}"`);
+  for (const name of ["INBOX", ...SUBSCRIBED]) await pair.both(`SUBSCRIBE "${encodeModifiedUtf7(name)}"`);
 });
 after(() => pair?.stop());
 

@@ -210,6 +210,7 @@ test("parseCommand() reads plain and extended LIST", () => {
   });
   for (const broken of [
     'LIST ""',
+    'LIST "" ()',
     'LIST "" x RETURN',
     'LIST "" x RETURN (FOO)',
     'LIST (RECURSIVEMATCH) "" x',

@@ -1,11 +1,16 @@
 /** What ENABLE IMAP4rev2 changes (RFC 9051), as a session that has it enabled sees it. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { capabilities } from "../../../../src/protocols/imap/capability.ts";
 import { parseCommand } from "../../../../src/protocols/imap/command.ts";
 import { wireMailbox } from "../../../../src/protocols/imap/encode.ts";
 import { DEFAULT_LIMITS } from "../../../../src/protocols/imap/limits.ts";
+import { DOVECOT } from "../../../../src/protocols/imap/profile.ts";
 import { ImapSyntaxError } from "../../../../src/protocols/imap/syntax-error.ts";
+import { startTestServer, type TestServer } from "./harness.ts";
+
+const servers: TestServer[] = [];
+after(() => Promise.all(servers.map(server => server.close())));
 
 function named(command: string, names: "utf7" | "utf8"): unknown {
   const parsed = parseCommand(Buffer.from(`a1 ${command}`), DEFAULT_LIMITS, names).command;
@@ -36,5 +41,41 @@ test("IMAP4rev2 and BINARY are told to clients, not to Dovecot", () => {
   for (const word of ["IMAP4rev2", "BINARY", "MOVE"]) {
     assert.ok(told("client").includes(word), word);
     assert.ok(!told("dovecot").includes(word), word);
+  }
+});
+
+test("where IMAP4rev2 is not told it cannot be enabled: nothing changes for Dovecot", async () => {
+  for (const profile of [DOVECOT, { kind: "client" } as const]) {
+    const server = await startTestServer({ profile });
+    servers.push(server);
+    server.store.add("日本");
+    const client = await server.user();
+    const isClient = profile.kind === "client";
+    assert.deepEqual(await client.command("ENABLE IMAP4rev2"), [
+      isClient ? "* ENABLED IMAP4rev2" : "* ENABLED",
+      "OK ENABLE completed",
+    ]);
+    const selected = (await client.command("SELECT INBOX")).join("\n");
+    assert.equal(/^\* 0 RECENT$/mu.test(selected), !isClient);
+    assert.equal(/^\* LIST \(\) "\/" "INBOX"$/mu.test(selected), isClient);
+    assert.match((await client.command("SEARCH ALL"))[0] ?? "", isClient ? /^\* ESEARCH/u : /^\* SEARCH/u);
+    server.store.inbox.deliver("\r\n");
+    assert.deepEqual(await client.command("NOOP"), [
+      "* 1 EXISTS",
+      ...(isClient ? [] : ["* 0 RECENT"]),
+      "OK NOOP completed",
+    ]);
+    // Whatever tells a name tells it in the same form.
+    const name = isClient ? Buffer.from("日本").toString("latin1") : "&ZeVnLA-";
+    for (const command of [
+      `LIST "" "${name}"`,
+      `LSUB "" "${name}"`,
+      `STATUS "${name}" (MESSAGES)`,
+      `LIST "" "${name}" RETURN (STATUS (MESSAGES))`,
+    ]) {
+      client.send(`n ${command}\r\n`);
+      for (let line = await client.line(); !line.startsWith("n "); line = await client.line())
+        assert.ok(line.includes(`"${name}"`), `${command}: ${line}`);
+    }
   }
 });

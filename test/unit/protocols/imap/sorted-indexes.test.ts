@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { inSlices, SLICE_STEPS } from "../../../../src/protocols/imap/slices.ts";
+import { inSlices, SLICE_STEPS } from "../../../../src/platform/slices.ts";
 import { sortedIndexes } from "../../../../src/protocols/imap/sorted-indexes.ts";
+import { whileThere } from "../../../../src/protocols/imap/while-there.ts";
 
 /** The result, and how often others had their turn. */
 function run(values: readonly number[]): { sorted: number[]; turns: number } {
@@ -37,5 +38,8 @@ test("work in slices ends when nobody waits for it", async () => {
     yield;
     return 1;
   }
-  await assert.rejects(inSlices(work(), gone.signal), { name: "ConnectionGone" });
+  await assert.rejects(
+    whileThere(gone.signal, () => inSlices(work(), gone.signal)),
+    { name: "ConnectionGone" },
+  );
 });
