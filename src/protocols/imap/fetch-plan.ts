@@ -2,6 +2,7 @@
  * What one FETCH needs and what one message's answer consists of: text, bytes at hand, and ranges of the blob, all with
  * known lengths, so that literal sizes stand before the first octet is read. Pure. Source: RFC 3501 §6.4.5, §7.4.2.
  */
+import { MairustError } from "../../core/errors.ts";
 import { selectHeaderFields } from "../../core/mime/header.ts";
 import { findPart, packedBody, packedBodyStructure, packedEnvelope } from "../../core/mime/packed.ts";
 import type { ByteRange } from "../../core/ports/blobs.ts";
@@ -32,6 +33,8 @@ export interface BlobReads {
   readonly bytes: (range: ByteRange) => Promise<Uint8Array>;
   /** What is decoded, a chunk at a time. */
   readonly chunks: ReadChunks;
+  /** Most octets of an answer that are in memory before it begins. */
+  readonly keptBytes: number;
   /** Of what was decoded. */
   readonly room: Room;
 }
@@ -63,6 +66,13 @@ export function planFetch(items: readonly FetchItem[], uid: boolean): FetchPlan 
   };
 }
 
+function tooMuch(): MairustError {
+  const publicText = "Too much of one message in one FETCH: ask for fewer items";
+  return new MairustError("message_too_large", "Cannot hold an answer: its items have too many octets", {
+    publicText,
+  });
+}
+
 /**
  * The answer's items of one message, UID, FLAGS and MODSEQ excepted.
  * @param row   with the fields the plan asked for
@@ -75,9 +85,14 @@ export async function messagePieces(
   reads: BlobReads,
 ): Promise<readonly Piece[]> {
   const pieces: Piece[] = [];
+  let keptBytes = 0;
   for (const item of plan.items) {
     if (pieces.length > 0) pieces.push({ kind: "text", text: " " });
-    pieces.push(...(await itemPieces(item, row, reads)));
+    const made = await itemPieces(item, row, reads);
+    for (const piece of made) if (piece.kind === "bytes") keptBytes += piece.bytes.length;
+    // Each item may have a copy of a large header.
+    if (keptBytes > reads.keptBytes) throw tooMuch();
+    pieces.push(...made);
   }
   return pieces;
 }

@@ -120,6 +120,7 @@ async function prepare(context: InMailbox, plan: FetchPlan, row: MessageRow): Pr
     const pieces = await messagePieces(plan, row, {
       bytes: range => readRange(context.blobs, row.blob, range, context.limits.headerBytes),
       chunks: chunksOf(context, row),
+      keptBytes: context.limits.fetchBytes,
       room: { bytes: context.limits.decodedBytes },
     });
     const first = pieces.find(piece => piece.kind === "blob");

@@ -60,6 +60,8 @@ export interface ImapLimits {
   readonly listPatterns: number;
   /** Octets of a header block that is read from the blob into memory to select fields or to search in. */
   readonly headerBytes: number;
+  /** Octets of one message's answer that are in memory before it begins: headers, structures, what was decoded. */
+  readonly fetchBytes: number;
   /** Decoded octets that are kept of one message; more of them are decoded once more while they are sent. */
   readonly decodedBytes: number;
   /** Messages whose blob is opened ahead of the one that is being sent. */
@@ -98,6 +100,7 @@ export const DEFAULT_LIMITS: ImapLimits = {
   savedMessages: 250_000,
   listPatterns: 20,
   headerBytes: 4_194_304,
+  fetchBytes: 8_388_608,
   decodedBytes: 262_144,
   readAhead: 4,
   storeKeywords: 64,

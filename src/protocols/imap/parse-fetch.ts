@@ -68,6 +68,9 @@ const RFC822: ReadonlyMap<string, SectionItem["part"]> = new Map([
   ["RFC822.TEXT", "text"],
 ]);
 
+/** Names in one HEADER.FIELDS: they are looked at for each message, and told with each. */
+const FIELD_NAMES = 250;
+
 /**
  * @param lexer  behind the name of the command
  * @param limit  most items in one command
@@ -198,6 +201,7 @@ function parseFields(lexer: Lexer, not: boolean): { names: readonly string[]; no
   const names: string[] = [];
   while (!lexer.skip(")")) {
     names.push(lexer.astring().toString("latin1"));
+    if (names.length > FIELD_NAMES) throw new ImapSyntaxError("Too many header field names");
     if (!lexer.sees(")")) lexer.space();
   }
   if (names.length === 0) throw new ImapSyntaxError("HEADER.FIELDS needs a field name");

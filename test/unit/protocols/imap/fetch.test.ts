@@ -284,3 +284,28 @@ test("header fields are looked for in a bounded stretch of a header", async () =
   const [fields] = await client.command("FETCH 1 BODY[HEADER.FIELDS (SUBJECT TO)]");
   assert.match(String(fields), /\{15\}\r\nSubject: near\r\n\)$/u);
 });
+
+test("what one message's answer keeps in memory is bounded, however many items want its header", async () => {
+  const { store, user } = await started({ limits: { fetchBytes: 3000 } });
+  store.inbox.deliver(`X-Long: ${"a".repeat(900)}\r\n\r\nbody`);
+  store.inbox.deliver("Subject: small\r\n\r\nbody");
+  const client = await user();
+  await client.command("SELECT INBOX");
+  const items = (count: number) =>
+    Array.from({ length: count }, () => "BODY.PEEK[HEADER.FIELDS.NOT (b)]").join(" ");
+  assert.match((await client.command(`FETCH 1 (${items(3)})`)).at(-1) ?? "", /^OK/u);
+  const answers = await client.command(`FETCH 1:2 (${items(4)})`);
+  assert.match(answers[0] ?? "", /^\* 2 FETCH /u, "the other is told");
+  assert.match(answers.at(-1) ?? "", /^NO \[TOOBIG\] Too much of one message/u);
+});
+
+test("HEADER.FIELDS takes as many names as clients send, and no list without end", async () => {
+  const { store, user } = await started();
+  store.inbox.deliver(`${HEADER}body`);
+  const client = await user();
+  await client.command("SELECT INBOX");
+  const fetch = (count: number) =>
+    client.command(`FETCH 1 BODY.PEEK[HEADER.FIELDS (${"a ".repeat(count - 1)}to)]`);
+  assert.match((await fetch(250)).at(-1) ?? "", /^OK/u);
+  assert.match((await fetch(251)).at(-1) ?? "", /^BAD Too many header field names/u);
+});
