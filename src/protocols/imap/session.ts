@@ -269,6 +269,8 @@ export class Session {
   #startTls(): Completion {
     if (this.#context.account !== undefined) return bad("Already logged in");
     if (!this.#context.offersTls) return bad("TLS cannot be started here");
+    // Its end was read here already: under TLS nobody would hear of it again.
+    if (this.#connection.inputEnded) return bad("The connection was closed before TLS");
     if (!this.#connection.stopReading()) {
       this.#end("Nothing may be sent between STARTTLS and TLS");
       return bad("Pipelined behind STARTTLS");
