@@ -1,7 +1,8 @@
 /**
  * What a user has read in stage `store`, on the way down from it: beside a sidecar that is read-only it lies in Dovecot's private record
- * in the user's home, and the sidecar knows nothing of it. (Where the sidecar keeps flags, it knows.) Found by Dovecot's own search, once with that record and once without it. The command
- * tells the service, and from there it goes to Dovecot's own mailboxes as every flag does.
+ * in the user's home, and the sidecar knows nothing of it. (Where the sidecar keeps flags, it knows.) Found by Dovecot's own search,
+ * once with that record and once without it. The command tells the service, and from there it goes to Dovecot's own mailboxes as every
+ * flag does.
  *
  * Only what is read: what was read before and set to unread in `store` stays read there.
  */

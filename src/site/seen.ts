@@ -1,8 +1,8 @@
 /**
- * What was read before a step up to stage `store`. There Dovecot keeps `\Seen` in the user's home (`INDEXPVT`) where the sidecar is
- * read-only (where it keeps flags nothing is to be done), and that record begins empty: imapc's own flags say nothing about `\Seen` any more. What the sidecar knows as read (`import`
- * took it from Dovecot's mailboxes) is written into it here, by Dovecot's own command: first a search without the private record, so
- * that the sidecar's flags decide, then `flags add` with it.
+ * What was read before a step up to stage `store`. Where the sidecar keeps flags nothing is to be done. Where it is read-only, Dovecot
+ * keeps `\Seen` in the user's home (`INDEXPVT`), and that record begins empty: imapc's own flags say nothing about `\Seen` any more.
+ * What the sidecar knows as read (`import` took it from Dovecot's mailboxes) is written into it here, by Dovecot's own command: first a
+ * search without the private record, so that the sidecar's flags decide, then `flags add` with it.
  *
  * Only adds: what a user marked as read in an earlier time in `store` stays so. May run while the user reads, and again: what was marked
  * in this time in `store` already is left as the user has it now (`seen-record.ts`).

@@ -1,7 +1,8 @@
 /**
  * Which messages a search finds: flags from the snapshot, texts that cannot be there from the index, sizes and dates from rows,
- * header keys from header rows, BODY and TEXT from the blobs, each step only for messages the one before could not decide. A message whose blob cannot be read does
- * not match. SEARCH uses it, and whatever else begins with a search. Source: RFC 3501 §6.4.4.
+ * header keys from header rows, BODY and TEXT from the blobs, each step only for messages the one before could not decide. A
+ * message whose blob cannot be read does not match. SEARCH uses it, and whatever else begins with a search.
+ * Source: RFC 3501 §6.4.4.
  */
 import { setImmediate } from "node:timers/promises";
 import { type MairustError, toMairustError } from "../../core/errors.ts";
