@@ -4,18 +4,24 @@
  */
 import type { MailboxInfo, MailboxListing } from "../../core/ports/mailboxes.ts";
 import type { ListRequest } from "./parse-list.ts";
+import type { ListenerProfile } from "./profile.ts";
 
 /** One name of the hierarchy; `info` is absent for a name that only has children, or is only subscribed. */
 export interface Entry {
   readonly name: string;
   readonly info: MailboxInfo | undefined;
+  /** RFC 6154 attribute, where it is told. */
+  readonly use: string | undefined;
   readonly subscribed: boolean;
   readonly hasChildren: boolean;
   readonly hasSubscribedChildren: boolean;
 }
 
-/** All names, parents before children, INBOX first. */
-export function entriesOf({ mailboxes, subscriptions }: MailboxListing): readonly Entry[] {
+/** All names, parents before children, INBOX first. @param kind  of the listener: who is told */
+export function entriesOf(
+  { mailboxes, subscriptions }: MailboxListing,
+  kind: ListenerProfile["kind"],
+): readonly Entry[] {
   const infos = new Map(mailboxes.map(info => [info.name, info]));
   const subscribed = new Set(subscriptions);
   const withChildren = parentsOf(infos.keys());
@@ -24,6 +30,7 @@ export function entriesOf({ mailboxes, subscriptions }: MailboxListing): readonl
   return [...names].sort(byName).map(name => ({
     name,
     info: infos.get(name),
+    use: toldUse(infos.get(name)?.specialUse, kind),
     subscribed: subscribed.has(name),
     hasChildren: withChildren.has(name),
     hasSubscribedChildren: withSubscribed.has(name),
@@ -68,7 +75,7 @@ export function selectEntries(
 }
 
 function meets(entry: Entry, { subscribed, specialUse }: ListRequest["select"]): boolean {
-  if (specialUse && shownUse(entry) === undefined) return false;
+  if (specialUse && entry.use === undefined) return false;
   if (subscribed) return entry.subscribed;
   // A name that is only subscribed is no mailbox; a parent without mailbox is shown so that the tree is whole.
   return entry.info !== undefined || entry.hasChildren;
@@ -78,10 +85,9 @@ function meets(entry: Entry, { subscribed, specialUse }: ListRequest["select"]):
 const WRITTEN_BY_CLIENTS: readonly string[] = ["\\Sent", "\\Drafts", "\\Trash"];
 
 /**
- * A mailbox that a client would save to is not announced as such while everything is read-only: Dovecot passes the attribute on,
- * whatever its own configuration says, and clients would choose it before the writable one in `Local/`.
+ * A mailbox that a client would save to is not announced as such to Dovecot: it passes the attribute on, whatever its own configuration
+ * says, and clients would choose it before the writable one in `Local/`. A client without Dovecot has no other.
  */
-export function shownUse(entry: Entry): string | undefined {
-  const use = entry.info?.specialUse;
-  return use === undefined || WRITTEN_BY_CLIENTS.includes(use) ? undefined : use;
+function toldUse(use: string | undefined, kind: ListenerProfile["kind"]): string | undefined {
+  return kind === "dovecot" && use !== undefined && WRITTEN_BY_CLIENTS.includes(use) ? undefined : use;
 }

@@ -7,7 +7,7 @@ import type { MailboxInfo } from "../../core/ports/mailboxes.ts";
 import { enableCondstore } from "./condstore.ts";
 import type { LoggedIn } from "./context.ts";
 import { mailboxObjectId, wireMailbox } from "./encode.ts";
-import { type Entry, entriesOf, selectEntries, shownUse } from "./list-entries.ts";
+import { type Entry, entriesOf, selectEntries } from "./list-entries.ts";
 import { matchesPattern } from "./mailbox-pattern.ts";
 import { ConnectionGone } from "./output.ts";
 import type { ListRequest, StatusItem } from "./parse-list.ts";
@@ -21,7 +21,10 @@ export async function list(context: LoggedIn, request: ListRequest): Promise<Com
   const { status } = request.returns;
   const listing = await context.reader.list(context.account.id, wishOf(status ?? []));
   const turns = new Turns(context);
-  for (const { entry, forChildren } of selectEntries(entriesOf(listing), request.select)) {
+  for (const { entry, forChildren } of selectEntries(
+    entriesOf(listing, context.profile.kind),
+    request.select,
+  )) {
     if (!(await turns.matchesOne(request.patterns, entry.name))) continue;
     const attributes = listAttributes(entry, request).join(" ");
     const childInfo = forChildren ? ` ("CHILDINFO" (${criteria(request)}))` : "";
@@ -71,8 +74,7 @@ function listAttributes(entry: Entry, request: ListRequest): readonly string[] {
   attributes.push(entry.hasChildren ? "\\HasChildren" : "\\HasNoChildren");
   if (entry.subscribed && (request.select.subscribed || request.returns.subscribed))
     attributes.push("\\Subscribed");
-  const use = shownUse(entry);
-  if (use !== undefined) attributes.push(use);
+  if (entry.use !== undefined) attributes.push(entry.use);
   return attributes;
 }
 
@@ -82,7 +84,7 @@ export async function lsub(context: LoggedIn, request: ListRequest): Promise<Com
   // What is subscribed is told whether there is such a mailbox or not.
   const subscriptions = await context.reader.subscriptions(context.account.id);
   const turns = new Turns(context);
-  for (const entry of entriesOf({ mailboxes: [], subscriptions })) {
+  for (const entry of entriesOf({ mailboxes: [], subscriptions }, context.profile.kind)) {
     if (!(await turns.matchesOne(request.patterns, entry.name))) continue;
     // RFC 3501 §6.3.9: with "%" a parent of something subscribed is shown, as \Noselect.
     const asParent = !entry.subscribed && pattern.endsWith("%") && entry.hasSubscribedChildren;

@@ -111,6 +111,16 @@ test("LIST does not announce a read-only mailbox as the one for sent mail, draft
   }
 });
 
+test("a client without Dovecot is told which mailbox is for what", async () => {
+  const server = await startTestServer({ profile: { kind: "client" } });
+  servers.push(server);
+  server.store.add("Sent", "\\Sent");
+  const client = await server.user();
+  const expected = '* LIST (\\HasNoChildren \\Sent) "/" "Sent"';
+  assert.ok((await client.command('LIST "" "*"')).includes(expected));
+  assert.ok((await client.command('LIST (SPECIAL-USE) "" "*"')).includes(expected));
+});
+
 test("RECURSIVEMATCH shows parents of what is selected, by subscription and by special use", async () => {
   const { user, store } = await started();
   store.add("Work/Spam", "\\Junk");
