@@ -212,7 +212,6 @@ export const BROKEN: readonly BrokenCommand[] = [
     LIST
     LIST ""
     LIST "" (
-    LIST "" ()
     LIST "" "unfinished
     LIST (NOSUCH) "" *
     LIST (RECURSIVEMATCH) "" *
@@ -273,6 +272,7 @@ export const BROKEN: readonly BrokenCommand[] = [
     UID EXPUNGE x`,
   ),
   ...answeredBy("BAD", "one word at least is to be named (RFC 5161 §3.1)", "ENABLE"),
+  ...answeredBy("BAD", "one pattern at least is to be named (RFC 5258 §6)", 'LIST "" ()'),
   ...answeredBy(
     "BAD",
     "a name that is no modified UTF-7 is none (RFC 3501 §5.1.3)",
