@@ -95,9 +95,11 @@ async function settled(db: Db): Promise<void> {
   const end = performance.now() + SETTLE_MS;
   for (;;) {
     const [row] = await db.query<{ left: number }>`
-      select count(*)::int as left from messages m where not exists (select from search_texts t where t.message_id = m.message_id)`;
+      select count(*)::int as left from messages m where not exists (select from search_texts t where t.message_id = m.message_id)
+        or not exists (select from imap_texts t where t.message_id = m.message_id)
+        or not exists (select from message_keys k where k.message_id = m.message_id)`;
     if (row?.left === 0) return;
-    if (performance.now() > end) throw new Error(`${row?.left} messages have no search text yet`);
+    if (performance.now() > end) throw new Error(`${row?.left} messages lack what standing jobs make`);
     await sleep(1_000);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The texts for search are made after the delivery, when it is quiet: what is left of that work must not fall into the round of the
+ * The texts for search and the index for IMAP are made after the delivery, when it is quiet: what is left of that work must not fall into the round of the
  * next subject.
  */
 import { get } from "node:http";
@@ -29,6 +29,10 @@ async function made({ apiSocket }: Sidecar): Promise<number> {
       text(answer).then(resolve, reject);
     }).on("error", reject);
   });
-  const counts = metrics.matchAll(/^mairust_search_texts_total\{[^}]*\} (\d+)$/gmu);
-  return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
+  const sum = (name: string) =>
+    [...metrics.matchAll(new RegExp(`^${name}\\{[^}]*\\} (\\d+)$`, "gmu"))].reduce(
+      (total, [, count]) => total + Number(count),
+      0,
+    );
+  return Math.min(sum("mairust_search_texts_total"), sum("mairust_imap_texts_total"));
 }
