@@ -2,12 +2,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
-import type { RecipientOutcome } from "../../../src/core/ports/intake.ts";
 import { MailboxChanges } from "../../../src/store/changes.ts";
 import { silentLog } from "../../lib/database.ts";
 import { LmtpHop } from "../../lib/lmtp-hop.ts";
 import { changeableRecords, type RealRelay, realRelay } from "../../lib/relay-parts.ts";
-import { Rig } from "./rig.ts";
+import { Rig, said } from "./rig.ts";
 
 const TEXT = "Received: by mx\r\nSubject: x\r\n\r\nline\n.\r\nbare\rend";
 let rig: Rig;
@@ -35,26 +34,6 @@ after(async () => {
   await rig?.stop();
 });
 
-const said = (outcomes: readonly RecipientOutcome[]) =>
-  outcomes.map(one =>
-    one.kind === "relayed" ? `${one.code}` : one.kind === "failed" ? one.error.code : one.kind,
-  );
-
-async function rows(address: string) {
-  return rig.database.db.query<{
-    uid: number;
-    mailbox: string;
-    keywords: string[];
-    prefix: Buffer;
-    digest: string;
-  }>`
-    select e.uid, b.name as mailbox, e.keywords, e.prefix, encode(m.blob_digest, 'hex') as digest from entries e
-    join mailboxes b on b.id = e.mailbox_id join accounts a on a.id = b.account_id join messages m using (message_id)
-    where a.local_part || '@' || a.domain = ${address} order by e.uid`;
-}
-
-const copies = async () => (await rig.database.db.query`select id from relay_copies`).length;
-
 test("what a killed process had sent and not recorded is counted when it comes again", async () => {
   const { db, dir } = rig.database;
   const part = { db, changes: new MailboxChanges(db, silentLog), blobs: rig.blobs, dir: join(dir, "killed") };
@@ -73,8 +52,8 @@ test("what a killed process had sent and not recorded is counted when it comes a
   assert.deepEqual(said(await rig.deliver(sent)), ["250", "250"]);
   assert.equal(twice, 2);
   assert.equal(hop.messages.length, 2);
-  assert.equal((await rows("m2@m.test")).length, 1);
-  assert.equal(await copies(), 0);
+  assert.equal((await rig.stored("m2@m.test")).length, 1);
+  assert.equal(await rig.waitingCopies(), 0);
   rig.relay = { ...rig.relay, hops: relay.hops, records: relay.records };
   next.close();
 });

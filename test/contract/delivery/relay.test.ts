@@ -4,7 +4,6 @@ import { after, afterEach, before, test } from "node:test";
 import { MairustError } from "../../../src/core/errors.ts";
 import { DELIVER } from "../../../src/core/merge.ts";
 import type { HookDecision } from "../../../src/core/ports/hooks.ts";
-import type { RecipientOutcome } from "../../../src/core/ports/intake.ts";
 import { deadlineAfter } from "../../../src/platform/deadline.ts";
 import { removeAccount } from "../../../src/store/admin-accounts.ts";
 import { MailboxChanges } from "../../../src/store/changes.ts";
@@ -13,7 +12,7 @@ import { StoreDirectory } from "../../../src/store/directory.ts";
 import { silentLog } from "../../lib/database.ts";
 import { LmtpHop, PIPELINED } from "../../lib/lmtp-hop.ts";
 import { type RealRelay, realRelay } from "../../lib/relay-parts.ts";
-import { HOLD, REJECT, Rig, TEMPFAIL } from "./rig.ts";
+import { HOLD, REJECT, Rig, said, TEMPFAIL } from "./rig.ts";
 
 const TEXT = "Received: by mx\r\nSubject: x\r\n\r\nline\n.\r\nbare\rend";
 let rig: Rig;
@@ -46,10 +45,6 @@ after(async () => {
   await rig?.stop();
 });
 
-const said = (outcomes: readonly RecipientOutcome[]) =>
-  outcomes.map(one =>
-    one.kind === "relayed" ? `${one.code}` : one.kind === "failed" ? one.error.code : one.kind,
-  );
 const bodies = () => hop.messages.map(({ bytes }) => bytes.toString("latin1"));
 const rcpts = () =>
   hop.messages.map(({ commands }) => commands.slice(1).map(c => c.slice("RCPT TO:".length)));
@@ -58,20 +53,8 @@ const headers = (...list: readonly (readonly [string, string])[]): HookDecision 
   headers: list,
 });
 
-async function rows(address: string) {
-  return rig.database.db.query<{
-    uid: number;
-    mailbox: string;
-    keywords: string[];
-    prefix: Buffer;
-    digest: string;
-  }>`
-    select e.uid, b.name as mailbox, e.keywords, e.prefix, encode(m.blob_digest, 'hex') as digest from entries e
-    join mailboxes b on b.id = e.mailbox_id join accounts a on a.id = b.account_id join messages m using (message_id)
-    where a.local_part || '@' || a.domain = ${address} order by e.uid`;
-}
-
-const copies = async () => (await rig.database.db.query`select id from relay_copies`).length;
+const rows = (address: string) => rig.stored(address);
+const copies = () => rig.waitingCopies();
 
 test("in stage observe each octet goes on as it came, hooks run in shadow, and nothing is kept", async () => {
   rig.hooks.decisions = { pre_delivery: { "*": REJECT }, pre_receive: { "*": HOLD } };

@@ -163,6 +163,25 @@ export class Rig {
     this.directory = new StoreDirectory(database.db);
   }
 
+  /** What lies in the mailboxes of an account. */
+  stored(address: string) {
+    return this.database.db.query<{
+      uid: number;
+      mailbox: string;
+      keywords: string[];
+      prefix: Buffer;
+      digest: string;
+    }>`
+      select e.uid, b.name as mailbox, e.keywords, e.prefix, encode(m.blob_digest, 'hex') as digest from entries e
+      join mailboxes b on b.id = e.mailbox_id join accounts a on a.id = b.account_id join messages m using (message_id)
+      where a.local_part || '@' || a.domain = ${address} order by e.uid`;
+  }
+
+  /** Copies of relayed mail that have no UID yet. */
+  async waitingCopies(): Promise<number> {
+    return (await this.database.db.query`select id from relay_copies`).length;
+  }
+
   static async start(): Promise<Rig> {
     const database = await startTestDatabase();
     const blobs = await openFsBlobs({
@@ -345,3 +364,9 @@ export const kinds = (outcomes: readonly RecipientOutcome[]) =>
     if (one.kind === "refused") return `${one.code}`;
     return one.kind === "stored" && one.already ? "already" : one.kind;
   });
+
+/** As {@link kinds}, with the code that a relay was answered with. */
+export const said = (outcomes: readonly RecipientOutcome[]) =>
+  outcomes.map(one =>
+    one.kind === "relayed" ? `${one.code}` : one.kind === "failed" ? one.error.code : one.kind,
+  );
