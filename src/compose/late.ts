@@ -21,6 +21,7 @@ export function lateBlobs(blobs: Cell<BlobStore>): BlobStore {
   return {
     stage: () => blobs.get().stage(),
     get: (digest, range) => blobs.get().get(digest, range),
+    open: (digest, range) => blobs.get().open(digest, range),
     head: digest => blobs.get().head(digest),
     delete: digest => blobs.get().delete(digest),
     confirm: digest => blobs.get().confirm(digest),

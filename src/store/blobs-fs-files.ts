@@ -63,14 +63,23 @@ export class BlobFiles {
     }
   }
 
-  /** Open, use and close a stored blob. @throws {MairustError} `blob_missing`, `blob_damaged` */
+  /** @throws {MairustError} `blob_missing`, `blob_damaged` */
   async *read(digest: BlobDigest, range?: ByteRange): AsyncGenerator<Uint8Array> {
+    const opened = await this.open(digest, range);
+    if (!(opened instanceof Uint8Array)) yield* opened;
+    else if (opened.length > 0) yield opened;
+  }
+
+  /** All octets of a small blob, else its chunks. @throws {MairustError} `blob_missing`, `blob_damaged` */
+  async open(digest: BlobDigest, range?: ByteRange): Promise<Uint8Array | AsyncGenerator<Uint8Array>> {
     const small = await this.#readSmall(digest, range === undefined);
-    if (small !== undefined) {
-      const { start, end } = clamp(range, small.length);
-      if (start < end) yield small.subarray(start, end);
-      return;
-    }
+    if (small === undefined) return this.#readLarge(digest, range);
+    const { start, end } = clamp(range, small.length);
+    return small.subarray(start, end);
+  }
+
+  /** Open, use and close a stored blob. */
+  async *#readLarge(digest: BlobDigest, range?: ByteRange): AsyncGenerator<Uint8Array> {
     const fd = await this.#open(digest);
     try {
       yield* readStored(await this.#inspect(fd, digest), digest, range);

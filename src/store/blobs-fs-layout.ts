@@ -43,7 +43,7 @@ export class BlobLayout {
   place(digest: BlobDigest): { readonly dir: string; readonly path: string } {
     if (!DIGEST.test(digest))
       throw new MairustError("invalid_argument", `Cannot name blob "${digest}": not a SHA-256`);
-    const dir = join(this.root, digest.slice(0, 2));
+    const dir = `${this.root}/${digest.slice(0, 2)}`;
     return { dir, path: `${dir}/${digest.slice(2)}` };
   }
 

@@ -10,29 +10,39 @@ import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { messageOf } from "../core/errors.ts";
-import { decompressedNow } from "./blobs-fs-codec.ts";
+import { freeBytes } from "../platform/free-bytes.ts";
+import { decompressed } from "./blobs-fs-codec.ts";
 import { damaged, HEADER_BYTES, readHeader } from "./blobs-fs-format.ts";
 import { READ_ONLY } from "./blobs-fs-io.ts";
 
-/** Files up to this size are read here: the larger of stored and logical octets. 0.3 ms to decompress. */
+/** Files up to this size are read here: the larger of stored and logical octets. */
 const SMALL_BYTES = 128 * 1024;
 /** The first read: most messages end within it. */
 const FIRST_BYTES = 16 * 1024;
 /** A read that took this long waited for the disk. */
 const DISK_MS = 20;
-/** One that took this long may have waited for a processor only: it counts when it is not the only one of late. */
+/** One that took this long may have waited for a processor only. That is rare among reads, a slow disk is not: see `#slowness`. */
 const SLOW_MS = 4;
-const LATE_MS = 250;
+/** What a slow read counts; each read takes one off. From twice as much on the pool is used. */
+const SLOW_WEIGHT = 8;
 /** How long the pool is used then. */
 const POOL_MS = 250;
 /** Work at a stretch, of all readers together. */
 const SLICE_MS = 4;
 
+/** What a file holds after its header. */
+interface SmallFile {
+  readonly bytes: Buffer;
+  readonly packed: boolean;
+  /** Octets it must have, unpacked. */
+  readonly sizeBytes: number;
+}
+
 export class QuickReads {
   /** What a file is read into; its content is taken out before anybody else runs. */
   readonly #scratch = Buffer.allocUnsafeSlow(HEADER_BYTES + SMALL_BYTES + 1);
-  /** End of the last slow read. */
-  #slowAt = Number.NEGATIVE_INFINITY;
+  /** Rises with slow reads that come close together. */
+  #slowness = 0;
   #poolUntil = 0;
   #busyMs = 0;
   #turn: Promise<void> | undefined;
@@ -47,23 +57,32 @@ export class QuickReads {
    */
   async read(path: string, digest: string, verify: boolean): Promise<Buffer | undefined> {
     while (this.#busyMs >= SLICE_MS) await this.#nextTurn();
+    if (performance.now() < this.#poolUntil) return undefined;
+    const file = this.#timed(() => this.#readNow(path, digest));
+    if (file === undefined) return undefined;
+    // What is not done here takes long enough to be worth a thread.
+    const bytes = file.packed ? await unpacked(file, digest) : file.bytes;
+    if (bytes.length !== file.sizeBytes)
+      throw damaged(digest, `it has ${bytes.length} octets, ${file.sizeBytes} are expected`);
+    if (verify) this.#timed(() => verifyDigest(bytes, digest));
+    return bytes;
+  }
+
+  #timed<T>(work: () => T): T {
     const startedAt = performance.now();
-    if (startedAt < this.#poolUntil) return undefined;
     try {
-      const bytes = this.#readNow(path, digest);
-      if (verify && bytes !== undefined) verifyDigest(bytes, digest);
-      return bytes;
+      return work();
     } finally {
-      this.#account(startedAt, performance.now());
+      this.#busyMs += performance.now() - startedAt;
     }
   }
 
-  #account(startedAt: number, endedAt: number): void {
-    this.#busyMs += endedAt - startedAt;
+  #judgeDisk(startedAt: number, endedAt: number): void {
     const tookMs = endedAt - startedAt;
-    if (tookMs < SLOW_MS) return;
-    if (tookMs >= DISK_MS || startedAt - this.#slowAt < LATE_MS) this.#poolUntil = endedAt + POOL_MS;
-    this.#slowAt = endedAt;
+    this.#slowness = Math.max(0, this.#slowness - 1) + (tookMs >= SLOW_MS ? SLOW_WEIGHT : 0);
+    if (tookMs < DISK_MS && this.#slowness < 2 * SLOW_WEIGHT - 1) return;
+    this.#slowness = 0;
+    this.#poolUntil = endedAt + POOL_MS;
   }
 
   #nextTurn(): Promise<void> {
@@ -74,7 +93,16 @@ export class QuickReads {
     return this.#turn;
   }
 
-  #readNow(path: string, digest: string): Buffer | undefined {
+  #readNow(path: string, digest: string): SmallFile | undefined {
+    const startedAt = performance.now();
+    try {
+      return this.#readFile(path, digest);
+    } finally {
+      this.#judgeDisk(startedAt, performance.now());
+    }
+  }
+
+  #readFile(path: string, digest: string): SmallFile | undefined {
     const fd = openSync(path, READ_ONLY);
     try {
       let length = readSync(fd, this.#scratch, 0, FIRST_BYTES, 0);
@@ -86,7 +114,7 @@ export class QuickReads {
       for (let read = -1; read !== 0 && length < this.#scratch.length; length += read)
         read = readSync(fd, this.#scratch, length, this.#scratch.length - length, length);
       if (length === this.#scratch.length) return undefined;
-      return logicalBytes(this.#scratch.subarray(0, length), header, digest);
+      return smallFile(this.#scratch.subarray(0, length), header, digest);
     } finally {
       closeSync(fd);
     }
@@ -94,22 +122,20 @@ export class QuickReads {
 }
 
 /** @returns a copy */
-function logicalBytes(file: Buffer, header: ReturnType<typeof readHeader>, digest: string): Buffer {
+function smallFile(file: Buffer, header: ReturnType<typeof readHeader>, digest: string): SmallFile {
   if (header === undefined)
     throw damaged(digest, file.length === 0 ? "the file is empty" : "its header is broken");
-  const { form, sizeBytes } = header;
-  const stored = file.subarray(HEADER_BYTES);
-  const bytes = form === "plain" ? Buffer.from(stored) : unpacked(stored, sizeBytes, digest);
-  if (bytes.length !== sizeBytes)
-    throw damaged(digest, `it has ${bytes.length} octets, ${sizeBytes} are expected`);
-  return bytes;
+  const bytes = Buffer.from(file.subarray(HEADER_BYTES));
+  return { bytes, packed: header.form !== "plain", sizeBytes: header.sizeBytes };
 }
 
-function unpacked(stored: Buffer, sizeBytes: number, digest: string): Buffer {
+async function unpacked({ bytes, sizeBytes }: SmallFile, digest: string): Promise<Buffer> {
   try {
-    return decompressedNow(stored, sizeBytes);
+    return await decompressed(bytes, sizeBytes);
   } catch (error) {
     throw damaged(digest, messageOf(error), error);
+  } finally {
+    freeBytes(bytes);
   }
 }
 

@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import { messageOf } from "../core/errors.ts";
 import type { ByteRange } from "../core/ports/blobs.ts";
+import { freeBytes } from "../platform/free-bytes.ts";
 import { decompressed } from "./blobs-fs-codec.ts";
 import {
   BLOCK_BYTES,
@@ -24,6 +25,8 @@ import { blobError, fileSize, readFully } from "./blobs-fs-io.ts";
 const FIRST_READ_BYTES = 32 * 1024;
 /** Read and given out at a time from large plain blobs. */
 const CHUNK_BYTES = 256 * 1024;
+/** Blocks that are read and decompressed at a time: one after the other would keep one processor busy. */
+const BLOCKS_AHEAD = 3;
 /** What is compressed as a whole is never larger than this. */
 const WHOLE_BYTES = 512 * 1024;
 
@@ -106,29 +109,35 @@ async function* wholeChunk(file: StoredFile, { start, end }: ByteRange): AsyncGe
   if (start < end) yield whole.subarray(start, end);
 }
 
-/** The next block is read while the one before is sent. The file is not touched after this generator ended. */
+/**
+ * The next blocks are read while one is sent: none before somebody wants a second one, since many readers only begin.
+ * The file is not touched after this generator ended.
+ */
 async function* blockChunks(file: StoredFile, { start, end }: ByteRange): AsyncGenerator<Buffer> {
   if (start >= end) return;
   const blocks = await placedBlocks(file);
   const last = Math.floor((end - 1) / BLOCK_BYTES);
-  let next: Promise<Buffer> | undefined;
-  const read = (i: number) => {
-    const reading = i > last ? undefined : readBlock(file, blocks[i]);
-    // Its failure is told when its turn comes, if that comes.
-    reading?.catch(() => undefined);
-    return reading;
+  const reading: Array<Promise<Buffer>> = [];
+  let next = Math.floor(start / BLOCK_BYTES);
+  const readUpTo = (count: number) => {
+    for (; reading.length < count && next <= last; next += 1) {
+      const block = readBlock(file, blocks[next]);
+      // Its failure is told when its turn comes, if that comes.
+      block.catch(() => undefined);
+      reading.push(block);
+    }
   };
-  const first = Math.floor(start / BLOCK_BYTES);
   try {
-    next = read(first);
-    for (let i = first; next !== undefined; i += 1) {
-      const block = await next;
-      next = read(i + 1);
-      const at = i * BLOCK_BYTES;
-      yield block.subarray(Math.max(start - at, 0), Math.min(end - at, block.length));
+    readUpTo(1);
+    for (let at = next * BLOCK_BYTES - BLOCK_BYTES; reading.length > 0; at += BLOCK_BYTES) {
+      const block = await reading[0];
+      reading.shift();
+      if (block !== undefined)
+        yield block.subarray(Math.max(start - at, 0), Math.min(end - at, block.length));
+      readUpTo(BLOCKS_AHEAD);
     }
   } finally {
-    await next?.catch(() => undefined);
+    await Promise.allSettled(reading);
   }
 }
 
@@ -144,7 +153,12 @@ async function placedBlocks(file: StoredFile): Promise<readonly PlacedBlock[]> {
 async function readBlock(file: StoredFile, block: PlacedBlock | undefined): Promise<Buffer> {
   if (block === undefined) throw damaged(file.name, "a block is missing");
   const stored = await readAt(file, block.at, block.storedBytes);
-  return block.compressed ? unpacked(file, stored, block.sizeBytes) : stored;
+  if (!block.compressed) return stored;
+  try {
+    return await unpacked(file, stored, block.sizeBytes);
+  } finally {
+    freeBytes(stored);
+  }
 }
 
 async function readAt(file: StoredFile, at: number, bytes: number): Promise<Buffer> {

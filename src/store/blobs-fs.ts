@@ -88,6 +88,10 @@ class FsBlobs implements FsBlobStore {
     return this.#files.read(digest, range);
   }
 
+  open(digest: BlobDigest, range: ByteRange): Promise<Uint8Array | AsyncIterable<Uint8Array>> {
+    return this.#files.open(digest, range);
+  }
+
   head(digest: BlobDigest): Promise<BlobRecord | undefined> {
     return this.#files.head(digest);
   }

@@ -93,14 +93,23 @@ async function* readRows(
   uids: Uint32Array | readonly number[],
   fields: RowFields,
 ): AsyncIterable<readonly MessageRow[]> {
-  for (let start = 0; start < uids.length; ) {
+  let start = 0;
+  // The database reads the next page while this one is sent.
+  const begin = () => {
     const end = Math.min(start + FETCH_PAGE, uids.length);
-    const rows = await readPage(db, mailbox, uids.slice(start, end), fields);
+    const rows = start < end ? readPage(db, mailbox, uids.slice(start, end), fields) : undefined;
+    // Its failure is told when its turn comes, if that comes.
+    rows?.catch(() => undefined);
+    return { rows, end };
+  };
+  for (let page = begin(); page.rows !== undefined; ) {
+    const rows = await page.rows;
     const last = rows.at(-1);
     // The page may be full before its UIDs are all there: what is behind its last row comes with the next one.
     const isFull = last !== undefined && last.so_far >= FETCH_PAGE_BYTES;
-    if (!isFull) start = end;
-    else while (start < end && (uids[start] ?? 0) <= last.uid) start += 1;
+    if (!isFull) start = page.end;
+    else while (start < page.end && (uids[start] ?? 0) <= last.uid) start += 1;
+    page = begin();
     yield rows.map(row => messageRow(row, fields));
   }
 }

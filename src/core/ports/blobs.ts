@@ -60,8 +60,13 @@ export interface StagedBlob {
 
 export interface BlobStore {
   stage(): BlobStage;
-  /** @throws {MairustError} `blob_missing`, `blob_damaged` (also while iterating) */
+  /**
+   * A chunk is its reader's alone, with the memory behind it.
+   * @throws {MairustError} `blob_missing`, `blob_damaged` (also while iterating)
+   */
   get(digest: BlobDigest, range?: ByteRange): AsyncIterable<Uint8Array>;
+  /** The same for who wants to be quick: all octets when the blob is small, else its chunks. */
+  open(digest: BlobDigest, range: ByteRange): Promise<Uint8Array | AsyncIterable<Uint8Array>>;
   head(digest: BlobDigest): Promise<BlobRecord | undefined>;
   /** Idempotent. Only for the collector (`store/blob-gc.ts`): whatever has a row, or may get one at this moment, needs its rules. */
   delete(digest: BlobDigest): Promise<void>;

@@ -112,5 +112,5 @@ export interface MailboxReader {
 
 /** Messages per page of {@link MailboxReader.rows}. */
 export const FETCH_PAGE = 500;
-/** Octets of the columns asked for that one such page has at most, its last row apart: a session holds no more of them. */
-export const FETCH_PAGE_BYTES = 4_194_304;
+/** Octets of the columns asked for that one such page has at most, its last row apart: a session holds no more than two of them. */
+export const FETCH_PAGE_BYTES = 2_097_152;

@@ -9,6 +9,8 @@ import type { BlobStore, ByteRange } from "../../core/ports/blobs.ts";
 /** Octets read before an answer begins: small messages are then proven whole. */
 const FIRST_BYTES = 65_536;
 
+const TOO_MANY = "more octets came than its size";
+
 /** A range whose beginning was read already. Either `drain` or `drop` it. */
 export class StartedRead {
   readonly #first: readonly Uint8Array[];
@@ -19,6 +21,11 @@ export class StartedRead {
     this.#first = first;
     this.#iterator = iterator;
     this.#rest = rest;
+  }
+
+  /** All octets, when none is left to be read. */
+  get whole(): readonly Uint8Array[] | undefined {
+    return this.#iterator === undefined ? this.#first : undefined;
   }
 
   /** All octets of the range. @throws {MairustError} `blob_damaged` when the blob ends early or goes on too long */
@@ -32,7 +39,7 @@ export class StartedRead {
         const next = await iterator.next();
         if (next.done === true) break;
         left -= next.value.length;
-        if (left < 0) throw damaged("more octets came than its size");
+        if (left < 0) throw damaged(TOO_MANY);
         yield next.value;
       }
     } finally {
@@ -52,13 +59,18 @@ export class StartedRead {
  * @throws {MairustError} `blob_missing`, `blob_damaged`
  */
 export async function startRead(
-  blobs: Pick<BlobStore, "get">,
+  blobs: Pick<BlobStore, "open">,
   digest: BlobDigest,
   range: ByteRange,
 ): Promise<StartedRead> {
   let left = range.end - range.start;
   if (left === 0) return new StartedRead([], undefined, 0);
-  const iterator = blobs.get(digest, range)[Symbol.asyncIterator]();
+  const opened = await blobs.open(digest, range);
+  if (opened instanceof Uint8Array) {
+    if (opened.length !== left) throw damaged(opened.length < left ? "it ended early" : TOO_MANY);
+    return new StartedRead([opened], undefined, 0);
+  }
+  const iterator = opened[Symbol.asyncIterator]();
   const first: Uint8Array[] = [];
   let held = 0;
   while (held < FIRST_BYTES) {
@@ -72,7 +84,7 @@ export async function startRead(
     left -= next.value.length;
     if (left < 0) {
       await iterator.return?.();
-      throw damaged("more octets came than its size");
+      throw damaged(TOO_MANY);
     }
   }
   return new StartedRead(first, iterator, left);
@@ -80,7 +92,7 @@ export async function startRead(
 
 /** A whole range in memory; at most `limit` octets of it. */
 export async function readRange(
-  blobs: Pick<BlobStore, "get">,
+  blobs: Pick<BlobStore, "open">,
   digest: BlobDigest,
   range: ByteRange,
   limit: number,

@@ -74,33 +74,69 @@ function tooMuch(): MairustError {
 }
 
 /**
- * The answer's items of one message, UID, FLAGS and MODSEQ excepted.
- * @param row   with the fields the plan asked for
+ * The answer's items of one message, UID, FLAGS and MODSEQ excepted, when all that they need is at hand.
+ * @param row  with the fields the plan asked for
+ * @returns undefined: something must be read first
+ */
+export function piecesAtHand(
+  plan: FetchPlan,
+  row: MessageRow,
+  keptBytes: number,
+): readonly Piece[] | undefined {
+  const answer = new Answer(keptBytes);
+  for (const item of plan.items) {
+    if (item.kind === "binary" || item.kind === "PREVIEW") return undefined;
+    if (item.kind !== "section") answer.add(attributePieces(item.kind, row));
+    else if (rangeToSelectFrom(item, row) !== undefined) return undefined;
+    else answer.add(sectionPieces(item, sectionSource(item, row, undefined)));
+  }
+  return answer.pieces;
+}
+
+/**
+ * The same with whatever must be read.
  * @param reads  used only for what is not at hand
  * @throws {UnknownEncoding} and what reading the blob throws
  */
-export async function messagePieces(
+export async function readPieces(
   plan: FetchPlan,
   row: MessageRow,
   reads: BlobReads,
 ): Promise<readonly Piece[]> {
-  const pieces: Piece[] = [];
-  let keptBytes = 0;
-  for (const item of plan.items) {
-    if (pieces.length > 0) pieces.push({ kind: "text", text: " " });
-    const made = await itemPieces(item, row, reads);
-    for (const piece of made) if (piece.kind === "bytes") keptBytes += piece.bytes.length;
-    // Each item may have a copy of a large header.
-    if (keptBytes > reads.keptBytes) throw tooMuch();
-    pieces.push(...made);
+  const answer = new Answer(reads.keptBytes);
+  for (const item of plan.items) answer.add(await itemPieces(item, row, reads));
+  return answer.pieces;
+}
+
+/** Items of one answer, with a space between them. */
+class Answer {
+  readonly pieces: Piece[] = [];
+  readonly #mostBytes: number;
+  #keptBytes = 0;
+
+  /** @param mostBytes  octets that are in memory before the answer begins */
+  constructor(mostBytes: number) {
+    this.#mostBytes = mostBytes;
   }
-  return pieces;
+
+  add(item: readonly Piece[]): void {
+    if (this.pieces.length > 0) this.pieces.push({ kind: "text", text: " " });
+    for (const piece of item) {
+      this.pieces.push(piece);
+      if (piece.kind === "bytes") this.#keptBytes += piece.bytes.length;
+    }
+    // Each item may have a copy of a large header.
+    if (this.#keptBytes > this.#mostBytes) throw tooMuch();
+  }
 }
 
 async function itemPieces(item: FetchItem, row: MessageRow, reads: BlobReads): Promise<readonly Piece[]> {
   switch (item.kind) {
-    case "section":
-      return sectionPieces(item, await sectionSource(item, row, reads.bytes));
+    case "section": {
+      const range = rangeToSelectFrom(item, row);
+      const block = range === undefined ? undefined : await reads.bytes(range);
+      return sectionPieces(item, sectionSource(item, row, block));
+    }
     case "binary":
       return binaryPieces(item, row, reads);
     case "PREVIEW":
@@ -180,48 +216,64 @@ function named(name: string, bytes: Uint8Array): readonly Piece[] {
 /** The octets of a section in order, or undefined when there is no such part. */
 type Source = ReadonlyArray<Extract<Piece, { kind: "bytes" | "blob" }>>;
 
-async function sectionSource(
+/** The header block that must be in memory before fields of it can be selected, unless it is at hand. */
+function rangeToSelectFrom(item: SectionItem, row: MessageRow): ByteRange | undefined {
+  if (item.fields === undefined) return undefined;
+  if (item.path.length > 0) return nestedRange(item, row);
+  return row.header == null ? { start: 0, end: row.headerBytes } : undefined;
+}
+
+function nestedRange(item: SectionItem, row: MessageRow): ByteRange | undefined {
+  const section = item.part === "all" ? "body" : item.part;
+  return findPart(row.structure ?? new Uint8Array(0), item.path, section);
+}
+
+/** @param block  what {@link rangeToSelectFrom} asked for */
+function sectionSource(
   item: SectionItem,
   row: MessageRow,
-  read: BlobReads["bytes"],
-): Promise<Source | undefined> {
-  if (item.path.length > 0) return nestedSource(item, row, read);
-  const prefix: Source = [{ kind: "bytes", bytes: row.prefix ?? new Uint8Array(0) }];
+  block: Uint8Array | undefined,
+): Source | undefined {
+  if (item.path.length > 0) return nestedSource(item, row, block);
+  const prefix = row.prefix ?? new Uint8Array(0);
   switch (item.part) {
     case "text":
       return [{ kind: "blob", range: { start: row.headerBytes, end: row.blobSizeBytes } }];
     case "all":
-      return [...prefix, { kind: "blob", range: { start: 0, end: row.blobSizeBytes } }];
+      return [
+        { kind: "bytes", bytes: prefix },
+        { kind: "blob", range: { start: 0, end: row.blobSizeBytes } },
+      ];
     default: {
-      const range = { start: 0, end: row.headerBytes };
-      const header = row.header ?? undefined;
+      const header = block ?? row.header ?? undefined;
       if (item.fields === undefined) {
-        return [...prefix, header === undefined ? { kind: "blob", range } : { kind: "bytes", bytes: header }];
+        const range = { start: 0, end: row.headerBytes };
+        return [
+          { kind: "bytes", bytes: prefix },
+          header === undefined ? { kind: "blob", range } : { kind: "bytes", bytes: header },
+        ];
       }
-      const block = Buffer.concat([row.prefix ?? new Uint8Array(0), header ?? (await read(range))]);
-      return [{ kind: "bytes", bytes: selectHeaderFields(block, item.fields.names, item.fields.not) }];
+      return selected(item.fields, Buffer.concat([prefix, header ?? new Uint8Array(0)]));
     }
   }
 }
 
-async function nestedSource(
-  item: SectionItem,
-  row: MessageRow,
-  read: BlobReads["bytes"],
-): Promise<Source | undefined> {
-  const section = item.part === "all" ? "body" : item.part;
-  const range = findPart(row.structure ?? new Uint8Array(0), item.path, section);
+function nestedSource(item: SectionItem, row: MessageRow, block: Uint8Array | undefined): Source | undefined {
+  if (item.fields !== undefined) return block === undefined ? undefined : selected(item.fields, block);
+  const range = nestedRange(item, row);
   if (range === undefined) return undefined;
   // MIME of a part that is the whole message: its header is the message's, which begins with the prefix.
-  if (section === "mime" && range.start === 0) {
+  if (item.part === "mime" && range.start === 0) {
     return [
       { kind: "bytes", bytes: row.prefix ?? new Uint8Array(0) },
       { kind: "blob", range },
     ];
   }
-  if (item.fields === undefined) return [{ kind: "blob", range }];
-  const { names, not } = item.fields;
-  return [{ kind: "bytes", bytes: selectHeaderFields(await read(range), names, not) }];
+  return [{ kind: "blob", range }];
+}
+
+function selected({ names, not }: NonNullable<SectionItem["fields"]>, block: Uint8Array): Source {
+  return [{ kind: "bytes", bytes: selectHeaderFields(block, names, not) }];
 }
 
 function sectionPieces(item: SectionItem, source: Source | undefined): readonly Piece[] {

@@ -14,12 +14,12 @@ import { enableCondstore } from "./condstore.ts";
 import type { InMailbox } from "./context.ts";
 import { decodedChunks, type ReadChunks, UnknownEncoding } from "./fetch-binary.ts";
 import { flagItems, writeFlags } from "./fetch-flags.ts";
-import { type FetchPlan, messagePieces, type Piece, planFetch } from "./fetch-plan.ts";
+import { type FetchPlan, type Piece, piecesAtHand, planFetch, readPieces } from "./fetch-plan.ts";
 import { announceFlagNames } from "./news.ts";
 import { indexesOf } from "./number-set.ts";
 import { ConnectionGone } from "./output.ts";
 import type { FetchCommand } from "./parse-fetch.ts";
-import { ahead } from "./read-ahead.ts";
+import { ReadAhead } from "./read-ahead.ts";
 import { bad, type Completion, completionOf, no, ok } from "./reply.ts";
 import { countIndexes, resolveSet, uidsAt } from "./sequence-set.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
@@ -27,6 +27,9 @@ import { tellEarlier } from "./vanished.ts";
 
 /** Unreadable messages that one command logs; all are counted. A lost disk would otherwise fill the log as well. */
 const LOGGED_PER_COMMAND = 10;
+
+/** Octets that a message holds at most whose blob was opened: a block of it, or all of a small one. */
+const BEGUN_BYTES = 262_144;
 
 /** One message ready to be sent, or why it cannot. */
 type Prepared =
@@ -79,56 +82,104 @@ async function fetchRows(
   indexes: readonly number[],
   uid: boolean,
 ): Promise<Completion> {
-  let sent = 0;
-  let failure: MairustError | undefined;
-  let unreadable = 0;
-  for await (const message of ahead(
-    prepareAll(context, plan, indexes),
-    context.limits.readAhead,
-    dropPrepared,
-  )) {
-    if (message.kind === "unreadable") {
-      failure ??= message.error;
-      // The message is whole; only this cannot be had of it.
-      if (!(message.error instanceof UnknownEncoding)) {
-        unreadable += 1;
-        reportUnreadable(context, message.row, message.error, unreadable <= LOGGED_PER_COMMAND);
+  const { reader, limits, output } = context;
+  const { view } = context.selected;
+  const answers = new Answers(context, plan);
+  const started = new ReadAhead<Prepared>(limits.readAhead, message => answers.put(message), dropPrepared);
+  try {
+    for await (const page of reader.rows(view.mailboxId, uidsAt(indexes, view), plan.fields ?? {})) {
+      for (const row of page) {
+        const message = prepare(context, plan, row);
+        // What needs no blob is sent as it comes, unless one that does is before it.
+        const waiting =
+          message instanceof Promise || !started.isEmpty
+            ? started.add(Promise.resolve(message), Math.min(row.blobSizeBytes, BEGUN_BYTES))
+            : (answers.put(message) ?? output.pressure());
+        if (waiting !== undefined) await waiting;
       }
-    } else await send(context, plan, message);
-    sent += 1;
+    }
+    await started.finish();
+  } finally {
+    await started.dropRest();
   }
-  if (failure instanceof UnknownEncoding) return no(failure.publicText, "UNKNOWN-CTE");
-  if (failure !== undefined) return completionOf(failure);
-  if (sent === countIndexes(indexes)) return ok("FETCH completed");
+  if (answers.failure !== undefined) return failed(answers.failure);
+  if (answers.count === countIndexes(indexes)) return ok("FETCH completed");
   // Somebody expunged while we read. UID FETCH may pass over them, their EXPUNGE follows; RFC 5530 has a word for the other.
   await context.selected.mailbox.refresh();
   return uid ? ok("FETCH completed") : no("Some messages were expunged", "EXPUNGEISSUED");
 }
 
-async function* prepareAll(
-  context: InMailbox,
-  plan: FetchPlan,
-  indexes: readonly number[],
-): AsyncGenerator<() => Promise<Prepared>> {
-  const { view } = context.selected;
-  const pages = context.reader.rows(view.mailboxId, uidsAt(indexes, view), plan.fields ?? {});
-  for await (const page of pages) for (const row of page) yield () => prepare(context, plan, row);
+function failed(failure: MairustError): Completion {
+  return failure instanceof UnknownEncoding ? no(failure.publicText, "UNKNOWN-CTE") : completionOf(failure);
 }
 
-async function prepare(context: InMailbox, plan: FetchPlan, row: MessageRow): Promise<Prepared> {
+/** What became of the messages of one FETCH. */
+class Answers {
+  readonly #context: InMailbox;
+  readonly #plan: FetchPlan;
+  #unreadable = 0;
+  /** Messages that were sent, or could not be. */
+  count = 0;
+  /** The first of the failures. */
+  failure: MairustError | undefined;
+
+  constructor(context: InMailbox, plan: FetchPlan) {
+    this.#context = context;
+    this.#plan = plan;
+  }
+
+  /** @returns to be awaited before the next one; undefined: it went out */
+  put(message: Prepared): Promise<void> | undefined {
+    this.count += 1;
+    if (message.kind === "ready") return send(this.#context, this.#plan, message);
+    this.failure ??= message.error;
+    // The message is whole; only this cannot be had of it.
+    if (message.error instanceof UnknownEncoding) return undefined;
+    this.#unreadable += 1;
+    reportUnreadable(this.#context, message.row, message.error, this.#unreadable <= LOGGED_PER_COMMAND);
+    return undefined;
+  }
+}
+
+/** Does not throw or reject: what cannot be read is an answer too. */
+function prepare(context: InMailbox, plan: FetchPlan, row: MessageRow): Prepared | Promise<Prepared> {
   try {
-    const pieces = await messagePieces(plan, row, {
+    const pieces = piecesAtHand(plan, row, context.limits.fetchBytes);
+    if (pieces === undefined) return prepareByReading(context, plan, row);
+    if (!pieces.some(piece => piece.kind === "blob")) return { kind: "ready", row, pieces, read: undefined };
+    return startFirst(context, row, pieces);
+  } catch (error) {
+    return unreadable(row, error);
+  }
+}
+
+async function prepareByReading(context: InMailbox, plan: FetchPlan, row: MessageRow): Promise<Prepared> {
+  try {
+    const pieces = await readPieces(plan, row, {
       bytes: range => readRange(context.blobs, row.blob, range, context.limits.headerBytes),
       chunks: chunksOf(context, row),
       keptBytes: context.limits.fetchBytes,
       room: { bytes: context.limits.decodedBytes },
     });
-    const first = pieces.find(piece => piece.kind === "blob");
+    return await startFirst(context, row, pieces);
+  } catch (error) {
+    return unreadable(row, error);
+  }
+}
+
+/** Begin to read the first piece that comes from the blob. */
+async function startFirst(context: InMailbox, row: MessageRow, pieces: readonly Piece[]): Promise<Prepared> {
+  const first = pieces.find(piece => piece.kind === "blob");
+  try {
     const read = first === undefined ? undefined : await startRead(context.blobs, row.blob, first.range);
     return { kind: "ready", row, pieces, read };
   } catch (error) {
-    return { kind: "unreadable", row, error: toMairustError(error, `read message of UID ${row.uid}`) };
+    return unreadable(row, error);
   }
+}
+
+function unreadable(row: MessageRow, error: unknown): Prepared {
+  return { kind: "unreadable", row, error: toMairustError(error, `read message of UID ${row.uid}`) };
 }
 
 /** Ends early when the client is gone: its answer, which would be wrong, is never sent. */
@@ -145,32 +196,50 @@ async function dropPrepared(message: Prepared): Promise<void> {
   if (message.kind === "ready") await message.read?.drop();
 }
 
-async function send(
+/** @returns undefined: all of it is in the output */
+function send(
   context: InMailbox,
   plan: FetchPlan,
   message: Extract<Prepared, { kind: "ready" }>,
+): Promise<void> | undefined {
+  const { output } = context;
+  const { row, pieces } = message;
+  let { read } = message;
+  output.text(head(context, plan, row.uid));
+  for (const [i, piece] of pieces.entries()) {
+    if (piece.kind === "text") output.text(piece.text);
+    else if (piece.kind === "bytes") output.bytes(piece.bytes);
+    else if (piece.kind === "blob" && read?.whole !== undefined) {
+      for (const chunk of read.whole) output.give(chunk);
+      read = undefined;
+    } else return sendRest(context, row, pieces.slice(i), read);
+  }
+  output.text(")\r\n");
+  return output.pressure();
+}
+
+/** The pieces from the first one on that has to be waited for. */
+async function sendRest(
+  context: InMailbox,
+  row: MessageRow,
+  pieces: readonly Piece[],
+  started: StartedRead | undefined,
 ): Promise<void> {
   const { output } = context;
-  let { read } = message;
-  try {
-    output.text(head(context, plan, message.row.uid));
-    for (const piece of message.pieces) {
-      if (piece.kind === "text") output.text(piece.text);
-      else if (piece.kind === "bytes") output.bytes(piece.bytes);
-      else if (piece.kind === "decoded") await streamDecoded(context, message.row, piece);
-      else {
-        const source = read ?? piece;
-        read = undefined;
-        await stream(context, message.row, source);
-      }
-      const waiting = output.pressure();
-      if (waiting !== undefined) await waiting;
+  let read = started;
+  for (const piece of pieces) {
+    if (piece.kind === "text") output.text(piece.text);
+    else if (piece.kind === "bytes") output.bytes(piece.bytes);
+    else if (piece.kind === "decoded") await streamDecoded(context, row, piece);
+    else {
+      const source = read ?? piece;
+      read = undefined;
+      await stream(context, row, source);
     }
-    output.text(")\r\n");
-  } finally {
-    // The client may leave before its turn.
-    await read?.drop();
+    const waiting = output.pressure();
+    if (waiting !== undefined) await waiting;
   }
+  output.text(")\r\n");
 }
 
 function head({ selected: { view } }: InMailbox, plan: FetchPlan, uid: number): string {
@@ -184,7 +253,9 @@ async function stream(
   row: MessageRow,
   source: StartedRead | Extract<Piece, { kind: "blob" }>,
 ): Promise<void> {
-  await sendLiteral(context, row, async function* () {
+  const { output } = context;
+  const give = (chunk: Uint8Array) => output.give(chunk);
+  await sendLiteral(context, row, give, async function* () {
     const read = "kind" in source ? await startRead(context.blobs, row.blob, source.range) : source;
     yield* read.chunks();
   });
@@ -196,7 +267,9 @@ async function streamDecoded(
   row: MessageRow,
   { decoded, size }: Extract<Piece, { kind: "decoded" }>,
 ): Promise<void> {
-  await sendLiteral(context, row, async function* () {
+  const { output } = context;
+  const copy = (chunk: Uint8Array) => output.bytes(chunk);
+  await sendLiteral(context, row, copy, async function* () {
     let left = size;
     for await (const chunk of decodedChunks(decoded, chunksOf(context, row))) {
       left -= chunk.length;
@@ -212,11 +285,12 @@ async function streamDecoded(
 async function sendLiteral(
   context: InMailbox,
   row: MessageRow,
+  put: (chunk: Uint8Array) => void,
   chunks: () => AsyncIterable<Uint8Array>,
 ): Promise<void> {
   try {
     for await (const chunk of chunks()) {
-      context.output.bytes(chunk);
+      put(chunk);
       const waiting = context.output.pressure();
       if (waiting !== undefined) await waiting;
     }

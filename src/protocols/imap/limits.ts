@@ -2,6 +2,8 @@
  * Every number that bounds what one IMAP client can make us hold, wait or do. Nothing else in this folder
  * contains a bound; tests shrink them through {@link ImapLimits}.
  */
+import type { AheadLimits } from "./read-ahead.ts";
+
 export interface ImapLimits {
   /** Octets of one command line before login. */
   readonly loginLineBytes: number;
@@ -64,8 +66,8 @@ export interface ImapLimits {
   readonly fetchBytes: number;
   /** Decoded octets that are kept of one message; more of them are decoded once more while they are sent. */
   readonly decodedBytes: number;
-  /** Messages whose blob is opened ahead of the one that is being sent. */
-  readonly readAhead: number;
+  /** Messages whose blob is opened ahead of the one that is being sent, and what is read of them. */
+  readonly readAhead: AheadLimits;
   /** Different keywords in one STORE. */
   readonly storeKeywords: number;
 }
@@ -102,6 +104,6 @@ export const DEFAULT_LIMITS: ImapLimits = {
   headerBytes: 4_194_304,
   fetchBytes: 8_388_608,
   decodedBytes: 262_144,
-  readAhead: 4,
+  readAhead: { steps: 16, bytes: 524_288 },
   storeKeywords: 64,
 };

@@ -5,6 +5,7 @@
  */
 import type { Socket } from "node:net";
 import { MairustError } from "../../core/errors.ts";
+import { freeBytes } from "../../platform/free-bytes.ts";
 
 /** Octets per chunk of collected small pieces; the first chunk of an answer is small, since most answers are. */
 const CHUNK_BYTES = 32_768;
@@ -76,6 +77,20 @@ export class Output {
     this.#used += bytes.length;
   }
 
+  /** The same for bytes whose memory nobody else has: it is freed as soon as the client has taken them. */
+  give(bytes: Uint8Array): void {
+    if (bytes.length < DIRECT_BYTES) {
+      this.bytes(bytes);
+      freeBytes(bytes);
+      return;
+    }
+    this.flush();
+    this.#write(bytes, () => {
+      this.#onTaken();
+      freeBytes(bytes);
+    });
+  }
+
   /** Hand over what is collected. */
   flush(): void {
     const chunk = this.#chunk;
@@ -113,11 +128,11 @@ export class Output {
     return this.#chunk;
   }
 
-  #write(bytes: Uint8Array): void {
+  #write(bytes: Uint8Array, onTaken = this.#onTaken): void {
     if (!this.#socket.writable) return;
     this.#untaken += 1;
     this.#stalledSince ??= performance.now();
-    this.#socket.write(bytes, this.#onTaken);
+    this.#socket.write(bytes, onTaken);
   }
 
   #wake(): void {

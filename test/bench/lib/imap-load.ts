@@ -6,6 +6,7 @@ import { connect, type Socket } from "node:net";
 
 /** Enough for the tagged line. */
 const TAIL_OCTETS = 1024;
+const READ_OCTETS = 262_144;
 const ANSWER_TIMEOUT_MS = 60_000;
 
 export interface Answer {
@@ -33,7 +34,13 @@ export class ImapLoad {
   #broken: Error | undefined;
 
   private constructor(port: number) {
-    this.#socket = connect(port, "127.0.0.1");
+    // Into one buffer again and again: a buffer for each read would keep this process busy collecting them.
+    const buffer = Buffer.alloc(READ_OCTETS);
+    const callback = (octets: number) => {
+      this.#received(buffer.subarray(0, octets));
+      return true;
+    };
+    this.#socket = connect({ port, host: "127.0.0.1", onread: { buffer, callback } });
     this.#socket.setNoDelay(true);
     this.#socket.setTimeout(ANSWER_TIMEOUT_MS, () => {
       if (this.#ended !== undefined)
@@ -41,7 +48,6 @@ export class ImapLoad {
           new Error(`no answer in time after "${this.#tail.toString("latin1").slice(-200)}"`),
         );
     });
-    this.#socket.on("data", (chunk: Buffer) => this.#received(chunk));
     this.#socket.on("error", error => this.#fail(error));
     this.#socket.on("close", () => this.#fail(new Error("connection closed")));
   }
@@ -101,7 +107,7 @@ export class ImapLoad {
     const last = chunk.subarray(Math.max(0, chunk.length - TAIL_OCTETS));
     this.#tail =
       last.length === TAIL_OCTETS
-        ? last
+        ? Buffer.from(last)
         : Buffer.concat([
             this.#tail.subarray(Math.max(0, this.#tail.length - TAIL_OCTETS + last.length)),
             last,

@@ -111,6 +111,7 @@ function lateDelete(before: () => Promise<void>): FsBlobStore {
   return {
     stage: () => blobs.stage(),
     get: (digest, range) => blobs.get(digest, range),
+    open: (digest, range) => blobs.open(digest, range),
     head: digest => blobs.head(digest),
     confirm: digest => blobs.confirm(digest),
     delete: async digest => {

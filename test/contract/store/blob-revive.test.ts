@@ -71,6 +71,7 @@ test("a file that cannot be removed stays claimed, holds up nobody, and goes the
   const refusing: BlobStore = {
     stage: () => blobs.stage(),
     get: (digest, range) => blobs.get(digest, range),
+    open: (digest, range) => blobs.open(digest, range),
     head: digest => blobs.head(digest),
     confirm: digest => blobs.confirm(digest),
     list: () => blobs.list(),

@@ -18,7 +18,7 @@ function blobOf(pieces: number) {
       seen.closed += 1;
     }
   };
-  return { seen, blobs: { get } };
+  return { seen, blobs: { open: async () => get() } };
 }
 
 test("a reader that stops at any piece closes the blob, and so does one that never begins", async () => {
@@ -36,6 +36,16 @@ test("a reader that stops at any piece closes the blob, and so does one that nev
   const { seen, blobs } = blobOf(pieces);
   await (await startRead(blobs, DIGEST, { start: 0, end: pieces * PIECE })).drop();
   assert.deepEqual(seen, { opened: 1, closed: 1 });
+});
+
+test("a small blob comes whole, and nothing is left to be closed", async () => {
+  const bytes = Buffer.alloc(PIECE, 7);
+  const blobs = { open: async () => bytes };
+  const read = await startRead(blobs, DIGEST, { start: 0, end: PIECE });
+  assert.deepEqual(read.whole, [bytes]);
+  await read.drop();
+  for (const wanted of [PIECE - 1, PIECE + 1])
+    await assert.rejects(startRead(blobs, DIGEST, { start: 0, end: wanted }), { code: "blob_damaged" });
 });
 
 test("too few octets, and too many, are damage, and the blob is closed", async () => {

@@ -209,6 +209,15 @@ export class MemoryMailbox {
   }
 }
 
+/** Ranges up to this size come at once. */
+const SMALL_BYTES = 4096;
+
+async function collected(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const all: Uint8Array[] = [];
+  for await (const chunk of chunks) all.push(chunk);
+  return Buffer.concat(all);
+}
+
 export class MemoryBlobs implements BlobStore {
   readonly #bytes = new Map<BlobDigest, Buffer>();
   /** Octets per chunk that `get` yields. */
@@ -235,8 +244,14 @@ export class MemoryBlobs implements BlobStore {
     for (let at = start; at < end; at += this.chunkBytes) {
       await new Promise(resolve => setImmediate(resolve));
       if (at >= limit) throw new MairustError("blob_damaged", `Cannot read blob "${digest}": it is damaged`);
-      yield bytes.subarray(at, Math.min(end, at + this.chunkBytes));
+      // A copy: chunks are their reader's alone.
+      yield Buffer.from(bytes.subarray(at, Math.min(end, at + this.chunkBytes)));
     }
+  }
+
+  async open(digest: BlobDigest, range: ByteRange): Promise<Uint8Array | AsyncIterable<Uint8Array>> {
+    const bytes = this.get(digest, range);
+    return range.end - range.start > SMALL_BYTES ? bytes : collected(bytes);
   }
 
   stage(): never {
