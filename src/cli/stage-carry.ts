@@ -78,12 +78,14 @@ export function carryBack(carrier: Carrier, accounts: readonly string[]): Promis
 /**
  * After the stage has turned: the rest, and whether both sides are the same now.
  * @param settledAt  no mail is under way any more that was accepted before
+ * @param betweenRoundsMs  from a comparison that found something to the next pass
  */
 export async function carryRest(
   carrier: Carrier,
   accounts: readonly string[],
   settledAt: Date,
   say: (text: string) => void,
+  betweenRoundsMs = BETWEEN_ROUNDS_MS,
 ): Promise<readonly AccountCarried[]> {
   const first = await eachOf(accounts, async account =>
     add(nothing(account), await carrier.pass(account, false)),
@@ -103,7 +105,7 @@ export async function carryRest(
       const next = add({ ...carried, read }, await carrier.pass(before.account, false));
       carried = compared(next, await carrier.verify(before.account));
       if (isDone(carried) || round + 1 >= MAX_LAST_ROUNDS) return carried;
-      await sleep(BETWEEN_ROUNDS_MS);
+      await sleep(betweenRoundsMs);
     }
   });
 }

@@ -4,7 +4,7 @@
  */
 import { readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { after } from "node:test";
+import { after, before } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 /** All unit tests together: far more than they need, it ends what hangs. Also what keeps the process alive while a test waits for a deadline: those timers do not. */
@@ -22,4 +22,10 @@ const overdue = setTimeout(() => {
   process.exit(1);
 }, LIMIT_MS);
 after(() => clearTimeout(overdue));
-for (const file of files) await import(pathToFileURL(file).href);
+const load = async () => {
+  for (const file of files) await import(pathToFileURL(file).href);
+};
+const loaded = load();
+// Not while files are loaded: some tests look at memory and at how long things take.
+before(() => loaded);
+await loaded;

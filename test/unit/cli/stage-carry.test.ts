@@ -46,7 +46,7 @@ test("what was read in store is taken before the first pass, and before each of 
   const { made, reads } = carrier([{ copied: 1 }, {}], [{}, { extra: 1 }, {}]);
   const before = await carryBack(made, ["ann"]);
   assert.deepEqual([reads, before[0]?.read], [["ann before 0"], 2]);
-  const after = await carryRest(made, ["ann"], new Date(0), () => undefined);
+  const after = await carryRest(made, ["ann"], new Date(0), () => undefined, 1);
   // Three were before the step; the first pass after it is about what came meanwhile.
   assert.deepEqual(reads.slice(1), ["ann before 4", "ann before 6"]);
   assert.deepEqual(
@@ -81,12 +81,12 @@ test("after the step a pass comes when all mail of the stage before has come to 
 
 test("rounds after the step end when nothing is only here, and at the latest after five", async () => {
   const one = carrier([{}], [{ extra: 1 }, { bytes_differ: 1 }, { missing: 4, flags_differ: 2 }]);
-  const [ann] = await carryRest(one.made, ["ann"], new Date(0), () => assert.fail("no time to wait for"));
+  const [ann] = await carryRest(one.made, ["ann"], new Date(0), () => assert.fail("no time to wait for"), 1);
   assert.ok(ann !== undefined && isDone(ann));
   assert.deepEqual([ann.only_there, ann.flags_differ], [4, 2]);
   assert.equal(one.log.filter(line => line.endsWith("verify")).length, 3);
   const never = carrier([{}], [{ extra: 1 }]);
-  const [bob] = await carryRest(never.made, ["bob"], new Date(0), () => undefined);
+  const [bob] = await carryRest(never.made, ["bob"], new Date(0), () => undefined, 1);
   assert.ok(bob !== undefined && !isDone(bob));
   assert.equal(never.log.filter(line => line.endsWith("verify")).length, 5);
 });

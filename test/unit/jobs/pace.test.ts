@@ -73,7 +73,7 @@ test("a standing job begins no batch while it is to rest, and does when the rest
     pace,
   });
   mail(100, 10);
-  pace.worked(100);
+  pace.worked(10);
   const running = job.run({
     job: { id: 1, checkpoint: {} } as unknown as LeasedJob,
     progress: () => undefined,
@@ -82,7 +82,7 @@ test("a standing job begins no batch while it is to rest, and does when the rest
   });
   for (let i = 0; i < 100; i++) await setImmediate();
   assert.equal(looks, 0);
-  clock.ms += 900;
+  clock.ms += 90;
   assert.deepEqual(await made, [id]);
   stop.abort(new Error("end"));
   await assert.rejects(running, /end/u);
