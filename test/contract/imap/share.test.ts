@@ -28,9 +28,21 @@ const loggedIn = (): Promise<ImapTestClient[]> =>
     }),
   );
 
+async function selected(user: string): Promise<ImapTestClient> {
+  const client = await service.client();
+  await client.command(`LOGIN ${user} "${PASSWORD}"`);
+  await client.command("SELECT INBOX");
+  return client;
+}
+
 /** Resolves when so many statements were sent for IMAP. */
 async function sent(count: number): Promise<void> {
   while (service.statements.length < count) await new Promise(resolve => setImmediate(resolve));
+}
+
+/** Resolves when so many turns began. */
+async function started(count: number): Promise<void> {
+  while (service.operations.length < count) await new Promise(resolve => setImmediate(resolve));
 }
 
 /** Holds the subscriptions, which delivering does not look at, so that whoever asks for them waits with its connection. */
@@ -67,7 +79,46 @@ test("mail is delivered while one user's connections wait in the database", asyn
     await release();
   }
   for (const answer of await Promise.all(answers)) assert.match(answer.at(-1) ?? "", /^OK/u);
+  for (const client of clients) client.close();
 });
+
+/** Of one account, and what each third of them does: all at once, more than the share takes. */
+const CROWD = 30;
+const HEAVY = ["FETCH 1:* (ENVELOPE)", "SEARCH SUBJECT nothing", "STORE 1:* FLAGS.SILENT (\\Seen)"];
+
+for (const command of ["NOOP", "FETCH 1 (ENVELOPE)"]) {
+  test(`${command} waits for a turn of an account with ${CROWD} connections, not for all that they ask for`, async () => {
+    await service.deliver(MESSAGE, 3);
+    const crowd = await Promise.all(Array.from({ length: CROWD }, () => selected(USER)));
+    const recipient = `${command.split(" ")[0]?.toLowerCase()}@example.test`;
+    const account = await service.addAccount(recipient);
+    await service.deliver(MESSAGE, 1, new Date(), { account, recipient });
+    const other = await selected(recipient);
+    const [box] = await service.db.query<{
+      id: number;
+    }>`select id from mailboxes where account_id = ${account} and name = 'INBOX'`;
+    const release = await hold("lock table entries in access exclusive mode");
+    service.operations.length = 0;
+    const answers = crowd.map((client, i) => client.command(HEAVY[i % HEAVY.length] ?? ""));
+    // Who is greeted after them comes after them.
+    (await service.client()).close();
+    answers.push(other.command(command));
+    (await service.client()).close();
+    await started(imapShare(10));
+    assert.equal(service.operations.length, imapShare(10), "all turns are taken, and are not over");
+    await release();
+    for (const answer of await Promise.all(answers)) assert.match(answer.at(-1) ?? "", /^OK/u);
+    for (const client of [...crowd, other]) client.close();
+    // Where a refresh has the mailbox, and where rows are read; in between MODSEQs may look like it.
+    const turn = service.operations.findIndex(values => [values.at(-1), values[5]].includes(box?.id));
+    // The crowd was there before: the first turn that ends is followed by one of it.
+    const line = service.operations
+      .slice(0, turn + 1)
+      .map(values => values.join(" "))
+      .join("\n");
+    assert.equal(turn, imapShare(10) + 1, line);
+  });
+}
 
 test("changes of one mailbox wait for each other with one connection", async () => {
   await service.deliver(MESSAGE);
@@ -85,10 +136,11 @@ test("changes of one mailbox wait for each other with one connection", async () 
     await release();
   }
   for (const answer of await Promise.all(answers)) assert.match(answer.at(-1) ?? "", /^OK/u);
+  for (const client of clients) client.close();
 });
 
 test("who waits for a turn too long is told to come again, and leaves the line", async () => {
-  const share = shareOf(service.db, 1, 20);
+  const share = shareOf(service.db, 1, 20)(undefined);
   const release = await holdSubscriptions();
   const first = share.query`select count(*) from subscriptions`;
   try {

@@ -284,7 +284,14 @@ test("a mailbox that was replaced, and one that somebody holds, are left as they
     },
     ...{ flags: { system: 1, keywords: [] }, unchangedSince: undefined, by: { peer: "x", user: "y" } },
   };
-  await assert.rejects(createFlagWriter(service.db, service.changes).change(change), { code: "not_found" });
+  await assert.rejects(
+    createFlagWriter(
+      () => service.db,
+      () => undefined,
+      service.changes,
+    ).change(change),
+    { code: "not_found" },
+  );
   await service.db.begin(async tx => {
     await tx.query`select 1 as one from mailboxes where id = ${box?.id ?? 0} for no key update`;
     assert.match(last(await client.command("STORE 1 +FLAGS (\\Seen)")), /^NO \[UNAVAILABLE\].*busy/u);
