@@ -3,7 +3,8 @@
  * Tags are keywords, so what is changed here shows as tags too.
  *
  * Only the mailbox is locked: counters of accounts do not count flags. All messages of a change get the same MODSEQ, the next one (RFC
- * 7162 §3.1). Failures: `too_many`, `not_found`, `store_unavailable`; nothing is changed then.
+ * 7162 §3.1). Failures: `too_many`, `not_found`, `store_unavailable`; nothing is changed then, where the connection was
+ * not lost during COMMIT (`db-transaction.ts`).
  */
 import { MairustError } from "../core/errors.ts";
 import { changeFlags, MAX_ENTRY_KEYWORDS } from "../core/flag-change.ts";

@@ -10,6 +10,8 @@ export interface Completion {
   /** Response code without brackets. */
   readonly code?: string;
   readonly text: string;
+  /** The session ends behind it, with this BYE. */
+  readonly bye?: string;
 }
 
 interface Rule {
@@ -83,6 +85,11 @@ export function completionOf(error: MairustError): Completion {
 /** True when the error is the client's or the user's affair. */
 export function isExpected(error: MairustError): boolean {
   return EXPECTED.has(error.code);
+}
+
+/** True when the command may have been carried out: NO would say that it was not. */
+export function isOutcomeUnknown({ context }: MairustError): boolean {
+  return context.outcome === "unknown";
 }
 
 /** Text that can stand in a response line. */
