@@ -87,11 +87,6 @@ export function isExpected(error: MairustError): boolean {
   return EXPECTED.has(error.code);
 }
 
-/** True when the command may have been carried out: NO would say that it was not. */
-export function isOutcomeUnknown({ context }: MairustError): boolean {
-  return context.outcome === "unknown";
-}
-
 /** Text that can stand in a response line. */
 export function oneLine(text: string): string {
   const plain = text.replace(/[^\x20-\x7e]+/gu, "?").slice(0, 300);

@@ -17,16 +17,8 @@ import { announce, holdsNewsBack, MailboxLost, tellHowFar } from "./news.ts";
 import { ConnectionGone } from "./output.ts";
 import type { ListenerProfile } from "./profile.ts";
 import { refuseWrite } from "./read-only.ts";
-import {
-  bad,
-  type Completion,
-  completionOf,
-  isExpected,
-  isOutcomeUnknown,
-  no,
-  ok,
-  statusLine,
-} from "./reply.ts";
+import { bad, type Completion, completionOf, isExpected, no, ok, statusLine } from "./reply.ts";
+import { OutcomeUnknown } from "./store.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
 
 export interface SessionOptions {
@@ -257,7 +249,7 @@ export class Session {
       this.#end("[UNAVAILABLE] The mailbox changed under the session");
     if (!isExpected(error))
       log.error("imap command failed", { command: name, account: account?.address, peer, error });
-    if (isOutcomeUnknown(error)) {
+    if (error instanceof OutcomeUnknown) {
       this.#end(`[UNAVAILABLE] It is not known whether ${name} was carried out`);
       return undefined;
     }

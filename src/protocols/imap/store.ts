@@ -3,7 +3,8 @@
  * it; after each page the session takes over the new flags and answers. Without a writer flags are read-only.
  *
  * What fails on the way is a NO that says how far it came. What is committed is never a NO: where the session cannot take it over, the
- * client is told that it was done, and begins anew with the mailbox as it is. Source: RFC 3501 §6.4.6, §7.4.1; RFC 7162 §3.1.3; RFC 5530 (EXPUNGEISSUED).
+ * client is told that it was done, and begins anew with the mailbox as it is.
+ * Source: RFC 3501 §6.4.6, §7.4.1; RFC 7162 §3.1.3; RFC 5530 (EXPUNGEISSUED).
  */
 import { MairustError, toMairustError } from "../../core/errors.ts";
 import { changeFlags } from "../../core/flag-change.ts";
@@ -19,7 +20,7 @@ import { indexesOf } from "./number-set.ts";
 import { ConnectionGone } from "./output.ts";
 import type { StoreCommand } from "./parse-store.ts";
 import { refuseWrite } from "./read-only.ts";
-import { bad, type Completion, completionOf, isOutcomeUnknown, no, ok } from "./reply.ts";
+import { bad, type Completion, completionOf, no, ok } from "./reply.ts";
 import { countIndexes } from "./sequence-set.ts";
 import { ConflictSet } from "./store-conflicts.ts";
 import { storedFlags } from "./store-flags.ts";
@@ -47,6 +48,13 @@ const MAX_REST_MS = 200;
 
 /** What the view says of flags is older than what the client was told: it may not be asked any more. */
 const UNTOLD = "[UNAVAILABLE] Flags were changed, but the mailbox cannot be read again: open it anew";
+
+/** The database was lost while it committed: the command may have been carried out, and NO would say that it was not. */
+export class OutcomeUnknown extends MairustError {
+  constructor(cause: MairustError) {
+    super(cause.code, "Cannot tell whether flags were changed", { retry: cause.retry, cause });
+  }
+}
 
 class Store {
   readonly #context: InMailbox;
@@ -145,7 +153,8 @@ class Store {
   /** @param last  index of the last message that was changed */
   #failure(thrown: unknown, last: number | undefined): MairustError {
     const error = toMairustError(thrown, "change flags");
-    return last === undefined || isOutcomeUnknown(error) ? error : this.#halfDone(error, last);
+    if (error.context.outcome === "unknown") return new OutcomeUnknown(error);
+    return last === undefined ? error : this.#halfDone(error, last);
   }
 
   #halfDone(error: MairustError, last: number): MairustError {
