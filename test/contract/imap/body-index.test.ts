@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { after, before, test } from "node:test";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
-import { accountId, mailboxId, messageId } from "../../../src/core/ids.ts";
+import { accountId, type MailboxId, mailboxId, messageId } from "../../../src/core/ids.ts";
 import { gramsOfNeedle } from "../../../src/core/mail-text/grams.ts";
 import { indexVersion } from "../../../src/core/mail-text/limits.ts";
 import type { BodyIndex } from "../../../src/core/ports/body-index.ts";
@@ -367,3 +367,22 @@ test("what a newer version made is neither made again nor relied on; a newer ver
 
 /** As `ODD_PROCESS`, for the index. */
 const ODD_INDEX = new URL(ODD_PROCESS.href.replace("odd-process", "odd-index-process"));
+
+test("accounts take turns at the index: nobody waits behind all that another one searches for", async () => {
+  const [crowd, other] = [accountId(1), accountId(2)];
+  const others = mailboxId(2000);
+  const turns: unknown[] = [];
+  const dbOf = (account: unknown) => {
+    turns.push(account);
+    return room.db;
+  };
+  const ownerOf = (mailbox: MailboxId) => (mailbox === others ? other : crowd);
+  const searches = createBodyIndex(dbOf, ownerOf, VERSION);
+  const never = new AbortController().signal;
+  const ask = (mailbox: MailboxId) =>
+    searches.candidates(mailbox, Uint32Array.of(1), { folded: "nothing", where: "body" }, never);
+  await Promise.all([...Array.from({ length: 20 }, (_, i) => ask(mailboxId(i + 1000))), ask(others)]);
+  assert.equal(turns.length, 21);
+  // Two at a time; of those that wait, one of the crowd was first.
+  assert.equal(turns.indexOf(other), 3);
+});
