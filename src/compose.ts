@@ -63,7 +63,7 @@ import type { FsBlobStore } from "./store/blobs-fs.ts";
 import { createBodyIndex } from "./store/body-index.ts";
 import { MailboxChanges } from "./store/changes.ts";
 import type { Db } from "./store/db.ts";
-import { imapShare, shareOf } from "./store/db-share.ts";
+import { imapShare, type OwnerOf, shareOf } from "./store/db-share.ts";
 import { createMessageStore } from "./store/deliver.ts";
 import { StoreDirectory } from "./store/directory.ts";
 import { DirectoryChanges } from "./store/directory-changes.ts";
@@ -143,7 +143,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   const changes = new MailboxChanges(db, log);
   const imapDb = shareOf(db, imapShare(config.database.pool));
   const hub = new MailboxHub(imapDb, changes, log);
-  const reader = createMailboxReader(db, hub);
+  const reader = createMailboxReader(() => db, hub);
   const directory = new StoreDirectory(db);
   const directoryChanges = new DirectoryChanges(db, log, directory);
   const onCommit = (seconds: number, messages: number, bytes: number) => {
@@ -320,8 +320,9 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   if (config.roles.includes("worker")) registry.register(jobs.component);
   const listeners: ListenerComponent[] = [];
   if (config.roles.includes("imap")) {
+    const ownerOf: OwnerOf = mailbox => hub.ownerOf(mailbox);
     const authenticator = createAuthenticator({
-      users: createUserPasswords(imapDb, Date.now),
+      users: createUserPasswords(imapDb(undefined), Date.now),
       directory,
       masterUser: config.imap.master_user,
       masterPassword: loadOrMakeSecret("imap.master_password_file", config.imap.master_password_file).secret,
@@ -332,10 +333,14 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
         reader: createMailboxReader(imapDb, hub),
         blobs,
         authenticator,
-        ...(config.imap.writable === "flags" ? { writer: createFlagWriter(imapDb, changes) } : {}),
+        ...(config.imap.writable === "flags" ? { writer: createFlagWriter(imapDb, ownerOf, changes) } : {}),
         tls,
-        bodyIndex: createBodyIndex(imapDb, indexVersion(process.versions.unicode ?? "")),
-        order: createMessageOrder(imapDb, createMessageKeyStore({ db: imapDb, blobs, log })),
+        bodyIndex: createBodyIndex(imapDb, ownerOf, indexVersion(process.versions.unicode ?? "")),
+        order: createMessageOrder(
+          imapDb,
+          ownerOf,
+          createMessageKeyStore({ db: imapDb(undefined), blobs, log }),
+        ),
       }),
     );
   }

@@ -10,15 +10,20 @@ import type { FlagSet } from "./ports/store.ts";
 export interface AdoptedFlags {
   /** The messages of the older state; the newer one itself where they are the same. */
   readonly state: MailboxSnapshot;
-  /** Indexes whose flags differ from those of the older state, ascending. */
+  /** Indexes whose flags, or MODSEQs where they count, differ from those of the older state, ascending. */
   readonly changed: readonly number[];
 }
 
 /**
  * A step looks at one chunk.
- * @param next  of the same UIDVALIDITY
+ * @param next      of the same UIDVALIDITY
+ * @param byModseq  flags that were changed and changed back count as changed
  */
-export function* adoptFlags(old: MailboxSnapshot, next: MailboxSnapshot): Steps<AdoptedFlags> {
+export function* adoptFlags(
+  old: MailboxSnapshot,
+  next: MailboxSnapshot,
+  byModseq: boolean,
+): Steps<AdoptedFlags> {
   if (old === next) return { state: old, changed: [] };
   const chunks: SnapshotChunk[] = [];
   const changed: number[] = [];
@@ -27,7 +32,8 @@ export function* adoptFlags(old: MailboxSnapshot, next: MailboxSnapshot): Steps<
     const taken = from.take(chunk);
     chunks.push(taken);
     if (taken === chunk) continue;
-    collectChanged(changed, old.starts[number] ?? 0, [chunk, old.flags], [taken, from.flags]);
+    const first = old.starts[number] ?? 0;
+    for (const at of changedIn([chunk, old.flags], [taken, from.flags], byModseq)) changed.push(first + at);
     yield;
   }
   const isWhole =
@@ -38,10 +44,11 @@ export function* adoptFlags(old: MailboxSnapshot, next: MailboxSnapshot): Steps<
 
 type Side = readonly [chunk: SnapshotChunk, flags: FlagSets];
 
-function collectChanged(changed: number[], first: number, [before, old]: Side, [after, next]: Side): void {
+function* changedIn([before, old]: Side, [after, next]: Side, byModseq: boolean): Iterable<number> {
   for (let i = 0; i < before.uids.length; i += 1) {
     // Sets are the same objects when the flags are the same, also after their table was made anew.
-    if (old.sets[before.flagIds[i] ?? 0] !== next.sets[after.flagIds[i] ?? 0]) changed.push(first + i);
+    const isSame = old.sets[before.flagIds[i] ?? 0] === next.sets[after.flagIds[i] ?? 0];
+    if (!isSame || (byModseq && before.modseqs[i] !== after.modseqs[i])) yield i;
   }
 }
 

@@ -7,11 +7,12 @@
  */
 import { setImmediate } from "node:timers/promises";
 import { MairustError } from "../core/errors.ts";
-import type { MailboxId } from "../core/ids.ts";
+import type { AccountId, MailboxId } from "../core/ids.ts";
 import { gramsOfNeedle } from "../core/mail-text/grams.ts";
 import type { BodyIndex, IndexQuery } from "../core/ports/body-index.ts";
 import { type TurnLimits, Turns } from "../platform/turns.ts";
-import { type Db, type Queryable, sql } from "./db.ts";
+import { type Queryable, sql } from "./db.ts";
+import type { DbOf, OwnerOf } from "./db-share.ts";
 import type { Fragment } from "./db-values.ts";
 import { prefixKey } from "./imap-texts.ts";
 import { IndexedMailboxes, type IndexedUpTo } from "./indexed-mailboxes.ts";
@@ -44,14 +45,19 @@ interface Page {
 }
 
 /** @param version  of what the index is made of now: `core/mail-text/limits.ts` @param hitsMax  only tests have another */
-export function createBodyIndex(db: Db, version: number, hitsMax = HITS_MAX): BodyIndex {
+export function createBodyIndex(
+  dbOf: DbOf,
+  ownerOf: OwnerOf,
+  version: number,
+  hitsMax = HITS_MAX,
+): BodyIndex {
   const known = new IndexedMailboxes();
   const turns = new Turns(TURNS);
-  const inTime = <T>(work: (tx: Queryable) => Promise<T>) =>
-    db.begin(work, { statementTimeoutMs: STATEMENT_MS });
+  const inTime = <T>(asked: Asked, work: (tx: Queryable) => Promise<T>) =>
+    dbOf(asked.owner).begin(work, { statementTimeoutMs: STATEMENT_MS });
   const read = async (asked: Asked): Promise<readonly Page[]> => {
     const { mailbox } = asked;
-    const readFrom = (from: IndexedUpTo) => inTime(tx => readPages(tx, asked, from));
+    const readFrom = (from: IndexedUpTo) => inTime(asked, tx => readPages(tx, asked, from));
     const from = known.of(mailbox);
     const quick = await readFrom(from);
     const [first] = quick;
@@ -64,7 +70,7 @@ export function createBodyIndex(db: Db, version: number, hitsMax = HITS_MAX): Bo
     const pages = await read(asked);
     const [first] = pages;
     const isWhole = first === undefined || first.hits <= asked.hitsMax;
-    return { first, pages, hitPages: isWhole ? pages : await inTime(tx => readEach(tx, asked)) };
+    return { first, pages, hitPages: isWhole ? pages : await inTime(asked, tx => readEach(tx, asked)) };
   };
   return {
     async candidates(mailbox, uids, query, gone) {
@@ -72,8 +78,9 @@ export function createBodyIndex(db: Db, version: number, hitsMax = HITS_MAX): Bo
       const upTo = uids.at(-1);
       if (grams === undefined || upTo === undefined || gone.aborted) return undefined;
       try {
-        const asked = { version, mailbox, upTo, grams, hitsMax: Math.max(hitsMax, uids.length) };
-        const { first, pages, hitPages } = await turns.take(() => readAll(asked), gone);
+        const owner = ownerOf(mailbox);
+        const asked = { version, mailbox, owner, upTo, grams, hitsMax: Math.max(hitsMax, uids.length) };
+        const { first, pages, hitPages } = await turns.take(() => readAll(asked), gone, owner);
         const hits = await uidsOf(hitPages, "hit");
         const open = await uidsOf(pages, "open");
         if (first !== undefined && first.newest <= version)
@@ -101,6 +108,7 @@ function matchingGrams({ folded, where }: IndexQuery): Fragment | undefined {
 interface Asked {
   readonly version: number;
   readonly mailbox: MailboxId;
+  readonly owner: AccountId | undefined;
   /** UIDs above do not matter. */
   readonly upTo: number;
   readonly grams: Fragment;

@@ -1,9 +1,11 @@
 /**
  * A part of the pool for one kind of work (below everything that IMAP asks of the store): what clients ask for, however many they are,
- * never holds all connections, so that a delivery finds one at once. What is beyond the share waits here in the order of its coming.
+ * never holds all connections, so that a delivery finds one at once. What is beyond the share waits here: accounts in turn, and what is of
+ * one account in the order of its coming, so that nobody waits behind all that another's connections ask for.
  * Failures: `store_unavailable` when no turn comes in time or too many wait, as the pool's own.
  */
 import { MairustError } from "../core/errors.ts";
+import type { AccountId, MailboxId } from "../core/ids.ts";
 import { deadlineAfter } from "../platform/deadline.ts";
 import { Turns } from "../platform/turns.ts";
 import type { Db } from "./db.ts";
@@ -18,11 +20,17 @@ export function imapShare(pool: number): number {
   return Math.max(1, Math.floor(pool / 2));
 }
 
+/** The database for the work of one account; undefined: of nobody that is known, as before a login. */
+export type DbOf = (account: AccountId | undefined) => Db;
+
+/** Whose a mailbox is; undefined: it is not open here. */
+export type OwnerOf = (mailbox: MailboxId) => AccountId | undefined;
+
 /**
  * @param running  operations at a time, each with a connection
  * @param turnMs   longest wait for a turn
  */
-export function shareOf(db: Db, running: number, turnMs = TURN_MS): Db {
+export function shareOf(db: Db, running: number, turnMs = TURN_MS): DbOf {
   const turns = new Turns({
     running,
     waiting: MAX_WAITING,
@@ -30,32 +38,33 @@ export function shareOf(db: Db, running: number, turnMs = TURN_MS): Db {
     publicText: PUBLIC_TEXT,
   });
   /** @param work  must not take a turn again: all turns might wait for each other */
-  const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
+  const inTurn = async <T>(account: AccountId | undefined, work: () => Promise<T>): Promise<T> => {
     const wait = deadlineAfter(turnMs);
     let began = false;
     try {
-      return await turns.take(() => {
+      const begin = () => {
         began = true;
         wait.dispose();
         return work();
-      }, wait.signal);
+      };
+      return await turns.take(begin, wait.signal, account);
     } catch (error) {
       throw began ? error : noTurn(error);
     } finally {
       wait.dispose();
     }
   };
-  return {
-    query: (strings, ...values) => inTurn(() => db.query(strings, ...values)),
-    run: (strings, ...values) => inTurn(() => db.run(strings, ...values)),
-    begin: (work, options, deadline) => inTurn(() => db.begin(work, options, deadline)),
+  return account => ({
+    query: (strings, ...values) => inTurn(account, () => db.query(strings, ...values)),
+    run: (strings, ...values) => inTurn(account, () => db.run(strings, ...values)),
+    begin: (work, options, deadline) => inTurn(account, () => db.begin(work, options, deadline)),
     listen: (channel, onNotify, onReconnect) => db.listen(channel, onNotify, onReconnect),
     notify: (channel, payload) => db.notify(channel, payload),
     get counts() {
       return db.counts;
     },
     close: deadline => db.close(deadline),
-  };
+  });
 }
 
 const PUBLIC_TEXT = "mail storage is busy, try again";

@@ -3,7 +3,8 @@
  * Tags are keywords, so what is changed here shows as tags too.
  *
  * Only the mailbox is locked: counters of accounts do not count flags. All messages of a change get the same MODSEQ, the next one (RFC
- * 7162 §3.1). Failures: `too_many`, `not_found`, `store_unavailable`; nothing is changed then.
+ * 7162 §3.1). Failures: `too_many`, `not_found`, `store_unavailable`; nothing is changed then, where the connection was
+ * not lost during COMMIT (`db-transaction.ts`).
  */
 import { MairustError } from "../core/errors.ts";
 import { changeFlags, MAX_ENTRY_KEYWORDS } from "../core/flag-change.ts";
@@ -14,6 +15,7 @@ import type { FlagSet } from "../core/ports/store.ts";
 import { type TurnLimits, Turns } from "../platform/turns.ts";
 import type { MailboxChanges } from "./changes.ts";
 import { type Db, isSerializationFailure, jsonText, type Tx } from "./db.ts";
+import type { DbOf, OwnerOf } from "./db-share.ts";
 
 /** How long a change waits for a mailbox that somebody holds: the client waits as long, and holds a connection. */
 const LOCK_MS = 2_000;
@@ -21,7 +23,7 @@ const LOCK_MS = 2_000;
 /** Changes of one mailbox that wait for each other here: as many as there are connections, and more. */
 const MAX_WAITING = 100_000;
 
-export function createFlagWriter(db: Db, changes: MailboxChanges): FlagWriter {
+export function createFlagWriter(dbOf: DbOf, ownerOf: OwnerOf, changes: MailboxChanges): FlagWriter {
   // One at a time on this node: those that wait for the lock of the mailbox would hold a connection each.
   const lines = new Map<MailboxId, Turns>();
   const inLine = async <T>(mailbox: MailboxId, work: () => Promise<T>): Promise<T> => {
@@ -35,6 +37,7 @@ export function createFlagWriter(db: Db, changes: MailboxChanges): FlagWriter {
   };
   return {
     async change(change) {
+      const db = dbOf(ownerOf(change.mailbox));
       const { changed, ...result } = await inLine(change.mailbox, () => inTransaction(db, change));
       if (changed) changes.publish([change.mailbox]);
       return result;

@@ -8,7 +8,7 @@ import type { Log } from "../core/ports/log.ts";
 import type { MailboxInfo, OpenMailbox } from "../core/ports/mailboxes.ts";
 import { sleep } from "../platform/deadline.ts";
 import type { MailboxChanges } from "./changes.ts";
-import type { Db } from "./db.ts";
+import type { DbOf } from "./db-share.ts";
 import { type MailboxRead, readState, readVanished } from "./mailbox-rows.ts";
 import { SharedMailbox } from "./shared-mailbox.ts";
 
@@ -29,7 +29,7 @@ export interface HubLimits {
 }
 
 export class MailboxHub {
-  readonly #db: Db;
+  readonly #dbOf: DbOf;
   readonly #log: Log;
   readonly #limits: Required<HubLimits>;
   readonly #open = new Map<MailboxId, SharedMailbox>();
@@ -46,8 +46,8 @@ export class MailboxHub {
   readonly #closing = new AbortController();
   readonly #unsubscribe: () => void;
 
-  constructor(db: Db, changes: MailboxChanges, log: Log, limits: HubLimits = {}) {
-    this.#db = db;
+  constructor(dbOf: DbOf, changes: MailboxChanges, log: Log, limits: HubLimits = {}) {
+    this.#dbOf = dbOf;
     this.#log = log;
     this.#limits = { idleStates: MAX_IDLE_STATES, idleOctets: MAX_IDLE_OCTETS, retryMs: RETRY_MS, ...limits };
     this.#unsubscribe = changes.onChange(ids => this.#changed(ids));
@@ -80,6 +80,11 @@ export class MailboxHub {
     }
   }
 
+  /** Whose a mailbox is that somebody has open; undefined: nobody has. */
+  ownerOf(mailbox: MailboxId): AccountId | undefined {
+    return this.#open.get(mailbox)?.account;
+  }
+
   /** @returns undefined when the name means another mailbox by now, or none */
   async #openAgain(key: string, shared: SharedMailbox): Promise<OpenMailbox | undefined> {
     await this.#holdFresh(shared);
@@ -91,7 +96,7 @@ export class MailboxHub {
   }
 
   async #openFirst(account: AccountId, name: string): Promise<OpenMailbox | undefined> {
-    const row = await readState(this.#db, { account, name }, 0);
+    const row = await readState(this.#dbOf(account), { account, name }, 0);
     if (row === undefined) return undefined;
     const known = this.#open.get(row.info.id) ?? this.#idle.get(row.info.id);
     // It was opened under another name: its state may be older or newer than what we read.
@@ -102,7 +107,7 @@ export class MailboxHub {
       // Whoever holds it hears of no change from now on.
       known.lose();
     }
-    const shared = isSame ? known : new SharedMailbox(this.#db, row);
+    const shared = isSame ? known : new SharedMailbox(this.#dbOf(account), row);
     if (!isSame) await this.#holdLoaded(shared);
     const key = keyOf(row);
     this.#named.set(key, shared);
@@ -143,7 +148,7 @@ export class MailboxHub {
       info,
       snapshot: () => shared.snapshot,
       refresh: () => shared.refresh(),
-      vanished: (since, until) => readVanished(this.#db, shared.id, since, until),
+      vanished: (since, until) => readVanished(this.#dbOf(shared.account), shared.id, since, until),
       onChange(listener) {
         mine.add(listener);
         shared.listeners.add(listener);

@@ -9,6 +9,7 @@ import {
   type RowFields,
 } from "../core/ports/mailboxes.ts";
 import type { Db } from "./db.ts";
+import type { DbOf } from "./db-share.ts";
 import type { MailboxHub } from "./mailbox-hub.ts";
 import { normalizeMailboxName } from "./mailbox-names.ts";
 import { readInfo, readListing } from "./mailbox-rows.ts";
@@ -16,19 +17,19 @@ import { readInfo, readListing } from "./mailbox-rows.ts";
 /** Subscriptions one account may hold. */
 const MAX_SUBSCRIPTIONS = 10_000;
 
-export function createMailboxReader(db: Db, hub: MailboxHub): MailboxReader {
+export function createMailboxReader(dbOf: DbOf, hub: MailboxHub): MailboxReader {
   return {
     status: async (account, name, wish) =>
-      (await readInfo(db, account, nameOrNothing(name), wish)) ?? throwNotFound(name),
-    list: (account, wish) => readListing(db, account, wish),
+      (await readInfo(dbOf(account), account, nameOrNothing(name), wish)) ?? throwNotFound(name),
+    list: (account, wish) => readListing(dbOf(account), account, wish),
     open: async (account, name) => (await hub.open(account, nameOrNothing(name))) ?? throwNotFound(name),
     subscriptions: async account => {
-      const rows = await db.query<{ name: string }>`
+      const rows = await dbOf(account).query<{ name: string }>`
         select name from subscriptions where account_id = ${account} order by name limit ${MAX_SUBSCRIPTIONS}`;
       return rows.map(row => row.name);
     },
-    subscribe: (account, name, on) => setSubscription(db, account, normalizeMailboxName(name), on),
-    rows: (mailbox, uids, fields) => readRows(db, mailbox, uids, fields),
+    subscribe: (account, name, on) => setSubscription(dbOf(account), account, normalizeMailboxName(name), on),
+    rows: (mailbox, uids, fields) => readRows(dbOf(hub.ownerOf(mailbox)), mailbox, uids, fields),
   };
 }
 

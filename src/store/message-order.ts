@@ -11,6 +11,7 @@ import type { MessageKeyStore } from "../core/ports/message-keys.ts";
 import type { MessageOrder, SortCriterion, ThreadRow } from "../core/ports/message-order.ts";
 import { type TurnLimits, Turns } from "../platform/turns.ts";
 import { type Db, sql } from "./db.ts";
+import type { DbOf, OwnerOf } from "./db-share.ts";
 import { OrderCache } from "./order-cache.ts";
 
 /** UIDs whose order comes in one piece: a millisecond to take apart. */
@@ -34,19 +35,26 @@ const TURNS: TurnLimits = {
 
 type Fragment = ReturnType<typeof sql>;
 
-export function createMessageOrder(db: Db, keys: MessageKeyStore, cache = new OrderCache()): MessageOrder {
-  return new KeyedOrder(db, keys, cache);
+export function createMessageOrder(
+  dbOf: DbOf,
+  ownerOf: OwnerOf,
+  keys: MessageKeyStore,
+  cache = new OrderCache(),
+): MessageOrder {
+  return new KeyedOrder(dbOf, ownerOf, keys, cache);
 }
 
 class KeyedOrder implements MessageOrder {
-  readonly #db: Db;
+  readonly #dbOf: DbOf;
+  readonly #ownerOf: OwnerOf;
   readonly #keys: MessageKeyStore;
   readonly #cache: OrderCache;
   readonly #sortTurns = new Turns(TURNS);
   readonly #threadTurns = new Turns(TURNS);
 
-  constructor(db: Db, keys: MessageKeyStore, cache: OrderCache) {
-    this.#db = db;
+  constructor(dbOf: DbOf, ownerOf: OwnerOf, keys: MessageKeyStore, cache: OrderCache) {
+    this.#dbOf = dbOf;
+    this.#ownerOf = ownerOf;
     this.#keys = keys;
     this.#cache = cache;
   }
@@ -69,20 +77,27 @@ class KeyedOrder implements MessageOrder {
 
   /** @returns `isFinal`: all of them have their keys */
   async #sorted(mailbox: MailboxId, which: Fragment, by: readonly SortCriterion[], gone: AbortSignal) {
-    return this.#sortTurns.take(async () => {
-      const order = await readOrder(this.#db, mailbox, which, by);
+    const sorted = async () => {
+      const db = this.#dbFor(mailbox);
+      const order = await readOrder(db, mailbox, which, by);
       if (order.unmade === 0) return { uids: order.uids, isFinal: true };
       await this.#makeKeys(mailbox, which, gone);
-      const again = await readOrder(this.#db, mailbox, which, by);
+      const again = await readOrder(db, mailbox, which, by);
       return { uids: again.uids, isFinal: again.unmade === 0 };
-    }, gone);
+    };
+    return this.#sortTurns.take(sorted, gone, this.#ownerOf(mailbox));
+  }
+
+  #dbFor(mailbox: MailboxId): Db {
+    return this.#dbOf(this.#ownerOf(mailbox));
   }
 
   async #makeKeys(mailbox: MailboxId, which: Fragment, gone: AbortSignal): Promise<void> {
-    let stretch = await readUnmade(this.#db, mailbox, which, 0);
+    const db = this.#dbFor(mailbox);
+    let stretch = await readUnmade(db, mailbox, which, 0);
     while (stretch !== undefined) {
       await this.#keys.make(stretch.ids, gone);
-      stretch = await readUnmade(this.#db, mailbox, which, stretch.last);
+      stretch = await readUnmade(db, mailbox, which, stretch.last);
     }
   }
 
@@ -92,7 +107,8 @@ class KeyedOrder implements MessageOrder {
     work: (rows: AsyncIterable<readonly ThreadRow[]>) => Promise<T>,
     gone: AbortSignal,
   ): Promise<T> {
-    return this.#threadTurns.take(() => work(this.#threadRows(mailboxId, uids, gone)), gone);
+    const threaded = () => work(this.#threadRows(mailboxId, uids, gone));
+    return this.#threadTurns.take(threaded, gone, this.#ownerOf(mailboxId));
   }
 
   async *#threadRows(
@@ -100,13 +116,14 @@ class KeyedOrder implements MessageOrder {
     uids: Uint32Array,
     gone: AbortSignal,
   ): AsyncIterable<readonly ThreadRow[]> {
+    const db = this.#dbFor(mailboxId);
     for (let at = 0; at < uids.length; at += THREAD_PAGE) {
       gone.throwIfAborted();
       const which = uidsAre(uids.subarray(at, at + THREAD_PAGE));
-      let page = await readThreadPage(this.#db, mailboxId, which);
+      let page = await readThreadPage(db, mailboxId, which);
       if (page.unmade > 0) {
         await this.#makeKeys(mailboxId, which, gone);
-        page = await readThreadPage(this.#db, mailboxId, which);
+        page = await readThreadPage(db, mailboxId, which);
       }
       if (page.text !== null) yield page.text.split("\n").map(threadRow);
     }

@@ -3,7 +3,7 @@
  * change costs one query for the rows above the known MODSEQ, whoever and how many are watching. `mailbox-hub.ts` holds them.
  */
 import { FlagTable } from "../core/flag-table.ts";
-import type { MailboxId } from "../core/ids.ts";
+import type { AccountId, MailboxId } from "../core/ids.ts";
 import {
   applyDeltaInSteps,
   compactFlagsInSteps,
@@ -20,6 +20,7 @@ const NO_UIDVALIDITY = 0;
 
 export class SharedMailbox {
   readonly id: MailboxId;
+  readonly account: AccountId;
   readonly uidValidity: number;
   readonly listeners = new Set<() => void>();
   /** Its keys in the hub's table of names. */
@@ -41,6 +42,7 @@ export class SharedMailbox {
   constructor(db: Db, first: MailboxState) {
     this.#db = db;
     this.id = first.info.id;
+    this.account = first.account;
     this.uidValidity = first.info.uidValidity;
     this.row = { account: first.account, info: first.info };
     this.snapshot = this.#empty();

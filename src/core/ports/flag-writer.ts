@@ -29,7 +29,7 @@ export interface FlagWriter {
   /**
    * One transaction, and one event for all of it; those who watch the mailbox are told after it.
    * @throws {MairustError} `too_many` keywords of one message, `not_found` the mailbox is gone or has another UIDVALIDITY,
-   * `store_unavailable`; nothing is changed then
+   * `store_unavailable`; nothing is changed then, but that it is not known when `context.outcome` is "unknown"
    */
   change(change: FlagChange): Promise<FlagChangeResult>;
 }

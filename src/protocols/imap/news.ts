@@ -52,7 +52,8 @@ export async function announce({ selected, output, enabled }: SessionContext): P
   const old = selected.view;
   if (next === old) return;
   if (next.uidValidity !== old.uidValidity) throw new MailboxLost();
-  const change = await inSlices(compareViews(old, next));
+  // RFC 7162 §3.1: a client that stores by MODSEQ would fail upon one that it was not told, although it knows the flags.
+  const change = await inSlices(compareViews(old, next, enabled.condstore));
   selected.view = next;
   // First of all: a client that takes MODSEQs from what follows has seen every expunge below them.
   if (enabled.qresync) await tellVanished(old, change.expunged, output);

@@ -10,6 +10,8 @@ export interface Completion {
   /** Response code without brackets. */
   readonly code?: string;
   readonly text: string;
+  /** The session ends behind it, with this BYE. */
+  readonly bye?: string;
 }
 
 interface Rule {

@@ -18,6 +18,7 @@ import { ConnectionGone } from "./output.ts";
 import type { ListenerProfile } from "./profile.ts";
 import { refuseWrite } from "./read-only.ts";
 import { bad, type Completion, completionOf, isExpected, no, ok, statusLine } from "./reply.ts";
+import { OutcomeUnknown } from "./store.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
 
 export interface SessionOptions {
@@ -220,7 +221,10 @@ export class Session {
         throw error;
       }
       if (holdsNewsBack(command)) tellHowFar(this.#context);
-      this.#complete(tag, name, this.#failed(name, toMairustError(error, `run ${name}`)), startedAt);
+      const completion = this.#failed(name, toMairustError(error, `run ${name}`));
+      if (completion === undefined)
+        this.#context.metrics.command(name.toLowerCase(), "gone", seconds(startedAt));
+      else this.#complete(tag, name, completion, startedAt);
     }
   }
 
@@ -228,6 +232,7 @@ export class Session {
     this.#context.output.text(statusLine(tag, completion));
     const result = completion.status === "OK" ? "ok" : completion.status === "NO" ? "no" : "bad";
     this.#context.metrics.command(name.toLowerCase(), result, seconds(startedAt));
+    if (completion.bye !== undefined) this.#end(completion.bye);
   }
 
   /** RFC 3501 §7.1.3, and the end of whoever only sends garbage. */
@@ -237,12 +242,17 @@ export class Session {
     if (this.#syntaxErrors >= this.#context.limits.syntaxErrors) this.#end("Too many invalid commands");
   }
 
-  #failed(name: string, error: MairustError): Completion {
+  /** @returns undefined when neither OK nor NO would be true: the client finds out when it comes back */
+  #failed(name: string, error: MairustError): Completion | undefined {
     const { log, account, peer } = this.#context;
     if (error.code === "invalid_state" || error instanceof MailboxLost)
       this.#end("[UNAVAILABLE] The mailbox changed under the session");
     if (!isExpected(error))
       log.error("imap command failed", { command: name, account: account?.address, peer, error });
+    if (error instanceof OutcomeUnknown) {
+      this.#end(`[UNAVAILABLE] It is not known whether ${name} was carried out`);
+      return undefined;
+    }
     return completionOf(error);
   }
 

@@ -37,7 +37,7 @@ export async function tellPage(context: InMailbox, page: StorePage, next: Mailbo
   const before = selected.view;
   // Another UIDVALIDITY: what is announced next ends the session.
   if (next.uidValidity !== before.uidValidity) return;
-  const { state, changed } = await inSlices(adoptFlags(before, next));
+  const { state, changed } = await inSlices(adoptFlags(before, next, enabled.condstore));
   selected.view = state;
   announceFlagNames({ selected, output });
   const flagged = page.silent ? unexpected(page, before, state, changed) : withAll(page, before, changed);

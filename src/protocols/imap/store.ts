@@ -2,7 +2,9 @@
  * STORE and UID STORE. Messages are changed in pages, each in one commit, so that mail comes in between and a client that leaves ends
  * it; after each page the session takes over the new flags and answers. Without a writer flags are read-only.
  *
- * What fails on the way is a NO that says how far it came. Source: RFC 3501 §6.4.6, §7.4.1; RFC 7162 §3.1.3; RFC 5530 (EXPUNGEISSUED).
+ * What fails on the way is a NO that says how far it came. What is committed is never a NO: where the session cannot take it over, the
+ * client is told that it was done, and begins anew with the mailbox as it is.
+ * Source: RFC 3501 §6.4.6, §7.4.1; RFC 7162 §3.1.3; RFC 5530 (EXPUNGEISSUED).
  */
 import { MairustError, toMairustError } from "../../core/errors.ts";
 import { changeFlags } from "../../core/flag-change.ts";
@@ -18,7 +20,7 @@ import { indexesOf } from "./number-set.ts";
 import { ConnectionGone } from "./output.ts";
 import type { StoreCommand } from "./parse-store.ts";
 import { refuseWrite } from "./read-only.ts";
-import { bad, type Completion, no, ok } from "./reply.ts";
+import { bad, type Completion, completionOf, no, ok } from "./reply.ts";
 import { countIndexes } from "./sequence-set.ts";
 import { ConflictSet } from "./store-conflicts.ts";
 import { storedFlags } from "./store-flags.ts";
@@ -44,6 +46,16 @@ export async function store(context: InMailbox, command: StoreCommand): Promise<
 /** Longest time that a mailbox is left to others between two pages; else as long as a page took. */
 const MAX_REST_MS = 200;
 
+/** What the view says of flags is older than what the client was told: it may not be asked any more. */
+const UNTOLD = "[UNAVAILABLE] Flags were changed, but the mailbox cannot be read again: open it anew";
+
+/** The database was lost while it committed: the command may have been carried out, and NO would say that it was not. */
+export class OutcomeUnknown extends MairustError {
+  constructor(cause: MairustError) {
+    super(cause.code, "Cannot tell whether flags were changed", { retry: cause.retry, cause });
+  }
+}
+
 class Store {
   readonly #context: InMailbox;
   readonly #command: StoreCommand;
@@ -64,17 +76,23 @@ class Store {
 
   /** @param indexes  index ranges of the view; they mean the same to the end: nothing is announced but flags */
   async run(indexes: readonly number[]): Promise<Completion> {
-    let done = 0;
+    let left = countIndexes(indexes);
+    let last: number | undefined;
     let tookMs = 0;
     for (const page of pagesOf(indexes)) {
-      if (done > 0) await this.#rest(tookMs);
+      if (last !== undefined) await this.#rest(tookMs);
       const startedAt = performance.now();
-      try {
-        await this.#change(page);
-      } catch (error) {
-        throw error instanceof ConnectionGone || done === 0 ? error : this.#halfDone(error, page[0] ?? 0);
-      }
-      done += page.length;
+      const change = await this.#change(page).catch(error => {
+        throw this.#failure(error, last);
+      });
+      last = page.at(-1) ?? 0;
+      left -= page.length;
+      const untold = await this.#tell(change);
+      if (untold !== undefined)
+        return {
+          ...(left === 0 ? this.#completion() : completionOf(this.#halfDone(untold, last))),
+          bye: UNTOLD,
+        };
       tookMs = performance.now() - startedAt;
     }
     return this.#completion();
@@ -87,9 +105,9 @@ class Store {
     if (gone.aborted) throw new ConnectionGone();
   }
 
-  async #change(indexes: Uint32Array): Promise<void> {
+  async #change(indexes: Uint32Array): Promise<StorePage> {
     const { selected, peer, account } = this.#context;
-    const { view, mailbox } = selected;
+    const { view } = selected;
     await this.#checkRoom(indexes);
     const messages = new SnapshotCursor(view);
     const uids = indexes.map(index => messages.uid(index));
@@ -98,17 +116,23 @@ class Store {
       ...{ mailbox: view.mailboxId, uidValidity: view.uidValidity, uids, op, flags: this.#flags },
       ...{ unchangedSince, by: { peer, user: account.address } },
     });
-    const page: StorePage = {
-      indexes,
-      op,
-      flags: this.#flags,
-      silent: this.#command.silent,
-      conflicts,
-      missing,
-    };
     this.#conflicts.add(view, conflicts);
     this.#missing += missing.length;
-    await tellPage(this.#context, page, await mailbox.refresh());
+    return { indexes, op, flags: this.#flags, silent: this.#command.silent, conflicts, missing };
+  }
+
+  /** @returns why the session's view could not follow a change that was made */
+  async #tell(page: StorePage): Promise<MairustError | undefined> {
+    const { selected, log, peer, account } = this.#context;
+    try {
+      await tellPage(this.#context, page, await selected.mailbox.refresh());
+      return undefined;
+    } catch (thrown) {
+      if (thrown instanceof ConnectionGone) throw thrown;
+      const error = toMairustError(thrown, "tell what was changed");
+      log.warn("imap session cannot follow its change of flags", { account: account.address, peer, error });
+      return error;
+    }
   }
 
   /** @throws {MairustError} `too_many`: the mailbox would have more keywords than its readers can be told */
@@ -126,12 +150,18 @@ class Store {
     }
   }
 
-  #halfDone(thrown: unknown, index: number): MairustError {
+  /** @param last  index of the last message that was changed */
+  #failure(thrown: unknown, last: number | undefined): MairustError {
     const error = toMairustError(thrown, "change flags");
-    const first = new SnapshotCursor(this.#context.selected.view).uid(index);
-    const from = this.#command.uid ? `UID ${first}` : `message ${index + 1}`;
+    if (error.context.outcome === "unknown") return new OutcomeUnknown(error);
+    return last === undefined ? error : this.#halfDone(error, last);
+  }
+
+  #halfDone(error: MairustError, last: number): MairustError {
+    const uid = new SnapshotCursor(this.#context.selected.view).uid(last);
+    const upTo = this.#command.uid ? `UID ${uid}` : `message ${last + 1}`;
     const why = error.publicText === "" ? "an internal error" : error.publicText;
-    const publicText = `What comes before ${from} is changed, the rest is not, or not for certain: ${why}`;
+    const publicText = `What was named is changed up to ${upTo}, the rest is not: ${why}`;
     return new MairustError(error.code, error.message, { retry: error.retry, cause: error, publicText });
   }
 

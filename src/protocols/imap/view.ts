@@ -28,15 +28,20 @@ export interface ViewChange {
   /** In the old state. */
   readonly expunged: readonly number[];
   readonly added: number;
-  /** In the new state: flags differ. */
+  /** In the new state: flags differ, or the MODSEQ, where that counts. */
   readonly flagged: readonly number[];
 }
 
 /**
  * Looks at nothing that both states share; a step looks at one chunk of each at most.
+ * @param byModseq  flags that were changed and changed back count as changed
  * @throws {InvalidState} a UID appeared below a known one: sequence numbers cannot follow, the session must end
  */
-export function* compareViews(old: MailboxSnapshot, next: MailboxSnapshot): Steps<ViewChange> {
+export function* compareViews(
+  old: MailboxSnapshot,
+  next: MailboxSnapshot,
+  byModseq: boolean,
+): Steps<ViewChange> {
   const expunged: number[] = [];
   const flagged: number[] = [];
   const from = new Place(old);
@@ -46,7 +51,7 @@ export function* compareViews(old: MailboxSnapshot, next: MailboxSnapshot): Step
       from.skipChunk();
       to.skipChunk();
     } else if (!to.atEnd && from.uid === to.uid) {
-      passCommon(from, to, flagged);
+      passCommon(from, to, byModseq, flagged);
       yield;
     } else if (!to.atEnd && to.uid < from.uid) {
       throw new InvalidState("imap view", "a message below a known UID", "ascending UIDs");
@@ -59,7 +64,7 @@ export function* compareViews(old: MailboxSnapshot, next: MailboxSnapshot): Step
 }
 
 /** Goes on in both as long as they have the same messages, to the end of a chunk at most. */
-function passCommon(from: Place, to: Place, flagged: number[]): void {
+function passCommon(from: Place, to: Place, byModseq: boolean, flagged: number[]): void {
   const [old, next] = [from.chunk, to.chunk];
   const [i, j] = [from.at, to.at];
   const most = Math.min(old.uids.length - i, next.uids.length - j);
@@ -67,7 +72,10 @@ function passCommon(from: Place, to: Place, flagged: number[]): void {
   for (; n < most && old.uids[i + n] === next.uids[j + n]; n += 1) {
     // Sets are the same objects when the flags are the same, also after their table was made anew.
     const before = from.sets[old.flagIds[i + n] ?? 0];
-    if (before !== to.sets[next.flagIds[j + n] ?? 0]) appendRange(flagged, to.index + n, to.index + n + 1);
+    const isSame =
+      before === to.sets[next.flagIds[j + n] ?? 0] &&
+      (!byModseq || old.modseqs[i + n] === next.modseqs[j + n]);
+    if (!isSame) appendRange(flagged, to.index + n, to.index + n + 1);
   }
   from.advance(n);
   to.advance(n);
@@ -83,7 +91,7 @@ function passExpunged(from: Place, to: Place, expunged: number[]): void {
   from.advance(n);
 }
 
-const NO_CHUNK = { uids: new Uint32Array(0), flagIds: new Uint32Array(0) };
+const NO_CHUNK = { uids: new Uint32Array(0), flagIds: new Uint32Array(0), modseqs: new Float64Array(0) };
 
 /** Walks a snapshot message by message or chunk by chunk. */
 class Place {
@@ -104,7 +112,7 @@ class Place {
     return this.#number >= this.#snapshot.chunks.length;
   }
 
-  get chunk(): Pick<SnapshotChunk, "uids" | "flagIds"> {
+  get chunk(): Pick<SnapshotChunk, "uids" | "flagIds" | "modseqs"> {
     return this.#snapshot.chunks[this.#number] ?? NO_CHUNK;
   }
 

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { after, before, test } from "node:test";
 import { parseMailAddress } from "../../../src/core/envelope.ts";
-import { accountId, mailboxId, messageId } from "../../../src/core/ids.ts";
+import { accountId, type MailboxId, mailboxId, messageId } from "../../../src/core/ids.ts";
 import { gramsOfNeedle } from "../../../src/core/mail-text/grams.ts";
 import { indexVersion } from "../../../src/core/mail-text/limits.ts";
 import type { BodyIndex } from "../../../src/core/ports/body-index.ts";
@@ -41,7 +41,7 @@ let hub: MailboxHub;
 const ends: Array<() => void> = [];
 before(async () => {
   room = await openMailroom();
-  hub = new MailboxHub(room.db, room.changes, silentLog);
+  hub = new MailboxHub(() => room.db, room.changes, silentLog);
 });
 after(async () => {
   for (const end of ends) end();
@@ -103,7 +103,7 @@ async function inbox(name: string) {
   const client = async (bodyIndex?: BodyIndex) => {
     const server = createImapServer({
       config: { hostname: "mail.test", connections: 10, connectionsPerUser: 10 },
-      reader: createMailboxReader(room.db, hub),
+      reader: createMailboxReader(() => room.db, hub),
       blobs: room.blobs,
       authenticator: {
         login: async () => ({
@@ -181,7 +181,13 @@ test("no answer differs from reading every message, with the index absent, half 
   const ids: string[] = [];
   for (let i = 0; i < 60; i += 1) ids.push(await box.deliver(oddMail(random), random.pick(PREFIXES)));
   const plain = await box.client();
-  let indexed = await box.client(createBodyIndex(room.db, VERSION));
+  let indexed = await box.client(
+    createBodyIndex(
+      () => room.db,
+      () => undefined,
+      VERSION,
+    ),
+  );
   let found = 0;
   const compare = async (state: string) => {
     for (let i = 0; i < 40; i += 1) {
@@ -216,7 +222,13 @@ test("no answer differs from reading every message, with the index absent, half 
   ];
   for (const id of ids) await random.pick(spoil)(id);
   // What one node saw indexed stays so while it runs; this is another one.
-  indexed = await box.client(createBodyIndex(room.db, VERSION));
+  indexed = await box.client(
+    createBodyIndex(
+      () => room.db,
+      () => undefined,
+      VERSION,
+    ),
+  );
   await compare("half");
   assert.ok(found > 30, `${found}`);
 });
@@ -225,7 +237,12 @@ test("no answer differs from reading every message, with the index absent, half 
 async function asking(box: Awaited<ReturnType<typeof inbox>>, hitsMax?: number) {
   const [row] = await room.db.query<{ id: number }>`
     select id from mailboxes where account_id = ${box.account} and name = 'INBOX'`;
-  const bodyIndex = createBodyIndex(room.db, VERSION, hitsMax);
+  const bodyIndex = createBodyIndex(
+    () => room.db,
+    () => undefined,
+    VERSION,
+    hitsMax,
+  );
   const { signal } = new AbortController();
   return async (folded: string, where: "body" | "text" | "header", count: number, from = 1) => {
     const uids = Uint32Array.from({ length: count - from + 1 }, (_, i) => i + from);
@@ -350,3 +367,22 @@ test("what a newer version made is neither made again nor relied on; a newer ver
 
 /** As `ODD_PROCESS`, for the index. */
 const ODD_INDEX = new URL(ODD_PROCESS.href.replace("odd-process", "odd-index-process"));
+
+test("accounts take turns at the index: nobody waits behind all that another one searches for", async () => {
+  const [crowd, other] = [accountId(1), accountId(2)];
+  const others = mailboxId(2000);
+  const turns: unknown[] = [];
+  const dbOf = (account: unknown) => {
+    turns.push(account);
+    return room.db;
+  };
+  const ownerOf = (mailbox: MailboxId) => (mailbox === others ? other : crowd);
+  const searches = createBodyIndex(dbOf, ownerOf, VERSION);
+  const never = new AbortController().signal;
+  const ask = (mailbox: MailboxId) =>
+    searches.candidates(mailbox, Uint32Array.of(1), { folded: "nothing", where: "body" }, never);
+  await Promise.all([...Array.from({ length: 20 }, (_, i) => ask(mailboxId(i + 1000))), ask(others)]);
+  assert.equal(turns.length, 21);
+  // Two at a time; of those that wait, one of the crowd was first.
+  assert.equal(turns.indexOf(other), 3);
+});

@@ -104,7 +104,7 @@ test("a preview is told when it was made, null before", async () => {
 
 /** Another node. */
 function anotherHub(limits: HubLimits = {}) {
-  const hub = new MailboxHub(service.imapDb, service.changes, silentLog, limits);
+  const hub = new MailboxHub(() => service.imapDb, service.changes, silentLog, limits);
   const open = async (name: string): Promise<OpenMailbox> => {
     const box = await hub.open(service.account, name);
     assert.ok(box);

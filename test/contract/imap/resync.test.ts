@@ -193,7 +193,7 @@ test("a refresh that fails is tried again while somebody waits, and by nobody el
   const { db, changes, account } = service;
   const mailbox = await newMailbox("Broken", 3);
   const broken = { is: false, failures: 0 };
-  const hub = new MailboxHub(failing(db, broken), changes, silentLog, { retryMs: 1 });
+  const hub = new MailboxHub(() => failing(db, broken), changes, silentLog, { retryMs: 1 });
   const box: OpenMailbox | undefined = await hub.open(account, "Broken");
   assert.ok(box);
   const heard = new Promise<void>(resolve => {

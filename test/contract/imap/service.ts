@@ -15,7 +15,8 @@ import { createAccount } from "../../../src/store/accounts.ts";
 import { openFsBlobs } from "../../../src/store/blobs-fs.ts";
 import { MailboxChanges } from "../../../src/store/changes.ts";
 import type { Db, Queryable } from "../../../src/store/db.ts";
-import { imapShare, shareOf } from "../../../src/store/db-share.ts";
+import { type DbOf, imapShare, type OwnerOf, shareOf } from "../../../src/store/db-share.ts";
+import { statementOf } from "../../../src/store/db-values.ts";
 import { createMessageStore } from "../../../src/store/deliver.ts";
 import { StoreDirectory } from "../../../src/store/directory.ts";
 import { createFlagWriter } from "../../../src/store/flag-writer.ts";
@@ -37,30 +38,52 @@ export const MASTER = { user: "dovecot", password: "master" };
 
 export type ImapService = Awaited<ReturnType<typeof startImapService>>;
 
+/** What a database was asked for. */
+interface Written {
+  readonly statements: string[];
+  /** What was bound to each statement outside of a transaction; nothing: a transaction. */
+  readonly operations: (readonly unknown[])[];
+  under: number;
+}
+
 /** A database that writes down each statement before it goes on its way, those of transactions too. */
-function written(db: Db, statements: string[], under: { way: number }): Db {
+function written(db: Db, notes: Written): Db {
   const answered = async <T>(answer: Promise<T>): Promise<T> => {
-    under.way += 1;
+    notes.under += 1;
     try {
       return await answer;
     } finally {
-      under.way -= 1;
+      notes.under -= 1;
     }
   };
   const noting = (inner: Queryable): Queryable => ({
     query(strings, ...values) {
-      statements.push(strings.join("…"));
+      notes.statements.push(strings.join("…"));
       return answered(inner.query(strings, ...values));
     },
     run(strings, ...values) {
-      statements.push(strings.join("…"));
+      notes.statements.push(strings.join("…"));
       return answered(inner.run(strings, ...values));
     },
   });
+  const outside = noting(db);
   return {
-    ...noting(db),
-    begin: (work, options, deadline) =>
-      db.begin(tx => work({ ...tx, ...noting(tx), script: text => tx.script(text) }), options, deadline),
+    query(strings, ...values) {
+      notes.operations.push(statementOf(strings, values).parameters);
+      return outside.query(strings, ...values);
+    },
+    run(strings, ...values) {
+      notes.operations.push(statementOf(strings, values).parameters);
+      return outside.run(strings, ...values);
+    },
+    begin(work, options, deadline) {
+      notes.operations.push([]);
+      return db.begin(
+        tx => work({ ...tx, ...noting(tx), script: text => tx.script(text) }),
+        options,
+        deadline,
+      );
+    },
     listen: (...args) => db.listen(...args),
     notify: (...args) => db.notify(...args),
     get counts() {
@@ -81,26 +104,28 @@ type ImapNode = Awaited<ReturnType<typeof startNode>>;
 
 /** One IMAP server and what stands behind it, as one process of the service has it. */
 async function startNode({
-  db,
+  db: dbOf,
   blobs,
   writer,
 }: {
-  readonly db: Db;
+  readonly db: DbOf;
   readonly blobs: BlobStore;
   /** Undefined: read-only. */
   readonly writer: ((own: FlagWriter) => FlagWriter) | undefined;
 }) {
+  const db = dbOf(undefined);
   const changes = new MailboxChanges(db, silentLog);
-  const hub = new MailboxHub(db, changes, silentLog);
-  const reader = createMailboxReader(db, hub);
+  const hub = new MailboxHub(dbOf, changes, silentLog);
+  const reader = createMailboxReader(dbOf, hub);
+  const ownerOf: OwnerOf = mailbox => hub.ownerOf(mailbox);
   const keys = createMessageKeyStore({ db, blobs, log: silentLog });
   const server = createImapServer({
-    ...(writer === undefined ? {} : { writer: writer(createFlagWriter(db, changes)) }),
+    ...(writer === undefined ? {} : { writer: writer(createFlagWriter(dbOf, ownerOf, changes)) }),
     config: { hostname: "mail.test", connections: 100, connectionsPerUser: 100 },
     limits: { loginDelayMs: 1 },
     reader,
     blobs,
-    order: createMessageOrder(db, keys),
+    order: createMessageOrder(dbOf, ownerOf, keys),
     authenticator: createAuthenticator({
       directory: new StoreDirectory(db),
       masterUser: MASTER.user,
@@ -142,12 +167,16 @@ export async function startImapService({ writable = false, writer = own => own }
     log: silentLog,
   });
   await db.query`insert into domains (name, accounts) values ('example.test', 'listed')`;
-  const { id: account } = await db.begin(tx => createAccount(tx, parseMailAddress(USER)));
-  await db.run`update accounts set password_hash = ${await hashPassword(PASSWORD)} where id = ${account}`;
+  const passwordHash = await hashPassword(PASSWORD);
+  const addAccount = async (address: string) => {
+    const { id } = await db.begin(tx => createAccount(tx, parseMailAddress(address)));
+    await db.run`update accounts set password_hash = ${passwordHash} where id = ${id}`;
+    return id;
+  };
+  const account = await addAccount(USER);
 
-  const statements: string[] = [];
-  const under = { way: 0 };
-  const imapDb = written(db, statements, under);
+  const notes: Written = { statements: [], operations: [], under: 0 };
+  const imapDb = written(db, notes);
   const clients: ImapTestClient[] = [];
   const node = await startNode({
     db: shareOf(imapDb, imapShare(POOL)),
@@ -182,15 +211,20 @@ export async function startImapService({ writable = false, writer = own => own }
     changes,
     reader,
     account,
+    /** With the same password. */
+    addAccount,
     /** Sent for IMAP so far; empty it before what is to be counted. */
-    statements,
+    statements: notes.statements,
+    /** The same of what took a connection: what was bound to a statement, nothing for a transaction. */
+    operations: notes.operations,
     /** Statements that were sent and have no answer yet. */
-    unanswered: () => under.way,
+    unanswered: () => notes.under,
     client: () => clientOf(node.port),
     /** Another node on the same database, which hears of changes by NOTIFY as the first one does. @returns clients of it */
     async otherNode(): Promise<() => Promise<ImapTestClient>> {
+      const otherDb = await database.open();
       const other = await startNode({
-        db: await database.open(),
+        db: () => otherDb,
         blobs,
         writer: writable ? writer : undefined,
       });
@@ -200,7 +234,12 @@ export async function startImapService({ writable = false, writer = own => own }
       return () => clientOf(other.port);
     },
     /** The same text `count` times in INBOX. */
-    async deliver(text: string, count = 1, arrival = new Date()): Promise<void> {
+    async deliver(
+      text: string,
+      count = 1,
+      arrival = new Date(),
+      to = { account, recipient: USER },
+    ): Promise<void> {
       const bytes = Buffer.from(text);
       const stage = blobs.stage();
       await stage.write(bytes);
@@ -208,7 +247,7 @@ export async function startImapService({ writable = false, writer = own => own }
       const blob = await staged.persist();
       await staged.discard();
       const one = () => {
-        const delivery = plainDelivery({ id: messageId(newId()), account, recipient: USER, blob, bytes });
+        const delivery = plainDelivery({ id: messageId(newId()), ...to, blob, bytes });
         const targets = delivery.targets.map(target => ({ ...target, internalDate: arrival }));
         return store.deliver({ ...delivery, targets });
       };

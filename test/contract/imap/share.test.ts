@@ -28,9 +28,21 @@ const loggedIn = (): Promise<ImapTestClient[]> =>
     }),
   );
 
+async function selected(user: string): Promise<ImapTestClient> {
+  const client = await service.client();
+  await client.command(`LOGIN ${user} "${PASSWORD}"`);
+  await client.command("SELECT INBOX");
+  return client;
+}
+
 /** Resolves when so many statements were sent for IMAP. */
 async function sent(count: number): Promise<void> {
   while (service.statements.length < count) await new Promise(resolve => setImmediate(resolve));
+}
+
+/** Resolves when so many turns began. */
+async function started(count: number): Promise<void> {
+  while (service.operations.length < count) await new Promise(resolve => setImmediate(resolve));
 }
 
 /** Holds the subscriptions, which delivering does not look at, so that whoever asks for them waits with its connection. */
@@ -67,7 +79,57 @@ test("mail is delivered while one user's connections wait in the database", asyn
     await release();
   }
   for (const answer of await Promise.all(answers)) assert.match(answer.at(-1) ?? "", /^OK/u);
+  for (const client of clients) client.close();
 });
+
+/** Of one account, and what each third of them does: all at once, more than the share takes. */
+const CROWD = 30;
+const HEAVY = ["FETCH 1:* (ENVELOPE)", "SEARCH SUBJECT nothing", "STORE 1:* FLAGS.SILENT (\\Seen)"];
+const SORT = "SORT (ARRIVAL) UTF-8 ALL";
+/** Unlike any other number that is bound to a statement. */
+const FIRST_MAILBOX = 5_000_000;
+
+/** What one of another account asks, and how many of the crowd's turns there are for it. */
+const WAITING = [
+  { command: "NOOP", heavy: HEAVY, turns: imapShare(10) },
+  { command: "FETCH 1 (ENVELOPE)", heavy: HEAVY, turns: imapShare(10) },
+  { command: SORT, heavy: [SORT], turns: 2 },
+];
+
+for (const { command, heavy, turns } of WAITING) {
+  test(`${command} waits for a turn of an account with ${CROWD} connections, not for all that they ask for`, async () => {
+    await service.deliver(MESSAGE, 3);
+    const crowd = await Promise.all(Array.from({ length: CROWD }, () => selected(USER)));
+    const recipient = `${command.split(" ")[0]?.toLowerCase()}@example.test`;
+    await service.db.query`
+      select setval(pg_get_serial_sequence('mailboxes', 'id'), greatest(${FIRST_MAILBOX}, (select max(id) from mailboxes)))`;
+    const account = await service.addAccount(recipient);
+    await service.deliver(MESSAGE, 2, new Date(), { account, recipient });
+    const other = await selected(recipient);
+    const [box] = await service.db.query<{
+      id: number;
+    }>`select id from mailboxes where account_id = ${account} and name = 'INBOX'`;
+    const release = await hold("lock table entries in access exclusive mode");
+    service.operations.length = 0;
+    const answers = crowd.map((client, i) => client.command(heavy[i % heavy.length] ?? ""));
+    // Who is greeted after them comes after them.
+    (await service.client()).close();
+    answers.push(other.command(command));
+    (await service.client()).close();
+    await started(turns);
+    assert.equal(service.operations.length, turns, "all turns are taken, and are not over");
+    await release();
+    for (const answer of await Promise.all(answers)) assert.match(answer.at(-1) ?? "", /^OK/u);
+    for (const client of [...crowd, other]) client.close();
+    const turn = service.operations.findIndex(values => values.includes(box?.id));
+    // The crowd was there before: the first turn that ends is followed by one of it.
+    const line = service.operations
+      .slice(0, turn + 1)
+      .map(values => values.join(" "))
+      .join("\n");
+    assert.equal(turn, turns + 1, line);
+  });
+}
 
 test("changes of one mailbox wait for each other with one connection", async () => {
   await service.deliver(MESSAGE);
@@ -85,10 +147,11 @@ test("changes of one mailbox wait for each other with one connection", async () 
     await release();
   }
   for (const answer of await Promise.all(answers)) assert.match(answer.at(-1) ?? "", /^OK/u);
+  for (const client of clients) client.close();
 });
 
 test("who waits for a turn too long is told to come again, and leaves the line", async () => {
-  const share = shareOf(service.db, 1, 20);
+  const share = shareOf(service.db, 1, 20)(undefined);
   const release = await holdSubscriptions();
   const first = share.query`select count(*) from subscriptions`;
   try {

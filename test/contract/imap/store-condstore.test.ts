@@ -123,3 +123,32 @@ test("while an expunge is held back, no answer lets a client pass over it", asyn
   assert.match((await client.command("NOOP"))[0] ?? "", /EXPUNGE$/u);
   assert.ok(!(await client.command("FETCH 1 (FLAGS)")).some(line => line.includes("HIGHESTMODSEQ")));
 });
+
+/** Changes the flags of message 3, and changes them back. */
+async function thereAndBack(client: ImapTestClient): Promise<void> {
+  await client.command("STORE 3 +FLAGS (there-and-back)");
+  await client.command("STORE 3 -FLAGS (there-and-back)");
+}
+
+test("a conditional STORE holds when all that others did was taken back, and the client asked for news", async () => {
+  const [client, other] = [await selected(), await selected()];
+  await client.command("ENABLE CONDSTORE");
+  await thereAndBack(other);
+  const [news] = told(await client.command("NOOP"));
+  assert.equal(news, `3 ${(await modseqs())[2]}`);
+  const known = news?.split(" ")[1];
+  const answers = await client.command(`STORE 3 (UNCHANGEDSINCE ${known}) +FLAGS.SILENT (\\Answered)`);
+  assert.equal(answers.at(-1), "OK STORE completed");
+});
+
+for (const silent of ["", ".SILENT"]) {
+  test(`a client that stores${silent} is told the MODSEQ of another message whose change was taken back meanwhile`, async () => {
+    const [client, other] = [await selected(), await selected()];
+    await client.command("ENABLE CONDSTORE");
+    afterwards = () => thereAndBack(other);
+    const answers = await client.command(`STORE 1 +FLAGS${silent} (own${silent.length})`);
+    const now = await modseqs();
+    assert.deepEqual(told(answers).sort(), [`1 ${now[0]}`, `3 ${now[2]}`]);
+    assert.deepEqual(await client.command("NOOP"), ["OK NOOP completed"]);
+  });
+}

@@ -43,8 +43,8 @@ function openNode(over: Db, onCommit: (seconds: number, messages: number) => voi
     confirmBlob: async () => undefined,
     onCommit,
   });
-  const hub = new MailboxHub(over, changes, silentLog);
-  return { store, changes, hub, reader: createMailboxReader(over, hub) };
+  const hub = new MailboxHub(() => over, changes, silentLog);
+  return { store, changes, hub, reader: createMailboxReader(() => over, hub) };
 }
 
 async function newAccount(): Promise<{ id: AccountId; address: string }> {

@@ -49,7 +49,11 @@ after(() => mail?.stop());
 function nodeOver(db: Db) {
   const changes = new MailboxChanges(db, silentLog);
   const store = mail.storeOver(db);
-  const writer = createFlagWriter(db, changes);
+  const writer = createFlagWriter(
+    () => db,
+    () => undefined,
+    changes,
+  );
   const messages = createStoredMessages({ db, changes });
   const someEntries = (random: SeededRandom) => db.query<{
     mailbox: number;

@@ -99,9 +99,10 @@ test("what is read of a grown mailbox by UID is looked at once, not once for eac
   const mailbox = await grownMailbox();
   const node = await mail.open();
   const changes = new MailboxChanges(node, silentLog);
-  const reader = createMailboxReader(node, new MailboxHub(node, changes, silentLog));
+  const reader = createMailboxReader(() => node, new MailboxHub(() => node, changes, silentLog));
   const order = createMessageOrder(
-    node,
+    () => node,
+    () => undefined,
     createMessageKeyStore({ db: node, blobs: mail.blobs, log: silentLog }),
   );
   const uids = Uint32Array.from({ length: MESSAGES }, (_, i) => i + 1);

@@ -204,8 +204,8 @@ test("a message or an account that is gone is no error", async () => {
 
 test("moves and deliveries at the same time keep UIDs, counters and what a reader sees in step", async () => {
   const accounts = [await rig.account(), await rig.account()];
-  const hub = new MailboxHub(rig.db, rig.changes, silentLog);
-  const reader = createMailboxReader(rig.db, hub);
+  const hub = new MailboxHub(() => rig.db, rig.changes, silentLog);
+  const reader = createMailboxReader(() => rig.db, hub);
   const [first, second] = accounts;
   assert.ok(first && second);
   const open = await reader.open(first.id, "INBOX");

@@ -135,7 +135,11 @@ const WRITERS: Readonly<Record<string, Writer>> = {
       v: number;
     }>`select uidvalidity as v from mailboxes where id = ${inbox}`;
     return () =>
-      createFlagWriter(node, changes).change({
+      createFlagWriter(
+        () => node,
+        () => undefined,
+        changes,
+      ).change({
         ...{ mailbox: mailboxId(inbox), uidValidity: box?.v ?? 0, uids: Uint32Array.of(uid), op: "add" },
         ...{
           flags: { system: 4, keywords: ["theirs"] },
@@ -193,7 +197,7 @@ async function writeBehind(uid: number, write: () => Promise<unknown>): Promise<
 for (const [name, prepare] of Object.entries(WRITERS)) {
   test(`MODSEQs are taken under the lock of the mailbox: ${name}`, async () => {
     const { uid } = await newMessage();
-    const reader = await new MailboxHub(mail.db, changes, silentLog).open(account, "INBOX");
+    const reader = await new MailboxHub(() => mail.db, changes, silentLog).open(account, "INBOX");
     assert.ok(reader);
     for (let left = TRIES; ; left -= 1) {
       const write = await prepare();
@@ -215,7 +219,7 @@ for (const [name, prepare] of Object.entries(WRITERS)) {
       assert.equal(given.at(-1), await highest());
       break;
     }
-    const fresh = await new MailboxHub(mail.db, changes, silentLog).open(account, "INBOX");
+    const fresh = await new MailboxHub(() => mail.db, changes, silentLog).open(account, "INBOX");
     assert.deepEqual(messagesOf(await reader.refresh()), messagesOf((fresh ?? reader).snapshot()));
     reader.close();
   });

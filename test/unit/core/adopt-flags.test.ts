@@ -7,8 +7,8 @@ import { applyDelta, compactFlags } from "../../../src/core/mailbox-delta.ts";
 import { CHUNK_MESSAGES, type MailboxSnapshot } from "../../../src/core/mailbox-snapshot.ts";
 import { deltaLine, messagesOf, snapshotOf, type TestMessage, uidsOf } from "../../lib/snapshots.ts";
 
-function adopted(old: MailboxSnapshot, next: MailboxSnapshot) {
-  const steps = adoptFlags(old, next);
+function adopted(old: MailboxSnapshot, next: MailboxSnapshot, byModseq = false) {
+  const steps = adoptFlags(old, next, byModseq);
   for (let count = 0; ; count += 1) {
     const step = steps.next();
     if (step.done === true) return { ...step.value, steps: count };
@@ -56,6 +56,7 @@ test("the older messages get the newer flags, whatever came and went, and change
         let next = changed(old, table, { set, gone, added });
         if (isCompacted) next = compactFlags(next, table).snapshot;
         const { state, changed: indexes } = adopted(old, next);
+        const { changed: renumbered } = adopted(old, next, true);
         assert.deepEqual(uidsOf(state), uidsOf(old));
         const newest = new Map(messagesOf(next).map(one => [one.uid, one]));
         const before = messagesOf(old);
@@ -64,6 +65,7 @@ test("the older messages get the newer flags, whatever came and went, and change
           assert.deepEqual(now, known ?? before[i]);
           const isChanged = known !== undefined && known.flags.system !== before[i]?.flags.system;
           assert.equal(indexes.includes(i), isChanged, `UID ${now.uid}`);
+          assert.equal(renumbered.includes(i), now.modseq !== before[i]?.modseq, `MODSEQ of UID ${now.uid}`);
         }
         if (gone.length === 0 && added === 0) assert.equal(state, next);
         else assert.equal(state.highestModseq, old.highestModseq);

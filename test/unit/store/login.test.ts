@@ -183,7 +183,7 @@ test("guesses that are sent at the same time pass no limit that guesses one afte
   );
   assert.ok(computed.length <= 5 + 4, `${computed.length} were looked at`);
   assert.equal(answers.filter(answer => answer === "too_many").length, 200 - computed.length);
-  assert.deepEqual(turns.load, { running: 0, waiting: 0 });
+  assert.deepEqual(turns.load, { running: 0, waiting: 0, lines: 0 });
 });
 
 test("an account is refused after 50 failures from anywhere, but not where its owner has been; spellings are one", async () => {
@@ -226,12 +226,12 @@ test("who leaves gives its turn back, and no more than 500 wait", async () => {
   );
   for (const gone of leaving) gone.abort(new Error("left"));
   await refused;
-  assert.deepEqual(turns.load, { running: 2, waiting: 0 });
+  assert.deepEqual(turns.load, { running: 2, waiting: 0, lines: 0 });
   const next = turns.take(async () => "done");
   release();
   await Promise.all(running);
   assert.equal(await next, "done");
-  assert.deepEqual(turns.load, { running: 0, waiting: 0 });
+  assert.deepEqual(turns.load, { running: 0, waiting: 0, lines: 0 });
 });
 
 test("guesses from all addresses of one IPv6 network of 64 bits count together, those of another do not", async () => {

@@ -141,6 +141,22 @@ test("while news are held back no MODSEQ is told above what was announced", asyn
   ]);
 });
 
+test("flags that were changed and changed back are told with their MODSEQ, to who follows MODSEQs", async () => {
+  const server = await started(3);
+  const { inbox } = server.store;
+  const following = await selected(server, "ENABLE CONDSTORE");
+  const other = await selected(server);
+  const uid = inbox.stored[1]?.row.uid ?? 0;
+  inbox.setFlags(uid, FLAGGED);
+  inbox.setFlags(uid, { system: 0, keywords: [] });
+  assert.deepEqual(await other.command("NOOP"), ["OK NOOP completed"]);
+  assert.deepEqual(await following.command("NOOP"), [
+    `* 2 FETCH (UID ${uid} FLAGS () MODSEQ (6))`,
+    "OK NOOP completed",
+  ]);
+  assert.deepEqual(await following.command("NOOP"), ["OK NOOP completed"]);
+});
+
 test("STATUS of the selected mailbox tells no HIGHESTMODSEQ that was not announced", async () => {
   const server = await started(2);
   const client = await selected(server);

@@ -284,6 +284,8 @@ export class MemoryStore implements MailboxReader, Authenticator {
   readonly rowRequests: Array<{ readonly count: number; readonly fields: RowFields }> = [];
   readonly logins: LoginRequest[] = [];
   pageSize = FETCH_PAGE;
+  /** What a refresh fails with. */
+  away: MairustError | undefined;
 
   constructor(address = "ann@a.test") {
     this.account = {
@@ -341,7 +343,10 @@ export class MemoryStore implements MailboxReader, Authenticator {
     return {
       info: mailbox.info(true),
       snapshot: () => mailbox.snapshot(),
-      refresh: async () => mailbox.snapshot(),
+      refresh: async () => {
+        if (this.away !== undefined) throw this.away;
+        return mailbox.snapshot();
+      },
       vanished: async (since, until) => mailbox.vanished(since, until),
       onChange(listener) {
         mailbox.listeners.add(listener);

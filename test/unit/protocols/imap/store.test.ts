@@ -4,10 +4,11 @@ import { afterEach, test } from "node:test";
 import { MairustError } from "../../../../src/core/errors.ts";
 import { changeFlags } from "../../../../src/core/flag-change.ts";
 import type { FlagChange, FlagWriter } from "../../../../src/core/ports/flag-writer.ts";
+import { FLAG_SEEN } from "../../../../src/core/ports/store.ts";
 import { parseCommand } from "../../../../src/protocols/imap/command.ts";
 import { DEFAULT_LIMITS } from "../../../../src/protocols/imap/limits.ts";
 import { ImapSyntaxError } from "../../../../src/protocols/imap/syntax-error.ts";
-import { startTestServer, type TestServer } from "./harness.ts";
+import { startTestServer, type TestClient, type TestServer } from "./harness.ts";
 import type { MemoryStore } from "./memory-store.ts";
 
 const servers: TestServer[] = [];
@@ -104,9 +105,63 @@ test("a STORE that fails half way tells how far all is known, as one that does n
   });
   await client.command("ENABLE CONDSTORE");
   const answers = await client.command("STORE 1:* +FLAGS.SILENT (\\Seen)");
-  assert.match(answers.at(-1) ?? "", /^NO \[UNAVAILABLE\] What comes before message 1001 is changed/u);
+  assert.match(
+    answers.at(-1) ?? "",
+    /^NO \[UNAVAILABLE\] What was named is changed up to message 1000, the rest is not/u,
+  );
   assert.match(answers.at(-2) ?? "", /^\* OK \[HIGHESTMODSEQ 1002\]/u);
 });
+
+const AWAY = new MairustError("store_unavailable", "Cannot ask the database", { publicText: "it is away" });
+
+/** The tagged answer to a command, and what the next one is answered, which the session does not come to. */
+async function toTheEnd(client: TestClient, command: string): Promise<readonly string[]> {
+  const answers = await client.command(command);
+  return [...answers.slice(-1), ...(await client.command("NOOP"))];
+}
+
+for (const silent of ["", ".SILENT"]) {
+  test(`a STORE${silent} that was committed is OK when the mailbox cannot be read after it, and the session ends`, async () => {
+    const { server, client } = await started(3, async () => {
+      server.store.away = AWAY;
+    });
+    const answers = await toTheEnd(client, `STORE 1:* +FLAGS${silent} (\\Seen)`);
+    assert.deepEqual(answers, [
+      "OK STORE completed",
+      "* BYE [UNAVAILABLE] Flags were changed, but the mailbox cannot be read again: open it anew",
+      "",
+    ]);
+    assert.ok(server.store.inbox.stored.every(({ flags }) => flags.system === FLAG_SEEN));
+    assert.equal(server.recorded.logs.filter(line => line.includes("cannot follow its change")).length, 1);
+  });
+}
+
+test("a STORE whose mailbox cannot be read between two pages says how far it came, and the session ends", async () => {
+  const { server, client } = await started(1001, async () => {
+    server.store.away = AWAY;
+  });
+  assert.deepEqual(await toTheEnd(client, "UID STORE 1:* +FLAGS.SILENT (\\Seen)"), [
+    "NO [UNAVAILABLE] What was named is changed up to UID 1000, the rest is not: it is away",
+    "* BYE [UNAVAILABLE] Flags were changed, but the mailbox cannot be read again: open it anew",
+    "",
+  ]);
+  const changed = server.store.inbox.stored.filter(({ flags }) => flags.system === FLAG_SEEN);
+  assert.equal(changed.length, 1000);
+});
+
+for (const count of [3, 1001]) {
+  test(`a STORE of ${count} messages of which nobody knows whether it was committed is neither OK nor NO`, async () => {
+    const context = { outcome: "unknown" };
+    const { client, server } = await started(count, async ({ uids }) => {
+      if (uids.includes(count)) throw new MairustError("store_unavailable", "Cannot tell", { context });
+    });
+    assert.deepEqual(await client.command("STORE 1:* +FLAGS.SILENT (\\Seen)"), [
+      "* BYE [UNAVAILABLE] It is not known whether STORE was carried out",
+      "",
+    ]);
+    assert.ok(server.recorded.commands.includes("store gone"));
+  });
+}
 
 test("a mailbox with too many different keywords takes no more, and says so; they can be taken away", async () => {
   const { client, server } = await started(

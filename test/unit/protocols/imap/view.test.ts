@@ -19,8 +19,8 @@ function snapshot(messages: readonly Message[], table = new FlagTable(4)): Mailb
 
 const told = (view: MailboxSnapshot): Message[] => messagesOf(view).map(m => [m.uid, m.flags.system]);
 
-function compared(old: MailboxSnapshot, next: MailboxSnapshot): ViewChange {
-  const steps = compareViews(old, next);
+function compared(old: MailboxSnapshot, next: MailboxSnapshot, byModseq = false): ViewChange {
+  const steps = compareViews(old, next, byModseq);
   for (;;) {
     const step = steps.next();
     if (step.done === true) return step.value;
@@ -49,6 +49,20 @@ function followed(old: MailboxSnapshot, next: MailboxSnapshot): Message[] {
   const now = told(next);
   client.push(...now.slice(client.length));
   for (const index of indexesIn(change.flagged)) client[index] = now[index] ?? [0, 0];
+  return client;
+}
+
+/** MODSEQs that a client holds which is told them with the flags. */
+function followedModseqs(old: MailboxSnapshot, next: MailboxSnapshot): number[] {
+  const { expunged, flagged } = compared(old, next, true);
+  const gone = new Set(indexesIn(expunged));
+  const client = messagesOf(old).flatMap(({ modseq }, index) => (gone.has(index) ? [] : [modseq]));
+  const now = messagesOf(next).map(({ modseq }) => modseq);
+  client.push(...now.slice(client.length));
+  for (const index of indexesIn(flagged)) {
+    assert.notEqual(client[index], now[index], "told without need");
+    client[index] = now[index] ?? 0;
+  }
   return client;
 }
 
@@ -83,6 +97,10 @@ test("a client that applies what is announced holds the new state, whatever chun
         ({ snapshot: next, flags: table } = compactFlags(applyDelta(next, delta, table), table));
       }
       assert.deepEqual(followed(old, next), told(next));
+      assert.deepEqual(
+        followedModseqs(old, next),
+        messagesOf(next).map(({ modseq }) => modseq),
+      );
     }),
     { numRuns: 60 },
   );
@@ -126,6 +144,20 @@ test("compareViews() looks into no chunk that both states share", () => {
   const hidden = (view: MailboxSnapshot) => ({ ...view, chunks: [...chunks, ...view.chunks.slice(2)] });
   assert.ok(old.chunks.length > 2 && chunks.every((_, i) => old.chunks[i] === next.chunks[i]));
   assert.deepEqual(compared(hidden(old), hidden(next)), { expunged: [], added: 0, flagged: [9999, 10_000] });
+});
+
+test("compareViews() tells flags that are as they were to those that follow MODSEQs alone", () => {
+  const table = new FlagTable();
+  const old = snapshot(
+    [
+      [1, 0],
+      [2, 1],
+    ],
+    table,
+  );
+  const next = applyDelta(old, { uidNext: 3, highestModseq: 3, lines: ["2 3 1"], expunged: [] }, table);
+  assert.deepEqual(compared(old, next), { expunged: [], added: 0, flagged: [] });
+  assert.deepEqual(compared(old, next, true), { expunged: [], added: 0, flagged: [1, 2] });
 });
 
 test("compareViews() tells no flags when only their table was made anew", () => {
