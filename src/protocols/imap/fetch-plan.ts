@@ -3,10 +3,11 @@
  * known lengths, so that literal sizes stand before the first octet is read. Pure. Source: RFC 3501 §6.4.5, §7.4.2.
  */
 import { MairustError } from "../../core/errors.ts";
-import { selectHeaderFields } from "../../core/mime/header.ts";
+import { selectHeaderFieldsInSteps } from "../../core/mime/header.ts";
 import { findPart, packedBody, packedBodyStructure, packedEnvelope } from "../../core/mime/packed.ts";
 import type { ByteRange } from "../../core/ports/blobs.ts";
 import type { MessageRow, RowFields } from "../../core/ports/mailboxes.ts";
+import { inSlices } from "../../platform/slices.ts";
 import { dateTime, quoted } from "./encode.ts";
 import { countDecoded, type Decoded, decodedOf, type ReadChunks, type Room } from "./fetch-binary.ts";
 import type { FlagItems } from "./fetch-flags.ts";
@@ -199,7 +200,7 @@ async function sectionSource(
         return [...prefix, header === undefined ? { kind: "blob", range } : { kind: "bytes", bytes: header }];
       }
       const block = Buffer.concat([row.prefix ?? new Uint8Array(0), header ?? (await read(range))]);
-      return [{ kind: "bytes", bytes: selectHeaderFields(block, item.fields.names, item.fields.not) }];
+      return [{ kind: "bytes", bytes: await selectFields(block, item.fields) }];
     }
   }
 }
@@ -220,8 +221,11 @@ async function nestedSource(
     ];
   }
   if (item.fields === undefined) return [{ kind: "blob", range }];
-  const { names, not } = item.fields;
-  return [{ kind: "bytes", bytes: selectHeaderFields(await read(range), names, not) }];
+  return [{ kind: "bytes", bytes: await selectFields(await read(range), item.fields) }];
+}
+
+function selectFields(block: Uint8Array, fields: NonNullable<SectionItem["fields"]>): Promise<Uint8Array> {
+  return inSlices(selectHeaderFieldsInSteps(block, fields.names, fields.not));
 }
 
 function sectionPieces(item: SectionItem, source: Source | undefined): readonly Piece[] {

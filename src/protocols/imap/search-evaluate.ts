@@ -5,7 +5,7 @@
  */
 import { lastUid, type MailboxSnapshot, SnapshotCursor } from "../../core/mailbox-snapshot.ts";
 import type { MessageRow } from "../../core/ports/mailboxes.ts";
-import type { HeaderText } from "./header-text.ts";
+import type { HeaderFacts, HeaderKey } from "./header-text.ts";
 import type { SearchKey } from "./parse-search.ts";
 import { hasObjectId } from "./search-object-id.ts";
 import { isSaved, type Ranges, rangesHave, resolveSet } from "./sequence-set.ts";
@@ -25,7 +25,7 @@ export interface SearchFacts {
   /** True of a key whose text the message cannot hold. */
   readonly lacks?: (key: TextKey) => boolean;
   readonly row?: MessageRow;
-  readonly header?: HeaderText;
+  readonly header?: HeaderFacts;
   /** The content keys that match. */
   readonly content?: ReadonlySet<ContentKey>;
 }
@@ -34,6 +34,7 @@ export interface SearchFacts {
 export class SearchProgram {
   readonly key: SearchKey;
   readonly contentKeys: readonly ContentKey[];
+  readonly headerKeys: readonly HeaderKey[];
   /** What an index may decide: with a text to look for. */
   readonly textKeys: readonly TextKey[];
   readonly asksModseq: boolean;
@@ -58,6 +59,7 @@ export class SearchProgram {
     const keys = [...flatten(key)];
     this.size = keys.length;
     this.contentKeys = keys.filter(each => each.kind === "content");
+    this.headerKeys = keys.filter(each => each.kind === "header");
     this.textKeys = keys.filter(
       (each): each is TextKey => (each.kind === "content" || each.kind === "header") && each.text !== "",
     );
@@ -106,7 +108,7 @@ export class SearchProgram {
         return facts.header === undefined ? undefined : sentMatches(key, facts.header);
       case "header":
         if (facts.lacks?.(key) === true) return false;
-        return facts.header?.fieldContains(key.field, key.text);
+        return facts.header?.found.has(key);
       case "content":
         if (key.text === "") return true;
         return facts.lacks?.(key) === true ? false : facts.content?.has(key);
@@ -168,8 +170,8 @@ export class SearchProgram {
   }
 }
 
-function sentMatches(key: Extract<SearchKey, { kind: "sent" }>, header: HeaderText): boolean {
-  const day = header.sentDay();
+function sentMatches(key: Extract<SearchKey, { kind: "sent" }>, header: HeaderFacts): boolean {
+  const day = header.sentDay;
   return day !== undefined && compareDay(day, key.when, key.day);
 }
 

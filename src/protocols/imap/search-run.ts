@@ -12,7 +12,7 @@ import { inSlices } from "../../platform/slices.ts";
 import { readRange } from "./blob-reader.ts";
 import { enableCondstore } from "./condstore.ts";
 import type { InMailbox } from "./context.ts";
-import { HeaderText } from "./header-text.ts";
+import { readHeader } from "./header-text.ts";
 import { IndexList } from "./index-list.ts";
 import { ConnectionGone } from "./output.ts";
 import { SEARCH_CHARSETS, type SearchRequest } from "./parse-search.ts";
@@ -132,6 +132,7 @@ async function searchRows(
       try {
         if (await matchesRow(context, program, index, row)) hits.add(index);
       } catch (error) {
+        if (context.gone.aborted) throw new ConnectionGone();
         unreadable += 1;
         const reported = reportUnreadable(context, row, error, unreadable <= LOGGED_PER_COMMAND);
         failure ??= reported;
@@ -149,18 +150,19 @@ async function matchesRow(
 ): Promise<boolean> {
   const byRow = program.matches({ index, row });
   if (byRow !== undefined) return byRow;
-  const header = program.needsHeader ? await headerOf(context, row) : undefined;
-  const facts = header === undefined ? { index, row } : { index, row, header };
+  const block = program.needsHeader ? await headerOf(context, row) : new Uint8Array(0);
+  const header = await inSlices(readHeader(block, program.headerKeys), context.gone);
+  const facts = { index, row, header };
   const byHeader = program.matches(facts);
   if (byHeader !== undefined) return byHeader;
-  const content = await scanContent(context.blobs, row, header, program.contentKeys);
+  const content = await scanContent(context.blobs, row, block, program.contentKeys, context.gone);
   return program.matches({ ...facts, content }) ?? false;
 }
 
-async function headerOf(context: InMailbox, row: MessageRow): Promise<HeaderText> {
+async function headerOf(context: InMailbox, row: MessageRow): Promise<Uint8Array> {
   const range = { start: 0, end: row.headerBytes };
   const header = row.header ?? (await readRange(context.blobs, row.blob, range, context.limits.headerBytes));
-  return new HeaderText(Buffer.concat([row.prefix ?? new Uint8Array(0), header]));
+  return Buffer.concat([row.prefix ?? new Uint8Array(0), header]);
 }
 
 function reportUnreadable(context: InMailbox, row: MessageRow, thrown: unknown, log: boolean): MairustError {
