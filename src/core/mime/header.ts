@@ -169,25 +169,24 @@ const PIECE_BYTES = 16_384;
 
 /** Remove folding (RFC 5322 §2.2.3: a line break before white space goes, the white space stays). */
 export function unfold(value: Uint8Array): ByteText {
-  let text = "";
-  for (const piece of unfoldedPieces(value)) text += piece;
-  return text;
-}
-
-function* unfoldedPieces(value: Uint8Array): Generator<ByteText> {
-  const octets = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-  for (let at = 0; at < octets.length; ) {
-    const end = beforeLineBreak(octets, at + PIECE_BYTES);
-    yield octets.toString("latin1", at, end).replace(/\r?\n(?=[ \t])/g, "");
-    at = end;
+  const steps = unfoldInSteps(value);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
   }
 }
 
-/** `end`, or the begin of the line break that `end` would part from the white space behind it. */
-function beforeLineBreak(octets: Buffer, end: number): number {
-  if (end >= octets.length) return octets.length;
-  if (octets[end - 1] === LF) return octets[end - 2] === CR ? end - 2 : end - 1;
-  return octets[end - 1] === CR && octets[end] === LF ? end - 1 : end;
+/** Into octets, not a text that grows: thousands of texts put together are copied all at once in the end. */
+function* unfoldInSteps(value: Uint8Array): Generator<"", ByteText> {
+  const octets = Buffer.allocUnsafe(value.length);
+  let used = 0;
+  for (let at = 0; at < value.length; at++) {
+    if (at % PIECE_BYTES === PIECE_BYTES - 1) yield "";
+    const octet = value[at] ?? 0;
+    if (octet !== LF || !isBlank(value[at + 1])) octets[used++] = octet;
+    else if (value[at - 1] === CR) used--;
+  }
+  return octets.toString("latin1", 0, used);
 }
 
 /**
@@ -204,13 +203,7 @@ export function decodeHeaderValue(value: Uint8Array | ByteText): string {
 
 /** As {@link decodeHeaderValue}, in pieces: megabytes take longer than others may wait. A piece may be empty. */
 export function* headerValuePieces(value: Uint8Array | ByteText): Generator<string> {
-  let text = typeof value === "string" ? value : "";
-  if (typeof value !== "string") {
-    for (const piece of unfoldedPieces(value)) {
-      text += piece;
-      yield "";
-    }
-  }
+  const text = typeof value === "string" ? value : yield* unfoldInSteps(value);
   const ends = new EndTrimmer();
   for (const piece of wordPieces(text)) {
     yield* ends.trimmed(piece.replace(/[\x00-\x08\x0a-\x1f\x7f-\x9f]/g, " "));
