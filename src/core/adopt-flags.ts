@@ -3,9 +3,10 @@
  * came and went. What both states share is not looked at. Pure.
  */
 import type { FlagSets } from "./flag-table.ts";
-import { type Steps, sealed } from "./mailbox-delta.ts";
+import { sealed } from "./mailbox-delta.ts";
 import type { MailboxSnapshot, SnapshotChunk } from "./mailbox-snapshot.ts";
 import type { FlagSet } from "./ports/store.ts";
+import type { Steps } from "./steps.ts";
 
 export interface AdoptedFlags {
   /** The messages of the older state; the newer one itself where they are the same. */

@@ -5,9 +5,9 @@
  */
 import { sameKeywords } from "./flag-change.ts";
 import type { FlagSets } from "./flag-table.ts";
-import type { Steps } from "./mailbox-delta.ts";
 import type { MailboxSnapshot } from "./mailbox-snapshot.ts";
 import type { FlagSet } from "./ports/store.ts";
+import type { Steps } from "./steps.ts";
 
 /** Different keywords of one mailbox. */
 export const MAX_MAILBOX_KEYWORDS = 1000;

@@ -13,6 +13,7 @@ import {
   type SnapshotChunk,
 } from "./mailbox-snapshot.ts";
 import { FLAG_SEEN } from "./ports/store.ts";
+import { atOnce, type Steps } from "./steps.ts";
 
 /** Chunks below it are joined with a neighbour where both fit into one: expunges must not leave thousands of crumbs. */
 const SMALL_CHUNK = CHUNK_MESSAGES / 4;
@@ -25,9 +26,6 @@ export interface MailboxDelta {
   readonly lines: readonly string[];
   readonly expunged: ArrayLike<number>;
 }
-
-/** Work that may stop for others after each step; the value it returns is the result. */
-export type Steps<Result> = Generator<undefined, Result>;
 
 /** The parts of a chunk, not yet looked through. */
 type Columns = Pick<SnapshotChunk, "uids" | "flagIds" | "modseqs">;
@@ -110,13 +108,6 @@ export function* compactFlagsInSteps(snapshot: MailboxSnapshot, flags: FlagTable
     yield;
   }
   return { snapshot: { ...snapshot, chunks, flags: table }, flags: table };
-}
-
-function atOnce<Result>(steps: Steps<Result>): Result {
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-  }
 }
 
 function* parseRows(texts: readonly string[], flags: FlagTable): Steps<Columns> {

@@ -4,6 +4,7 @@
  * no more than the limits is held.
  */
 import { deepStrictEqual, ok } from "node:assert/strict";
+import { atOnce } from "../../src/core/steps.ts";
 import { parseCommand, tagOf } from "../../src/protocols/imap/command.ts";
 import { planFetch } from "../../src/protocols/imap/fetch-plan.ts";
 import { CommandFramer, type FrameEvent } from "../../src/protocols/imap/framer.ts";
@@ -82,14 +83,14 @@ function parse(bytes: Buffer): void {
   try {
     const { command } = parseCommand(bytes, LIMITS);
     if (command.kind === "FETCH") {
-      const indexes = indexesOfUids(command.set, VIEW);
+      const indexes = atOnce(indexesOfUids(command.set, VIEW));
       ok(countIndexes(indexes) === uidsAt(indexes, VIEW).length);
       for (const item of planFetch(command.items, command.uid).items) {
         if (item.kind === "section" || item.kind === "binary")
           ok(!/[^\x20-\x7e]/u.test(item.label), "a label that breaks the answer line");
       }
     } else if (command.kind === "SEARCH") {
-      const program = new SearchProgram(command.request.key, { view: VIEW }, 0);
+      const program = new SearchProgram(command.request.key, VIEW, new Uint32Array(0), 0);
       for (let index = 0; index < VIEW.count; index += 1) program.matches({ index });
     } else if (command.kind === "LIST" || command.kind === "LSUB") {
       for (const pattern of command.request.patterns) matchesPattern(pattern, "INBOX/日本/a");

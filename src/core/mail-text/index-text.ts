@@ -2,6 +2,7 @@
  * What the index keeps of one message. Runs in a process of its own (`jobs/index-process.ts`), because only that can be ended. The
  * grams are those of exactly what SEARCH would read: the same code shows it to both. Pure, linear in its input, fails never.
  */
+import { atOnce } from "../steps.ts";
 import { GramSink, sortedGrams } from "./grams.ts";
 import { feedHeader } from "./header-fields.ts";
 import type { IndexPiece } from "./index-plan.ts";
@@ -38,8 +39,8 @@ export function indexText(pieces: readonly ReadIndexPiece[]): IndexText {
       feedHeader(piece.bytes, header);
     } else {
       const text = new PartText({ ...piece, kind: piece.kind }, body);
-      text.add(piece.bytes);
-      text.end();
+      atOnce(text.add(piece.bytes));
+      atOnce(text.end());
     }
   }
   complete &&= !body.done;

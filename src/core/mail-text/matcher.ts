@@ -1,11 +1,23 @@
-/** Looks for folded needles in text that arrives in pieces; holds no more than one needle's length of it. Pure. */
+/** Looks for folded needles in text that arrives in pieces; holds no more than one needle's length of what it looked at. Pure. */
+import type { Steps } from "../steps.ts";
 import { StreamFolder } from "./fold.ts";
 import type { TextSink } from "./sink.ts";
 
+/**
+ * Characters that are looked at in one step, beside what is carried on. Looking for a long text in one that is much like it takes
+ * as many comparisons as both have characters, multiplied.
+ */
+const LOOKED_PER_STEP = 4096;
+
+/** Between two fields or parts: nothing that is looked for goes across. */
+const CUT = undefined;
+
+/** What was added is looked at by {@link look} alone, in steps: `done` and `has` know of no more. */
 export class StreamMatcher implements TextSink {
   readonly #missing: Set<string>;
   readonly #carry: number;
   readonly #folder = new StreamFolder();
+  #added: Array<string | typeof CUT> = [];
   #tail = "";
 
   /** @param needles  folded, not empty */
@@ -26,20 +38,31 @@ export class StreamMatcher implements TextSink {
   }
 
   add(text: string): void {
-    if (!this.done) this.#look(this.#folder.add(text));
+    if (!this.done && text !== "") this.#added.push(this.#folder.add(text));
   }
 
   cut(): void {
-    this.#look(this.#folder.end());
-    this.#tail = "";
+    this.#added.push(this.#folder.end(), CUT);
   }
 
-  #look(folded: string): void {
-    if (folded === "") return;
-    const text = this.#tail + folded;
-    for (const needle of this.#missing) {
-      if (text.includes(needle)) this.#missing.delete(needle);
+  /** Look at all that was added. */
+  *look(): Steps<void> {
+    const added = this.#added;
+    this.#added = [];
+    for (const text of added) {
+      if (text === CUT) this.#tail = "";
+      else yield* this.#lookAt(text);
     }
-    this.#tail = this.#carry === 0 ? "" : text.slice(-this.#carry);
+  }
+
+  *#lookAt(folded: string): Steps<void> {
+    for (let at = 0; at < folded.length; at += LOOKED_PER_STEP) {
+      const text = this.#tail + folded.slice(at, at + LOOKED_PER_STEP);
+      for (const needle of this.#missing) {
+        if (text.includes(needle)) this.#missing.delete(needle);
+        yield;
+      }
+      this.#tail = this.#carry === 0 ? "" : text.slice(-this.#carry);
+    }
   }
 }

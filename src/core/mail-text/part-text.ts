@@ -3,8 +3,9 @@
  * blocks end depends on the octets alone, not on how they come, since what a charset is guessed to be may depend on the block. Pure,
  * in bounded memory.
  */
-import { decodeText } from "../mime/charset.ts";
-import { feedHeader } from "./header-fields.ts";
+import { textPieces } from "../mime/charset.ts";
+import type { Steps } from "../steps.ts";
+import { feedHeaderInSteps } from "./header-fields.ts";
 import type { TextSegment } from "./segments.ts";
 import type { TextSink } from "./sink.ts";
 import { type TransferDecoder, transferDecoder } from "./transfer-decoder.ts";
@@ -26,18 +27,19 @@ export class PartText {
     this.#decoder = transferDecoder(segment.encoding);
   }
 
-  add(raw: Buffer): void {
+  /** Each step gives the sink a block at most. */
+  *add(raw: Buffer): Steps<void> {
     for (let at = 0; at < raw.length; at += BLOCK_BYTES) {
       const decoded = this.#decoder.add(raw.subarray(at, at + BLOCK_BYTES));
       this.#held.push(decoded);
       this.#heldBytes += decoded.length;
-      if (this.#heldBytes >= BLOCK_BYTES) this.#flushBlocks();
+      if (this.#heldBytes >= BLOCK_BYTES) yield* this.#flushBlocks();
     }
   }
 
-  end(): void {
-    this.#flushBlocks();
-    this.#show(this.#take());
+  *end(): Steps<void> {
+    yield* this.#flushBlocks();
+    yield* this.#show(this.#take());
     this.#sink.cut();
   }
 
@@ -48,22 +50,25 @@ export class PartText {
     return held;
   }
 
-  #flushBlocks(): void {
+  *#flushBlocks(): Steps<void> {
     let held = this.#take();
     while (held.length >= BLOCK_BYTES) {
       // At a line end no multi-octet character of a mail charset is cut and ISO-2022-JP is back in ASCII (RFC 1468).
       const lineEnd = held.lastIndexOf(LF, BLOCK_BYTES - 1) + 1;
       const end = lineEnd === 0 ? BLOCK_BYTES : lineEnd;
-      this.#show(held.subarray(0, end));
+      yield* this.#show(held.subarray(0, end));
       held = held.subarray(end);
     }
     this.#held = [held];
     this.#heldBytes = held.length;
   }
 
-  #show(block: Buffer): void {
+  *#show(block: Buffer): Steps<void> {
     if (block.length === 0) return;
-    if (this.#segment.kind === "header") feedHeader(block, this.#sink);
-    else this.#sink.add(decodeText(block, this.#segment.charset));
+    if (this.#segment.kind === "header") return yield* feedHeaderInSteps(block, this.#sink);
+    for (const piece of textPieces(block, this.#segment.charset)) {
+      this.#sink.add(piece);
+      yield;
+    }
   }
 }

@@ -10,9 +10,15 @@ function isSpace(code: number): boolean {
 
 /** Remove ASCII white space at both ends. Linear whatever stands inside (a regular expression for the end is not). */
 export function trimText(text: ByteText): ByteText {
+  const [start, end] = trimmedRange(text);
+  return text.slice(start, end);
+}
+
+/** Where the text without them begins and ends; equal when nothing is left. */
+export function trimmedRange(text: ByteText): readonly [start: number, end: number] {
   let start = 0;
   let end = text.length;
   while (start < end && isSpace(text.charCodeAt(start))) start++;
   while (end > start && isSpace(text.charCodeAt(end - 1))) end--;
-  return text.slice(start, end);
+  return [start, end];
 }

@@ -85,22 +85,18 @@ export function decodeWestern(bytes: Uint8Array): string {
   return text.replace(/[\x80-\x9f]/g, c => C1_OF_1252.charAt(c.charCodeAt(0) - 0x80));
 }
 
-/** The text when the bytes are valid UTF-8, else undefined. */
+/** The text when the bytes are valid UTF-8, else undefined: what was not comes back as other octets. Exceptions cost far more. */
 function validUtf8(bytes: Uint8Array): string | undefined {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    // Not UTF-8: that is the question asked, not a failure.
-    return undefined;
-  }
+  const text = bufferOf(bytes).toString("utf8");
+  return Buffer.from(text).equals(bytes) ? text : undefined;
 }
 
-function decodeLabel(bytes: Uint8Array, label: string): NamedText | undefined {
+type Decoder = InstanceType<typeof TextDecoder>;
+
+function decoderOf(label: string): Decoder | undefined {
   try {
     // One decoder per use: a shared one would keep shift states from a message that broke off.
-    const decoder = new TextDecoder(label, { ignoreBOM: true });
-    const octets = decoder.encoding === "iso-2022-jp" ? withoutIdleEscapes(bytes) : bytes;
-    return { text: decoder.decode(octets), charset: decoder.encoding };
+    return new TextDecoder(label, { ignoreBOM: true });
   } catch {
     // RangeError: a name nobody knows. The caller detects instead.
     return undefined;
@@ -111,10 +107,24 @@ function decodeLabel(bytes: Uint8Array, label: string): NamedText | undefined {
  * WHATWG makes U+FFFD of an escape sequence that another follows at once. Mail has that wherever a long subject was cut into encoded
  * words, each of which ends in ASCII (RFC 2047 §5) and is joined with the next.
  */
-function withoutIdleEscapes(bytes: Uint8Array): Uint8Array {
-  if (bytes.indexOf(ESC) === -1) return bytes;
-  const text = bufferOf(bytes).toString("latin1");
-  return Buffer.from(text.replace(/\x1b(?:\([BJI]|\$[@B])(?=\x1b[($])/g, ""), "latin1");
+const IDLE_ESCAPE = /\x1b(?:\([BJI]|\$[@B])(?=\x1b[($])/g;
+/** Octets before the end that may begin one. */
+const ESCAPE_HELD = 4;
+
+/** Without {@link IDLE_ESCAPE}; takes octets in pieces. */
+class EscapeFilter {
+  #held = "";
+
+  /** @param last  nothing follows */
+  add(bytes: Uint8Array, last: boolean): Uint8Array {
+    const text = this.#held + bufferOf(bytes).toString("latin1");
+    const open = last ? -1 : text.indexOf("\x1b", Math.max(0, text.length - ESCAPE_HELD));
+    const end = open === -1 ? text.length : open;
+    this.#held = text.slice(end);
+    // What is held is looked at as what follows: in it no sequence is whole.
+    const filtered = text.replace(IDLE_ESCAPE, "");
+    return Buffer.from(filtered.slice(0, filtered.length - (text.length - end)), "latin1");
+  }
 }
 
 /** ESC `$` or ESC `(`: the announcers of ISO-2022-JP (RFC 1468). */
@@ -138,20 +148,7 @@ export interface NamedText {
  * (An escape sequence is valid UTF-8 too, so it is asked first, and only of 7-bit content.)
  */
 export function detectText(bytes: Uint8Array): string {
-  return detectNamed(bytes).text;
-}
-
-function detectNamed(bytes: Uint8Array): NamedText {
-  const buffer = bufferOf(bytes);
-  if (bytes.indexOf(ESC) !== -1 && hasJapaneseEscape(bytes) && !buffer.some(octet => octet > 0x7f)) {
-    return decodeLabel(bytes, "iso-2022-jp") ?? westernNamed(bytes);
-  }
-  const utf8 = validUtf8(bytes);
-  return utf8 === undefined ? westernNamed(bytes) : { text: utf8, charset: "utf-8" };
-}
-
-function westernNamed(bytes: Uint8Array): NamedText {
-  return { text: decodeWestern(bytes), charset: "windows-1252" };
+  return decodeNamed(bytes, "").text;
 }
 
 /**
@@ -188,7 +185,7 @@ export function isWestern(charset: string): boolean {
 /** The WHATWG name of a charset; undefined when nobody knows it, or it says nothing. */
 export function labelOf(charset: string): string | undefined {
   const name = charset.trim().toLowerCase();
-  return UNINFORMATIVE.has(name) ? undefined : decodeLabel(new Uint8Array(), aliasOf(name))?.charset;
+  return UNINFORMATIVE.has(name) ? undefined : decoderOf(aliasOf(name))?.encoding;
 }
 
 function aliasOf(name: string): string {
@@ -196,8 +193,73 @@ function aliasOf(name: string): string {
 }
 
 function decodeNamed(bytes: Uint8Array, charset: string): NamedText {
+  const pieces = textPieces(bytes, charset);
+  let text = "";
+  for (;;) {
+    const piece = pieces.next();
+    if (piece.done === true) return { text, charset: piece.value };
+    text += piece.value;
+  }
+}
+
+/** Octets that are decoded in one step. */
+const PIECE_BYTES = 16_384;
+
+/**
+ * As {@link decodeText}, in pieces: megabytes take longer than others may wait. A piece may be empty.
+ * @returns  the charset that was used, by its WHATWG name
+ */
+export function* textPieces(bytes: Uint8Array, charset: string): Generator<string, string> {
   const name = charset.trim().toLowerCase();
-  if (UNINFORMATIVE.has(name)) return detectNamed(bytes);
-  if (WESTERN.has(name)) return westernNamed(bytes);
-  return decodeLabel(bytes, aliasOf(name)) ?? detectNamed(bytes);
+  if (WESTERN.has(name)) return yield* westernPieces(bytes);
+  const decoder = UNINFORMATIVE.has(name) ? undefined : decoderOf(aliasOf(name));
+  return yield* decoder === undefined ? detectedPieces(bytes) : decoderPieces(bytes, decoder);
+}
+
+function* detectedPieces(bytes: Uint8Array): Generator<string, string> {
+  if (bytes.indexOf(ESC) !== -1 && hasJapaneseEscape(bytes) && (yield* isSevenBit(bytes))) {
+    return yield* decoderPieces(bytes, new TextDecoder("iso-2022-jp", { ignoreBOM: true }));
+  }
+  const texts: string[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const end = characterStart(bytes, at + PIECE_BYTES);
+    const text = validUtf8(bytes.subarray(at, end));
+    if (text === undefined) return yield* westernPieces(bytes);
+    texts.push(text);
+    at = end;
+    yield "";
+  }
+  yield* texts;
+  return "utf-8";
+}
+
+/** The last place up to `end` where no character of UTF-8 is cut in two; `end` itself among more continuation octets than one has. */
+function characterStart(bytes: Uint8Array, end: number): number {
+  for (let at = end; at > end - 4; at--) if (((bytes[at] ?? 0) & 0xc0) !== 0x80) return at;
+  return end;
+}
+
+function* isSevenBit(bytes: Uint8Array): Generator<string, boolean> {
+  for (let i = 0; i < bytes.length; i++) {
+    if ((bytes[i] ?? 0) > 0x7f) return false;
+    if (i % PIECE_BYTES === PIECE_BYTES - 1) yield "";
+  }
+  return true;
+}
+
+function* westernPieces(bytes: Uint8Array): Generator<string, string> {
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+    yield decodeWestern(bytes.subarray(at, at + PIECE_BYTES));
+  }
+  return "windows-1252";
+}
+
+function* decoderPieces(bytes: Uint8Array, decoder: Decoder): Generator<string, string> {
+  const filter = decoder.encoding === "iso-2022-jp" ? new EscapeFilter() : undefined;
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+    const piece = bytes.subarray(at, at + PIECE_BYTES);
+    const stream = at + PIECE_BYTES < bytes.length;
+    yield decoder.decode(filter === undefined ? piece : filter.add(piece, !stream), { stream });
+  }
+  return decoder.encoding;
 }

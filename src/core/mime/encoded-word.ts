@@ -2,7 +2,7 @@
  * RFC 2047 encoded words in header text. Tolerant where mail is: spaces inside a word, a charset that is wrong, a
  * character cut in two between neighbouring words. A word that cannot be read stays as it was written. One pass.
  */
-import { decodeText, detectText } from "./charset.ts";
+import { textPieces } from "./charset.ts";
 import type { ByteText } from "./structure.ts";
 
 interface Word {
@@ -12,10 +12,32 @@ interface Word {
   readonly end: number;
 }
 
-const CHARSET = /[!#$%&'*+\-.0-9A-Z^_`a-z{|}~:]/;
-const BASE64 = /^[A-Za-z0-9+/]*={0,3}$/;
+/** `=?charset?B?` */
+const WORD_BEGIN = /=\?([!#$%&'*+\-.0-9A-Z^_`a-z{|}~:]+)\?([BQ])\?/iy;
+const BASE64 = /^[A-Za-z0-9+/]*$/;
+const PADDING = /^(?:=[ \t\r\n]*){0,3}$/;
+/** Characters that are looked at in one step, and words that are joined. */
+const PIECE_CHARS = 16_384;
+const WORDS_PER_STEP = 1024;
 
-function decodeQ(text: ByteText): Buffer {
+/** Where it says nothing yet it yields nothing: others may have their turn. */
+type Silent<Result> = Generator<"", Result>;
+
+function* decodeQ(text: ByteText): Silent<Buffer> {
+  const octets: Buffer[] = [];
+  for (let at = 0; at < text.length; ) {
+    const end = Math.min(at + PIECE_CHARS, text.length);
+    // No `=41` is cut in two.
+    const escaped = end === text.length ? -1 : text.lastIndexOf("=", end - 1);
+    const cut = escaped > at && escaped >= end - 2 ? escaped : end;
+    octets.push(unescapeQ(text.slice(at, cut)));
+    at = cut;
+    yield "";
+  }
+  return yield* joined(octets);
+}
+
+function unescapeQ(text: ByteText): Buffer {
   const spaced = text.replaceAll("_", " ");
   const octets = spaced.replace(/=([0-9A-Fa-f]{2})/g, (_, hex: string) =>
     String.fromCharCode(Number.parseInt(hex, 16)),
@@ -23,59 +45,81 @@ function decodeQ(text: ByteText): Buffer {
   return Buffer.from(octets, "latin1");
 }
 
+/** @returns undefined: it is not base64 */
+function* decodeB(text: ByteText): Silent<Buffer | undefined> {
+  const padding = text.indexOf("=");
+  const end = padding === -1 ? text.length : padding;
+  if (!PADDING.test(text.slice(end))) return undefined;
+  const octets: Buffer[] = [];
+  let rest = "";
+  for (let at = 0; at < end; at += PIECE_CHARS) {
+    const compact = rest + text.slice(at, Math.min(at + PIECE_CHARS, end)).replace(/[ \t\r\n]+/g, "");
+    if (!BASE64.test(compact)) return undefined;
+    const whole = compact.length - (compact.length % 4);
+    octets.push(Buffer.from(compact.slice(0, whole), "base64"));
+    rest = compact.slice(whole);
+    yield "";
+  }
+  octets.push(Buffer.from(rest, "base64"));
+  return yield* joined(octets);
+}
+
+function* joined(parts: readonly Buffer[]): Silent<Buffer> {
+  const [only] = parts;
+  if (parts.length === 1 && only !== undefined) return only;
+  const all = Buffer.allocUnsafe(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const [i, part] of parts.entries()) {
+    at += part.copy(all, at);
+    if (i % WORDS_PER_STEP === WORDS_PER_STEP - 1) yield "";
+  }
+  return all;
+}
+
 /**
  * Read the encoded word that begins at `start` (where `=?` stands). Looks no further than the next `?` that does not
  * fit, so trying every `=?` of a hostile value stays linear.
  */
-function readWord(text: ByteText, start: number): Word | undefined {
-  let at = start + 2;
-  while (at < text.length && CHARSET.test(text.charAt(at))) at++;
-  const encoding = text.charAt(at + 1).toUpperCase();
-  if (at === start + 2 || text.charAt(at) !== "?" || text.charAt(at + 2) !== "?") return undefined;
-  if (encoding !== "B" && encoding !== "Q") return undefined;
-  const from = at + 3;
+function* readWord(text: ByteText, start: number): Silent<Word | undefined> {
+  WORD_BEGIN.lastIndex = start;
+  const begin = WORD_BEGIN.exec(text);
+  if (begin === null) return undefined;
+  const [matched, name = "", encoding = ""] = begin;
+  const from = start + matched.length;
   const close = text.indexOf("?", from);
   if (close === -1 || text.charAt(close + 1) !== "=") return undefined;
   const payload = text.slice(from, close);
   // RFC 2231 §5: a language may follow the charset.
-  const charset = text
-    .slice(start + 2, at)
-    .replace(/\*.*$/, "")
-    .toLowerCase();
-  if (encoding === "Q") return { charset, bytes: decodeQ(payload), end: close + 2 };
-  const compact = payload.replace(/[ \t\r\n]+/g, "");
-  if (!BASE64.test(compact)) return undefined;
-  return { charset, bytes: Buffer.from(compact, "base64"), end: close + 2 };
+  const charset = name.replace(/\*.*$/, "").toLowerCase();
+  const bytes = yield* encoding.toUpperCase() === "Q" ? decodeQ(payload) : decodeB(payload);
+  return bytes === undefined ? undefined : { charset, bytes, end: close + 2 };
 }
 
 /** Neighbouring words of one charset are decoded as one run of bytes: mailers cut characters in two. */
 class WordRun {
-  readonly #out: string[];
   #charset = "";
   #bytes: Buffer[] = [];
-
-  constructor(out: string[]) {
-    this.#out = out;
-  }
 
   get open(): boolean {
     return this.#bytes.length > 0;
   }
 
-  add(word: Word): void {
-    if (this.open && this.#charset !== word.charset) this.flush();
+  *add(word: Word): Generator<string> {
+    if (this.open && this.#charset !== word.charset) yield* this.flush();
     this.#charset = word.charset;
     this.#bytes.push(word.bytes);
   }
 
-  flush(): void {
-    if (this.open) this.#out.push(decodeText(Buffer.concat(this.#bytes), this.#charset));
+  *flush(): Generator<string> {
+    const bytes = this.#bytes;
     this.#bytes = [];
+    if (bytes.length > 0) yield* textPieces(yield* joined(bytes), this.#charset);
   }
 }
 
-function plainText(text: ByteText): string {
-  return /[\x1b\x80-\xff]/.test(text) ? detectText(Buffer.from(text, "latin1")) : text;
+function* plainPieces(text: ByteText): Generator<string> {
+  if (/[\x1b\x80-\xff]/.test(text)) yield* textPieces(Buffer.from(text, "latin1"), "");
+  else for (let at = 0; at < text.length; at += PIECE_CHARS) yield text.slice(at, at + PIECE_CHARS);
 }
 
 /**
@@ -86,12 +130,19 @@ function plainText(text: ByteText): string {
  * @returns     Unicode; controls are left in
  */
 export function decodeWords(text: ByteText): string {
-  const out: string[] = [];
-  const run = new WordRun(out);
+  let decoded = "";
+  for (const piece of wordPieces(text)) decoded += piece;
+  return decoded;
+}
+
+/** As {@link decodeWords}, in pieces: megabytes take longer than others may wait. A piece may be empty. */
+export function* wordPieces(text: ByteText): Generator<string> {
+  const run = new WordRun();
   let done = 0;
   let at = text.indexOf("=?");
   while (at !== -1) {
-    const word = readWord(text, at);
+    const word = yield* readWord(text, at);
+    yield "";
     if (word === undefined) {
       at = text.indexOf("=?", at + 2);
       continue;
@@ -99,14 +150,13 @@ export function decodeWords(text: ByteText): string {
     const between = text.slice(done, at);
     // RFC 2047 §6.2: white space between two encoded words is not shown.
     if (!(run.open && /^[ \t\r\n]*$/.test(between))) {
-      run.flush();
-      out.push(plainText(between));
+      yield* run.flush();
+      yield* plainPieces(between);
     }
-    run.add(word);
+    yield* run.add(word);
     done = word.end;
     at = text.indexOf("=?", done);
   }
-  run.flush();
-  out.push(plainText(text.slice(done)));
-  return out.join("");
+  yield* run.flush();
+  yield* plainPieces(text.slice(done));
 }

@@ -6,8 +6,9 @@
  * data, and three programs that disagree about header lines are how a forged field gets in. The block ends at the first
  * empty line; a line without a colon (an mbox `From ` line) and a leading line of white space stay opaque.
  */
-import { trimText } from "./byte-text.ts";
-import { decodeWords } from "./encoded-word.ts";
+import { atOnce, type Steps } from "../steps.ts";
+import { trimmedRange } from "./byte-text.ts";
+import { wordPieces } from "./encoded-word.ts";
 import type { ByteText } from "./structure.ts";
 
 export { decodeRfc2231 } from "./rfc2231.ts";
@@ -78,8 +79,12 @@ function fieldAt(block: Uint8Array, start: number, end: number, lines: number): 
   return { name: nameRaw.toLowerCase(), nameRaw, start, valueStart, end, value, lines };
 }
 
-/** Cut a block into fields, opaque runs and the closing empty line, in order and without gaps. */
-function* sections(block: Uint8Array): Generator<Section> {
+/** Lines of one field that are passed in one step, and pieces of a block that are copied. */
+const LINES_PER_STEP = 4096;
+const COPIES_PER_STEP = 4096;
+
+/** Cut a block into fields, opaque runs and the closing empty line, in order and without gaps. Undefined: a step in a long field. */
+function* sections(block: Uint8Array): Generator<Section | undefined> {
   let start = 0;
   while (start < block.length) {
     let end = lineEnd(block, start);
@@ -91,6 +96,7 @@ function* sections(block: Uint8Array): Generator<Section> {
     while (end < block.length && isBlank(block[end])) {
       end = lineEnd(block, end);
       lines++;
+      if (lines % LINES_PER_STEP === 0) yield undefined;
     }
     const field = isBlank(block[start]) ? undefined : fieldAt(block, start, end, lines);
     yield field === undefined ? { kind: "opaque", start, end } : { kind: "field", field };
@@ -104,7 +110,12 @@ function* sections(block: Uint8Array): Generator<Section> {
  * @param block  raw header bytes; what follows its empty line is ignored
  */
 export function* headerFields(block: Uint8Array): Generator<HeaderField> {
-  for (const section of sections(block)) if (section.kind === "field") yield section.field;
+  for (const field of headerFieldsInSteps(block)) if (field !== undefined) yield field;
+}
+
+/** As {@link headerFields}. Undefined: a step without a field. */
+export function* headerFieldsInSteps(block: Uint8Array): Generator<HeaderField | undefined> {
+  for (const section of sections(block)) yield section?.kind === "field" ? section.field : undefined;
 }
 
 /**
@@ -116,22 +127,66 @@ export function* headerFields(block: Uint8Array): Generator<HeaderField> {
  * @param not    everything but these; opaque lines are then included
  */
 export function selectHeaderFields(block: Uint8Array, names: Iterable<string>, not: boolean): Uint8Array {
-  const wanted = new Set(Array.from(names, name => name.toLowerCase()));
-  const kept: Uint8Array[] = [];
-  for (const section of sections(block)) {
-    if (section.kind === "field") {
-      const { field } = section;
-      if (wanted.has(field.name) !== not) kept.push(block.subarray(field.start, field.end));
-    } else if (section.kind === "end" || not) kept.push(block.subarray(section.start, section.end));
-  }
-  return Buffer.concat(kept);
+  return atOnce(selectHeaderFieldsInSteps(block, names, not));
 }
+
+/** As {@link selectHeaderFields}. */
+export function* selectHeaderFieldsInSteps(
+  block: Uint8Array,
+  names: Iterable<string>,
+  not: boolean,
+): Steps<Uint8Array> {
+  const wanted = new Set(Array.from(names, name => name.toLowerCase()));
+  // Begin and end of each stretch that is kept: a block may have a million fields, and most often they are neighbours.
+  const kept: number[] = [];
+  let size = 0;
+  for (const section of sections(block)) {
+    yield;
+    if (section === undefined || !isKept(section, wanted, not)) continue;
+    const { start, end } = section.kind === "field" ? section.field : section;
+    size += end - start;
+    if (kept[kept.length - 1] === start) kept[kept.length - 1] = end;
+    else kept.push(start, end);
+  }
+  const selected = new Uint8Array(size);
+  let at = 0;
+  for (let i = 0; i < kept.length; i += 2) {
+    if (i % COPIES_PER_STEP === COPIES_PER_STEP - 2) yield;
+    const stretch = block.subarray(kept[i], kept[i + 1]);
+    selected.set(stretch, at);
+    at += stretch.length;
+  }
+  return selected;
+}
+
+function isKept(section: Section, wanted: ReadonlySet<string>, not: boolean): boolean {
+  if (section.kind === "field") return wanted.has(section.field.name) !== not;
+  return section.kind === "end" || not;
+}
+
+/** Octets of a value that are unfolded in one step. */
+const PIECE_BYTES = 16_384;
 
 /** Remove folding (RFC 5322 §2.2.3: a line break before white space goes, the white space stays). */
 export function unfold(value: Uint8Array): ByteText {
-  return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-    .toString("latin1")
-    .replace(/\r?\n(?=[ \t])/g, "");
+  const steps = unfoldInSteps(value);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** Into octets, not a text that grows: thousands of texts put together are copied all at once in the end. */
+function* unfoldInSteps(value: Uint8Array): Generator<"", ByteText> {
+  const octets = Buffer.allocUnsafe(value.length);
+  let used = 0;
+  for (let at = 0; at < value.length; at++) {
+    if (at % PIECE_BYTES === PIECE_BYTES - 1) yield "";
+    const octet = value[at] ?? 0;
+    if (octet !== LF || !isBlank(value[at + 1])) octets[used++] = octet;
+    else if (value[at - 1] === CR) used--;
+  }
+  return octets.toString("latin1", 0, used);
 }
 
 /**
@@ -141,6 +196,34 @@ export function unfold(value: Uint8Array): ByteText {
  * @param value  raw octets after the colon, or already unfolded text
  */
 export function decodeHeaderValue(value: Uint8Array | ByteText): string {
-  const text = typeof value === "string" ? value : unfold(value);
-  return trimText(decodeWords(text).replace(/[\x00-\x08\x0a-\x1f\x7f-\x9f]/g, " "));
+  let text = "";
+  for (const piece of headerValuePieces(value)) text += piece;
+  return text;
+}
+
+/** As {@link decodeHeaderValue}, in pieces: megabytes take longer than others may wait. A piece may be empty. */
+export function* headerValuePieces(value: Uint8Array | ByteText): Generator<string> {
+  const text = typeof value === "string" ? value : yield* unfoldInSteps(value);
+  const ends = new EndTrimmer();
+  for (const piece of wordPieces(text)) {
+    yield* ends.trimmed(piece.replace(/[\x00-\x08\x0a-\x1f\x7f-\x9f]/g, " "));
+  }
+}
+
+/** Takes white space off both ends of a text that comes in pieces. */
+class EndTrimmer {
+  #began = false;
+  /** White space that something may follow. */
+  #held: string[] = [];
+
+  *trimmed(piece: string): Generator<string> {
+    const [start, end] = trimmedRange(piece);
+    if (start < end) {
+      yield* this.#held;
+      yield this.#began ? piece.slice(0, end) : piece.slice(start, end);
+      this.#began = true;
+      this.#held = [piece.slice(end)];
+    } else if (this.#began && piece !== "") this.#held.push(piece);
+    else yield "";
+  }
 }

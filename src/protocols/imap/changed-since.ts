@@ -2,8 +2,8 @@
  * Which messages changed since a MODSEQ: for FETCH (CHANGEDSINCE) and for a client that comes back. Chunks in which nothing did are
  * not looked into. Pure. Source: RFC 7162 §3.1.4.1, §3.2.5.
  */
-import type { Steps } from "../../core/mailbox-delta.ts";
 import { lowerBound, type MailboxSnapshot } from "../../core/mailbox-snapshot.ts";
+import type { Steps } from "../../core/steps.ts";
 import { appendRange } from "./sequence-set.ts";
 
 /**

@@ -2,6 +2,7 @@
  * The commands of IMAP as data, and the parser from a framed command to them. Pure; second step of every command.
  * Big grammars have files of their own (`parse-*.ts`). Source: RFC 3501 §6 and §9; RFC 2177, 2971, 3691, 4315, 5161, 5256.
  */
+import { atOnce, type Steps } from "../../core/steps.ts";
 import { type EnableCommand, parseEnable } from "./enable.ts";
 import { Lexer } from "./lexer.ts";
 import type { ImapLimits } from "./limits.ts";
@@ -64,8 +65,8 @@ export interface TaggedCommand {
 
 type ParseLimits = Pick<ImapLimits, "fetchItems" | "listPatterns"> & SearchLimits;
 
-/** Takes the lexer behind the command's name. */
-type Grammar = (lexer: Lexer, limits: ParseLimits, tag: string) => ImapCommand;
+/** Takes the lexer behind the command's name. What may hold half a million numbers is read in steps. */
+type Grammar = (lexer: Lexer, limits: ParseLimits, tag: string) => ImapCommand | Steps<ImapCommand>;
 
 const plain =
   (kind: PlainName): Grammar =>
@@ -153,17 +154,27 @@ export function parseCommand(
   limits: ParseLimits,
   names: NameEncoding = "utf7",
 ): TaggedCommand {
+  return atOnce(parseCommandInSteps(bytes, limits, names));
+}
+
+/** As {@link parseCommand}. */
+export function* parseCommandInSteps(
+  bytes: Buffer,
+  limits: ParseLimits,
+  names: NameEncoding,
+): Steps<TaggedCommand> {
   const lexer = new Lexer(bytes, names);
   const tag = lexer.tag();
   lexer.space();
   const grammar = GRAMMARS.get(lexer.keyword());
   if (grammar === undefined) throw new ImapSyntaxError("Unknown command");
-  const command = grammar(lexer, limits, tag);
+  const read = grammar(lexer, limits, tag);
+  const command = "next" in read ? yield* read : read;
   lexer.end();
   return { tag, command };
 }
 
-function parseUid(lexer: Lexer, limits: ParseLimits, tag: string): ImapCommand {
+function parseUid(lexer: Lexer, limits: ParseLimits, tag: string): ReturnType<Grammar> {
   lexer.space();
   const grammar = UID_GRAMMARS.get(lexer.keyword());
   if (grammar === undefined) throw new ImapSyntaxError("Unknown UID command");

@@ -3,10 +3,11 @@
  * known lengths, so that literal sizes stand before the first octet is read. Pure. Source: RFC 3501 §6.4.5, §7.4.2.
  */
 import { MairustError } from "../../core/errors.ts";
-import { selectHeaderFields } from "../../core/mime/header.ts";
+import { selectHeaderFields, selectHeaderFieldsInSteps } from "../../core/mime/header.ts";
 import { findPart, packedBody, packedBodyStructure, packedEnvelope } from "../../core/mime/packed.ts";
 import type { ByteRange } from "../../core/ports/blobs.ts";
 import type { MessageRow, RowFields } from "../../core/ports/mailboxes.ts";
+import { inSlices } from "../../platform/slices.ts";
 import { dateTime, quoted } from "./encode.ts";
 import { countDecoded, type Decoded, decodedOf, type ReadChunks, type Room } from "./fetch-binary.ts";
 import type { FlagItems } from "./fetch-flags.ts";
@@ -87,8 +88,12 @@ export function piecesAtHand(
   for (const item of plan.items) {
     if (item.kind === "binary" || item.kind === "PREVIEW") return undefined;
     if (item.kind !== "section") answer.add(attributePieces(item.kind, row));
-    else if (rangeToSelectFrom(item, row) !== undefined) return undefined;
-    else answer.add(sectionPieces(item, sectionSource(item, row, undefined)));
+    else {
+      const block = item.fields === undefined ? undefined : headerAtHand(item, row);
+      if (item.fields !== undefined && block === undefined) return undefined;
+      const fields = block && item.fields && selectHeaderFields(block, item.fields.names, item.fields.not);
+      answer.add(sectionPieces(item, sectionSource(item, row, fields)));
+    }
   }
   return answer.pieces;
 }
@@ -132,11 +137,8 @@ class Answer {
 
 async function itemPieces(item: FetchItem, row: MessageRow, reads: BlobReads): Promise<readonly Piece[]> {
   switch (item.kind) {
-    case "section": {
-      const range = rangeToSelectFrom(item, row);
-      const block = range === undefined ? undefined : await reads.bytes(range);
-      return sectionPieces(item, sectionSource(item, row, block));
-    }
+    case "section":
+      return sectionPieces(item, sectionSource(item, row, await readFields(item, row, reads.bytes)));
     case "binary":
       return binaryPieces(item, row, reads);
     case "PREVIEW":
@@ -216,11 +218,33 @@ function named(name: string, bytes: Uint8Array): readonly Piece[] {
 /** The octets of a section in order, or undefined when there is no such part. */
 type Source = ReadonlyArray<Extract<Piece, { kind: "bytes" | "blob" }>>;
 
-/** The header block that must be in memory before fields of it can be selected, unless it is at hand. */
-function rangeToSelectFrom(item: SectionItem, row: MessageRow): ByteRange | undefined {
+/** The message's header block, when its row has it. It is of moderate size then. */
+function headerAtHand(item: SectionItem, { prefix, header }: MessageRow): Uint8Array | undefined {
+  if (item.path.length > 0 || header == null) return undefined;
+  return Buffer.concat([prefix ?? new Uint8Array(0), header]);
+}
+
+/** The fields that are wanted of a header block. @returns undefined: all of it is, or there is no such part */
+async function readFields(
+  item: SectionItem,
+  row: MessageRow,
+  read: BlobReads["bytes"],
+): Promise<Uint8Array | undefined> {
   if (item.fields === undefined) return undefined;
-  if (item.path.length > 0) return nestedRange(item, row);
-  return row.header == null ? { start: 0, end: row.headerBytes } : undefined;
+  const block = headerAtHand(item, row) ?? (await readHeaderBlock(item, row, read));
+  if (block === undefined) return undefined;
+  return inSlices(selectHeaderFieldsInSteps(block, item.fields.names, item.fields.not));
+}
+
+async function readHeaderBlock(
+  item: SectionItem,
+  row: MessageRow,
+  read: BlobReads["bytes"],
+): Promise<Uint8Array | undefined> {
+  if (item.path.length === 0)
+    return Buffer.concat([row.prefix ?? new Uint8Array(0), await read({ start: 0, end: row.headerBytes })]);
+  const range = nestedRange(item, row);
+  return range === undefined ? undefined : read(range);
 }
 
 function nestedRange(item: SectionItem, row: MessageRow): ByteRange | undefined {
@@ -228,38 +252,28 @@ function nestedRange(item: SectionItem, row: MessageRow): ByteRange | undefined 
   return findPart(row.structure ?? new Uint8Array(0), item.path, section);
 }
 
-/** @param block  what {@link rangeToSelectFrom} asked for */
+/** @param fields  what was selected of a header block, for an item that wants some fields */
 function sectionSource(
   item: SectionItem,
   row: MessageRow,
-  block: Uint8Array | undefined,
+  fields: Uint8Array | undefined,
 ): Source | undefined {
-  if (item.path.length > 0) return nestedSource(item, row, block);
-  const prefix = row.prefix ?? new Uint8Array(0);
+  if (item.fields !== undefined) return fields === undefined ? undefined : [{ kind: "bytes", bytes: fields }];
+  if (item.path.length > 0) return nestedSource(item, row);
+  const prefix: Source = [{ kind: "bytes", bytes: row.prefix ?? new Uint8Array(0) }];
   switch (item.part) {
     case "text":
       return [{ kind: "blob", range: { start: row.headerBytes, end: row.blobSizeBytes } }];
     case "all":
-      return [
-        { kind: "bytes", bytes: prefix },
-        { kind: "blob", range: { start: 0, end: row.blobSizeBytes } },
-      ];
+      return [...prefix, { kind: "blob", range: { start: 0, end: row.blobSizeBytes } }];
     default: {
-      const header = block ?? row.header ?? undefined;
-      if (item.fields === undefined) {
-        const range = { start: 0, end: row.headerBytes };
-        return [
-          { kind: "bytes", bytes: prefix },
-          header === undefined ? { kind: "blob", range } : { kind: "bytes", bytes: header },
-        ];
-      }
-      return selected(item.fields, Buffer.concat([prefix, header ?? new Uint8Array(0)]));
+      const range = { start: 0, end: row.headerBytes };
+      return [...prefix, row.header == null ? { kind: "blob", range } : { kind: "bytes", bytes: row.header }];
     }
   }
 }
 
-function nestedSource(item: SectionItem, row: MessageRow, block: Uint8Array | undefined): Source | undefined {
-  if (item.fields !== undefined) return block === undefined ? undefined : selected(item.fields, block);
+function nestedSource(item: SectionItem, row: MessageRow): Source | undefined {
   const range = nestedRange(item, row);
   if (range === undefined) return undefined;
   // MIME of a part that is the whole message: its header is the message's, which begins with the prefix.
@@ -270,10 +284,6 @@ function nestedSource(item: SectionItem, row: MessageRow, block: Uint8Array | un
     ];
   }
   return [{ kind: "blob", range }];
-}
-
-function selected({ names, not }: NonNullable<SectionItem["fields"]>, block: Uint8Array): Source {
-  return [{ kind: "bytes", bytes: selectHeaderFields(block, names, not) }];
 }
 
 function sectionPieces(item: SectionItem, source: Source | undefined): readonly Piece[] {

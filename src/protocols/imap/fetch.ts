@@ -16,7 +16,7 @@ import { decodedChunks, type ReadChunks, UnknownEncoding } from "./fetch-binary.
 import { flagItems, writeFlags } from "./fetch-flags.ts";
 import { type FetchPlan, type Piece, piecesAtHand, planFetch, readPieces } from "./fetch-plan.ts";
 import { announceFlagNames } from "./news.ts";
-import { indexesOf } from "./number-set.ts";
+import { indexesInSteps } from "./number-set.ts";
 import { ConnectionGone } from "./output.ts";
 import type { FetchCommand } from "./parse-fetch.ts";
 import { ReadAhead } from "./read-ahead.ts";
@@ -47,7 +47,7 @@ export async function fetch(context: InMailbox, command: FetchCommand): Promise<
   if (command.since?.vanished === true && !enabled.qresync) return bad("QRESYNC is not enabled");
   let indexes: readonly number[];
   try {
-    indexes = indexesOf(command.set, command.uid, context.selected);
+    indexes = await inSlices(indexesInSteps(command.set, command.uid, context.selected));
   } catch (error) {
     if (error instanceof ImapSyntaxError) return bad(error.publicText);
     throw error;

@@ -1,50 +1,74 @@
 /**
- * A header block as text that SEARCH compares: fields decoded (RFC 2047) and folded, one at a time and only when asked.
- * Pure. Source: RFC 3501 §6.4.4 (HEADER, SENTON, TEXT).
+ * What SEARCH asks of a header block: fields decoded (RFC 2047) and folded, one at a time and only when asked. Pure.
+ * Source: RFC 3501 §6.4.4 (HEADER, SENTON).
  */
-import { fold } from "../../core/mail-text/fold.ts";
-import { feedHeader } from "../../core/mail-text/header-fields.ts";
-import type { TextSink } from "../../core/mail-text/sink.ts";
-import { decodeHeaderValue, headerFields, unfold } from "../../core/mime/header.ts";
-import { dayNumber } from "./parse-search.ts";
+import { StreamMatcher } from "../../core/mail-text/matcher.ts";
+import { type HeaderField, headerFieldsInSteps, headerValuePieces, unfold } from "../../core/mime/header.ts";
+import type { Steps } from "../../core/steps.ts";
+import { dayNumber, type SearchKey } from "./parse-search.ts";
 
 /** `Fri, 21 Nov 1997 09:55:06 -0600`: day of week optional, two-digit years of RFC 5322 §4.3. */
 const DATE = /(\d{1,2})[ \t]+([A-Za-z]{3})[A-Za-z]*[ \t]+(\d{2,4})/u;
 const MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
-export class HeaderText {
-  readonly #block: Uint8Array;
+export type HeaderKey = Extract<SearchKey, { kind: "header" }>;
 
-  /** @param block  prefix and root header */
-  constructor(block: Uint8Array) {
-    this.#block = block;
-  }
-
-  /** @param name  lower case @param text  folded; "" matches when the field is there */
-  fieldContains(name: string, text: string): boolean {
-    for (const field of headerFields(this.#block)) {
-      if (field.name === name && (text === "" || fold(decodeHeaderValue(field.value)).includes(text)))
-        return true;
-    }
-    return false;
-  }
-
+/** What a search asks of the header of one message. */
+export interface HeaderFacts {
+  /** The keys that match. */
+  readonly found: ReadonlySet<HeaderKey>;
   /** Day of the Date field as it is written, without time and zone; days since 1970-01-01. */
-  sentDay(): number | undefined {
-    for (const field of headerFields(this.#block)) {
-      if (field.name !== "date") continue;
-      const match = DATE.exec(unfold(field.value).slice(0, 100));
-      const month = MONTHS.indexOf(match?.[2]?.toLowerCase() ?? "");
-      if (match === null || month < 0) return undefined;
-      return dayNumber(fullYear(match[3] ?? ""), month, Number(match[1]));
-    }
-    return undefined;
-  }
+  readonly sentDay: number | undefined;
+}
 
-  /** Give every field to `sink`, as `Name: value`. */
-  feed(sink: TextSink): void {
-    feedHeader(this.#block, sink);
+/**
+ * One pass over a header block for all that is asked of it: a header of megabytes is no reason for others to wait.
+ * @param block  prefix and root header
+ * @param keys   a text of "" matches when the field is there
+ */
+export function* readHeader(block: Uint8Array, keys: readonly HeaderKey[]): Steps<HeaderFacts> {
+  const found = new Set<HeaderKey>();
+  const asked = new Map<string, HeaderKey[]>();
+  for (const key of keys) {
+    const same = asked.get(key.field);
+    if (same === undefined) asked.set(key.field, [key]);
+    else same.push(key);
   }
+  let date: HeaderField | undefined;
+  for (const field of headerFieldsInSteps(block)) {
+    yield;
+    if (field === undefined) continue;
+    if (field.name === "date") date ??= field;
+    const open = asked.get(field.name)?.filter(key => !found.has(key)) ?? [];
+    for (const key of yield* matching(open, field)) found.add(key);
+  }
+  return { found, sentDay: date === undefined ? undefined : dayOf(date) };
+}
+
+/** @returns those of `keys` whose text the field has */
+function* matching(keys: readonly HeaderKey[], { value }: HeaderField): Steps<readonly HeaderKey[]> {
+  const texts = keys.map(key => key.text).filter(text => text !== "");
+  if (texts.length === 0) return keys;
+  const matcher = new StreamMatcher(texts);
+  for (const piece of headerValuePieces(value)) {
+    matcher.add(piece);
+    yield* matcher.look();
+    yield;
+    if (matcher.done) break;
+  }
+  matcher.cut();
+  yield* matcher.look();
+  return keys.filter(key => key.text === "" || matcher.has(key.text));
+}
+
+/** Octets that hold what is looked at of a date, whatever is folded in it. */
+const DATE_OCTETS = 1024;
+
+function dayOf({ value }: HeaderField): number | undefined {
+  const match = DATE.exec(unfold(value.subarray(0, DATE_OCTETS)).slice(0, 100));
+  const month = MONTHS.indexOf(match?.[2]?.toLowerCase() ?? "");
+  if (match === null || month < 0) return undefined;
+  return dayNumber(fullYear(match[3] ?? ""), month, Number(match[1]));
 }
 
 function fullYear(digits: string): number {

@@ -2,6 +2,7 @@
  * Reads the tokens of one framed command: atoms, quoted strings, literals, numbers, sequence sets. Pure.
  * Every method throws {@link ImapSyntaxError} and nothing else. Source: RFC 3501 §9; RFC 7888 for `{n+}`.
  */
+import type { Steps } from "../../core/steps.ts";
 import { parseSequenceSet, SAVED, type SequenceSet } from "./sequence-set.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
 import type { NameEncoding } from "./utf7.ts";
@@ -125,9 +126,9 @@ export class Lexer {
   }
 
   /** Numbers, or `$` alone (RFC 5182 §3). */
-  sequenceSet(): SequenceSet {
+  *sequenceSet(): Steps<SequenceSet> {
     if (this.skip("$")) return SAVED;
-    return parseSequenceSet(this.#word(SET, "sequence set"));
+    return yield* parseSequenceSet(this.#bytesOf(SET, "sequence set"));
   }
 
   /** atom, quoted string or literal, as octets. */

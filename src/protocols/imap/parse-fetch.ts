@@ -2,6 +2,7 @@
  * What a FETCH asks for, as data, and its parser. Pure. Source: RFC 3501 §6.4.5 and §9 (fetch-att, section); RFC 8474 §5,
  * RFC 8970 §6.
  */
+import type { Steps } from "../../core/steps.ts";
 import { isAtom, type Lexer } from "./lexer.ts";
 import { type NumberSet, parseNumberSet } from "./number-set.ts";
 import { type BinaryItem, parseBinary } from "./parse-binary.ts";
@@ -75,9 +76,9 @@ const FIELD_NAMES = 250;
  * @param lexer  behind the name of the command
  * @param limit  most items in one command
  */
-export function parseFetch(lexer: Lexer, uid: boolean, limit: number): FetchCommand {
+export function* parseFetch(lexer: Lexer, uid: boolean, limit: number): Steps<FetchCommand> {
   lexer.space();
-  const set = parseNumberSet(lexer);
+  const set = yield* parseNumberSet(lexer);
   lexer.space();
   const items = parseFetchItems(lexer, limit);
   return { kind: "FETCH", uid, set, items, since: parseFetchSince(lexer, uid) };

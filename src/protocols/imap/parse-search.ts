@@ -5,6 +5,7 @@
 import { fold } from "../../core/mail-text/fold.ts";
 import { decodeText } from "../../core/mime/charset.ts";
 import { FLAG_ANSWERED, FLAG_DELETED, FLAG_DRAFT, FLAG_FLAGGED, FLAG_SEEN } from "../../core/ports/store.ts";
+import type { Steps } from "../../core/steps.ts";
 import type { Lexer } from "./lexer.ts";
 import type { ImapLimits } from "./limits.ts";
 import { parseModseq } from "./parse-modseq.ts";
@@ -85,17 +86,22 @@ export type SearchLimits = Pick<ImapLimits, "searchKeys" | "searchDepth" | "sear
  * @param lexer  behind the name of the command
  * @throws {ImapSyntaxError} also when the limits on number or depth of keys are passed
  */
-export function parseSearch(lexer: Lexer, uid: boolean, limits: SearchLimits, tag: string): SearchCommand {
+export function* parseSearch(
+  lexer: Lexer,
+  uid: boolean,
+  limits: SearchLimits,
+  tag: string,
+): Steps<SearchCommand> {
   lexer.space();
   const parser = new SearchParser(lexer, limits);
-  return { kind: "SEARCH", uid, tag, returns: parser.returns(), request: parser.request() };
+  return { kind: "SEARCH", uid, tag, returns: parser.returns(), request: yield* parser.request() };
 }
 
 /**
  * The same of a command that names its charset first (RFC 5256 §3).
  * @param lexer  behind the charset
  */
-export function parseSearchIn(lexer: Lexer, charset: string, limits: SearchLimits): SearchRequest {
+export function parseSearchIn(lexer: Lexer, charset: string, limits: SearchLimits): Steps<SearchRequest> {
   lexer.space();
   return new SearchParser(lexer, limits).requestIn(charset);
 }
@@ -127,7 +133,7 @@ class SearchParser {
     return returns;
   }
 
-  request(): SearchRequest {
+  *request(): Steps<SearchRequest> {
     const lexer = this.#lexer;
     let charset: string | undefined;
     let first: SearchKey | undefined;
@@ -138,19 +144,19 @@ class SearchParser {
         charset = lexer.astring().toString("latin1").toUpperCase();
         this.#readAs(charset);
         lexer.space();
-      } else first = this.#named(word, this.#depth);
+      } else first = yield* this.#named(word, this.#depth);
     }
-    const keys = first === undefined ? [this.#key(this.#depth)] : [first];
+    const keys = first === undefined ? [yield* this.#key(this.#depth)] : [first];
     while (!lexer.atEnd) {
       lexer.space();
-      if (!lexer.atEnd) keys.push(this.#key(this.#depth));
+      if (!lexer.atEnd) keys.push(yield* this.#key(this.#depth));
     }
     return { charset, key: all(keys) };
   }
 
-  requestIn(charset: string): SearchRequest {
+  *requestIn(charset: string): Steps<SearchRequest> {
     this.#readAs(charset);
-    return { ...this.request(), charset };
+    return { ...(yield* this.request()), charset };
   }
 
   /** A charset that we do not know is refused when all of the command was read: its syntax does not depend on it. */
@@ -164,24 +170,25 @@ class SearchParser {
     return /[0-9*($]/u.test(next);
   }
 
-  #key(depth: number): SearchKey {
+  *#key(depth: number): Steps<SearchKey> {
+    yield;
     if (depth <= 0) throw new ImapSyntaxError("SEARCH is nested too deeply");
     this.#keysLeft -= 1;
     if (this.#keysLeft < 0) throw new ImapSyntaxError("SEARCH has too many keys");
     const lexer = this.#lexer;
     if (lexer.skip("(")) {
-      const keys = [this.#key(depth - 1)];
+      const keys = [yield* this.#key(depth - 1)];
       while (!lexer.skip(")")) {
         lexer.space();
-        keys.push(this.#key(depth - 1));
+        keys.push(yield* this.#key(depth - 1));
       }
       return all(keys);
     }
-    if (this.#startsWithoutWord()) return messages(lexer.sequenceSet());
-    return this.#named(lexer.keyword(), depth);
+    if (this.#startsWithoutWord()) return messages(yield* lexer.sequenceSet());
+    return yield* this.#named(lexer.keyword(), depth);
   }
 
-  #named(word: string, depth: number): SearchKey {
+  *#named(word: string, depth: number): Steps<SearchKey> {
     const positive = FLAGS.get(word);
     if (positive !== undefined) return { kind: "flag", bit: positive, on: true };
     const negative = word.startsWith("UN") ? FLAGS.get(word.slice(2)) : undefined;
@@ -196,24 +203,24 @@ class SearchParser {
         return { kind: "constant", value: false };
     }
     this.#lexer.space();
-    return this.#withArgument(word, depth);
+    return yield* this.#withArgument(word, depth);
   }
 
-  #withArgument(word: string, depth: number): SearchKey {
+  *#withArgument(word: string, depth: number): Steps<SearchKey> {
     const lexer = this.#lexer;
     switch (word) {
       case "NOT":
-        return { kind: "not", key: this.#key(depth - 1) };
+        return { kind: "not", key: yield* this.#key(depth - 1) };
       case "OR": {
-        const left = this.#key(depth - 1);
+        const left = yield* this.#key(depth - 1);
         lexer.space();
-        return { kind: "or", keys: [left, this.#key(depth - 1)] };
+        return { kind: "or", keys: [left, yield* this.#key(depth - 1)] };
       }
       case "KEYWORD":
       case "UNKEYWORD":
         return { kind: "keyword", word: lexer.atom().toLowerCase(), on: word === "KEYWORD" };
       case "UID":
-        return { kind: "uid", set: lexer.sequenceSet() };
+        return { kind: "uid", set: yield* lexer.sequenceSet() };
       case "MODSEQ":
         return { kind: "modseq", from: this.#modseq() };
       case "EMAILID":

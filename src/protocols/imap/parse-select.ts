@@ -1,8 +1,9 @@
 /** Arguments of SELECT and EXAMINE. Pure. Source: RFC 3501 §6.3.1; RFC 7162 §3.1.8, §3.2.5, §7. */
+import type { Steps } from "../../core/steps.ts";
 import type { Lexer } from "./lexer.ts";
 import { parseMailbox } from "./mailbox-name.ts";
 import { parseModseq } from "./parse-modseq.ts";
-import { type SequenceSet, STAR } from "./sequence-set.ts";
+import type { SequenceSet } from "./sequence-set.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
 
 export interface SelectCommand {
@@ -19,30 +20,30 @@ export interface QresyncRequest {
   readonly modseq: number;
   /** Undefined: all UIDs. */
   readonly knownUids: SequenceSet | undefined;
-  /** Some sequence numbers and their UIDs, as written: the first belongs to the first, and so on. */
+  /** Some sequence numbers and their UIDs, both ascending (RFC 7162 §7): the first belongs to the first, and so on. */
   readonly match: { readonly numbers: SequenceSet; readonly uids: SequenceSet } | undefined;
 }
 
 type Params = Pick<SelectCommand, "condstore" | "qresync">;
 
 /** @param lexer  behind the name of the command */
-export function parseSelect(lexer: Lexer, kind: SelectCommand["kind"]): SelectCommand {
+export function* parseSelect(lexer: Lexer, kind: SelectCommand["kind"]): Steps<SelectCommand> {
   lexer.space();
   const mailbox = parseMailbox(lexer);
   if (lexer.atEnd) return { kind, mailbox, condstore: false, qresync: undefined };
   lexer.space();
   if (lexer.atEnd) return { kind, mailbox, condstore: false, qresync: undefined };
-  return { kind, mailbox, ...parseParams(lexer) };
+  return { kind, mailbox, ...(yield* parseParams(lexer)) };
 }
 
-function parseParams(lexer: Lexer): Params {
+function* parseParams(lexer: Lexer): Steps<Params> {
   lexer.expect("(");
   let condstore = false;
   let qresync: QresyncRequest | undefined;
   do {
     const name = lexer.keyword();
     if (name === "CONDSTORE" && !condstore) condstore = true;
-    else if (name === "QRESYNC" && qresync === undefined) qresync = parseQresync(lexer);
+    else if (name === "QRESYNC" && qresync === undefined) qresync = yield* parseQresync(lexer);
     else throw new ImapSyntaxError("Unknown or repeated parameter");
   } while (isNext(lexer));
   return { condstore, qresync };
@@ -55,7 +56,7 @@ function isNext(lexer: Lexer): boolean {
   return true;
 }
 
-function parseQresync(lexer: Lexer): QresyncRequest {
+function* parseQresync(lexer: Lexer): Steps<QresyncRequest> {
   lexer.space();
   lexer.expect("(");
   const uidValidity = lexer.number();
@@ -64,25 +65,25 @@ function parseQresync(lexer: Lexer): QresyncRequest {
   let knownUids: SequenceSet | undefined;
   let more = isNext(lexer);
   if (more && !lexer.sees("(")) {
-    knownUids = parseKnown(lexer);
+    knownUids = yield* parseKnown(lexer);
     more = isNext(lexer);
   }
-  const match = more ? parseMatch(lexer) : undefined;
+  const match = more ? yield* parseMatch(lexer) : undefined;
   if (more) lexer.expect(")");
   return { uidValidity, modseq, knownUids, match };
 }
 
-function parseMatch(lexer: Lexer): QresyncRequest["match"] {
+function* parseMatch(lexer: Lexer): Steps<QresyncRequest["match"]> {
   lexer.expect("(");
-  const numbers = parseKnown(lexer);
+  const numbers = yield* parseKnown(lexer);
   lexer.space();
-  const uids = parseKnown(lexer);
+  const uids = yield* parseKnown(lexer);
   lexer.expect(")");
   return { numbers, uids };
 }
 
-function parseKnown(lexer: Lexer): SequenceSet {
-  const set = lexer.sequenceSet();
-  if (set.pairs.includes(STAR)) throw new ImapSyntaxError('"*" is not allowed here');
+function* parseKnown(lexer: Lexer): Steps<SequenceSet> {
+  const set = yield* lexer.sequenceSet();
+  if (set.star !== undefined) throw new ImapSyntaxError('"*" is not allowed here');
   return set;
 }

@@ -1,5 +1,6 @@
 /** SORT and THREAD as data, and their parsers. Pure. Source: RFC 5256 §3 and §5. */
 import type { SortCriterion } from "../../core/ports/message-order.ts";
+import type { Steps } from "../../core/steps.ts";
 import type { Lexer } from "./lexer.ts";
 import { parseSearchIn, type SearchLimits, type SearchRequest } from "./parse-search.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
@@ -26,20 +27,20 @@ const KEYS: ReadonlyMap<string, SortCriterion["key"]> = new Map(
  * @param lexer  behind the name of the command
  * @throws {ImapSyntaxError}
  */
-export function parseSort(lexer: Lexer, uid: boolean, limits: SearchLimits): SortCommand {
+export function* parseSort(lexer: Lexer, uid: boolean, limits: SearchLimits): Steps<SortCommand> {
   lexer.space();
   const by = parseCriteria(lexer);
-  return { kind: "SORT", uid, by, request: parseRequest(lexer, limits) };
+  return { kind: "SORT", uid, by, request: yield* parseRequest(lexer, limits) };
 }
 
 /** As {@link parseSort}. */
-export function parseThread(lexer: Lexer, uid: boolean, limits: SearchLimits): ThreadCommand {
+export function* parseThread(lexer: Lexer, uid: boolean, limits: SearchLimits): Steps<ThreadCommand> {
   lexer.space();
   if (lexer.keyword() !== "REFERENCES") throw new ImapSyntaxError("Unknown threading algorithm");
-  return { kind: "THREAD", uid, request: parseRequest(lexer, limits) };
+  return { kind: "THREAD", uid, request: yield* parseRequest(lexer, limits) };
 }
 
-function parseRequest(lexer: Lexer, limits: SearchLimits): SearchRequest {
+function parseRequest(lexer: Lexer, limits: SearchLimits): Steps<SearchRequest> {
   lexer.space();
   const charset = lexer.astring().toString("latin1").toUpperCase();
   return parseSearchIn(lexer, charset, limits);

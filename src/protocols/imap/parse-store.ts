@@ -1,5 +1,6 @@
 /** STORE and UID STORE. Pure. Source: RFC 3501 §6.4.6, §9; RFC 4466 §2.5 (modifiers); RFC 7162 §3.1.3, §7 (UNCHANGEDSINCE). */
 import type { FlagOp } from "../../core/flag-change.ts";
+import type { Steps } from "../../core/steps.ts";
 import type { Lexer } from "./lexer.ts";
 import { type NumberSet, parseNumberSet } from "./number-set.ts";
 import { parseModseq } from "./parse-modseq.ts";
@@ -28,9 +29,9 @@ const OPS: ReadonlyMap<string, FlagOp> = new Map([
  * @param lexer  behind the name of the command
  * @throws {ImapSyntaxError}
  */
-export function parseStore(lexer: Lexer, uid: boolean): StoreCommand {
+export function* parseStore(lexer: Lexer, uid: boolean): Steps<StoreCommand> {
   lexer.space();
-  const set = parseNumberSet(lexer);
+  const set = yield* parseNumberSet(lexer);
   lexer.space();
   const unchangedSince = lexer.sees("(") ? parseModifiers(lexer) : undefined;
   const action = ACTION.exec(lexer.keyword());

@@ -4,16 +4,19 @@
  * Source: RFC 7162 §3.2.5.
  */
 import { lastUid, type MailboxSnapshot, SnapshotCursor } from "../../core/mailbox-snapshot.ts";
+import type { Steps } from "../../core/steps.ts";
 import { inSlices } from "../../platform/slices.ts";
 import { changedSince } from "./changed-since.ts";
 import { writeFlags } from "./fetch-flags.ts";
 import type { Output } from "./output.ts";
 import type { QresyncRequest } from "./parse-select.ts";
-import { indexesOfUids, resolveSet, type SequenceSet } from "./sequence-set.ts";
+import { indexesOfUids, type Ranges, resolveSet, type SequenceSet } from "./sequence-set.ts";
 import { tellEarlier } from "./vanished.ts";
 import type { Selected } from "./view.ts";
 
-const ALL_UIDS: SequenceSet = { pairs: [1, 4_294_967_295] };
+const ALL_UIDS: SequenceSet = { ranges: Uint32Array.of(1, 4_294_967_295), star: undefined };
+/** Pieces of what a client remembers that are looked at in one step. */
+const STEP = 1024;
 
 /** @throws {MairustError} `store_unavailable`; {ConnectionGone} */
 export async function resync(selected: Selected, request: QresyncRequest, output: Output): Promise<void> {
@@ -21,9 +24,10 @@ export async function resync(selected: Selected, request: QresyncRequest, output
   const known = request.knownUids ?? ALL_UIDS;
   // A MODSEQ that we never gave tells nothing: everything is told.
   const since = request.modseq <= view.highestModseq ? request.modseq : 0;
-  const missed = { since, known: resolveSet(known, lastUid(view)), same: lastSameUid(view, request.match) };
+  const same = await inSlices(lastSameUid(view, request.match));
+  const missed = { since, known: resolveSet(known, lastUid(view)), same };
   await tellEarlier(selected, missed, output);
-  const changed = await inSlices(changedSince(view, indexesOfUids(known, view), since));
+  const changed = await inSlices(changedSince(view, await inSlices(indexesOfUids(known, view)), since));
   await writeFlags(view, changed, { uid: true, flags: true, modseq: true }, output);
 }
 
@@ -32,11 +36,14 @@ export async function resync(selected: Selected, request: QresyncRequest, output
  * they are the same ones.
  * @returns its UID, or 0
  */
-export function lastSameUid(view: MailboxSnapshot, match: QresyncRequest["match"]): number {
+export function* lastSameUid(view: MailboxSnapshot, match: QresyncRequest["match"]): Steps<number> {
   if (match === undefined) return 0;
   const messages = new SnapshotCursor(view);
   let same = 0;
-  for (const { number, uid, length } of alignedRuns(match.numbers.pairs, match.uids.pairs)) {
+  let looked = 0;
+  for (const { number, uid, length } of alignedRuns(match.numbers.ranges, match.uids.ranges)) {
+    looked += 1;
+    if (looked % STEP === 0) yield;
     // Where one pair does not hold, none behind it does.
     const held = countHeld(length, n => messages.uid(number + n - 1) === uid + n);
     if (held > 0) same = uid + held - 1;
@@ -64,11 +71,11 @@ interface Run {
 }
 
 /** Pieces in which both sets rise by one. What is left over in one of them has no partner and is passed over. */
-function* alignedRuns(numbers: readonly number[], uids: readonly number[]): Iterable<Run> {
+function* alignedRuns(numbers: Ranges, uids: Ranges): Iterable<Run> {
   let [i, j, usedNumbers, usedUids] = [0, 0, 0, 0];
   while (i < numbers.length && j < uids.length) {
-    const [number, numberEnd] = orderedPair(numbers, i);
-    const [uid, uidEnd] = orderedPair(uids, j);
+    const [number, numberEnd] = [numbers[i] ?? 0, numbers[i + 1] ?? 0];
+    const [uid, uidEnd] = [uids[j] ?? 0, uids[j + 1] ?? 0];
     const length = Math.min(numberEnd - number - usedNumbers, uidEnd - uid - usedUids) + 1;
     yield { number: number + usedNumbers, uid: uid + usedUids, length };
     usedNumbers += length;
@@ -76,9 +83,4 @@ function* alignedRuns(numbers: readonly number[], uids: readonly number[]): Iter
     if (number + usedNumbers > numberEnd) [i, usedNumbers] = [i + 2, 0];
     if (uid + usedUids > uidEnd) [j, usedUids] = [j + 2, 0];
   }
-}
-
-function orderedPair(pairs: readonly number[], at: number): readonly [from: number, to: number] {
-  const [a, b] = [pairs[at] ?? 0, pairs[at + 1] ?? 0];
-  return [Math.min(a, b), Math.max(a, b)];
 }

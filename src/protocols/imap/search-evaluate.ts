@@ -3,15 +3,15 @@
  * so flags decide without a row, rows without a header, headers without the body. Pure. Source: RFC 3501 §6.4.4, RFC 5032,
  * RFC 7162 §3.1.5.
  */
-import { lastUid, SnapshotCursor } from "../../core/mailbox-snapshot.ts";
+import { lastUid, type MailboxSnapshot, SnapshotCursor } from "../../core/mailbox-snapshot.ts";
 import type { MessageRow } from "../../core/ports/mailboxes.ts";
-import type { HeaderText } from "./header-text.ts";
+import type { HeaderFacts, HeaderKey } from "./header-text.ts";
 import type { SearchKey } from "./parse-search.ts";
 import { hasObjectId } from "./search-object-id.ts";
-import { isSaved, type Ranges, rangesHave, resolveSet, savedRanges } from "./sequence-set.ts";
-import type { Selected } from "./view.ts";
+import { isSaved, type Ranges, rangesHave, resolveSet } from "./sequence-set.ts";
 
 const DAY_MS = 86_400_000;
+const NO_RANGES: Ranges = new Uint32Array(0);
 
 export type ContentKey = Extract<SearchKey, { kind: "content" }>;
 /** Decided by the text of a message; with an empty text by what it has at all. */
@@ -25,7 +25,7 @@ export interface SearchFacts {
   /** True of a key whose text the message cannot hold. */
   readonly lacks?: (key: TextKey) => boolean;
   readonly row?: MessageRow;
-  readonly header?: HeaderText;
+  readonly header?: HeaderFacts;
   /** The content keys that match. */
   readonly content?: ReadonlySet<ContentKey>;
 }
@@ -34,6 +34,7 @@ export interface SearchFacts {
 export class SearchProgram {
   readonly key: SearchKey;
   readonly contentKeys: readonly ContentKey[];
+  readonly headerKeys: readonly HeaderKey[];
   /** What an index may decide: with a text to look for. */
   readonly textKeys: readonly TextKey[];
   readonly asksModseq: boolean;
@@ -47,14 +48,18 @@ export class SearchProgram {
   /** Keywords in lower case by the id of a flag set: few sets, many messages. */
   readonly #keywords = new Map<number, ReadonlySet<string>>();
 
-  /** @param nowMs  for OLDER and YOUNGER, milliseconds since 1970 */
-  constructor(key: SearchKey, { view, saved }: Pick<Selected, "view" | "saved">, nowMs: number) {
+  /**
+   * @param saved  what `$` names
+   * @param nowMs  for OLDER and YOUNGER, milliseconds since 1970
+   */
+  constructor(key: SearchKey, view: MailboxSnapshot, saved: Ranges, nowMs: number) {
     this.key = key;
     this.#messages = new SnapshotCursor(view);
     this.#nowMs = nowMs;
     const keys = [...flatten(key)];
     this.size = keys.length;
     this.contentKeys = keys.filter(each => each.kind === "content");
+    this.headerKeys = keys.filter(each => each.kind === "header");
     this.textKeys = keys.filter(
       (each): each is TextKey => (each.kind === "content" || each.kind === "header") && each.text !== "",
     );
@@ -65,8 +70,7 @@ export class SearchProgram {
     );
     for (const each of keys) {
       if (each.kind === "uid") {
-        const ranges = isSaved(each.set) ? savedRanges(saved) : resolveSet(each.set, lastUid(view));
-        this.#ranges.set(each, ranges);
+        this.#ranges.set(each, isSaved(each.set) ? saved : resolveSet(each.set, lastUid(view)));
       }
       if (each.kind === "sequence") this.#ranges.set(each, resolveSet(each.set, view.count));
     }
@@ -104,7 +108,7 @@ export class SearchProgram {
         return facts.header === undefined ? undefined : sentMatches(key, facts.header);
       case "header":
         if (facts.lacks?.(key) === true) return false;
-        return facts.header?.fieldContains(key.field, key.text);
+        return facts.header?.found.has(key);
       case "content":
         if (key.text === "") return true;
         return facts.lacks?.(key) === true ? false : facts.content?.has(key);
@@ -129,9 +133,9 @@ export class SearchProgram {
       case "keyword":
         return this.#keywordsOf(index).has(key.word) === key.on;
       case "sequence":
-        return rangesHave(this.#ranges.get(key) ?? [], index + 1);
+        return rangesHave(this.#ranges.get(key) ?? NO_RANGES, index + 1);
       case "uid":
-        return rangesHave(this.#ranges.get(key) ?? [], this.#messages.uid(index));
+        return rangesHave(this.#ranges.get(key) ?? NO_RANGES, this.#messages.uid(index));
       case "modseq":
         return this.#messages.modseq(index) >= key.from;
     }
@@ -166,8 +170,8 @@ export class SearchProgram {
   }
 }
 
-function sentMatches(key: Extract<SearchKey, { kind: "sent" }>, header: HeaderText): boolean {
-  const day = header.sentDay();
+function sentMatches(key: Extract<SearchKey, { kind: "sent" }>, header: HeaderFacts): boolean {
+  const day = header.sentDay;
   return day !== undefined && compareDay(day, key.when, key.day);
 }
 

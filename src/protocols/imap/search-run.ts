@@ -4,14 +4,15 @@
  * message whose blob cannot be read does not match. SEARCH uses it, and whatever else begins with a search.
  * Source: RFC 3501 §6.4.4.
  */
-import { setImmediate } from "node:timers/promises";
 import { type MairustError, toMairustError } from "../../core/errors.ts";
 import { indexOfUid, SnapshotCursor } from "../../core/mailbox-snapshot.ts";
 import type { MessageRow } from "../../core/ports/mailboxes.ts";
+import type { Steps } from "../../core/steps.ts";
+import { inSlices } from "../../platform/slices.ts";
 import { readRange } from "./blob-reader.ts";
 import { enableCondstore } from "./condstore.ts";
 import type { InMailbox } from "./context.ts";
-import { HeaderText } from "./header-text.ts";
+import { readHeader } from "./header-text.ts";
 import { IndexList } from "./index-list.ts";
 import { ConnectionGone } from "./output.ts";
 import { SEARCH_CHARSETS, type SearchRequest } from "./parse-search.ts";
@@ -19,11 +20,12 @@ import { type Completion, no } from "./reply.ts";
 import { scanContent } from "./search-content.ts";
 import { SearchProgram } from "./search-evaluate.ts";
 import { askIndex } from "./search-index.ts";
+import { savedRanges } from "./sequence-set.ts";
 
 /** Unreadable messages that one command logs; all are counted. */
 const LOGGED_PER_COMMAND = 10;
-/** Keys looked at before the event loop gets its turn. */
-const EVALUATIONS_PER_SLICE = 200_000;
+/** Keys looked at in one step. A set of numbers takes longer than others: it is searched. */
+const EVALUATIONS_PER_STEP = 4096;
 
 export interface Matches {
   /** Ascending, into the view. */
@@ -49,9 +51,10 @@ type Slices = (work: (at: number) => void, count: number) => Promise<void>;
  */
 export async function runSearch(context: InMailbox, request: SearchRequest, nowMs: number): Promise<Matches> {
   const { view } = context.selected;
-  const program = new SearchProgram(request.key, context.selected, nowMs);
+  const saved = await inSlices(savedRanges(context.selected.saved));
+  const program = new SearchProgram(request.key, view, saved, nowMs);
   if (program.asksModseq) enableCondstore(context);
-  const slices = inSlices(context, program);
+  const slices = slicesOf(context, program);
   const hits = new IndexList();
   const undecided = new IndexList();
   await slices(index => {
@@ -65,17 +68,18 @@ export async function runSearch(context: InMailbox, request: SearchRequest, nowM
 }
 
 /** Other sessions get their turn between slices, and a search ends with its client. */
-function inSlices({ gone }: InMailbox, program: SearchProgram): Slices {
-  const stride = Math.max(1, Math.floor(EVALUATIONS_PER_SLICE / program.size));
-  return async (work, count) => {
+function slicesOf({ gone }: InMailbox, program: SearchProgram): Slices {
+  const stride = Math.max(1, Math.floor(EVALUATIONS_PER_STEP / program.size));
+  function* steps(work: (at: number) => void, count: number): Steps<void> {
     for (let at = 0; at < count; at += 1) {
       if (at % stride === stride - 1) {
-        await setImmediate();
+        yield;
         if (gone.aborted) throw new ConnectionGone();
       }
       work(at);
     }
-  };
+  }
+  return (work, count) => inSlices(steps(work, count));
 }
 
 /** @returns those of `undecided` that the index does not decide either; `hits` gets what it finds, be it by NOT */
@@ -128,6 +132,7 @@ async function searchRows(
       try {
         if (await matchesRow(context, program, index, row)) hits.add(index);
       } catch (error) {
+        if (context.gone.aborted) throw new ConnectionGone();
         unreadable += 1;
         const reported = reportUnreadable(context, row, error, unreadable <= LOGGED_PER_COMMAND);
         failure ??= reported;
@@ -145,18 +150,19 @@ async function matchesRow(
 ): Promise<boolean> {
   const byRow = program.matches({ index, row });
   if (byRow !== undefined) return byRow;
-  const header = program.needsHeader ? await headerOf(context, row) : undefined;
-  const facts = header === undefined ? { index, row } : { index, row, header };
+  const block = program.needsHeader ? await headerOf(context, row) : new Uint8Array(0);
+  const header = await inSlices(readHeader(block, program.headerKeys), context.gone);
+  const facts = { index, row, header };
   const byHeader = program.matches(facts);
   if (byHeader !== undefined) return byHeader;
-  const content = await scanContent(context.blobs, row, header, program.contentKeys);
+  const content = await scanContent(context.blobs, row, block, program.contentKeys, context.gone);
   return program.matches({ ...facts, content }) ?? false;
 }
 
-async function headerOf(context: InMailbox, row: MessageRow): Promise<HeaderText> {
+async function headerOf(context: InMailbox, row: MessageRow): Promise<Uint8Array> {
   const range = { start: 0, end: row.headerBytes };
   const header = row.header ?? (await readRange(context.blobs, row.blob, range, context.limits.headerBytes));
-  return new HeaderText(Buffer.concat([row.prefix ?? new Uint8Array(0), header]));
+  return Buffer.concat([row.prefix ?? new Uint8Array(0), header]);
 }
 
 function reportUnreadable(context: InMailbox, row: MessageRow, thrown: unknown, log: boolean): MairustError {

@@ -1,6 +1,7 @@
 /**
- * Sequence sets (`1:*,7`): parsed form, and what they mean for one mailbox. Pure; used by FETCH, SEARCH and STORE.
- * Lists of a hundred thousand single numbers (imapc sends no ranges) stay flat arrays. Source: RFC 3501 §9 (sequence-set).
+ * Sequence sets (`1:*,7`): parsed form, and what they mean for one mailbox. Pure; used by FETCH, SEARCH and STORE. A line has half a
+ * million numbers (imapc sends no ranges): they are kept in flat arrays, and whatever looks at all of them does it in steps.
+ * Source: RFC 3501 §9 (sequence-set).
  */
 import {
   lastUid,
@@ -9,46 +10,64 @@ import {
   UidSeeker,
   uidsBetween,
 } from "../../core/mailbox-snapshot.ts";
+import type { Steps } from "../../core/steps.ts";
+import { sortedIndexes } from "./sorted-indexes.ts";
 import { ImapSyntaxError } from "./syntax-error.ts";
 
-/** `*`: the largest number in use. No message can have this number, it is below none. */
-export const STAR = 0;
-const MAX_NUMBER = 4_294_967_295;
+/** Pairs `from, to` inclusive, ascending, not touching each other. */
+export type Ranges = Uint32Array;
 
-/** Pairs `from, to` as written; {@link STAR} stands for `*`. Empty in {@link SAVED} only. */
+/** A set in order: what a line names half a million times in any order is put together while it is read. */
 export interface SequenceSet {
-  readonly pairs: readonly number[];
+  /** What stands in pairs without `*`. */
+  readonly ranges: Ranges;
+  /** Undefined: no `*`. */
+  readonly star: Star | undefined;
 }
 
-/** Pairs `from, to` inclusive, ascending, not touching each other. */
-export type Ranges = readonly number[];
+/** What pairs with `*` name: it, and all between it and the lowest and the highest of the numbers at their other ends. */
+interface Star {
+  readonly lowest: number;
+  readonly highest: number;
+}
+
+const MAX_NUMBER = 4_294_967_295;
+/** `*` alone: nothing is below or above it. */
+const STAR_ALONE: Star = { lowest: MAX_NUMBER, highest: 0 };
+/** What {@link SetReader} reads for `*`. No message can have this number. */
+const STAR = 0;
+/** Numbers, ranges or UIDs between two steps. */
+const STEP = 4096;
 
 /** `$`: the messages that a search saved, whatever their numbers (RFC 5182 §2.1). */
-export const SAVED: SequenceSet = { pairs: [] };
+export const SAVED: SequenceSet = { ranges: new Uint32Array(0), star: undefined };
 
 export function isSaved(set: SequenceSet): boolean {
   return set === SAVED;
 }
 
 /** @param uids  ascending; undefined: nothing was saved */
-export function savedRanges(uids: Uint32Array | undefined): Ranges {
-  const ranges: number[] = [];
-  for (const uid of uids ?? []) appendUid(ranges, uid);
-  return ranges;
-}
-
-/** Add a UID or number above those of `ranges`. */
-export function appendUid(ranges: number[], uid: number): void {
-  if (ranges[ranges.length - 1] === uid - 1) ranges[ranges.length - 1] = uid;
-  else ranges.push(uid, uid);
+export function* savedRanges(uids: Uint32Array = new Uint32Array(0)): Steps<Ranges> {
+  const list = new RangeList();
+  for (let i = 0; i < uids.length; i += 1) {
+    if (i % STEP === STEP - 1) yield;
+    const uid = uids[i] ?? 0;
+    list.add(uid, uid);
+  }
+  return list.ranges;
 }
 
 /** @returns index ranges of `view`, half-open; what is gone is passed over */
-export function indexesOfSaved(uids: Uint32Array | undefined, view: MailboxSnapshot): readonly number[] {
+export function* indexesOfSaved(
+  uids: Uint32Array = new Uint32Array(0),
+  view: MailboxSnapshot,
+): Steps<readonly number[]> {
   const indexes: number[] = [];
   const messages = new SnapshotCursor(view);
   const seeker = new UidSeeker(view);
-  for (const uid of uids ?? []) {
+  for (let i = 0; i < uids.length; i += 1) {
+    if (i % STEP === STEP - 1) yield;
+    const uid = uids[i] ?? 0;
     const index = seeker.index(uid);
     if (messages.uid(index) === uid) appendRange(indexes, index, index + 1);
   }
@@ -57,91 +76,143 @@ export function indexesOfSaved(uids: Uint32Array | undefined, view: MailboxSnaps
 
 /**
  * Parse a whole sequence set.
- * @param text  ASCII
+ * @param text  octets
  * @throws {ImapSyntaxError}
  */
-export function parseSequenceSet(text: string): SequenceSet {
-  const pairs: number[] = [];
-  let at = 0;
-  for (;;) {
-    const from = readNumber(text, at);
-    at = from.next;
-    let to = from.value;
-    if (text.charCodeAt(at) === 0x3a) {
-      const end = readNumber(text, at + 1);
-      at = end.next;
-      to = end.value;
-    }
-    pairs.push(from.value, to);
-    if (at === text.length) return { pairs };
-    if (text.charCodeAt(at) !== 0x2c) throw new ImapSyntaxError("Invalid sequence set");
-    at += 1;
+export function* parseSequenceSet(text: Uint8Array): Steps<SequenceSet> {
+  const reader = new SetReader(text);
+  const list = new RangeList();
+  let star: Star | undefined;
+  for (let count = 1; ; count += 1) {
+    if (count % STEP === 0) yield;
+    const a = reader.number();
+    const b = reader.skip(COLON) ? reader.number() : a;
+    if (a !== STAR && b !== STAR) list.add(Math.min(a, b), Math.max(a, b));
+    else star = withStar(star ?? STAR_ALONE, Math.max(a, b));
+    if (reader.atEnd) return { ranges: list.ascending ? list.ranges : yield* inOrder(list.ranges), star };
+    if (!reader.skip(COMMA)) throw new ImapSyntaxError("Invalid sequence set");
   }
 }
 
-function readNumber(text: string, at: number): { value: number; next: number } {
-  if (text.charCodeAt(at) === 0x2a) return { value: STAR, next: at + 1 };
-  let value = 0;
-  let next = at;
-  for (; next < text.length; next += 1) {
-    const digit = text.charCodeAt(next) - 0x30;
-    if (digit < 0 || digit > 9) break;
-    value = value * 10 + digit;
-    if (value > MAX_NUMBER) throw new ImapSyntaxError("Number in sequence set is too large");
+/** @param number  at the other end; {@link STAR}: none */
+function withStar({ lowest, highest }: Star, number: number): Star {
+  if (number === STAR) return { lowest, highest };
+  return { lowest: Math.min(lowest, number), highest: Math.max(highest, number) };
+}
+
+const COLON = 0x3a;
+const COMMA = 0x2c;
+const ASTERISK = 0x2a;
+
+class SetReader {
+  readonly #text: Uint8Array;
+  #at = 0;
+
+  constructor(text: Uint8Array) {
+    this.#text = text;
   }
-  if (value === 0) throw new ImapSyntaxError("Invalid number in sequence set");
-  return { value, next };
+
+  get atEnd(): boolean {
+    return this.#at === this.#text.length;
+  }
+
+  skip(octet: number): boolean {
+    if (this.#text[this.#at] !== octet) return false;
+    this.#at += 1;
+    return true;
+  }
+
+  /** @returns {@link STAR} for `*` */
+  number(): number {
+    if (this.skip(ASTERISK)) return STAR;
+    const text = this.#text;
+    let value = 0;
+    for (; this.#at < text.length; this.#at += 1) {
+      const digit = (text[this.#at] ?? 0) - 0x30;
+      if (digit < 0 || digit > 9) break;
+      value = value * 10 + digit;
+      if (value > MAX_NUMBER) throw new ImapSyntaxError("Number in sequence set is too large");
+    }
+    if (value === 0) throw new ImapSyntaxError("Invalid number in sequence set");
+    return value;
+  }
+}
+
+/** A growing list of pairs; what touches the last one is put into it. */
+class RangeList {
+  #room = new Uint32Array(16);
+  #used = 0;
+  /** No range begins below one before it: these are {@link Ranges}. */
+  ascending = true;
+
+  /** A view of the list: nothing may be added afterwards. */
+  get ranges(): Uint32Array {
+    return this.#room.subarray(0, this.#used);
+  }
+
+  add(from: number, to: number): void {
+    const last = this.#used - 1;
+    const lastTo = this.#room[last] ?? 0;
+    if (last > 0 && from < (this.#room[last - 1] ?? 0)) this.ascending = false;
+    else if (last > 0 && from <= lastTo + 1) {
+      this.#room[last] = Math.max(lastTo, to);
+      return;
+    }
+    if (this.#used === this.#room.length) {
+      const room = new Uint32Array(2 * this.#used);
+      room.set(this.#room);
+      this.#room = room;
+    }
+    this.#room[this.#used] = from;
+    this.#room[this.#used + 1] = to;
+    this.#used += 2;
+  }
+}
+
+/** @param pairs  in any order */
+function* inOrder(pairs: Uint32Array): Steps<Ranges> {
+  const begins = new Float64Array(pairs.length / 2);
+  for (let i = 0; i < begins.length; i += 1) begins[i] = pairs[2 * i] ?? 0;
+  yield;
+  const order = yield* sortedIndexes(begins);
+  const merged = new RangeList();
+  for (let i = 0; i < order.length; i += 1) {
+    if (i % STEP === STEP - 1) yield;
+    const at = 2 * (order[i] ?? 0);
+    merged.add(pairs[at] ?? 0, pairs[at + 1] ?? 0);
+  }
+  return merged.ranges;
 }
 
 /**
- * Put `max` for `*`, order each pair, sort and merge.
+ * Put `max` for `*`.
  * @param max  largest UID or sequence number of the mailbox; 0 when it is empty
  */
-export function resolveSet(set: SequenceSet, max: number): Ranges {
-  const { pairs } = set;
-  const ordered: number[] = [];
-  let ascending = true;
-  for (let i = 0; i < pairs.length; i += 2) {
-    const a = pairs[i] === STAR ? max : (pairs[i] ?? 0);
-    const b = pairs[i + 1] === STAR ? max : (pairs[i + 1] ?? 0);
-    const from = Math.min(a, b);
-    if (from < (ordered[ordered.length - 2] ?? 0)) ascending = false;
-    ordered.push(from, Math.max(a, b));
-  }
-  return ascending ? merge(ordered) : mergeSorted(ordered);
-}
-
-function merge(ordered: readonly number[]): Ranges {
-  const merged: number[] = [];
-  for (let i = 0; i < ordered.length; i += 2) mergeRange(merged, ordered[i] ?? 0, ordered[i + 1] ?? 0);
-  return merged;
-}
-
-/** Above the index of any pair; times a number of a set it is still exact. */
-const INDEX_SPAN = 2_097_152;
-
-/** A line holds half a million pairs in any order: as plain numbers, index and all, they are sorted fast enough not to hold others up. */
-function mergeSorted(pairs: readonly number[]): Ranges {
-  const keys = new Float64Array(pairs.length / 2);
-  for (let i = 0; i < keys.length; i += 1) keys[i] = (pairs[2 * i] ?? 0) * INDEX_SPAN + i;
-  keys.sort();
-  const merged: number[] = [];
-  for (const key of keys) {
-    const at = 2 * (key % INDEX_SPAN);
-    mergeRange(merged, pairs[at] ?? 0, pairs[at + 1] ?? 0);
-  }
-  return merged;
-}
-
-function mergeRange(merged: number[], from: number, to: number): void {
-  const last = merged.length - 1;
-  const lastTo = merged[last];
-  if (lastTo !== undefined && from <= lastTo + 1) merged[last] = Math.max(lastTo, to);
-  else merged.push(from, to);
+export function resolveSet({ ranges, star }: SequenceSet, max: number): Ranges {
+  if (star === undefined) return ranges;
+  const from = Math.min(star.lowest, max);
+  const to = Math.max(star.highest, max);
+  // Those that touch it go into it.
+  const before = rangesBelow(ranges, from - 1);
+  let behind = before;
+  while (2 * behind < ranges.length && (ranges[2 * behind] ?? 0) <= to + 1) behind += 1;
+  const joined = behind > before;
+  const resolved = new Uint32Array(ranges.length - 2 * (behind - before) + 2);
+  resolved.set(ranges.subarray(0, 2 * before));
+  resolved[2 * before] = joined ? Math.min(from, ranges[2 * before] ?? 0) : from;
+  resolved[2 * before + 1] = joined ? Math.max(to, ranges[2 * behind - 1] ?? 0) : to;
+  resolved.set(ranges.subarray(2 * behind), 2 * before + 2);
+  return resolved;
 }
 
 /** True when `value` lies in one of the ranges. */
 export function rangesHave(ranges: Ranges, value: number): boolean {
+  const at = 2 * rangesBelow(ranges, value);
+  return at < ranges.length && (ranges[at] ?? 0) <= value;
+}
+
+/** Number of ranges that end below `value`. */
+function rangesBelow(ranges: Ranges, value: number): number {
   let low = 0;
   let high = ranges.length / 2;
   while (low < high) {
@@ -149,15 +220,16 @@ export function rangesHave(ranges: Ranges, value: number): boolean {
     if ((ranges[2 * mid + 1] ?? 0) < value) low = mid + 1;
     else high = mid;
   }
-  return 2 * low < ranges.length && (ranges[2 * low] ?? 0) <= value;
+  return low;
 }
 
 /** @returns index ranges `start, end` (half-open) of `view` that the UID set names; UIDs that do not exist are passed over (RFC 3501 §6.4.8) */
-export function indexesOfUids(set: SequenceSet, view: MailboxSnapshot): readonly number[] {
+export function* indexesOfUids(set: SequenceSet, view: MailboxSnapshot): Steps<readonly number[]> {
   const ranges = resolveSet(set, lastUid(view));
   const indexes: number[] = [];
   const seeker = new UidSeeker(view);
   for (let i = 0; i < ranges.length; i += 2) {
+    if (i % STEP === STEP - 2) yield;
     const start = seeker.index(ranges[i] ?? 0);
     appendRange(indexes, start, seeker.index((ranges[i + 1] ?? 0) + 1));
   }
@@ -168,13 +240,17 @@ export function indexesOfUids(set: SequenceSet, view: MailboxSnapshot): readonly
  * As {@link indexesOfUids} for sequence numbers.
  * @throws {ImapSyntaxError} a number beyond the last message (RFC 3501 §9, seq-number); `*` in an empty mailbox names nothing
  */
-export function indexesOfNumbers(set: SequenceSet, count: number): readonly number[] {
-  if (set.pairs.some(number => number > count) && !(count === 0 && set.pairs.includes(STAR))) {
+export function* indexesOfNumbers(set: SequenceSet, count: number): Steps<readonly number[]> {
+  const highest = Math.max(set.ranges[set.ranges.length - 1] ?? 0, set.star?.highest ?? 0);
+  if (highest > count && !(count === 0 && set.star !== undefined)) {
     throw new ImapSyntaxError("Message sequence number is beyond the last message");
   }
   const ranges = count === 0 ? [] : resolveSet(set, count);
   const indexes: number[] = [];
-  for (let i = 0; i < ranges.length; i += 2) appendRange(indexes, (ranges[i] ?? 1) - 1, ranges[i + 1] ?? 0);
+  for (let i = 0; i < ranges.length; i += 2) {
+    if (i % STEP === STEP - 2) yield;
+    appendRange(indexes, (ranges[i] ?? 1) - 1, ranges[i + 1] ?? 0);
+  }
   return indexes;
 }
 

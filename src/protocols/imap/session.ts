@@ -5,8 +5,9 @@
 import type { Socket } from "node:net";
 import { type MairustError, toMairustError } from "../../core/errors.ts";
 import type { Account } from "../../core/ports/directory.ts";
+import { inSlices } from "../../platform/slices.ts";
 import { capabilities } from "./capability.ts";
-import { type ImapCommand, parseCommand, type TaggedCommand, tagOf } from "./command.ts";
+import { type ImapCommand, parseCommandInSteps, type TaggedCommand, tagOf } from "./command.ts";
 import type { Connection } from "./connection.ts";
 import type { ImapParts, SessionContext } from "./context.ts";
 import { dispatch, LOG_IN_FIRST } from "./dispatch.ts";
@@ -201,7 +202,7 @@ export class Session {
     const { limits, enabled } = this.#context;
     let parsed: TaggedCommand;
     try {
-      parsed = parseCommand(bytes, limits, enabled.rev2 ? "utf8" : "utf7");
+      parsed = await inSlices(parseCommandInSteps(bytes, limits, enabled.rev2 ? "utf8" : "utf7"));
     } catch (error) {
       if (!(error instanceof ImapSyntaxError)) throw error;
       return this.#unparsable(bytes, error, startedAt);

@@ -1,12 +1,14 @@
 /** Sorts a large list in slices: the sort of the language holds up everybody until it is done. Pure. */
+import type { Steps } from "../../core/steps.ts";
 import { SLICE_STEPS } from "../../platform/slices.ts";
 
 /**
  * Stable merge sort, from the bottom up; linear for what is in order already.
  * @returns the indexes of `values`, by rising value, equal ones by rising index
  */
-export function* sortedIndexes(values: Float64Array): Generator<void, Uint32Array> {
-  let from = Uint32Array.from(values, (_, i) => i);
+export function* sortedIndexes(values: Float64Array): Steps<Uint32Array> {
+  let from = new Uint32Array(values.length);
+  for (let i = 0; i < from.length; i += 1) from[i] = i;
   let to = new Uint32Array(values.length);
   let steps = 0;
   for (let width = 1; width < values.length; width *= 2) {

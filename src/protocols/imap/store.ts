@@ -16,7 +16,7 @@ import { sleep } from "../../platform/deadline.ts";
 import { inSlices } from "../../platform/slices.ts";
 import { enableCondstore } from "./condstore.ts";
 import type { InMailbox } from "./context.ts";
-import { indexesOf } from "./number-set.ts";
+import { indexesInSteps } from "./number-set.ts";
 import { ConnectionGone } from "./output.ts";
 import type { StoreCommand } from "./parse-store.ts";
 import { refuseWrite } from "./read-only.ts";
@@ -35,7 +35,7 @@ export async function store(context: InMailbox, command: StoreCommand): Promise<
   if ("status" in flags) return flags;
   if (command.unchangedSince !== undefined) enableCondstore(context);
   try {
-    const indexes = indexesOf(command.set, command.uid, selected);
+    const indexes = await inSlices(indexesInSteps(command.set, command.uid, selected));
     return await new Store(context, command, flags, writer).run(indexes);
   } catch (error) {
     if (error instanceof ImapSyntaxError) return bad(error.publicText);

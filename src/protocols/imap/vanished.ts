@@ -3,20 +3,20 @@
  * back; beyond it, what is missing in the announced state is told. Source: RFC 7162 §3.2.5, §3.2.6, §3.2.10.
  */
 import { setImmediate } from "node:timers/promises";
-import { indexOfUid, lowerBound, type MailboxSnapshot, SnapshotCursor } from "../../core/mailbox-snapshot.ts";
+import { lowerBound, type MailboxSnapshot, SnapshotCursor, UidSeeker } from "../../core/mailbox-snapshot.ts";
 import type { Output } from "./output.ts";
 import type { Ranges } from "./sequence-set.ts";
 import type { Selected } from "./view.ts";
 
 /** Octets of one set: a client reads the line into memory. */
 const SET_CHARS = 8000;
-/** UIDs looked at before other sessions get their turn. */
-const UIDS_PER_SLICE = 50_000;
+/** UIDs and ranges of them looked at before other sessions get their turn. */
+const LOOKED_PER_SLICE = 8192;
 
-type Uids = Iterable<number>;
-type UidRange = readonly [from: number, to: number];
 /** Ascending. Undefined: much was looked at, and others are to have their turn. */
-type UidRanges = Iterable<UidRange | undefined>;
+type InTurns<T> = Iterable<T | undefined>;
+type Uids = InTurns<number>;
+type UidRanges = InTurns<readonly [from: number, to: number]>;
 
 /**
  * What vanished since a MODSEQ, of the state that was announced and nothing newer.
@@ -52,7 +52,8 @@ function* uidsAtRanges(view: MailboxSnapshot, indexes: readonly number[]): Uids 
 
 function* within(uids: Uint32Array, known: Ranges): Uids {
   let at = 0;
-  for (let i = 0; i < known.length; i += 2) {
+  for (let i = 0; i < known.length && at < uids.length; i += 2) {
+    if (i % LOOKED_PER_SLICE === LOOKED_PER_SLICE - 2) yield undefined;
     const to = known[i + 1] ?? 0;
     for (at = lowerBound(uids, known[i] ?? 0, at); at < uids.length && (uids[at] ?? 0) <= to; at += 1)
       yield uids[at] ?? 0;
@@ -62,32 +63,30 @@ function* within(uids: Uint32Array, known: Ranges): Uids {
 function* singles(uids: Uids): UidRanges {
   let looked = 0;
   for (const uid of uids) {
-    yield [uid, uid];
+    yield uid === undefined ? undefined : [uid, uid];
     looked += 1;
-    if (looked % UIDS_PER_SLICE === 0) yield undefined;
+    if (looked % LOOKED_PER_SLICE === 0) yield undefined;
   }
 }
 
 /** All UIDs of `known` above `same` that were given and are not in the mailbox. */
 function* missing(view: MailboxSnapshot, known: Ranges, same: number): UidRanges {
+  const messages = new SnapshotCursor(view);
+  const seeker = new UidSeeker(view);
   let looked = 0;
   for (let i = 0; i < known.length; i += 2) {
     let from = Math.max(known[i] ?? 0, same + 1);
     const to = Math.min(known[i + 1] ?? 0, view.uidNext - 1);
-    for (const uid of uidsFrom(view, from)) {
+    for (let index = seeker.index(from); ; index += 1) {
       looked += 1;
-      if (looked % UIDS_PER_SLICE === 0) yield undefined;
-      if (uid > to) break;
+      if (looked % LOOKED_PER_SLICE === 0) yield undefined;
+      const uid = messages.uid(index);
+      if (index >= view.count || uid > to) break;
       if (uid > from) yield [from, uid - 1];
       from = uid + 1;
     }
     if (from <= to) yield [from, to];
   }
-}
-
-function* uidsFrom(view: MailboxSnapshot, first: number): Uids {
-  const messages = new SnapshotCursor(view);
-  for (let index = indexOfUid(view, first); index < view.count; index += 1) yield messages.uid(index);
 }
 
 /** Neighbours become one range. */

@@ -5,10 +5,10 @@
  */
 import { InvalidState } from "../../core/errors.ts";
 import type { FlagSets } from "../../core/flag-table.ts";
-import type { Steps } from "../../core/mailbox-delta.ts";
 import type { MailboxSnapshot, SnapshotChunk } from "../../core/mailbox-snapshot.ts";
 import type { OpenMailbox } from "../../core/ports/mailboxes.ts";
 import type { FlagSet } from "../../core/ports/store.ts";
+import type { Steps } from "../../core/steps.ts";
 import { appendRange } from "./sequence-set.ts";
 
 export interface Selected {

@@ -4,7 +4,10 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { fold, StreamFolder } from "../../../../src/core/mail-text/fold.ts";
 import { StreamMatcher } from "../../../../src/core/mail-text/matcher.ts";
+import { PartText } from "../../../../src/core/mail-text/part-text.ts";
 import { transferDecoder } from "../../../../src/core/mail-text/transfer-decoder.ts";
+import { atOnce } from "../../../../src/core/steps.ts";
+import { countSteps } from "../../../lib/steps.ts";
 
 test("StreamMatcher finds a text however it is cut, in any case and form", () => {
   const text = "x".repeat(100) + "Ünïcode ＡＢＣ パーティー e\u0301t".repeat(3);
@@ -18,6 +21,7 @@ test("StreamMatcher finds a text however it is cut, in any case and form", () =>
           at += size;
         }
         matcher.cut();
+        atOnce(matcher.look());
         assert.ok(matcher.has(fold(needle)), needle);
       }),
       { numRuns: 30 },
@@ -31,7 +35,21 @@ test("StreamMatcher finds nothing across a cut", () => {
   matcher.cut();
   matcher.add("b");
   matcher.cut();
+  atOnce(matcher.look());
   assert.equal(matcher.done, false);
+});
+
+test("StreamMatcher looks at a few thousand characters in a step, for one text at a time", () => {
+  const needles = ["a", "b", "c"].map(middle => `${"x".repeat(2000)}${middle}${"x".repeat(2000)}`);
+  const matcher = new StreamMatcher(needles);
+  matcher.add("x".repeat(100_000));
+  assert.ok(countSteps(matcher.look()) > (3 * 100_000) / 5000);
+});
+
+test("the header of a message inside is given away in steps", () => {
+  const part = { kind: "header", start: 0, end: 0, encoding: "", charset: "" } as const;
+  const text = new PartText(part, new StreamMatcher(["none"]));
+  assert.ok(countSteps(text.add(Buffer.from("a: b\r\n".repeat(20_000)))) > 15_000);
 });
 
 test("transfer decoders give the same octets for every way of cutting the input", () => {

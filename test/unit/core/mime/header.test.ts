@@ -3,10 +3,14 @@ import { test } from "node:test";
 import {
   decodeHeaderValue,
   headerFields,
+  headerFieldsInSteps,
+  headerValuePieces,
   selectHeaderFields,
+  selectHeaderFieldsInSteps,
   unfold,
 } from "../../../../src/core/mime/header.ts";
 import { decodeRfc2231 } from "../../../../src/core/mime/rfc2231.ts";
+import { countSteps } from "../../../lib/steps.ts";
 import { octets } from "./support.ts";
 
 const BLOCK = octets(
@@ -104,4 +108,77 @@ test("decodeRfc2231() decodes by charset and takes a value without quotes as byt
   assert.equal(decodeRfc2231("''a%20b"), "a b");
   assert.equal(decodeRfc2231("%E3%81%82"), "あ");
   assert.equal(decodeRfc2231("utf-8''%ZZ%4"), "%ZZ%4");
+});
+
+/** What is repeated to make a value of many pieces, and what it reads as each time. */
+const REPEATED: ReadonlyArray<readonly [text: string, read: string]> = [
+  ["\r\n a", " a"],
+  ["\n\t\r\n b", "\t b"],
+  ["\ra", " a"],
+  ["\xc3\xa9\xe3\x81\x82\xf0\x9f\x98\x80", "éあ😀"],
+  ["\x80\xe9", "€é"],
+  ['\x1b$B$"\x1b(B', "あ"],
+  ["=?utf-8?Q?=E3=81?= \r\n =?utf-8?Q?=82_=41=?= ", "あ A="],
+  ["=?utf-8?B?44E=?= =?utf-8?B?gg ==?= ", "あ"],
+  ["=?ISO-2022-JP?B?GyRCJCIbKEI=?= ", "あ"],
+  ["=?cp932?Q?=82=A0?= x ", "あ x "],
+  ["=?=?a?Q", "=?=?a?Q"],
+];
+
+test("decodeHeaderValue() reads a value of many pieces as each part of it alone, wherever the pieces end", () => {
+  for (const [text, read] of REPEATED) {
+    for (let shift = 0; shift < 12; shift++) {
+      const times = Math.ceil(50_000 / text.length);
+      const before = `${"x".repeat(shift)}.`;
+      // Of words that follow each other, white space is shown at neither end.
+      const got = decodeHeaderValue(octets(`${before}${text.repeat(times)}.`)).replace(/ \.$/, ".");
+      assert.equal(got, `${before}${read.repeat(times)}.`.replace(/ \.$/, "."), `${text} at ${shift}`);
+    }
+  }
+  const one = (encoded: string, charset = "utf-8") => decodeHeaderValue(octets(`=?${charset}?${encoded}?=`));
+  for (let shift = 0; shift < 6; shift++) {
+    assert.equal(
+      one(`Q?${"x".repeat(shift)}${"=E3=81=82==41".repeat(4000)}`),
+      "x".repeat(shift) + "あ=A".repeat(4000),
+    );
+    const plain = `${"x".repeat(shift)}${'\x1b$B$"\x1b(B\x1b(J'.repeat(6000)}`;
+    const base64 = Buffer.from(plain, "latin1").toString("base64").replace(/.{7}/g, "$& ");
+    assert.equal(one(`B?${base64}`, "iso-2022-jp"), "x".repeat(shift) + "あ".repeat(6000), `shift ${shift}`);
+  }
+  assert.equal(
+    decodeHeaderValue(octets(`${" ".repeat(50_000)}a${" \t".repeat(50_000)}b${" ".repeat(50_000)}`)).length,
+    100_002,
+  );
+});
+
+test("a header value of megabytes is decoded in steps, whatever it is made of", () => {
+  const single = (text: string) => [`=?utf-8?Q?${text}?=`, `=?utf-8?B?${text}?=`, `=?iso-8859-1?Q?${text}?=`];
+  for (const text of [...REPEATED.map(([each]) => each), "a", " ", "\x01", "\x80", "\xcc\x80"]) {
+    const value = octets(`x${text.repeat(Math.ceil(1_000_000 / text.length))}x`);
+    const steps = countSteps(headerValuePieces(value));
+    assert.ok(steps > 1_000_000 / 20_000, JSON.stringify(text));
+    // Unfolding has steps of its own.
+    assert.ok(
+      steps > countSteps(headerValuePieces(unfold(value))) + 1_000_000 / 20_000,
+      JSON.stringify(text),
+    );
+    for (const piece of headerValuePieces(value)) assert.ok(piece.length <= 40_000, JSON.stringify(text));
+  }
+  for (const value of [...single("=41".repeat(333_333)), ...single("44GC".repeat(250_000))])
+    assert.ok(countSteps(headerValuePieces(octets(value))) > 2 * 30);
+});
+
+test("a header block of megabytes is passed in steps: many fields, and one of many lines", () => {
+  const fields = octets("a: b\r\n".repeat(100_000));
+  assert.ok(countSteps(headerFieldsInSteps(fields)) > 100_000);
+  assert.ok(countSteps(selectHeaderFieldsInSteps(fields, ["a"], false)) > 100_000);
+  const lines = octets(`a:${"\n ".repeat(500_000)}`);
+  assert.ok(countSteps(headerFieldsInSteps(lines)) > 500_000 / 5000);
+  const apart = octets("a: b\r\nc: d\r\n".repeat(100_000));
+  const passed = countSteps(headerFieldsInSteps(apart));
+  assert.ok(
+    countSteps(selectHeaderFieldsInSteps(apart, ["a"], false)) > passed + 100_000 / 5000,
+    "what is kept is copied",
+  );
+  assert.equal(select(["a"], false, apart), "a: b\r\n".repeat(100_000));
 });

@@ -260,7 +260,7 @@ test("tagOf() finds the tag of anything that has one", () => {
 test("parseCommand() takes a UID list of 100 000 numbers", () => {
   const list = Array.from({ length: 100_000 }, (_, i) => i * 7 + 1).join(",");
   const command = parse(`UID FETCH ${list} (UID BODY.PEEK[])`);
-  assert.equal(command.kind === "FETCH" && command.set.pairs.length, 200_000);
+  assert.equal(command.kind === "FETCH" && command.set.ranges.length, 200_000);
 });
 
 const wireString = fc.oneof(

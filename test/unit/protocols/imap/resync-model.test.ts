@@ -6,8 +6,9 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import fc from "fast-check";
-import { parseSequenceSet, resolveSet } from "../../../../src/protocols/imap/sequence-set.ts";
+import { resolveSet } from "../../../../src/protocols/imap/sequence-set.ts";
 import { readFetch } from "../../../lib/imap-client.ts";
+import { sequenceSet } from "../../../lib/sequence-sets.ts";
 import { startTestServer, type TestClient, type TestServer } from "./harness.ts";
 import type { MemoryMailbox } from "./memory-store.ts";
 
@@ -21,7 +22,7 @@ interface Known {
 type Memory = "nothing" | "uids" | "pairs";
 
 function uidsIn(set: string): Set<number> {
-  const ranges = resolveSet(parseSequenceSet(set), 0);
+  const ranges = resolveSet(sequenceSet(set), 0);
   const uids = new Set<number>();
   for (let i = 0; i < ranges.length; i += 2)
     for (let uid = ranges[i] ?? 0; uid <= (ranges[i + 1] ?? 0); uid += 1) uids.add(uid);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { atOnce } from "../../../../src/core/steps.ts";
 import {
   countIndexes,
   indexesOfNumbers,
@@ -9,15 +10,25 @@ import {
   parseSequenceSet,
   rangesHave,
   resolveSet,
+  savedRanges,
   uidsAt,
 } from "../../../../src/protocols/imap/sequence-set.ts";
 import { ImapSyntaxError } from "../../../../src/protocols/imap/syntax-error.ts";
+import { sequenceSet } from "../../../lib/sequence-sets.ts";
 import { snapshotOf } from "../../../lib/snapshots.ts";
+import { countSteps } from "../../../lib/steps.ts";
+
+const parsed = (text: string) => {
+  const { ranges, star } = sequenceSet(text);
+  return { ranges: [...ranges], star };
+};
 
 test("parseSequenceSet() reads what RFC 3501 allows", () => {
-  assert.deepEqual(parseSequenceSet("2,4:7,9,12:*").pairs, [2, 2, 4, 7, 9, 9, 12, 0]);
-  assert.deepEqual(parseSequenceSet("*:4,5:7").pairs, [0, 4, 5, 7]);
-  assert.deepEqual(parseSequenceSet("4294967295").pairs, [4_294_967_295, 4_294_967_295]);
+  const star = (lowest: number, highest: number) => ({ lowest, highest });
+  assert.deepEqual(parsed("2,4:7,9,12:*"), { ranges: [2, 2, 4, 7, 9, 9], star: star(12, 12) });
+  assert.deepEqual(parsed("*:4,5:7,*:9,*,*:*"), { ranges: [5, 7], star: star(4, 9) });
+  assert.deepEqual(parsed("*"), { ranges: [], star: star(4_294_967_295, 0) });
+  assert.deepEqual(parsed("4294967295"), { ranges: [4_294_967_295, 4_294_967_295], star: undefined });
 });
 
 test("parseSequenceSet() refuses everything else", () => {
@@ -36,20 +47,20 @@ test("parseSequenceSet() refuses everything else", () => {
     "**",
     "99999999999999999999",
   ]) {
-    assert.throws(() => parseSequenceSet(text), ImapSyntaxError, text);
+    assert.throws(() => sequenceSet(text), ImapSyntaxError, text);
   }
 });
 
 test("resolveSet() puts * in, orders and merges", () => {
-  assert.deepEqual(resolveSet(parseSequenceSet("5:3,*,4:9,1"), 12), [1, 1, 3, 9, 12, 12]);
-  assert.deepEqual(resolveSet(parseSequenceSet("20:*"), 12), [12, 20]);
+  assert.deepEqual([...resolveSet(sequenceSet("5:3,*,4:9,1"), 12)], [1, 1, 3, 9, 12, 12]);
+  assert.deepEqual([...resolveSet(sequenceSet("20:*"), 12)], [12, 20]);
 });
 
 test("indexesOfNumbers() refuses numbers beyond the last message, and * names nothing in an empty mailbox", () => {
-  assert.deepEqual(indexesOfNumbers(parseSequenceSet("2:*"), 3), [1, 3]);
-  assert.throws(() => indexesOfNumbers(parseSequenceSet("4"), 3), ImapSyntaxError);
-  assert.deepEqual(indexesOfNumbers(parseSequenceSet("1:*"), 0), []);
-  assert.throws(() => indexesOfNumbers(parseSequenceSet("1"), 0), ImapSyntaxError);
+  assert.deepEqual(atOnce(indexesOfNumbers(sequenceSet("2:*"), 3)), [1, 3]);
+  assert.throws(() => atOnce(indexesOfNumbers(sequenceSet("4"), 3)), ImapSyntaxError);
+  assert.deepEqual(atOnce(indexesOfNumbers(sequenceSet("1:*"), 0)), []);
+  assert.throws(() => atOnce(indexesOfNumbers(sequenceSet("1"), 0)), ImapSyntaxError);
 });
 
 const number = fc.oneof(fc.integer({ min: 1, max: 60 }), fc.constant(0));
@@ -69,8 +80,8 @@ test("sequence sets name the same UIDs as a plain model", () => {
         const [a = 0, b = a] = part.split(":").map(word => (word === "*" ? max : Number(word)));
         for (let uid = Math.min(a, b); uid <= Math.max(a, b); uid += 1) named.add(uid);
       }
-      const set = parseSequenceSet(text);
-      const indexes = indexesOfUids(set, view);
+      const set = sequenceSet(text);
+      const indexes = atOnce(indexesOfUids(set, view));
       const expected = [...uids].filter(uid => named.has(uid));
       assert.deepEqual([...uidsAt(indexes, view)], expected);
       assert.equal(countIndexes(indexes), expected.length);
@@ -84,8 +95,8 @@ test("a line of numbers in any order is put in order without comparing pairs one
   // 200 003 is a prime: each number comes once, and its neighbours are far away.
   const count = 200_003;
   const numbers = Array.from({ length: count }, (_, i) => ((i * 7919) % count) + 4_294_767_292);
-  const far = resolveSet(parseSequenceSet(`${numbers.join(",")},5:3,*`), 17);
-  assert.deepEqual(far, [3, 5, 17, 17, 4_294_767_292, 4_294_967_294]);
+  const far = resolveSet(sequenceSet(`${numbers.join(",")},5:3,*`), 17);
+  assert.deepEqual([...far], [3, 5, 17, 17, 4_294_767_292, 4_294_967_294]);
 });
 
 test("UID sets over many chunks name what each UID alone does", () => {
@@ -93,9 +104,29 @@ test("UID sets over many chunks name what each UID alone does", () => {
   for (const step of [1, 2, 3, 7, 1000, 13_000]) {
     const wanted = Array.from({ length: 300 }, (_, i) => 1 + i * step).concat(35_998, 40_000);
     const expected = wanted.filter(uid => uid % 3 === 1 && uid <= 35_998).sort((a, b) => a - b);
-    const indexes = indexesOfUids(parseSequenceSet(wanted.join(",")), view);
+    const indexes = atOnce(indexesOfUids(sequenceSet(wanted.join(",")), view));
     assert.deepEqual([...uidsAt(indexes, view)], [...new Set(expected)], `every ${step}`);
     const saved = Uint32Array.from(new Set(wanted)).sort();
-    assert.deepEqual(indexesOfSaved(saved, view), indexes, `saved, every ${step}`);
+    assert.deepEqual(atOnce(indexesOfSaved(saved, view)), indexes, `saved, every ${step}`);
   }
+});
+
+test("what a line of a megabyte names is read, ordered and looked up in steps of a few thousand numbers", () => {
+  const odd = Array.from({ length: 150_000 }, (_, i) => 2 * i + 1);
+  const octets = (numbers: readonly number[]) => Buffer.from(numbers.join(","));
+  const same = new Array<number>(500_000).fill(7);
+  assert.ok(countSteps(parseSequenceSet(octets(same))) > 500_000 / 5000, "numbers that are one range");
+  const read = countSteps(parseSequenceSet(octets(odd)));
+  assert.ok(read > 150_000 / 5000);
+  const disordered = odd.map((_, i) => odd[(i * 7919) % odd.length] ?? 0);
+  // Each of the 17 rounds of a merge, and then all once more.
+  const ordered = countSteps(parseSequenceSet(octets(disordered)));
+  assert.ok(ordered > read + (17 * 150_000) / 70_000 + 150_000 / 5000);
+  const set = sequenceSet(odd.join(","));
+  const view = snapshotOf(Array.from({ length: 1000 }, (_, i) => ({ uid: 300 * i + 1 })));
+  assert.ok(countSteps(indexesOfUids(set, view)) > 150_000 / 5000);
+  assert.ok(countSteps(indexesOfNumbers(set, 300_000)) > 150_000 / 5000);
+  const saved = Uint32Array.from(odd);
+  assert.ok(countSteps(indexesOfSaved(saved, view)) > 150_000 / 5000);
+  assert.ok(countSteps(savedRanges(saved)) > 150_000 / 5000);
 });

@@ -8,6 +8,7 @@ import { FLAG_SEEN } from "../../../../src/core/ports/store.ts";
 import { parseCommand } from "../../../../src/protocols/imap/command.ts";
 import { DEFAULT_LIMITS } from "../../../../src/protocols/imap/limits.ts";
 import { ImapSyntaxError } from "../../../../src/protocols/imap/syntax-error.ts";
+import { sequenceSet } from "../../../lib/sequence-sets.ts";
 import { startTestServer, type TestClient, type TestServer } from "./harness.ts";
 import type { MemoryStore } from "./memory-store.ts";
 
@@ -20,14 +21,14 @@ const parsed = (text: string) => parseCommand(Buffer.from(`a ${text}`), DEFAULT_
 
 test("STORE is read with and without parentheses, a sign, silence and a condition", () => {
   const common = { kind: "STORE", uid: false, unchangedSince: undefined, silent: false } as const;
-  const set = { pairs: [1, 1] };
+  const set = sequenceSet("1");
   assert.deepEqual(parsed("STORE 1 FLAGS ()"), { ...common, set, op: "replace", flags: [] });
   assert.deepEqual(parsed("store 1 +flags \\Seen $Label1"), {
     ...{ ...common, set, op: "add" },
     flags: ["\\Seen", "$Label1"],
   });
   assert.deepEqual(parsed("UID STORE 2:*,7 (unchangedsince 12) -FLAGS.SILENT (a b)"), {
-    ...{ kind: "STORE", uid: true, set: { pairs: [2, 0, 7, 7] }, unchangedSince: 12 },
+    ...{ kind: "STORE", uid: true, set: sequenceSet("2:*,7"), unchangedSince: 12 },
     ...{ op: "remove", silent: true, flags: ["a", "b"] },
   });
 });
