@@ -8,8 +8,9 @@ import {
   type MessageRow,
   type RowFields,
 } from "../core/ports/mailboxes.ts";
-import type { Db } from "./db.ts";
+import { type Db, sql } from "./db.ts";
 import type { DbOf } from "./db-share.ts";
+
 import type { MailboxHub } from "./mailbox-hub.ts";
 import { normalizeMailboxName } from "./mailbox-names.ts";
 import { readInfo, readListing } from "./mailbox-rows.ts";
@@ -69,6 +70,8 @@ async function setSubscription(db: Db, account: AccountId, name: string, on: boo
   }
 }
 
+const NOTHING = sql``;
+
 interface EntryRow {
   uid: number;
   message_id: string;
@@ -78,12 +81,13 @@ interface EntryRow {
   blob_size: number;
   header_bytes: number;
   prefix_bytes: number;
-  prefix: Buffer | null;
-  structure: Buffer | null;
-  header: Buffer | null;
-  email_id: string | null;
-  thread_id: string | null;
-  preview: string | null;
+  /** From here on: when it was asked for. */
+  prefix?: Buffer | null;
+  structure?: Buffer | null;
+  header?: Buffer | null;
+  email_id?: string | null;
+  thread_id?: string | null;
+  preview?: string | null;
   /** Octets of the columns above, of this row and those before it. */
   so_far: number;
 }
@@ -111,45 +115,49 @@ async function* readRows(
     if (!isFull) start = page.end;
     else while (start < page.end && (uids[start] ?? 0) <= last.uid) start += 1;
     page = begin();
-    yield rows.map(row => messageRow(row, fields));
+    yield rows.map(messageRow);
   }
 }
 
-/** The list of UIDs is read once: as a list alone it may be, for each message of a mailbox that grew since its table was looked at. */
+/**
+ * Columns are chosen by the text of the statement and not by parameters: PostgreSQL would plan it anew each time, which took longer than
+ * reading fifty rows. The list of UIDs is read once: as a list alone it may be, for each message of a mailbox that grew since its table
+ * was looked at.
+ */
 function readPage(
   db: Db,
   mailbox: MailboxId,
   uids: Uint32Array | readonly number[],
   fields: RowFields,
 ): Promise<EntryRow[]> {
-  const wantPrefix = fields.prefix ?? false;
-  const wantStructure = fields.structure ?? false;
-  const wantHeader = fields.header ?? false;
-  const wantIds = fields.objectIds ?? false;
-  const wantPreview = fields.preview ?? false;
   return db.query<EntryRow>`
     select * from (
       select e.uid, e.message_id, e.internal_date, e.size_bytes, encode(g.blob_digest, 'hex') as digest, g.size_bytes as blob_size,
-             g.header_bytes, octet_length(e.prefix) as prefix_bytes,
-             case when ${wantPrefix} then e.prefix end as prefix,
-             case when ${wantStructure} then g.structure end as structure,
-             case when ${wantHeader} then g.header end as header,
-             case when ${wantIds} then 'M' || left(encode(sha256(g.blob_digest || e.prefix), 'hex'), 32) end as email_id,
-             case when ${wantIds} then 'T' || left(encode(sha256(convert_to(
-               (select account_id from mailboxes where id = ${mailbox}) || ' ' || g.thread_key, 'UTF8')), 'hex'), 32) end as thread_id,
-             case when ${wantPreview} then (select t.preview from imap_texts t where t.message_id = e.message_id) end as preview,
+             g.header_bytes, octet_length(e.prefix) as prefix_bytes
+             ${fields.prefix ? sql`, e.prefix` : NOTHING}
+             ${fields.structure ? sql`, g.structure` : NOTHING}
+             ${fields.header ? sql`, g.header` : NOTHING}
+             ${
+               fields.objectIds
+                 ? sql`, 'M' || left(encode(sha256(g.blob_digest || e.prefix), 'hex'), 32) as email_id,
+             'T' || left(encode(sha256(convert_to(
+               (select account_id from mailboxes where id = ${mailbox}) || ' ' || g.thread_key, 'UTF8')), 'hex'), 32) as thread_id`
+                 : NOTHING
+             }
+             ${fields.preview ? sql`, (select t.preview from imap_texts t where t.message_id = e.message_id) as preview` : NOTHING},
              o.octets, sum(o.octets) over (order by e.uid rows unbounded preceding) as so_far
       from entries e join messages g on g.message_id = e.message_id
       cross join lateral (
-        select case when ${wantPrefix} then octet_length(e.prefix) else 0 end
-             + case when ${wantStructure} then octet_length(g.structure) else 0 end
-             + case when ${wantHeader} then coalesce(octet_length(g.header), 0) else 0 end as octets
+        select 0
+             ${fields.prefix ? sql`+ octet_length(e.prefix)` : NOTHING}
+             ${fields.structure ? sql`+ octet_length(g.structure)` : NOTHING}
+             ${fields.header ? sql`+ coalesce(octet_length(g.header), 0)` : NOTHING} as octets
       ) o
       where e.mailbox_id = ${mailbox} and e.uid = any(array(select unnest(${`{${uids.join(",")}}`}::text::bigint[])))
     ) p where so_far - octets < ${FETCH_PAGE_BYTES}::bigint order by uid`;
 }
 
-function messageRow(row: EntryRow, fields: RowFields): MessageRow {
+function messageRow(row: EntryRow): MessageRow {
   return {
     uid: row.uid,
     messageId: messageId(row.message_id),
@@ -159,10 +167,10 @@ function messageRow(row: EntryRow, fields: RowFields): MessageRow {
     blobSizeBytes: row.blob_size,
     headerBytes: row.header_bytes,
     prefixBytes: row.prefix_bytes,
-    ...(fields.prefix && row.prefix !== null ? { prefix: row.prefix } : {}),
-    ...(fields.structure && row.structure !== null ? { structure: row.structure } : {}),
-    ...(fields.header ? { header: row.header } : {}),
-    ...(row.email_id === null ? {} : { emailId: row.email_id, threadId: row.thread_id }),
-    ...(fields.preview ? { preview: row.preview } : {}),
+    ...(row.prefix == null ? {} : { prefix: row.prefix }),
+    ...(row.structure == null ? {} : { structure: row.structure }),
+    ...(row.header === undefined ? {} : { header: row.header }),
+    ...(row.email_id == null ? {} : { emailId: row.email_id, threadId: row.thread_id ?? null }),
+    ...(row.preview === undefined ? {} : { preview: row.preview }),
   };
 }
