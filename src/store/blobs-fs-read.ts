@@ -26,7 +26,9 @@ const FIRST_READ_BYTES = 32 * 1024;
 /** Read and given out at a time from large plain blobs. */
 const CHUNK_BYTES = 256 * 1024;
 /** Blocks that are read and decompressed at a time: one after the other would keep one processor busy. */
-const BLOCKS_AHEAD = 3;
+const BLOCKS_AHEAD = 4;
+/** So many before somebody wants a second one: many readers only begin. */
+const BLOCKS_BEGUN = 2;
 /** What is compressed as a whole is never larger than this. */
 const WHOLE_BYTES = 512 * 1024;
 
@@ -71,6 +73,9 @@ export async function* readStored(
     else yield* bytes;
   } catch (error) {
     throw blobError(error, `read blob "${file.name}"`);
+  } finally {
+    // Of a plain blob it is a chunk that somebody has.
+    if (file.form !== "plain") freeBytes(file.first);
   }
 }
 
@@ -109,16 +114,14 @@ async function* wholeChunk(file: StoredFile, { start, end }: ByteRange): AsyncGe
   if (start < end) yield whole.subarray(start, end);
 }
 
-/**
- * The next blocks are read while one is sent: none before somebody wants a second one, since many readers only begin.
- * The file is not touched after this generator ended.
- */
+/** The next blocks are read while one is sent. The file is not touched after this generator ended. */
 async function* blockChunks(file: StoredFile, { start, end }: ByteRange): AsyncGenerator<Buffer> {
   if (start >= end) return;
   const blocks = await placedBlocks(file);
   const last = Math.floor((end - 1) / BLOCK_BYTES);
   const reading: Array<Promise<Buffer>> = [];
-  let next = Math.floor(start / BLOCK_BYTES);
+  const first = Math.floor(start / BLOCK_BYTES);
+  let next = first;
   const readUpTo = (count: number) => {
     for (; reading.length < count && next <= last; next += 1) {
       const block = readBlock(file, blocks[next]);
@@ -128,8 +131,8 @@ async function* blockChunks(file: StoredFile, { start, end }: ByteRange): AsyncG
     }
   };
   try {
-    readUpTo(1);
-    for (let at = next * BLOCK_BYTES - BLOCK_BYTES; reading.length > 0; at += BLOCK_BYTES) {
+    readUpTo(BLOCKS_BEGUN);
+    for (let at = first * BLOCK_BYTES; reading.length > 0; at += BLOCK_BYTES) {
       const block = await reading[0];
       reading.shift();
       if (block !== undefined)

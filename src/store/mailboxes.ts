@@ -75,16 +75,16 @@ const NOTHING = sql``;
 interface EntryRow {
   uid: number;
   message_id: string;
-  internal_date: Date;
+  /** Seconds since 1970: a number is read quicker than a date. */
+  arrived_s: number;
   size_bytes: number;
   digest: string;
   blob_size: number;
   header_bytes: number;
-  prefix_bytes: number;
-  /** From here on: when it was asked for. */
-  prefix?: Buffer | null;
-  structure?: Buffer | null;
-  header?: Buffer | null;
+  /** From here on: when it was asked for. Octets in base64: a third less than in hex, and read in half the time. */
+  prefix?: string | null;
+  structure?: string | null;
+  header?: string | null;
   email_id?: string | null;
   thread_id?: string | null;
   preview?: string | null;
@@ -132,11 +132,11 @@ function readPage(
 ): Promise<EntryRow[]> {
   return db.query<EntryRow>`
     select * from (
-      select e.uid, e.message_id, e.internal_date, e.size_bytes, encode(g.blob_digest, 'hex') as digest, g.size_bytes as blob_size,
-             g.header_bytes, octet_length(e.prefix) as prefix_bytes
-             ${fields.prefix ? sql`, e.prefix` : NOTHING}
-             ${fields.structure ? sql`, g.structure` : NOTHING}
-             ${fields.header ? sql`, g.header` : NOTHING}
+      select e.uid, e.message_id, date_part('epoch', e.internal_date) as arrived_s, e.size_bytes, encode(g.blob_digest, 'hex') as digest, g.size_bytes as blob_size,
+             g.header_bytes
+             ${fields.prefix ? sql`, encode(e.prefix, 'base64') as prefix` : NOTHING}
+             ${fields.structure ? sql`, encode(g.structure, 'base64') as structure` : NOTHING}
+             ${fields.header ? sql`, encode(g.header, 'base64') as header` : NOTHING}
              ${
                fields.objectIds
                  ? sql`, 'M' || left(encode(sha256(g.blob_digest || e.prefix), 'hex'), 32) as email_id,
@@ -161,16 +161,17 @@ function messageRow(row: EntryRow): MessageRow {
   return {
     uid: row.uid,
     messageId: messageId(row.message_id),
-    internalDate: row.internal_date,
+    internalDate: new Date(Math.round(row.arrived_s * 1000)),
     sizeBytes: row.size_bytes,
     blob: blobDigest(row.digest),
     blobSizeBytes: row.blob_size,
     headerBytes: row.header_bytes,
-    prefixBytes: row.prefix_bytes,
-    ...(row.prefix == null ? {} : { prefix: row.prefix }),
-    ...(row.structure == null ? {} : { structure: row.structure }),
-    ...(row.header === undefined ? {} : { header: row.header }),
+    ...(row.prefix == null ? {} : { prefix: octets(row.prefix) }),
+    ...(row.structure == null ? {} : { structure: octets(row.structure) }),
+    ...(row.header === undefined ? {} : { header: row.header === null ? null : octets(row.header) }),
     ...(row.email_id == null ? {} : { emailId: row.email_id, threadId: row.thread_id ?? null }),
     ...(row.preview === undefined ? {} : { preview: row.preview }),
   };
 }
+
+const octets = (base64: string) => Buffer.from(base64, "base64");

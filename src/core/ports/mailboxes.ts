@@ -66,7 +66,6 @@ export interface MessageRow {
   readonly blobSizeBytes: number;
   /** Octets of the root header block within the blob. */
   readonly headerBytes: number;
-  readonly prefixBytes: number;
   readonly prefix?: Uint8Array;
   readonly structure?: Uint8Array;
   /** Absent when not asked for, null when too large for the row (read it from the blob). */

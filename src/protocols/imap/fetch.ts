@@ -28,8 +28,8 @@ import { tellEarlier } from "./vanished.ts";
 /** Unreadable messages that one command logs; all are counted. A lost disk would otherwise fill the log as well. */
 const LOGGED_PER_COMMAND = 10;
 
-/** Octets that a message holds at most whose blob was opened: a block of it, or all of a small one. */
-const BEGUN_BYTES = 262_144;
+/** Octets that a message holds at most whose blob was opened: two blocks of it, or all of a small one. */
+const BEGUN_BYTES = 524_288;
 
 /** One message ready to be sent, or why it cannot. */
 type Prepared =

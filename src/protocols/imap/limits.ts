@@ -104,6 +104,6 @@ export const DEFAULT_LIMITS: ImapLimits = {
   headerBytes: 4_194_304,
   fetchBytes: 8_388_608,
   decodedBytes: 262_144,
-  readAhead: { steps: 16, bytes: 524_288 },
+  readAhead: { steps: 16, bytes: 1_048_576 },
   storeKeywords: 64,
 };

@@ -85,10 +85,7 @@ export class Output {
       return;
     }
     this.flush();
-    this.#write(bytes, () => {
-      this.#onTaken();
-      freeBytes(bytes);
-    });
+    this.#give(bytes);
   }
 
   /** Hand over what is collected. */
@@ -98,7 +95,7 @@ export class Output {
     const collected = chunk.subarray(0, this.#used);
     this.#chunk = undefined;
     this.#used = 0;
-    this.#write(collected);
+    this.#give(collected);
   }
 
   /**
@@ -126,6 +123,13 @@ export class Output {
       this.#used = 0;
     }
     return this.#chunk;
+  }
+
+  #give(bytes: Uint8Array): void {
+    this.#write(bytes, () => {
+      this.#onTaken();
+      freeBytes(bytes);
+    });
   }
 
   #write(bytes: Uint8Array, onTaken = this.#onTaken): void {
