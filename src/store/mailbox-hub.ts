@@ -116,7 +116,7 @@ export class MailboxHub {
   }
 
   #holdFresh(shared: SharedMailbox): Promise<void> {
-    return this.#holdAfter(shared, () => shared.refresh());
+    return this.#holdAfter(shared, () => shared.freshen());
   }
 
   /** Known here at once: who opens it by another name meanwhile waits for the same state. */

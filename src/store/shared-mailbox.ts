@@ -13,7 +13,7 @@ import {
 import { type MailboxSnapshot, octetsOf } from "../core/mailbox-snapshot.ts";
 import { inSlices } from "../platform/slices.ts";
 import type { Db } from "./db.ts";
-import { type MailboxRead, type MailboxState, readState } from "./mailbox-rows.ts";
+import { type MailboxRead, type MailboxState, readMailbox, readState } from "./mailbox-rows.ts";
 
 /** UIDVALIDITY of the state that holders of a lost mailbox see: no mailbox has it (RFC 3501 §2.3.1.1). */
 const NO_UIDVALIDITY = 0;
@@ -70,6 +70,16 @@ export class SharedMailbox {
         return this.refresh();
       });
     return this.#queued;
+  }
+
+  /** The same for who mostly finds nothing new: then its own row is all that is read. */
+  async freshen(): Promise<MailboxSnapshot> {
+    const read = await readMailbox(this.#db, this.id);
+    const isNewest =
+      read?.info.uidValidity === this.uidValidity && read.info.highestModseq === this.snapshot.highestModseq;
+    if (this.lost || !isNewest) return this.refresh();
+    this.row = read;
+    return this.snapshot;
   }
 
   #run(work: () => Promise<MailboxSnapshot>): Promise<MailboxSnapshot> {

@@ -10,11 +10,11 @@ const CHUNK = 20_000;
 const FIRST_ID_MS = Date.UTC(2024, 0, 1);
 
 /**
- * Repeat what is in the account's INBOX until it holds `messages`. The jobs that make texts rest from now on.
+ * Repeat what is in the account's INBOX until it holds `messages`. The jobs that make texts are gone for good: after a start they would be busy with it for an hour.
  * @param address  of the account; some messages are in its INBOX
  */
 export async function growMailbox(db: Db, address: string, messages: number): Promise<void> {
-  await db.run`update jobs set run_at = now() + interval '1 day' where repeat_ms is not null`;
+  await db.run`delete from jobs where repeat_ms is not null`;
   const [mailbox] = await db.query<{ id: number; messages: number }>`
     select m.id, m.messages from mailboxes m join accounts a on a.id = m.account_id
     where a.address = ${address} and m.name = 'INBOX'`;
@@ -22,7 +22,9 @@ export async function growMailbox(db: Db, address: string, messages: number): Pr
   const { id, messages: there } = mailbox;
   for (let made = there; made < messages; made += CHUNK)
     await repeat(db, id, there, made, Math.min(CHUNK, messages - made));
-  await db.query`analyze`;
+  // What a mailbox that grew over months has: autovacuum would do it while we measure.
+  await db.query`vacuum analyze`;
+  await db.query`checkpoint`;
 }
 
 /** Copies number `from` to `from + count` of the first `there` entries, by turns. */

@@ -257,9 +257,9 @@ test("rows come in pages of bounded octets, each message once", async () => {
   const perPage = Math.ceil(FETCH_PAGE_BYTES / header);
   assert.deepEqual(
     wide.map(page => page.length),
-    [perPage, perPage, 197 - 2 * perPage],
+    Array.from({ length: Math.ceil(197 / perPage) }, (_, i) => Math.min(perPage, 197 - i * perPage)),
   );
-  assert.equal(service.statements.length, 3);
+  assert.equal(service.statements.length, wide.length);
   const expected = uids.filter(uid => uid <= 200 && ![70, 71, 100].includes(uid));
   assert.deepEqual(
     wide.flat().map(row => row.uid),
