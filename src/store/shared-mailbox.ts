@@ -60,26 +60,26 @@ export class SharedMailbox {
     await this.#running;
   }
 
-  /** Resolves with a state that holds everything committed before the call: a refresh that already runs may be too old. */
+  /** Resolves with a state that holds everything committed before the call. */
   refresh(): Promise<MailboxSnapshot> {
-    if (this.#running === undefined) return this.#run(() => this.#refreshOnce());
+    return this.#next(() => this.#refreshOnce());
+  }
+
+  /** The same for who mostly finds nothing new: then its own row is all that is read. */
+  freshen(): Promise<MailboxSnapshot> {
+    return this.#next(() => this.#freshenOnce());
+  }
+
+  /** One at a time, and one for all who come while it runs: it may be too old for them. */
+  #next(work: () => Promise<MailboxSnapshot>): Promise<MailboxSnapshot> {
+    if (this.#running === undefined) return this.#run(work);
     this.#queued ??= this.#running
       .catch(() => undefined)
       .then(() => {
         this.#queued = undefined;
-        return this.refresh();
+        return this.#next(work);
       });
     return this.#queued;
-  }
-
-  /** The same for who mostly finds nothing new: then its own row is all that is read. */
-  async freshen(): Promise<MailboxSnapshot> {
-    const read = await readMailbox(this.#db, this.id);
-    const isNewest =
-      read?.info.uidValidity === this.uidValidity && read.info.highestModseq === this.snapshot.highestModseq;
-    if (this.lost || !isNewest) return this.refresh();
-    this.row = read;
-    return this.snapshot;
   }
 
   #run(work: () => Promise<MailboxSnapshot>): Promise<MailboxSnapshot> {
@@ -96,6 +96,15 @@ export class SharedMailbox {
     this.lost = true;
     this.snapshot = { ...this.#empty(), uidValidity: NO_UIDVALIDITY };
     for (const listener of this.listeners) listener();
+  }
+
+  async #freshenOnce(): Promise<MailboxSnapshot> {
+    const read = await readMailbox(this.#db, this.id);
+    const isNewest =
+      read?.info.uidValidity === this.uidValidity && read.info.highestModseq === this.snapshot.highestModseq;
+    if (this.lost || !isNewest) return this.#refreshOnce();
+    this.row = read;
+    return this.snapshot;
   }
 
   async #refreshOnce(): Promise<MailboxSnapshot> {
