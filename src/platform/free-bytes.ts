@@ -16,9 +16,9 @@ taker.close();
 /**
  * Nobody may use `bytes` afterwards, nor anything else in the same ArrayBuffer: all of it is empty then. Only for memory that the
  * caller has alone, or that is one of the pools that small Buffers share: these stay, and cannot be transferred. Their size is
- * 8 KiB in Node 20 and 64 KiB from 26.3 on.
+ * 8 KiB in Node 20 and 64 KiB in newer ones.
  */
 export function freeBytes({ buffer }: Uint8Array): void {
-  const isWorthIt = buffer.byteLength >= WORTH_BYTES && buffer.byteLength > Buffer.poolSize;
+  const isWorthIt = buffer.byteLength >= WORTH_BYTES && buffer.byteLength !== Buffer.poolSize;
   if (isWorthIt && buffer instanceof ArrayBuffer) taker.postMessage(undefined, [buffer]);
 }
