@@ -7,7 +7,7 @@
  * sends nothing, but takes what is transferred (HTML, "message port post message steps").
  */
 
-/** Smaller memory is left to the collector, as is what Buffers share (`Buffer.poolSize` is 8 KiB). */
+/** Smaller memory is left to the collector. */
 const WORTH_BYTES = 8193;
 
 const { port1: taker } = new MessageChannel();
@@ -15,9 +15,10 @@ taker.close();
 
 /**
  * Nobody may use `bytes` afterwards, nor anything else in the same ArrayBuffer: all of it is empty then. Only for memory that the
- * caller has alone.
+ * caller has alone, or that is one of the pools that small Buffers share: these stay, and cannot be transferred. Their size is
+ * 8 KiB in Node 20 and 64 KiB in newer ones.
  */
 export function freeBytes({ buffer }: Uint8Array): void {
-  if (buffer.byteLength >= WORTH_BYTES && buffer instanceof ArrayBuffer)
-    taker.postMessage(undefined, [buffer]);
+  const isWorthIt = buffer.byteLength >= WORTH_BYTES && buffer.byteLength !== Buffer.poolSize;
+  if (isWorthIt && buffer instanceof ArrayBuffer) taker.postMessage(undefined, [buffer]);
 }

@@ -25,3 +25,18 @@ export async function inSlices<Result>(
     endMs = performance.now() + SLICE_MS;
   }
 }
+
+/** The same for work in many pieces, each done at once: whoever has done one asks whether others have their turn now. */
+export class Slice {
+  #endMs = performance.now() + SLICE_MS;
+
+  /** @returns to be awaited before the next piece; undefined: go on */
+  over(): Promise<void> | undefined {
+    return performance.now() < this.#endMs ? undefined : this.#pass();
+  }
+
+  async #pass(): Promise<void> {
+    await setImmediate();
+    this.#endMs = performance.now() + SLICE_MS;
+  }
+}

@@ -43,9 +43,15 @@ export class QuickReads {
   readonly #scratch = Buffer.allocUnsafeSlow(HEADER_BYTES + SMALL_BYTES + 1);
   /** Rises with slow reads that come close together. */
   #slowness = 0;
-  #poolUntil = 0;
+  #poolUntil = Number.NEGATIVE_INFINITY;
   #busyMs = 0;
   #turn: Promise<void> | undefined;
+  readonly #now: () => number;
+
+  /** @param now  milliseconds of a clock that never goes back */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
 
   /**
    * Read a whole blob, when it is small and the disk is quick.
@@ -57,11 +63,11 @@ export class QuickReads {
    */
   async read(path: string, digest: string, verify: boolean): Promise<Buffer | undefined> {
     while (this.#busyMs >= SLICE_MS) await this.#nextTurn();
-    if (performance.now() < this.#poolUntil) return undefined;
+    if (this.#now() < this.#poolUntil) return undefined;
     const file = this.#timed(() => this.#readNow(path, digest));
     if (file === undefined) return undefined;
-    // What is not done here takes long enough to be worth a thread.
-    const bytes = file.packed ? await unpacked(file, digest) : file.bytes;
+    // What of this is not done here, and not timed, takes long enough to be worth a thread.
+    const bytes = file.packed ? await this.#timed(() => unpacked(file, digest)) : file.bytes;
     if (bytes.length !== file.sizeBytes)
       throw damaged(digest, `it has ${bytes.length} octets, ${file.sizeBytes} are expected`);
     if (verify) this.#timed(() => verifyDigest(bytes, digest));
@@ -69,11 +75,11 @@ export class QuickReads {
   }
 
   #timed<T>(work: () => T): T {
-    const startedAt = performance.now();
+    const startedAt = this.#now();
     try {
       return work();
     } finally {
-      this.#busyMs += performance.now() - startedAt;
+      this.#busyMs += this.#now() - startedAt;
     }
   }
 
@@ -94,11 +100,11 @@ export class QuickReads {
   }
 
   #readNow(path: string, digest: string): SmallFile | undefined {
-    const startedAt = performance.now();
+    const startedAt = this.#now();
     try {
       return this.#readFile(path, digest);
     } finally {
-      this.#judgeDisk(startedAt, performance.now());
+      this.#judgeDisk(startedAt, this.#now());
     }
   }
 

@@ -7,7 +7,7 @@ import { selectHeaderFields, selectHeaderFieldsInSteps } from "../../core/mime/h
 import { findPart, packedBody, packedBodyStructure, packedEnvelope } from "../../core/mime/packed.ts";
 import type { ByteRange } from "../../core/ports/blobs.ts";
 import type { MessageRow, RowFields } from "../../core/ports/mailboxes.ts";
-import { inSlices } from "../../platform/slices.ts";
+import { inSlices, type Slice } from "../../platform/slices.ts";
 import { dateTime, quoted } from "./encode.ts";
 import { countDecoded, type Decoded, decodedOf, type ReadChunks, type Room } from "./fetch-binary.ts";
 import type { FlagItems } from "./fetch-flags.ts";
@@ -38,10 +38,15 @@ export interface BlobReads {
   readonly keptBytes: number;
   /** Of what was decoded. */
   readonly room: Room;
+  /** Asked between two items. */
+  readonly slice: Slice;
 }
 
 /** What no row is needed for. */
 const SNAPSHOT_ITEMS: ReadonlySet<FetchItem["kind"]> = new Set<FetchItem["kind"]>(["UID", "FLAGS", "MODSEQ"]);
+
+/** Octets of header blocks of one message in which fields are looked for without a break: two milliseconds if all fields are tiny. */
+const SEARCHED_AT_ONCE_BYTES = 16_384;
 
 /** @param uid  true for UID FETCH: the UID is told whether asked or not (RFC 3501 §6.4.8) */
 export function planFetch(items: readonly FetchItem[], uid: boolean): FetchPlan {
@@ -77,7 +82,7 @@ function tooMuch(): MairustError {
 /**
  * The answer's items of one message, UID, FLAGS and MODSEQ excepted, when all that they need is at hand.
  * @param row  with the fields the plan asked for
- * @returns undefined: something must be read first
+ * @returns undefined: something must be read first, or takes long
  */
 export function piecesAtHand(
   plan: FetchPlan,
@@ -85,12 +90,15 @@ export function piecesAtHand(
   keptBytes: number,
 ): readonly Piece[] | undefined {
   const answer = new Answer(keptBytes);
+  let searchedBytes = 0;
   for (const item of plan.items) {
     if (item.kind === "binary" || item.kind === "PREVIEW") return undefined;
     if (item.kind !== "section") answer.add(attributePieces(item.kind, row));
     else {
       const block = item.fields === undefined ? undefined : headerAtHand(item, row);
       if (item.fields !== undefined && block === undefined) return undefined;
+      searchedBytes += block?.length ?? 0;
+      if (searchedBytes > SEARCHED_AT_ONCE_BYTES) return undefined;
       const fields = block && item.fields && selectHeaderFields(block, item.fields.names, item.fields.not);
       answer.add(sectionPieces(item, sectionSource(item, row, fields)));
     }
@@ -109,8 +117,29 @@ export async function readPieces(
   reads: BlobReads,
 ): Promise<readonly Piece[]> {
   const answer = new Answer(reads.keptBytes);
-  for (const item of plan.items) answer.add(await itemPieces(item, row, reads));
+  for (const item of plan.items) {
+    answer.add(await itemPieces(item, row, reads));
+    const turn = reads.slice.over();
+    if (turn !== undefined) await turn;
+  }
   return answer.pieces;
+}
+
+/**
+ * Octets at most that the pieces of a message hold until they are sent, its row and what is read of its blob for them apart: known
+ * before they are made.
+ */
+export function heldBytes(
+  { items }: FetchPlan,
+  row: MessageRow,
+  limits: { readonly fetchBytes: number; readonly decodedBytes: number },
+): number {
+  let bytes = items.some(item => item.kind === "binary" && !item.sizeOnly) ? limits.decodedBytes : 0;
+  for (const item of items) {
+    if (item.kind !== "section" || item.fields === undefined) continue;
+    bytes += item.path.length > 0 ? row.blobSizeBytes : row.headerBytes + (row.prefix?.length ?? 0);
+  }
+  return Math.min(bytes, limits.fetchBytes);
 }
 
 /** Items of one answer, with a space between them. */
@@ -218,7 +247,7 @@ function named(name: string, bytes: Uint8Array): readonly Piece[] {
 /** The octets of a section in order, or undefined when there is no such part. */
 type Source = ReadonlyArray<Extract<Piece, { kind: "bytes" | "blob" }>>;
 
-/** The message's header block, when its row has it. It is of moderate size then. */
+/** The message's header block, when its row has it. */
 function headerAtHand(item: SectionItem, { prefix, header }: MessageRow): Uint8Array | undefined {
   if (item.path.length > 0 || header == null) return undefined;
   return Buffer.concat([prefix ?? new Uint8Array(0), header]);

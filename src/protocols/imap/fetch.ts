@@ -7,14 +7,14 @@
 import { MairustError, toMairustError } from "../../core/errors.ts";
 import { indexOfUid } from "../../core/mailbox-snapshot.ts";
 import type { MessageRow } from "../../core/ports/mailboxes.ts";
-import { inSlices } from "../../platform/slices.ts";
+import { inSlices, Slice } from "../../platform/slices.ts";
 import { readRange, type StartedRead, startRead } from "./blob-reader.ts";
 import { changedSince } from "./changed-since.ts";
 import { enableCondstore } from "./condstore.ts";
 import type { InMailbox } from "./context.ts";
 import { decodedChunks, type ReadChunks, UnknownEncoding } from "./fetch-binary.ts";
 import { flagItems, writeFlags } from "./fetch-flags.ts";
-import { type FetchPlan, type Piece, piecesAtHand, planFetch, readPieces } from "./fetch-plan.ts";
+import { type FetchPlan, heldBytes, type Piece, piecesAtHand, planFetch, readPieces } from "./fetch-plan.ts";
 import { announceFlagNames } from "./news.ts";
 import { indexesInSteps } from "./number-set.ts";
 import { ConnectionGone } from "./output.ts";
@@ -85,15 +85,21 @@ async function fetchRows(
   const { reader, limits, output } = context;
   const { view } = context.selected;
   const answers = new Answers(context, plan);
+  const slice = new Slice();
   const started = new ReadAhead<Prepared>(limits.readAhead, message => answers.put(message), dropPrepared);
   try {
     for await (const page of reader.rows(view.mailboxId, uidsAt(indexes, view), plan.fields ?? {})) {
       for (const row of page) {
-        const message = prepare(context, plan, row);
+        const turn = slice.over();
+        if (turn !== undefined) await turn;
+        const message = prepare(context, plan, row, slice);
         // What needs no blob is sent as it comes, unless one that does is before it.
         const waiting =
           message instanceof Promise || !started.isEmpty
-            ? started.add(Promise.resolve(message), Math.min(row.blobSizeBytes, BEGUN_BYTES))
+            ? started.add(
+                Promise.resolve(message),
+                Math.min(row.blobSizeBytes, BEGUN_BYTES) + heldBytes(plan, row, limits),
+              )
             : (answers.put(message) ?? output.pressure());
         if (waiting !== undefined) await waiting;
       }
@@ -142,10 +148,15 @@ class Answers {
 }
 
 /** Does not throw or reject: what cannot be read is an answer too. */
-function prepare(context: InMailbox, plan: FetchPlan, row: MessageRow): Prepared | Promise<Prepared> {
+function prepare(
+  context: InMailbox,
+  plan: FetchPlan,
+  row: MessageRow,
+  slice: Slice,
+): Prepared | Promise<Prepared> {
   try {
     const pieces = piecesAtHand(plan, row, context.limits.fetchBytes);
-    if (pieces === undefined) return prepareByReading(context, plan, row);
+    if (pieces === undefined) return prepareByReading(context, plan, row, slice);
     if (!pieces.some(piece => piece.kind === "blob")) return { kind: "ready", row, pieces, read: undefined };
     return startFirst(context, row, pieces);
   } catch (error) {
@@ -153,13 +164,19 @@ function prepare(context: InMailbox, plan: FetchPlan, row: MessageRow): Prepared
   }
 }
 
-async function prepareByReading(context: InMailbox, plan: FetchPlan, row: MessageRow): Promise<Prepared> {
+async function prepareByReading(
+  context: InMailbox,
+  plan: FetchPlan,
+  row: MessageRow,
+  slice: Slice,
+): Promise<Prepared> {
   try {
     const pieces = await readPieces(plan, row, {
       bytes: range => readRange(context.blobs, row.blob, range, context.limits.headerBytes),
       chunks: chunksOf(context, row),
       keptBytes: context.limits.fetchBytes,
       room: { bytes: context.limits.decodedBytes },
+      slice,
     });
     return await startFirst(context, row, pieces);
   } catch (error) {

@@ -52,9 +52,11 @@ export class ReadAhead<T> {
     while (!this.isEmpty) await this.#consumeFirst();
   }
 
-  /** Release whatever was started and not consumed. */
+  /** Release whatever was started and not consumed, all of it before the first failure of that is told. */
   async dropRest(): Promise<void> {
-    for (const { step } of this.#started.splice(0)) await this.#drop(await step);
+    const rest = this.#started.splice(0).map(async ({ step }) => this.#drop(await step));
+    await Promise.allSettled(rest);
+    await Promise.all(rest);
   }
 
   get #isFull(): boolean {
@@ -73,7 +75,8 @@ export class ReadAhead<T> {
     try {
       await this.#consume(result);
     } catch (error) {
-      await this.#drop(result);
+      // What made the consumer fail is what counts.
+      await this.#drop(result).catch(() => undefined);
       throw error;
     }
   }
