@@ -8,6 +8,8 @@ import type { TextSink } from "./sink.ts";
  * as many comparisons as both have characters, multiplied.
  */
 const LOOKED_PER_STEP = 4096;
+/** Looking for one text costs as much as so many characters, however short what is looked at. */
+const LOOK_COST = 32;
 
 /** Between two fields or parts: nothing that is looked for goes across. */
 const CUT = undefined;
@@ -19,6 +21,8 @@ export class StreamMatcher implements TextSink {
   readonly #folder = new StreamFolder();
   #added: Array<string | typeof CUT> = [];
   #tail = "";
+  /** Since the last step. */
+  #looked = 0;
 
   /** @param needles  folded, not empty */
   constructor(needles: Iterable<string>) {
@@ -51,18 +55,17 @@ export class StreamMatcher implements TextSink {
     this.#added = [];
     for (const text of added) {
       if (text === CUT) this.#tail = "";
-      else yield* this.#lookAt(text);
-    }
-  }
-
-  *#lookAt(folded: string): Steps<void> {
-    for (let at = 0; at < folded.length; at += LOOKED_PER_STEP) {
-      const text = this.#tail + folded.slice(at, at + LOOKED_PER_STEP);
-      for (const needle of this.#missing) {
-        if (text.includes(needle)) this.#missing.delete(needle);
-        yield;
+      for (let at = 0; text !== CUT && at < text.length; at += LOOKED_PER_STEP) {
+        const piece = this.#tail + text.slice(at, at + LOOKED_PER_STEP);
+        for (const needle of this.#missing) {
+          if (piece.includes(needle)) this.#missing.delete(needle);
+          this.#looked += piece.length + LOOK_COST;
+          if (this.#looked < LOOKED_PER_STEP) continue;
+          this.#looked = 0;
+          yield;
+        }
+        this.#tail = this.#carry === 0 ? "" : piece.slice(-this.#carry);
       }
-      this.#tail = this.#carry === 0 ? "" : text.slice(-this.#carry);
     }
   }
 }

@@ -16,8 +16,9 @@ interface Word {
 const WORD_BEGIN = /=\?([!#$%&'*+\-.0-9A-Z^_`a-z{|}~:]+)\?([BQ])\?/iy;
 const BASE64 = /^[A-Za-z0-9+/]*$/;
 const PADDING = /^(?:=[ \t\r\n]*){0,3}$/;
-/** Characters that are looked at in one step, and words that are joined. */
+/** Characters of a word that are decoded in one step, of a text in which words are looked for, and words that are joined. */
 const PIECE_CHARS = 16_384;
+const LOOKED_PER_STEP = 1024;
 const WORDS_PER_STEP = 1024;
 
 /** Where it says nothing yet it yields nothing: others may have their turn. */
@@ -26,15 +27,19 @@ type Silent<Result> = Generator<"", Result>;
 function* decodeQ(text: ByteText): Silent<Buffer> {
   const octets: Buffer[] = [];
   for (let at = 0; at < text.length; ) {
-    const end = Math.min(at + PIECE_CHARS, text.length);
-    // No `=41` is cut in two.
-    const escaped = end === text.length ? -1 : text.lastIndexOf("=", end - 1);
-    const cut = escaped > at && escaped >= end - 2 ? escaped : end;
-    octets.push(unescapeQ(text.slice(at, cut)));
-    at = cut;
-    yield "";
+    const end = beforeEscape(text, at + PIECE_CHARS);
+    octets.push(unescapeQ(text.slice(at, end)));
+    at = end;
+    if (at < text.length) yield "";
   }
   return yield* joined(octets);
+}
+
+/** The last place up to `end` where no `=41` is cut in two. Looks no further back: a word of megabytes may have none. */
+function beforeEscape(text: ByteText, end: number): number {
+  if (end >= text.length) return text.length;
+  if (text.charAt(end - 1) === "=") return end - 1;
+  return text.charAt(end - 2) === "=" ? end - 2 : end;
 }
 
 function unescapeQ(text: ByteText): Buffer {
@@ -58,7 +63,7 @@ function* decodeB(text: ByteText): Silent<Buffer | undefined> {
     const whole = compact.length - (compact.length % 4);
     octets.push(Buffer.from(compact.slice(0, whole), "base64"));
     rest = compact.slice(whole);
-    yield "";
+    if (at + PIECE_CHARS < end) yield "";
   }
   octets.push(Buffer.from(rest, "base64"));
   return yield* joined(octets);
@@ -139,10 +144,14 @@ export function decodeWords(text: ByteText): string {
 export function* wordPieces(text: ByteText): Generator<string> {
   const run = new WordRun();
   let done = 0;
+  let lookedAt = 0;
   let at = text.indexOf("=?");
   while (at !== -1) {
     const word = yield* readWord(text, at);
-    yield "";
+    if (at - lookedAt >= LOOKED_PER_STEP) {
+      yield "";
+      lookedAt = at;
+    }
     if (word === undefined) {
       at = text.indexOf("=?", at + 2);
       continue;

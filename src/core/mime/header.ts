@@ -79,13 +79,15 @@ function fieldAt(block: Uint8Array, start: number, end: number, lines: number): 
   return { name: nameRaw.toLowerCase(), nameRaw, start, valueStart, end, value, lines };
 }
 
-/** Lines of one field that are passed in one step, and pieces of a block that are copied. */
+/** Octets of whole fields and lines of one field that are passed in one step, and pieces of a block that are copied. */
+const OCTETS_PER_STEP = 4096;
 const LINES_PER_STEP = 4096;
 const COPIES_PER_STEP = 4096;
 
-/** Cut a block into fields, opaque runs and the closing empty line, in order and without gaps. Undefined: a step in a long field. */
+/** Cut a block into fields, opaque runs and the closing empty line, in order and without gaps. Undefined: a step is over. */
 function* sections(block: Uint8Array): Generator<Section | undefined> {
   let start = 0;
+  let stepEnd = OCTETS_PER_STEP;
   while (start < block.length) {
     let end = lineEnd(block, start);
     if (isEmptyLine(block, start, end)) {
@@ -101,6 +103,9 @@ function* sections(block: Uint8Array): Generator<Section | undefined> {
     const field = isBlank(block[start]) ? undefined : fieldAt(block, start, end, lines);
     yield field === undefined ? { kind: "opaque", start, end } : { kind: "field", field };
     start = end;
+    if (start < stepEnd) continue;
+    stepEnd = start + OCTETS_PER_STEP;
+    yield undefined;
   }
 }
 
@@ -113,9 +118,12 @@ export function* headerFields(block: Uint8Array): Generator<HeaderField> {
   for (const field of headerFieldsInSteps(block)) if (field !== undefined) yield field;
 }
 
-/** As {@link headerFields}. Undefined: a step without a field. */
+/** As {@link headerFields}. Undefined: a step is over. */
 export function* headerFieldsInSteps(block: Uint8Array): Generator<HeaderField | undefined> {
-  for (const section of sections(block)) yield section?.kind === "field" ? section.field : undefined;
+  for (const section of sections(block)) {
+    if (section === undefined) yield undefined;
+    else if (section.kind === "field") yield section.field;
+  }
 }
 
 /**
@@ -141,7 +149,7 @@ export function* selectHeaderFieldsInSteps(
   const kept: number[] = [];
   let size = 0;
   for (const section of sections(block)) {
-    yield;
+    if (section === undefined) yield;
     if (section === undefined || !isKept(section, wanted, not)) continue;
     const { start, end } = section.kind === "field" ? section.field : section;
     size += end - start;
@@ -178,6 +186,8 @@ export function unfold(value: Uint8Array): ByteText {
 
 /** Into octets, not a text that grows: thousands of texts put together are copied all at once in the end. */
 function* unfoldInSteps(value: Uint8Array): Generator<"", ByteText> {
+  if (value.indexOf(LF) === -1)
+    return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("latin1");
   const octets = Buffer.allocUnsafe(value.length);
   let used = 0;
   for (let at = 0; at < value.length; at++) {

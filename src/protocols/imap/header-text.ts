@@ -2,8 +2,9 @@
  * What SEARCH asks of a header block: fields decoded (RFC 2047) and folded, one at a time and only when asked. Pure.
  * Source: RFC 3501 §6.4.4 (HEADER, SENTON).
  */
+import { feedValue } from "../../core/mail-text/header-fields.ts";
 import { StreamMatcher } from "../../core/mail-text/matcher.ts";
-import { type HeaderField, headerFieldsInSteps, headerValuePieces, unfold } from "../../core/mime/header.ts";
+import { type HeaderField, headerFieldsInSteps, unfold } from "../../core/mime/header.ts";
 import type { Steps } from "../../core/steps.ts";
 import { dayNumber, type SearchKey } from "./parse-search.ts";
 
@@ -27,38 +28,46 @@ export interface HeaderFacts {
  * @param keys   a text of "" matches when the field is there
  */
 export function* readHeader(block: Uint8Array, keys: readonly HeaderKey[]): Steps<HeaderFacts> {
-  const found = new Set<HeaderKey>();
-  const asked = new Map<string, HeaderKey[]>();
-  for (const key of keys) {
-    const same = asked.get(key.field);
-    if (same === undefined) asked.set(key.field, [key]);
-    else same.push(key);
-  }
+  const matchers = matchersOf(keys);
+  const there = new Set<string>();
   let date: HeaderField | undefined;
   for (const field of headerFieldsInSteps(block)) {
-    yield;
-    if (field === undefined) continue;
+    if (field === undefined) {
+      yield;
+      continue;
+    }
     if (field.name === "date") date ??= field;
-    const open = asked.get(field.name)?.filter(key => !found.has(key)) ?? [];
-    for (const key of yield* matching(open, field)) found.add(key);
+    const matcher = matchers.get(field.name);
+    if (matcher === undefined) continue;
+    there.add(field.name);
+    yield* lookAt(field, matcher);
   }
-  return { found, sentDay: date === undefined ? undefined : dayOf(date) };
+  const found = keys.filter(
+    ({ field, text }) => there.has(field) && (text === "" || matchers.get(field)?.has(text) === true),
+  );
+  return { found: new Set(found), sentDay: date === undefined ? undefined : dayOf(date) };
 }
 
-/** @returns those of `keys` whose text the field has */
-function* matching(keys: readonly HeaderKey[], { value }: HeaderField): Steps<readonly HeaderKey[]> {
-  const texts = keys.map(key => key.text).filter(text => text !== "");
-  if (texts.length === 0) return keys;
-  const matcher = new StreamMatcher(texts);
-  for (const piece of headerValuePieces(value)) {
-    matcher.add(piece);
-    yield* matcher.look();
+/** One for each field that is asked for. */
+function matchersOf(keys: readonly HeaderKey[]): ReadonlyMap<string, StreamMatcher> {
+  const texts = new Map<string, string[]>();
+  for (const { field, text } of keys) {
+    const asked = texts.get(field) ?? [];
+    if (text !== "") asked.push(text);
+    texts.set(field, asked);
+  }
+  return new Map(Array.from(texts, ([field, asked]) => [field, new StreamMatcher(asked)]));
+}
+
+function* lookAt({ value }: HeaderField, matcher: StreamMatcher): Steps<void> {
+  if (matcher.done) return;
+  const steps = feedValue(value, matcher);
+  while (steps.next().done !== true && !matcher.done) {
     yield;
-    if (matcher.done) break;
+    yield* matcher.look();
   }
   matcher.cut();
   yield* matcher.look();
-  return keys.filter(key => key.text === "" || matcher.has(key.text));
 }
 
 /** Octets that hold what is looked at of a date, whatever is folded in it. */

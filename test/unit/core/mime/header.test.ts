@@ -159,23 +159,31 @@ test("a header value of megabytes is decoded in steps, whatever it is made of", 
     assert.ok(steps > 1_000_000 / 20_000, JSON.stringify(text));
     // Unfolding has steps of its own.
     assert.ok(
-      steps > countSteps(headerValuePieces(unfold(value))) + 1_000_000 / 20_000,
+      !text.includes("\n") || steps > countSteps(headerValuePieces(unfold(value))) + 1_000_000 / 20_000,
       JSON.stringify(text),
     );
     for (const piece of headerValuePieces(value)) assert.ok(piece.length <= 40_000, JSON.stringify(text));
   }
+  const steps = (text: string) => countSteps(headerValuePieces(octets(text.repeat(500_000))));
+  assert.ok(steps("=?") > steps("xx") + 1_000_000 / 2000, "where words may begin");
   for (const value of [...single("=41".repeat(333_333)), ...single("44GC".repeat(250_000))])
     assert.ok(countSteps(headerValuePieces(octets(value))) > 2 * 30);
+});
+
+test("a long encoded word is decoded in linear time, with escapes or without", () => {
+  const startedAt = process.cpuUsage().user;
+  assert.equal(decodeHeaderValue(octets(`=?utf-8?Q?${"x".repeat(16_000_000)}?=`)).length, 16_000_000);
+  assert.ok(process.cpuUsage().user - startedAt < 1_500_000);
 });
 
 test("a header block of megabytes is passed in steps: many fields, and one of many lines", () => {
   const fields = octets("a: b\r\n".repeat(100_000));
   assert.ok(countSteps(headerFieldsInSteps(fields)) > 100_000);
-  assert.ok(countSteps(selectHeaderFieldsInSteps(fields, ["a"], false)) > 100_000);
+  assert.ok(countSteps(selectHeaderFieldsInSteps(fields, ["a"], false)) > 600_000 / 5000);
   const lines = octets(`a:${"\n ".repeat(500_000)}`);
   assert.ok(countSteps(headerFieldsInSteps(lines)) > 500_000 / 5000);
   const apart = octets("a: b\r\nc: d\r\n".repeat(100_000));
-  const passed = countSteps(headerFieldsInSteps(apart));
+  const passed = countSteps(selectHeaderFieldsInSteps(apart, [], false));
   assert.ok(
     countSteps(selectHeaderFieldsInSteps(apart, ["a"], false)) > passed + 100_000 / 5000,
     "what is kept is copied",
