@@ -322,7 +322,7 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
   if (config.roles.includes("imap")) {
     const ownerOf: OwnerOf = mailbox => hub.ownerOf(mailbox);
     const authenticator = createAuthenticator({
-      users: createUserPasswords(imapDb(undefined), Date.now),
+      users: createUserPasswords(imapDb, Date.now),
       directory,
       masterUser: config.imap.master_user,
       masterPassword: loadOrMakeSecret("imap.master_password_file", config.imap.master_password_file).secret,
@@ -336,10 +336,8 @@ export async function compose(loaded: LoadedConfig, options: ComposeOptions): Pr
         ...(config.imap.writable === "flags" ? { writer: createFlagWriter(imapDb, ownerOf, changes) } : {}),
         tls,
         bodyIndex: createBodyIndex(imapDb, ownerOf, indexVersion(process.versions.unicode ?? "")),
-        order: createMessageOrder(
-          imapDb,
-          ownerOf,
-          createMessageKeyStore({ db: imapDb(undefined), blobs, log }),
+        order: createMessageOrder(imapDb, ownerOf, keysDb =>
+          createMessageKeyStore({ db: keysDb, blobs, log }),
         ),
       }),
     );

@@ -1,7 +1,8 @@
 /**
  * A part of the pool for one kind of work (below everything that IMAP asks of the store): what clients ask for, however many they are,
  * never holds all connections, so that a delivery finds one at once. What is beyond the share waits here: accounts in turn, and what is of
- * one account in the order of its coming, so that nobody waits behind all that another's connections ask for.
+ * one account in the order of its coming, so that nobody waits behind all that another's connections ask for. Logins are not of one
+ * account: each address that is named has a turn for its one look-up, or all logins together would have as many as one busy account.
  * Failures: `store_unavailable` when no turn comes in time or too many wait, as the pool's own.
  */
 import { MairustError } from "../core/errors.ts";
@@ -20,8 +21,11 @@ export function imapShare(pool: number): number {
   return Math.max(1, Math.floor(pool / 2));
 }
 
-/** The database for the work of one account; undefined: of nobody that is known, as before a login. */
-export type DbOf = (account: AccountId | undefined) => Db;
+/** Whose work it is: an account's, or before a login the address that somebody names. Undefined: nobody's that is known. */
+export type Whose = AccountId | string | undefined;
+
+/** The database for the work of one of them. */
+export type DbOf = (whose: Whose) => Db;
 
 /** Whose a mailbox is; undefined: it is not open here. */
 export type OwnerOf = (mailbox: MailboxId) => AccountId | undefined;
@@ -38,7 +42,7 @@ export function shareOf(db: Db, running: number, turnMs = TURN_MS): DbOf {
     publicText: PUBLIC_TEXT,
   });
   /** @param work  must not take a turn again: all turns might wait for each other */
-  const inTurn = async <T>(account: AccountId | undefined, work: () => Promise<T>): Promise<T> => {
+  const inTurn = async <T>(whose: Whose, work: () => Promise<T>): Promise<T> => {
     const wait = deadlineAfter(turnMs);
     let began = false;
     try {
@@ -47,17 +51,17 @@ export function shareOf(db: Db, running: number, turnMs = TURN_MS): DbOf {
         wait.dispose();
         return work();
       };
-      return await turns.take(begin, wait.signal, account);
+      return await turns.take(begin, wait.signal, whose);
     } catch (error) {
       throw began ? error : noTurn(error);
     } finally {
       wait.dispose();
     }
   };
-  return account => ({
-    query: (strings, ...values) => inTurn(account, () => db.query(strings, ...values)),
-    run: (strings, ...values) => inTurn(account, () => db.run(strings, ...values)),
-    begin: (work, options, deadline) => inTurn(account, () => db.begin(work, options, deadline)),
+  return whose => ({
+    query: (strings, ...values) => inTurn(whose, () => db.query(strings, ...values)),
+    run: (strings, ...values) => inTurn(whose, () => db.run(strings, ...values)),
+    begin: (work, options, deadline) => inTurn(whose, () => db.begin(work, options, deadline)),
     listen: (channel, onNotify, onReconnect) => db.listen(channel, onNotify, onReconnect),
     notify: (channel, payload) => db.notify(channel, payload),
     get counts() {

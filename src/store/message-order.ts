@@ -35,27 +35,30 @@ const TURNS: TurnLimits = {
 
 type Fragment = ReturnType<typeof sql>;
 
+/** What makes keys, over the database for the work of whoever sorts. */
+type KeysIn = (db: Db) => Pick<MessageKeyStore, "make">;
+
 export function createMessageOrder(
   dbOf: DbOf,
   ownerOf: OwnerOf,
-  keys: MessageKeyStore,
+  keysIn: KeysIn,
   cache = new OrderCache(),
 ): MessageOrder {
-  return new KeyedOrder(dbOf, ownerOf, keys, cache);
+  return new KeyedOrder(dbOf, ownerOf, keysIn, cache);
 }
 
 class KeyedOrder implements MessageOrder {
   readonly #dbOf: DbOf;
   readonly #ownerOf: OwnerOf;
-  readonly #keys: MessageKeyStore;
+  readonly #keysIn: KeysIn;
   readonly #cache: OrderCache;
   readonly #sortTurns = new Turns(TURNS);
   readonly #threadTurns = new Turns(TURNS);
 
-  constructor(dbOf: DbOf, ownerOf: OwnerOf, keys: MessageKeyStore, cache: OrderCache) {
+  constructor(dbOf: DbOf, ownerOf: OwnerOf, keysIn: KeysIn, cache: OrderCache) {
     this.#dbOf = dbOf;
     this.#ownerOf = ownerOf;
-    this.#keys = keys;
+    this.#keysIn = keysIn;
     this.#cache = cache;
   }
 
@@ -77,26 +80,23 @@ class KeyedOrder implements MessageOrder {
 
   /** @returns `isFinal`: all of them have their keys */
   async #sorted(mailbox: MailboxId, which: Fragment, by: readonly SortCriterion[], gone: AbortSignal) {
+    const owner = this.#ownerOf(mailbox);
+    const db = this.#dbOf(owner);
     const sorted = async () => {
-      const db = this.#dbFor(mailbox);
       const order = await readOrder(db, mailbox, which, by);
       if (order.unmade === 0) return { uids: order.uids, isFinal: true };
-      await this.#makeKeys(mailbox, which, gone);
+      await this.#makeKeys(db, mailbox, which, gone);
       const again = await readOrder(db, mailbox, which, by);
       return { uids: again.uids, isFinal: again.unmade === 0 };
     };
-    return this.#sortTurns.take(sorted, gone, this.#ownerOf(mailbox));
+    return this.#sortTurns.take(sorted, gone, owner);
   }
 
-  #dbFor(mailbox: MailboxId): Db {
-    return this.#dbOf(this.#ownerOf(mailbox));
-  }
-
-  async #makeKeys(mailbox: MailboxId, which: Fragment, gone: AbortSignal): Promise<void> {
-    const db = this.#dbFor(mailbox);
+  async #makeKeys(db: Db, mailbox: MailboxId, which: Fragment, gone: AbortSignal): Promise<void> {
+    const keys = this.#keysIn(db);
     let stretch = await readUnmade(db, mailbox, which, 0);
     while (stretch !== undefined) {
-      await this.#keys.make(stretch.ids, gone);
+      await keys.make(stretch.ids, gone);
       stretch = await readUnmade(db, mailbox, which, stretch.last);
     }
   }
@@ -107,22 +107,23 @@ class KeyedOrder implements MessageOrder {
     work: (rows: AsyncIterable<readonly ThreadRow[]>) => Promise<T>,
     gone: AbortSignal,
   ): Promise<T> {
-    const threaded = () => work(this.#threadRows(mailboxId, uids, gone));
-    return this.#threadTurns.take(threaded, gone, this.#ownerOf(mailboxId));
+    const owner = this.#ownerOf(mailboxId);
+    const threaded = () => work(this.#threadRows(this.#dbOf(owner), mailboxId, uids, gone));
+    return this.#threadTurns.take(threaded, gone, owner);
   }
 
   async *#threadRows(
+    db: Db,
     mailboxId: MailboxId,
     uids: Uint32Array,
     gone: AbortSignal,
   ): AsyncIterable<readonly ThreadRow[]> {
-    const db = this.#dbFor(mailboxId);
     for (let at = 0; at < uids.length; at += THREAD_PAGE) {
       gone.throwIfAborted();
       const which = uidsAre(uids.subarray(at, at + THREAD_PAGE));
       let page = await readThreadPage(db, mailboxId, which);
       if (page.unmade > 0) {
-        await this.#makeKeys(mailboxId, which, gone);
+        await this.#makeKeys(db, mailboxId, which, gone);
         page = await readThreadPage(db, mailboxId, which);
       }
       if (page.text !== null) yield page.text.split("\n").map(threadRow);

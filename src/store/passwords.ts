@@ -87,9 +87,12 @@ export interface UserPasswords {
   check(user: string, password: string, turn?: PasswordTurn): Promise<Account | undefined>;
 }
 
-/** @param compare  how a password is compared with a hash; the tests count the calls */
+/**
+ * @param dbOf     the database for the login of one address
+ * @param compare  how a password is compared with a hash; the tests count the calls
+ */
 export function createUserPasswords(
-  db: Db,
+  dbOf: (address: string) => Db,
   now: () => number,
   compare: (hash: string, password: string) => Promise<boolean> = (hashed, password) =>
     verify(hashed, password),
@@ -119,21 +122,21 @@ export function createUserPasswords(
   return {
     async check(user, password, turn = {}) {
       if (Buffer.byteLength(password) > MAX_PASSWORD_BYTES) return undefined;
-      const row = await findRow(db, user);
+      const row = await findRow(dbOf, user);
       const right = await rightOf(row, password, turn);
       return right && row !== undefined ? accountOf(row) : undefined;
     },
   };
 }
 
-async function findRow(db: Db, user: string): Promise<Row | undefined> {
+async function findRow(dbOf: (address: string) => Db, user: string): Promise<Row | undefined> {
   let key: { readonly domain: string; readonly localPart: string };
   try {
     key = addressKey(parseMailAddress(user));
   } catch {
     return undefined;
   }
-  const [row] = await db.query<Row>`
+  const [row] = await dbOf(`${key.localPart}@${key.domain}`).query<Row>`
     select a.id, a.domain, a.local_part, coalesce(a.quota_bytes, d.quota_bytes) as quota_bytes, a.used_bytes, a.used_messages, a.password_hash
     from accounts a join domains d on d.name = a.domain and d.enabled
     where a.domain = ${key.domain} and a.local_part = ${key.localPart}`;

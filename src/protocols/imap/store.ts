@@ -161,7 +161,9 @@ class Store {
     const uid = new SnapshotCursor(this.#context.selected.view).uid(last);
     const upTo = this.#command.uid ? `UID ${uid}` : `message ${last + 1}`;
     const why = error.publicText === "" ? "an internal error" : error.publicText;
-    const publicText = `What was named is changed up to ${upTo}, the rest is not: ${why}`;
+    // Those are told by FETCH alone here: there is one response code, and the rest has not been looked at.
+    const but = this.#conflicts.empty ? "" : ", but for what changed meanwhile";
+    const publicText = `What was named is changed up to ${upTo}${but}, the rest is not: ${why}`;
     return new MairustError(error.code, error.message, { retry: error.retry, cause: error, publicText });
   }
 

@@ -125,12 +125,14 @@ async function startNode({
     limits: { loginDelayMs: 1 },
     reader,
     blobs,
-    order: createMessageOrder(dbOf, ownerOf, keys),
+    order: createMessageOrder(dbOf, ownerOf, keysDb =>
+      createMessageKeyStore({ db: keysDb, blobs, log: silentLog }),
+    ),
     authenticator: createAuthenticator({
       directory: new StoreDirectory(db),
       masterUser: MASTER.user,
       masterPassword: MASTER.password,
-      users: createUserPasswords(db, Date.now),
+      users: createUserPasswords(dbOf, Date.now),
       now: Date.now,
     }),
     log: silentLog,

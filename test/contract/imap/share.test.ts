@@ -131,6 +131,32 @@ for (const { command, heavy, turns } of WAITING) {
   });
 }
 
+test("each login has a turn of its own beside an account whose connections wait, not one for all of them", async () => {
+  const names = ["first", "second", "third"];
+  for (const name of names) await service.addAccount(`${name}-login@example.test`);
+  const crowd = await loggedIn();
+  const others = await Promise.all(names.map(() => service.client()));
+  const release = await holdSubscriptions();
+  service.operations.length = 0;
+  const answers = crowd.map((client, i) => client.command(`SUBSCRIBE box${i}`));
+  (await service.client()).close();
+  answers.push(
+    ...names.map((name, i) =>
+      (others[i] as ImapTestClient).command(`LOGIN ${name}-login@example.test "${PASSWORD}"`),
+    ),
+  );
+  (await service.client()).close();
+  await started(imapShare(10));
+  await release();
+  for (const answer of await Promise.all(answers)) assert.match(answer.at(-1) ?? "", /^OK/u);
+  for (const client of [...crowd, ...others]) client.close();
+  const isLogin = (values: readonly unknown[]) => values.some(value => String(value).endsWith("-login"));
+  const turns = service.operations.flatMap((values, i) => (isLogin(values) ? [i] : []));
+  // Behind those that run, and one of the crowd, which was there before.
+  const first = imapShare(10) + 1;
+  assert.deepEqual(turns, [first, first + 1, first + 2]);
+});
+
 test("changes of one mailbox wait for each other with one connection", async () => {
   await service.deliver(MESSAGE);
   const clients = await loggedIn();

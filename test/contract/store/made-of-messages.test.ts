@@ -1,7 +1,7 @@
 /** What standing jobs and a client's SORT write of messages that somebody removes at the same time, and how they read many of them. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { type MailboxId, type MessageId, mailboxId, messageId } from "../../../src/core/ids.ts";
+import { accountId, type MailboxId, type MessageId, mailboxId, messageId } from "../../../src/core/ids.ts";
 import { MailboxChanges } from "../../../src/store/changes.ts";
 import type { Db } from "../../../src/store/db.ts";
 import { createImapTextStore } from "../../../src/store/imap-texts.ts";
@@ -95,6 +95,32 @@ async function rowsLookedAt(node: Db, work: () => Promise<unknown>): Promise<num
   return (await read()) - before;
 }
 
+test("keys are made in the turns of whoever sorts or threads", async () => {
+  const asked: unknown[] = [];
+  const [owner] = await mail.db.query<{ id: number }>`select id from accounts`;
+  const order = createMessageOrder(
+    whose => {
+      asked.push(whose);
+      return mail.db;
+    },
+    () => accountId(owner?.id ?? 0),
+    db => {
+      asked.push("keys");
+      return createMessageKeyStore({ db, blobs: mail.blobs, log: silentLog });
+    },
+  );
+  const withoutKeys = async () => {
+    await newIds();
+    const rows = await mail.db.query<{ box: number; uid: number }>`
+      select mailbox_id as box, uid from entries order by uid desc limit 2`;
+    const mailbox = { mailboxId: mailboxId(rows[0]?.box ?? 0), uidValidity: 1 };
+    return [mailbox, Uint32Array.from(rows.map(row => row.uid)).sort()] as const;
+  };
+  await order.sort(...(await withoutKeys()), [{ key: "SUBJECT", reverse: false }], never);
+  await order.threads(...(await withoutKeys()), async rows => void (await all(rows)), never);
+  assert.deepEqual(asked, [owner?.id, "keys", owner?.id, "keys"]);
+});
+
 test("what is read of a grown mailbox by UID is looked at once, not once for each page", async () => {
   const mailbox = await grownMailbox();
   const node = await mail.open();
@@ -103,7 +129,7 @@ test("what is read of a grown mailbox by UID is looked at once, not once for eac
   const order = createMessageOrder(
     () => node,
     () => undefined,
-    createMessageKeyStore({ db: node, blobs: mail.blobs, log: silentLog }),
+    db => createMessageKeyStore({ db, blobs: mail.blobs, log: silentLog }),
   );
   const uids = Uint32Array.from({ length: MESSAGES }, (_, i) => i + 1);
   const threads = () =>

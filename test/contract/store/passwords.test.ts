@@ -23,7 +23,7 @@ after(() => database.stop());
 
 const admin = () =>
   createAccountAdmin({ db, onDirectoryChange: () => undefined, onMailboxesGone: () => undefined });
-const users = () => createUserPasswords(db, Date.now);
+const users = () => createUserPasswords(() => db, Date.now);
 const set = (password: string) => admin().setPassword(ADDRESS, { kind: "password", password }, SAVE);
 
 test("the right password gives the account, in any spelling of the address; nothing else does", async () => {
@@ -59,7 +59,7 @@ test("a right password is compared once in a minute, a wrong one each time, unkn
   let now = 1_000;
   let compared = 0;
   const passwords = createUserPasswords(
-    db,
+    () => db,
     () => now,
     async (hash, password) => {
       compared += 1;

@@ -56,22 +56,26 @@ test("what is no STORE is BAD", () => {
     assert.throws(() => parsed(text), ImapSyntaxError, text);
 });
 
-/** Changes the memory store; `before` runs first. */
-function writerOver(store: MemoryStore, before: (change: FlagChange) => Promise<void>): FlagWriter {
+/** Changes the memory store; `before` runs first, and says which UIDs are left as they are. */
+function writerOver(
+  store: MemoryStore,
+  before: (change: FlagChange) => Promise<readonly number[] | undefined>,
+): FlagWriter {
   return {
     async change(change) {
-      await before(change);
-      const wanted = new Set(change.uids);
+      const conflicts = (await before(change)) ?? [];
+      const left = new Set(conflicts);
+      const wanted = new Set(change.uids.filter(uid => !left.has(uid)));
       for (const { row, flags } of [...store.inbox.stored])
         if (wanted.has(row.uid)) store.inbox.setFlags(row.uid, changeFlags(flags, change.op, change.flags));
-      return { conflicts: [], missing: [] };
+      return { conflicts, missing: [] };
     },
   };
 }
 
 async function started(
   count: number,
-  before: (change: FlagChange) => Promise<void>,
+  before: (change: FlagChange) => Promise<readonly number[] | undefined>,
   flags: (i: number) => readonly string[] = () => [],
 ) {
   const server = await startTestServer({ parts: store => ({ writer: writerOver(store, before) }) });
@@ -111,6 +115,22 @@ test("a STORE that fails half way tells how far all is known, as one that does n
     /^NO \[UNAVAILABLE\] What was named is changed up to message 1000, the rest is not/u,
   );
   assert.match(answers.at(-2) ?? "", /^\* OK \[HIGHESTMODSEQ 1002\]/u);
+});
+
+test("a STORE that fails half way does not say that it changed what others had changed meanwhile", async () => {
+  const { client } = await started(1001, async ({ uids }) => {
+    if (!uids.includes(1)) throw new MairustError("store_unavailable", "Cannot reach it");
+    return [7];
+  });
+  const answers = await client.command("STORE 1:* (UNCHANGEDSINCE 2000) +FLAGS.SILENT (\\Seen)");
+  assert.match(
+    answers.at(-1) ?? "",
+    /^NO \[UNAVAILABLE\] What was named is changed up to message 1000, but for what changed meanwhile, the rest is not: /u,
+  );
+  assert.deepEqual(
+    answers.filter(line => line.includes("FLAGS (")),
+    ["* 7 FETCH (UID 7 FLAGS () MODSEQ (8))"],
+  );
 });
 
 const AWAY = new MairustError("store_unavailable", "Cannot ask the database", { publicText: "it is away" });
