@@ -84,8 +84,11 @@ export class Output {
       freeBytes(bytes);
       return;
     }
+    // With what stands before it in one call of the system.
+    this.#socket.cork();
     this.flush();
     this.#give(bytes);
+    this.#socket.uncork();
   }
 
   /** Hand over what is collected. */
