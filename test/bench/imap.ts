@@ -4,6 +4,8 @@ import { interleave, type Measured, ratioOf, report, type Subject, spread } from
 import { shareOf } from "./lib/share.ts";
 
 const ROUNDS = shareOf(7);
+/** Rounds of a tenth of a second each before bodies are measured: until then our code is compiled. */
+const BODY_WARM_UPS = 10;
 const SIDES: readonly Side[] = ["mairust", "dovecot"];
 
 /** Who has which mailbox. */
@@ -79,6 +81,7 @@ export async function benchBodies(site: ReadSite): Promise<void> {
       const [ours, dovecot] = await interleave(
         SIDES.map(side => download(site, side, way, reader, messages)),
         ROUNDS,
+        BODY_WARM_UPS,
       );
       report(`P11 ${name} ${way}`, {
         unit: "MB/s",
